@@ -1,0 +1,292 @@
+//! Demand: the payment orders that customers bring to a bank in one tick, sampled or scheduled.
+
+use crate::rng::Stream;
+use crate::scenario::{ArrivalConfig, DistributionType, PriorityConfig, Scenario, TransactionConfig};
+use crate::units::{BankId, Cents, MAX_MONEY, Tick, bank_at};
+use rand::RngExt;
+use rand::distr::weighted::WeightedIndex;
+use rand_distr::{Distribution, Exp, LogNormal, Normal, Poisson, Uniform};
+
+/// A payment order as it reaches the bank.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Order {
+    /// Paying bank.
+    pub sender: BankId,
+    /// Receiving bank.
+    pub receiver: BankId,
+    /// Amount.
+    pub amount: Cents,
+    /// When it came.
+    pub arrival: Tick,
+    /// Last tick at which it settles on time.
+    pub deadline: Tick,
+    /// 0 to 10, 10 most urgent.
+    pub priority: u8,
+    /// Whether it may be split.
+    pub divisible: bool,
+}
+
+/// A bank's random demand.
+#[derive(Clone, Debug)]
+pub struct Demand {
+    sender: BankId,
+    /// Number of orders by tick of the day; `None` where the rate is zero.
+    counts: Vec<Option<Poisson<f64>>>,
+    amount: Amount,
+    receiver: Choice<BankId>,
+    /// Ticks to the deadline; `None`: the end of the day.
+    deadline_range: Option<(u32, u32)>,
+    priority: Choice<u8>,
+    divisible: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Amount {
+    Normal(Normal<f64>),
+    Lognormal(LogNormal<f64>),
+    Uniform(Uniform<f64>),
+    Exponential(Exp<f64>),
+}
+
+#[derive(Clone, Debug)]
+enum Choice<T> {
+    Only(T),
+    Weighted(Vec<T>, WeightedIndex<f64>),
+}
+
+impl Demand {
+    /// The demand of the bank at `index`, or `None` if it has none. The scenario must be valid.
+    #[must_use]
+    pub fn new(scenario: &Scenario, index: usize) -> Option<Self> {
+        let config = scenario.agents[index].arrival_config.as_ref()?;
+        Some(Self {
+            sender: bank_at(index),
+            counts: (0..scenario.ticks_per_day).map(|tick| Poisson::new(rate_at(config, tick)).ok()).collect(),
+            amount: Amount::new(config)?,
+            receiver: receivers(scenario, config, index)?,
+            deadline_range: config.deadline_range.map(|[low, high]| (clamp_u32(low), clamp_u32(high))),
+            priority: priorities(&config.priority)?,
+            divisible: config.divisible,
+        })
+    }
+
+    /// Draws this tick's orders and hands them to `take`.
+    pub fn sample(&self, now: Tick, ticks_per_day: u32, stream: &mut Stream, mut take: impl FnMut(Order)) {
+        let tick_of_day = now.0 % ticks_per_day;
+        let Some(count) = &self.counts[tick_of_day as usize] else { return };
+        let day_end = Tick(now.0 - tick_of_day + ticks_per_day - 1);
+        for _ in 0..whole(count.sample(stream)) {
+            take(self.order(now, day_end, stream));
+        }
+    }
+
+    fn order(&self, now: Tick, day_end: Tick, stream: &mut Stream) -> Order {
+        Order {
+            sender: self.sender,
+            receiver: self.receiver.sample(stream),
+            amount: self.amount.sample(stream),
+            arrival: now,
+            deadline: match self.deadline_range {
+                Some((low, high)) => Tick((now.0 + stream.random_range(low..=high)).min(day_end.0)),
+                None => day_end,
+            },
+            priority: self.priority.sample(stream),
+            divisible: self.divisible,
+        }
+    }
+}
+
+impl Amount {
+    fn new(config: &ArrivalConfig) -> Option<Self> {
+        let mean = config.amount_mean.0 as f64;
+        let deviation = config.amount_std_dev.map(|deviation| deviation.0 as f64);
+        match config.distribution_type {
+            DistributionType::Normal => Normal::new(mean, deviation?).ok().map(Self::Normal),
+            DistributionType::Lognormal => LogNormal::from_mean_cv(mean, deviation? / mean).ok().map(Self::Lognormal),
+            DistributionType::Uniform => {
+                let half_width = deviation.map_or(mean - 1.0, |deviation| deviation * 3.0_f64.sqrt());
+                Uniform::new_inclusive(mean - half_width, mean + half_width).ok().map(Self::Uniform)
+            }
+            DistributionType::Exponential => Exp::new(1.0 / mean).ok().map(Self::Exponential),
+        }
+    }
+
+    /// An amount of at least one cent and at most [`MAX_MONEY`].
+    fn sample(&self, stream: &mut Stream) -> Cents {
+        let amount = match self {
+            Self::Normal(normal) => loop {
+                let amount = normal.sample(stream);
+                if amount >= 0.5 {
+                    break amount;
+                }
+            },
+            Self::Lognormal(lognormal) => lognormal.sample(stream),
+            Self::Uniform(uniform) => uniform.sample(stream),
+            Self::Exponential(exponential) => exponential.sample(stream),
+        };
+        Cents(whole(amount).clamp(1, MAX_MONEY))
+    }
+}
+
+impl<T: Copy> Choice<T> {
+    fn new(options: Vec<(T, f64)>) -> Option<Self> {
+        let options: Vec<(T, f64)> = options.into_iter().filter(|(_, weight)| *weight > 0.0).collect();
+        match options.as_slice() {
+            [(only, _)] => Some(Self::Only(*only)),
+            _ => {
+                let weights = WeightedIndex::new(options.iter().map(|(_, weight)| *weight)).ok()?;
+                Some(Self::Weighted(options.into_iter().map(|(option, _)| option).collect(), weights))
+            }
+        }
+    }
+
+    fn sample(&self, stream: &mut Stream) -> T {
+        match self {
+            Self::Only(only) => *only,
+            Self::Weighted(options, weights) => options[weights.sample(stream)],
+        }
+    }
+}
+
+fn rate_at(config: &ArrivalConfig, tick: i64) -> f64 {
+    let window = config.time_windows.iter().find(|window| (window.start_tick..window.end_tick).contains(&tick));
+    config.rate_per_tick * window.map_or(1.0, |window| window.multiplier)
+}
+
+fn receivers(scenario: &Scenario, config: &ArrivalConfig, sender: usize) -> Option<Choice<BankId>> {
+    let weight = |index: usize, id: &str| match &config.counterparty_weights {
+        Some(weights) => weights.get(id).copied().unwrap_or(0.0),
+        None => f64::from(index != sender),
+    };
+    let banks = scenario.agents.iter().enumerate();
+    Choice::new(banks.map(|(index, bank)| (bank_at(index), weight(index, &bank.id))).collect())
+}
+
+fn priorities(config: &PriorityConfig) -> Option<Choice<u8>> {
+    match config {
+        PriorityConfig::Fixed(priority) => Some(Choice::Only(priority_of(*priority))),
+        PriorityConfig::Weights(weights) => {
+            Choice::new(weights.iter().map(|(priority, weight)| (priority_of(*priority), *weight)).collect())
+        }
+    }
+}
+
+/// The payments known in advance, by arrival. The scenario must be valid.
+#[must_use]
+pub fn schedule(scenario: &Scenario) -> Vec<Order> {
+    let bank = |id: &str| bank_at(scenario.agents.iter().position(|agent| agent.id == id).unwrap_or_default());
+    let order = |transaction: &TransactionConfig| Order {
+        sender: bank(&transaction.sender),
+        receiver: bank(&transaction.receiver),
+        amount: transaction.amount,
+        arrival: Tick(clamp_u32(transaction.arrival_tick)),
+        deadline: Tick(clamp_u32(transaction.deadline_tick)),
+        priority: priority_of(transaction.priority),
+        divisible: transaction.divisible,
+    };
+    let mut orders: Vec<Order> = scenario.initial_transactions.iter().map(order).collect();
+    orders.sort_by_key(|order| order.arrival);
+    orders
+}
+
+/// The number of payments a day that a bank expects to send, and their mean amount in cents.
+#[must_use]
+pub fn expected_day(scenario: &Scenario, index: usize) -> (f64, f64) {
+    let agent = &scenario.agents[index];
+    let (mut count, mut value) = (0.0, 0.0);
+    if let Some(config) = &agent.arrival_config {
+        count = (0..scenario.ticks_per_day).map(|tick| rate_at(config, tick)).sum();
+        value = count * config.amount_mean.0 as f64;
+    }
+    let days = scenario.num_days as f64;
+    for transaction in scenario.initial_transactions.iter().filter(|transaction| transaction.sender == agent.id) {
+        count += 1.0 / days;
+        value += transaction.amount.0 as f64 / days;
+    }
+    (count, if count > 0.0 { value / count } else { 0.0 })
+}
+
+fn priority_of(priority: i64) -> u8 {
+    u8::try_from(priority).unwrap_or(u8::MAX)
+}
+
+/// `value` as the scenario's validation has bounded it.
+pub(crate) fn clamp_u32(value: i64) -> u32 {
+    u32::try_from(value.max(0)).unwrap_or(u32::MAX)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "float-to-int `as` saturates")]
+fn whole(number: f64) -> i64 {
+    number.round() as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::{Purpose, stream};
+
+    fn scenario(arrival_config: &str) -> Scenario {
+        let json = format!(
+            r#"{{"ticks_per_day": 10, "agents": [
+                {{"id": "A", "balance": 0, "arrival_config": {arrival_config}}},
+                {{"id": "B", "balance": 0}}, {{"id": "C", "balance": 0}}]}}"#
+        );
+        Scenario::from_json(&json).unwrap()
+    }
+
+    fn orders(arrival_config: &str, ticks: u32) -> Vec<Order> {
+        let demand = Demand::new(&scenario(arrival_config), 0).unwrap();
+        let mut stream = stream(1, 0, BankId(0), Purpose::Demand);
+        let mut orders = Vec::new();
+        for tick in 0..ticks {
+            demand.sample(Tick(tick), 10, &mut stream, |order| orders.push(order));
+        }
+        orders
+    }
+
+    fn mean_and_deviation(orders: &[Order]) -> (f64, f64) {
+        let amounts: Vec<f64> = orders.iter().map(|order| order.amount.0 as f64).collect();
+        let mean = amounts.iter().sum::<f64>() / amounts.len() as f64;
+        let variance = amounts.iter().map(|amount| (amount - mean).powi(2)).sum::<f64>() / amounts.len() as f64;
+        (mean, variance.sqrt())
+    }
+
+    #[test]
+    fn amounts_have_the_mean_and_deviation_of_the_scenario() {
+        let given = [
+            ("normal", 100_000, Some(20_000), 20_000.0),
+            ("lognormal", 100_000, Some(150_000), 150_000.0),
+            ("uniform", 100_000, Some(30_000), 30_000.0),
+            ("uniform", 100_000, None, 99_999.0 / 3.0_f64.sqrt()),
+            ("exponential", 100_000, None, 100_000.0),
+        ];
+        for (kind, mean, deviation, expected) in given {
+            let deviation = deviation.map_or("null".to_owned(), |deviation: i64| deviation.to_string());
+            let config = format!(
+                r#"{{"rate_per_tick": 20, "distribution_type": "{kind}", "amount_mean": {mean}, "amount_std_dev": {deviation}}}"#
+            );
+            let orders = orders(&config, 10_000);
+            let (sample_mean, sample_deviation) = mean_and_deviation(&orders);
+            assert!((orders.len() as f64 - 200_000.0).abs() < 6.0 * 200_000.0_f64.sqrt(), "{kind} {}", orders.len());
+            assert!((sample_mean / mean as f64 - 1.0).abs() < 0.02, "{kind} mean {sample_mean}");
+            assert!((sample_deviation / expected - 1.0).abs() < 0.06, "{kind} deviation {sample_deviation}");
+        }
+    }
+
+    #[test]
+    fn windows_weights_priorities_and_deadlines_hold() {
+        let config = r#"{"rate_per_tick": 1, "distribution_type": "exponential", "amount_mean": 1,
+            "counterparty_weights": {"B": 3, "C": 1}, "priority": {"2": 1, "9": 3}, "deadline_range": [1, 4],
+            "time_windows": [{"start_tick": 0, "end_tick": 4, "multiplier": 0}, {"start_tick": 4, "end_tick": 6, "multiplier": 5}]}"#;
+        let orders = orders(config, 100_000);
+        let share = |pick: &dyn Fn(&Order) -> bool| {
+            orders.iter().filter(|order| pick(order)).count() as f64 / orders.len() as f64
+        };
+        assert!((share(&|order| order.receiver == BankId(1)) - 0.75).abs() < 0.01);
+        assert!((share(&|order| order.priority == 9) - 0.75).abs() < 0.01);
+        assert!((share(&|order| matches!(order.arrival.0 % 10, 4 | 5)) - 10.0 / 14.0).abs() < 0.01);
+        assert!(orders.iter().all(|order| order.arrival.0 % 10 >= 4 && order.amount >= Cents(1)));
+        assert!(orders.iter().all(|order| order.deadline > order.arrival || order.arrival.0 % 10 == 9));
+        assert!(orders.iter().all(|order| order.deadline.0 / 10 == order.arrival.0 / 10));
+    }
+}

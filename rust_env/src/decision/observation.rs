@@ -1,0 +1,243 @@
+//! Observations: one table of columns. Each row names a column, its unit and its true bounds, says
+//! what it means, and computes it; encoder, declared space and docs are made from the same rows.
+//!
+//! A bank sees what a treasurer sees: its own account, queues and receipts, the clock, and what the
+//! rail shows. Never another bank's balance, nor the future.
+
+use super::Process;
+use crate::bank::{Bank, RECENT_TICKS};
+use crate::ledger::Ledger;
+use crate::payment::Payment;
+use crate::setup::Setup;
+use crate::units::{BankId, Cents, Tick};
+
+/// A column of the observation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Field {
+    /// Name.
+    pub name: &'static str,
+    /// Unit.
+    pub unit: &'static str,
+    /// Smallest value.
+    pub low: f32,
+    /// Largest value.
+    pub high: f32,
+    /// Meaning.
+    pub doc: &'static str,
+}
+
+/// Money is clipped at this many amount scales.
+const CLIP: f32 = 10.0;
+/// Ticks within which a deadline counts as soon.
+const SOON: u32 = 4;
+
+/// What the encoder looks at, gathered once an observation.
+struct View<'a> {
+    bank: &'a Bank,
+    scale: f32,
+    now: u32,
+    ticks_per_day: u32,
+    episode_ticks: u32,
+    slots: f32,
+    internal: QueueSummary,
+    central: QueueSummary,
+    head_value: Cents,
+    incoming: (u32, Cents),
+    cost_scale: f64,
+}
+
+/// A queue in a few numbers.
+#[derive(Clone, Copy, Default)]
+struct QueueSummary {
+    count: f32,
+    value: Cents,
+    due: Cents,
+    soon: Cents,
+    overdue: Cents,
+    hidden: Cents,
+}
+
+/// What the encoder looks at in a slot.
+struct SlotView<'a> {
+    view: &'a View<'a>,
+    payment: &'a Payment,
+}
+
+/// Makes a table of fields and the function that writes them, in the same order.
+macro_rules! columns {
+    ($table:ident, $write:ident, $view:ty, $me:ident;
+     $($name:ident [$unit:literal, $low:expr, $high:expr] $doc:literal => $value:expr;)*) => {
+        /// The columns, in order.
+        pub const $table: [Field; [$(stringify!($name)),*].len()] =
+            [$(Field { name: stringify!($name), unit: $unit, low: $low, high: $high, doc: $doc }),*];
+
+        fn $write($me: &$view, out: &mut [f32]) {
+            let mut column = out.iter_mut();
+            $(if let Some(out) = column.next() {
+                let value: f32 = $value;
+                *out = value.clamp($low, $high);
+            })*
+        }
+    };
+}
+
+columns! {
+    FIELDS, write_bank, View<'_>, me;
+    time_of_day ["days", 0.0, 1.0] "Ticks of today that are over, as a share of the day; 1 when the last day is over." => me.time_of_day();
+    days_left ["episodes", 0.0, 1.0] "Days after today, as a share of the episode's days." => me.days_left();
+    balance ["amount scale", -CLIP, CLIP] "Account balance; below zero it is overdrawn." => me.money(me.bank.balance);
+    liquidity ["amount scale", -CLIP, CLIP] "Balance and unused credit: what can be paid now." => me.money(me.bank.liquidity());
+    free_liquidity ["amount scale", -CLIP, CLIP] "Liquidity less what is already released and waits." => me.money(me.bank.free_liquidity());
+    credit_use ["credit limit", 0.0, 1.0] "Share of the credit limit in use." => me.credit_use();
+    queue_count ["slots", 0.0, CLIP] "Payments in the internal queue, per slot." => me.internal.count / me.slots;
+    queue_value ["amount scale", 0.0, CLIP] "Value of the internal queue." => me.money(me.internal.value);
+    queue_value_due ["amount scale", 0.0, CLIP] "Part of it whose deadline is this tick or has passed." => me.money(me.internal.due);
+    queue_value_soon ["amount scale", 0.0, CLIP] "Part of it whose deadline is 1 to 4 ticks away." => me.money(me.internal.soon);
+    queue_value_overdue ["amount scale", 0.0, CLIP] "Part of it that is overdue and charged as such." => me.money(me.internal.overdue);
+    queue_value_hidden ["amount scale", 0.0, CLIP] "Part of it beyond the slots." => me.money(me.internal.hidden);
+    central_count ["slots", 0.0, CLIP] "Own payments in the central queue, per slot." => me.central.count / me.slots;
+    central_value ["amount scale", 0.0, CLIP] "Their value." => me.money(me.central.value);
+    central_value_due ["amount scale", 0.0, CLIP] "Part of it whose deadline is this tick or has passed." => me.money(me.central.due);
+    central_head_value ["amount scale", 0.0, CLIP] "Amount of the payment at its head." => me.money(me.head_value);
+    received_last_tick ["amount scale", 0.0, CLIP] "Value received in the last tick." => me.money(me.received(1));
+    received_last_4_ticks ["amount scale", 0.0, CLIP] "Value received in the last 4 ticks." => me.money(me.received(RECENT_TICKS));
+    received_today ["amount scale", 0.0, CLIP] "Value received today." => me.money(me.bank.received_today);
+    paid_today ["amount scale", 0.0, CLIP] "Value paid today." => me.money(me.bank.paid_today);
+    incoming_count ["slots", 0.0, CLIP] "Payments to this bank that wait in other banks' central queues, per slot; 0 if the rail hides them." => me.incoming.0 as f32 / me.slots;
+    incoming_value ["amount scale", 0.0, CLIP] "Their value; 0 if the rail hides them." => me.money(me.incoming.1);
+    cost_today ["reward units per tick", 0.0, CLIP] "Costs so far today, spread over the ticks of a day." => me.cost_today();
+}
+
+columns! {
+    SLOT_FIELDS, write_slot, SlotView<'_>, me;
+    amount ["amount scale", 0.0, CLIP] "Amount of the payment; 0 in an empty slot, as are all columns." => me.view.money(me.payment.amount);
+    ticks_to_deadline ["days", -1.0, 1.0] "Ticks to its deadline, as a share of a day; negative once it has passed." => me.ticks_to_deadline();
+    priority ["10", 0.0, 1.0] "Its priority." => f32::from(me.payment.priority) / 10.0;
+    age ["days", 0.0, 1.0] "Ticks since it arrived, as a share of a day." => me.age();
+    divisible ["flag", 0.0, 1.0] "Whether it may be split." => f32::from(u8::from(me.payment.divisible));
+    affordable ["flag", 0.0, 1.0] "Whether free liquidity covers it." => f32::from(u8::from(me.payment.amount <= me.view.bank.free_liquidity()));
+    bilateral_position ["amount scale", -CLIP, CLIP] "Value received from its receiver today, less value paid to it." => me.bilateral_position();
+}
+
+/// Every column of an observation with `slots` slots, in order.
+pub fn fields(slots: usize) -> impl Iterator<Item = (String, Field)> {
+    let bank = FIELDS.iter().map(|field| (field.name.to_owned(), *field));
+    let slots = (0..slots)
+        .flat_map(|slot| SLOT_FIELDS.iter().map(move |field| (format!("slot_{slot}_{}", field.name), *field)));
+    bank.chain(slots)
+}
+
+impl Process {
+    /// Writes what learner number `learner` sees into `out` (`observation_size` columns).
+    pub fn write_observation(&self, setup: &Setup, ledger: &Ledger, learner: usize, out: &mut [f32]) {
+        let id = self.learners[learner];
+        let view = self.view(setup, ledger, id, self.reward_scales[learner]);
+        let (bank_columns, slot_columns) = out.split_at_mut(FIELDS.len());
+        write_bank(&view, bank_columns);
+        let mut payments = self.slot_payments(ledger, id);
+        for columns in slot_columns.chunks_exact_mut(SLOT_FIELDS.len()) {
+            match payments.next() {
+                Some(payment) => write_slot(&SlotView { view: &view, payment }, columns),
+                None => columns.fill(0.0),
+            }
+        }
+    }
+
+    fn view<'a>(&self, setup: &Setup, ledger: &'a Ledger, id: BankId, reward_scale: f64) -> View<'a> {
+        let bank = &ledger.banks[id.index()];
+        let payment = |slot: &_| ledger.book.get(*slot);
+        let now = ledger.now.0;
+        View {
+            bank,
+            scale: 1.0 / setup.banks[id.index()].amount_scale.0 as f32,
+            now,
+            ticks_per_day: setup.ticks_per_day,
+            episode_ticks: setup.episode_ticks,
+            slots: self.slots as f32,
+            internal: QueueSummary::of(bank.internal.iter().map(payment), now, self.slots),
+            central: QueueSummary::of(bank.central.iter().map(payment), now, usize::MAX),
+            head_value: bank.central.front().map_or(Cents::ZERO, |slot| payment(slot).amount),
+            incoming: if setup.incoming_queue_visible {
+                (bank.incoming_count, bank.incoming_value)
+            } else {
+                (0, Cents::ZERO)
+            },
+            cost_scale: reward_scale * f64::from(setup.ticks_per_day),
+        }
+    }
+}
+
+impl QueueSummary {
+    fn of<'a>(payments: impl Iterator<Item = &'a Payment>, now: u32, visible: usize) -> Self {
+        let mut summary = Self::default();
+        for (place, payment) in payments.enumerate() {
+            summary.count += 1.0;
+            summary.value += payment.amount;
+            if payment.deadline.0 <= now {
+                summary.due += payment.amount;
+            } else if payment.deadline.0 <= now + SOON {
+                summary.soon += payment.amount;
+            }
+            if payment.is_overdue {
+                summary.overdue += payment.amount;
+            }
+            if place >= visible {
+                summary.hidden += payment.amount;
+            }
+        }
+        summary
+    }
+}
+
+impl View<'_> {
+    fn money(&self, amount: Cents) -> f32 {
+        amount.0 as f32 * self.scale
+    }
+
+    fn time_of_day(&self) -> f32 {
+        if self.now >= self.episode_ticks {
+            1.0
+        } else {
+            (self.now % self.ticks_per_day) as f32 / self.ticks_per_day as f32
+        }
+    }
+
+    fn days_left(&self) -> f32 {
+        let days = self.episode_ticks / self.ticks_per_day;
+        let today = (self.now / self.ticks_per_day).min(days - 1);
+        (days - 1 - today) as f32 / days as f32
+    }
+
+    fn credit_use(&self) -> f32 {
+        let overdraft = -self.bank.balance.min(Cents::ZERO);
+        if overdraft == Cents::ZERO { 0.0 } else { overdraft.0 as f32 / self.bank.credit_limit.0 as f32 }
+    }
+
+    fn received(&self, ticks: usize) -> Cents {
+        self.bank.received_recently(Tick(self.now), ticks)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "an observation has 32 bits")]
+    fn cost_today(&self) -> f32 {
+        (self.bank.cost_today.0 as f64 / self.cost_scale) as f32
+    }
+}
+
+impl SlotView<'_> {
+    fn in_days(&self, ticks: i64) -> f32 {
+        ticks as f32 / self.view.ticks_per_day as f32
+    }
+
+    fn ticks_to_deadline(&self) -> f32 {
+        self.in_days(i64::from(self.payment.deadline.0) - i64::from(self.view.now))
+    }
+
+    fn age(&self) -> f32 {
+        self.in_days(i64::from(self.view.now) - i64::from(self.payment.arrival.0))
+    }
+
+    fn bilateral_position(&self) -> f32 {
+        let position = self.view.bank.bilateral.get(self.payment.receiver.index());
+        position.map_or(0.0, |position| self.view.money(*position))
+    }
+}

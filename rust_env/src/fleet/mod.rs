@@ -1,0 +1,329 @@
+//! A fleet: N independent systems of one scenario, stepped together into slices that the caller owns.
+//!
+//! Rows share nothing but the scenario, so any split of the rows over threads gives the same bytes.
+
+mod pool;
+mod totals;
+
+pub use pool::Pool;
+pub use totals::{RATIO_NAMES, TOTAL_NAMES, Totals};
+
+use crate::costs::COMPONENTS;
+use crate::decision::Process;
+use crate::decision::action::HOLD;
+use crate::decision::reward::reward;
+use crate::error::{ActionError, FleetError, TickError};
+use crate::events::EventLog;
+use crate::policy::{Decision, ScriptedPolicy};
+use crate::setup::Setup;
+use crate::system::System;
+use std::sync::Arc;
+
+/// N independent systems of one scenario.
+pub struct Fleet {
+    /// What defines each system.
+    pub setup: Arc<Setup>,
+    /// The decision process.
+    pub process: Arc<Process>,
+    rows: Vec<Row>,
+}
+
+struct Row {
+    system: System,
+    /// The episode is over and the next step starts another one.
+    has_ended: bool,
+    steps: u32,
+}
+
+/// What a step gives back. `L` learners, `D` columns, `M` mask flags; rows first, then learners.
+pub struct StepOutput<'a> {
+    /// N x L x D.
+    pub observations: &'a mut [f32],
+    /// N x L.
+    pub rewards: &'a mut [f64],
+    /// N.
+    pub terminated: &'a mut [bool],
+    /// N.
+    pub truncated: &'a mut [bool],
+    /// N x L x 7 cents of this step, by component.
+    pub costs: &'a mut [i64],
+    /// N x L x M.
+    pub masks: &'a mut [bool],
+    /// N x L actions that were illegal and acted as hold.
+    pub illegal: &'a mut [i64],
+}
+
+impl Fleet {
+    /// A fleet of `num_envs` systems; every row must be [`Fleet::reset`] before it is stepped.
+    #[must_use]
+    pub fn new(setup: Arc<Setup>, process: Arc<Process>, num_envs: usize) -> Self {
+        let row = |_| Row {
+            system: System::new(Arc::clone(&setup), &process.learners, EventLog::default()),
+            has_ended: false,
+            steps: 0,
+        };
+        let rows = (0..num_envs).map(row).collect();
+        Self { setup, process, rows }
+    }
+
+    /// Number of systems.
+    #[must_use]
+    pub fn num_envs(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Starts a row's episode 0 of `seed`, or, without a seed, its next episode.
+    ///
+    /// # Errors
+    /// [`FleetError::Tick`].
+    pub fn reset(&mut self, row: usize, seed: Option<u64>) -> Result<(), FleetError> {
+        self.rows[row].restart(seed).map_err(|source| FleetError::Tick { env: row, source })
+    }
+
+    /// Writes what every learner sees and may do: N x L x D columns and N x L x M flags.
+    pub fn observe(&self, observations: &mut [f32], masks: &mut [bool]) {
+        let (columns, flags) = (self.columns(), self.flags());
+        for ((row, out), mask) in
+            self.rows.iter().zip(observations.chunks_exact_mut(columns)).zip(masks.chunks_exact_mut(flags))
+        {
+            row.observe(&self.process, out, mask);
+        }
+    }
+
+    /// Plays one tick of every row with N x L x slots actions. A row whose episode is over starts
+    /// its next one instead: its actions are ignored, its reward and costs are zero.
+    ///
+    /// # Errors
+    /// [`FleetError::Action`] if an action is refused: nothing has moved then. [`FleetError::Tick`]
+    /// if a system cannot go on.
+    pub fn step(&mut self, actions: &[i64], out: StepOutput<'_>, pool: &Pool) -> Result<(), FleetError> {
+        self.check(actions)?;
+        let block = Block { first: 0, rows: &mut self.rows, actions, out, process: &self.process };
+        pool.run(|grain| block.step(grain))
+    }
+
+    /// Refuses a batch before anything moves.
+    fn check(&self, actions: &[i64]) -> Result<(), ActionError> {
+        let per_row = self.process.learners.len() * self.process.slots;
+        let expected = self.rows.len() * per_row;
+        if actions.len() != expected {
+            return Err(ActionError::WrongLength { got: actions.len(), expected });
+        }
+        let highest = i64::try_from(self.process.actions_per_slot()).unwrap_or(i64::MAX) - 1;
+        if let Some(place) = actions.iter().position(|action| !(0..=highest).contains(action)) {
+            let (env, bank, slot) = self.locate(place);
+            return Err(ActionError::OutOfRange { env, bank, slot, value: actions[place], highest });
+        }
+        if self.process.strict { self.check_masks(actions) } else { Ok(()) }
+    }
+
+    fn check_masks(&self, actions: &[i64]) -> Result<(), ActionError> {
+        for (index, actions) in actions.chunks_exact(self.process.slots).enumerate() {
+            let (row, learner) = (index / self.process.learners.len(), index % self.process.learners.len());
+            if self.rows[row].has_ended {
+                continue;
+            }
+            let mut payments =
+                self.process.slot_payments(&self.rows[row].system.ledger, self.process.learners[learner]);
+            for (slot, value) in actions.iter().enumerate() {
+                if let Some(reason) = self.process.objection(self.process.decision(*value), payments.next()) {
+                    let (env, bank, slot) = self.locate(index * self.process.slots + slot);
+                    return Err(ActionError::Masked { env, bank, slot, value: *value, reason });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Row, bank and slot of the action at `place`.
+    fn locate(&self, place: usize) -> (usize, String, usize) {
+        let (learners, slots) = (self.process.learners.len(), self.process.slots);
+        let bank = self.process.learners[place / slots % learners];
+        (place / slots / learners, self.setup.banks[bank.index()].id.clone(), place % slots)
+    }
+
+    /// Writes what a scripted policy would do now in every learner's place: N x L x slots actions.
+    ///
+    /// # Errors
+    /// [`ActionError::NotOffered`] if it wants a split that the slots do not offer.
+    pub fn scripted_actions(&mut self, policy: &dyn ScriptedPolicy, actions: &mut [i64]) -> Result<(), ActionError> {
+        let Self { setup, process, rows } = self;
+        let mut decisions: Vec<Decision> = Vec::new();
+        let mut out = actions.chunks_exact_mut(process.slots);
+        for (env, row) in rows.iter_mut().enumerate() {
+            for learner in &process.learners {
+                decisions.clear();
+                row.system.consult(*learner, policy, &mut decisions);
+                let Some(out) = out.next() else { break };
+                out.fill(HOLD);
+                for (out, decision) in out.iter_mut().zip(&decisions) {
+                    *out = process.action(*decision).map_err(|parts| {
+                        let bank = setup.banks[learner.index()].id.clone();
+                        ActionError::NotOffered { env, bank, parts, offered: process.split_parts.clone() }
+                    })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Totals of the episode so far of every learner of every row.
+    pub fn totals(&self) -> impl Iterator<Item = Totals> + '_ {
+        self.rows
+            .iter()
+            .flat_map(|row| self.process.learners.iter().map(|learner| Totals::of(&row.system.ledger, learner.index())))
+    }
+
+    /// Seed and episode of every row.
+    pub fn seeds_and_episodes(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.rows.iter().map(|row| row.system.seed_and_episode())
+    }
+
+    fn columns(&self) -> usize {
+        self.process.learners.len() * self.process.observation_size()
+    }
+
+    fn flags(&self) -> usize {
+        self.process.learners.len() * self.process.mask_size()
+    }
+}
+
+impl Row {
+    fn restart(&mut self, seed: Option<u64>) -> Result<(), TickError> {
+        let (seed, episode) = match (seed, self.system.seed_and_episode()) {
+            (Some(seed), _) => (seed, 0),
+            (None, (seed, episode)) => (seed, episode + 1),
+        };
+        self.system.reset(seed, episode);
+        (self.has_ended, self.steps) = (false, 0);
+        self.system.begin_tick()
+    }
+
+    fn step(&mut self, process: &Process, actions: &[i64], out: StepOutput<'_>) -> Result<(), TickError> {
+        (out.terminated[0], out.truncated[0]) = (false, false);
+        if self.has_ended {
+            out.rewards.fill(0.0);
+            out.costs.fill(0);
+            out.illegal.fill(0);
+            self.restart(None)?;
+        } else {
+            self.decide(process, actions, out.illegal);
+            self.system.finish_tick()?;
+            self.steps += 1;
+            out.terminated[0] = self.system.is_over();
+            out.truncated[0] = process.max_episode_steps.is_some_and(|limit| self.steps >= limit);
+            self.has_ended = out.terminated[0] || out.truncated[0];
+            self.reward(process, out.rewards, out.costs);
+            if !out.terminated[0] {
+                // The next decisions are taken after the next arrivals: the learner sees them now.
+                self.system.begin_tick()?;
+            }
+        }
+        self.observe(process, out.observations, out.masks);
+        Ok(())
+    }
+
+    fn decide(&mut self, process: &Process, actions: &[i64], illegal: &mut [i64]) {
+        let actions = actions.chunks_exact(process.slots);
+        for ((learner, actions), illegal) in process.learners.iter().zip(actions).zip(illegal) {
+            *illegal = process.decide(&mut self.system.ledger, *learner, actions);
+        }
+    }
+
+    fn reward(&self, process: &Process, rewards: &mut [f64], costs: &mut [i64]) {
+        let banks = &self.system.ledger.banks;
+        let outputs = rewards.iter_mut().zip(costs.chunks_exact_mut(COMPONENTS.len()));
+        for ((learner, scale), (out, costs)) in process.learners.iter().zip(&process.reward_scales).zip(outputs) {
+            *out = reward(banks, *learner, process.reward, *scale);
+            for (cents, cost) in costs.iter_mut().zip(banks[learner.index()].tick_costs) {
+                *cents = cost.0;
+            }
+        }
+    }
+
+    fn observe(&self, process: &Process, observations: &mut [f32], masks: &mut [bool]) {
+        let (columns, flags) = (process.observation_size(), process.mask_size());
+        let outputs = observations.chunks_exact_mut(columns).zip(masks.chunks_exact_mut(flags));
+        for ((learner, id), (observation, mask)) in process.learners.iter().enumerate().zip(outputs) {
+            process.write_observation(&self.system.setup, &self.system.ledger, learner, observation);
+            process.write_mask(&self.system.ledger, *id, mask);
+        }
+    }
+}
+
+/// Some neighbouring rows with their share of the actions and of the output.
+struct Block<'a> {
+    first: usize,
+    rows: &'a mut [Row],
+    actions: &'a [i64],
+    out: StepOutput<'a>,
+    process: &'a Process,
+}
+
+impl<'a> Block<'a> {
+    /// Steps all rows, in parallel while a block has more than `grain` of them. The error, if any,
+    /// is that of the first row that has one.
+    fn step(self, grain: usize) -> Result<(), FleetError> {
+        if self.rows.len() <= grain.max(1) {
+            return self.step_here();
+        }
+        let (left, right) = self.halve();
+        let (left, right) = rayon::join(|| left.step(grain), || right.step(grain));
+        left.and(right)
+    }
+
+    fn halve(self) -> (Self, Self) {
+        let half = self.rows.len() / 2;
+        let learners = self.process.learners.len();
+        let (rows, later_rows) = self.rows.split_at_mut(half);
+        let (actions, later_actions) = self.actions.split_at(half * learners * self.process.slots);
+        let (out, later_out) = self.out.split_at(half, self.process);
+        let left = Self { first: self.first, rows, actions, out, process: self.process };
+        let right = Self {
+            first: self.first + half,
+            rows: later_rows,
+            actions: later_actions,
+            out: later_out,
+            process: self.process,
+        };
+        (left, right)
+    }
+
+    fn step_here(self) -> Result<(), FleetError> {
+        let Self { first, rows, mut actions, mut out, process } = self;
+        for (index, row) in rows.iter_mut().enumerate() {
+            let (own_out, later_out) = out.split_at(1, process);
+            let (own_actions, later_actions) = actions.split_at(process.learners.len() * process.slots);
+            row.step(process, own_actions, own_out)
+                .map_err(|source| FleetError::Tick { env: first + index, source })?;
+            (actions, out) = (later_actions, later_out);
+        }
+        Ok(())
+    }
+}
+
+impl<'a> StepOutput<'a> {
+    /// The share of the first `rows` rows, and the rest.
+    fn split_at(self, rows: usize, process: &Process) -> (Self, Self) {
+        let learners = rows * process.learners.len();
+        let (observations, later_observations) = self.observations.split_at_mut(learners * process.observation_size());
+        let (rewards, later_rewards) = self.rewards.split_at_mut(learners);
+        let (terminated, later_terminated) = self.terminated.split_at_mut(rows);
+        let (truncated, later_truncated) = self.truncated.split_at_mut(rows);
+        let (costs, later_costs) = self.costs.split_at_mut(learners * COMPONENTS.len());
+        let (masks, later_masks) = self.masks.split_at_mut(learners * process.mask_size());
+        let (illegal, later_illegal) = self.illegal.split_at_mut(learners);
+        (
+            Self { observations, rewards, terminated, truncated, costs, masks, illegal },
+            Self {
+                observations: later_observations,
+                rewards: later_rewards,
+                terminated: later_terminated,
+                truncated: later_truncated,
+                costs: later_costs,
+                masks: later_masks,
+                illegal: later_illegal,
+            },
+        )
+    }
+}

@@ -1,0 +1,126 @@
+//! Scripted policies: rules that decide for a bank inside the engine.
+
+use crate::arrivals::clamp_u32;
+use crate::payment::{Book, Payment, Slot};
+use crate::rng::Stream;
+use crate::scenario::PolicyConfig;
+use crate::units::{Cents, Tick};
+use rand::RngExt;
+
+/// What to do with one payment of the internal queue.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Decision {
+    /// Leave it.
+    Hold,
+    /// Send it to settlement.
+    Release,
+    /// Replace it by this many equal parts and send them to settlement.
+    Split(u8),
+}
+
+/// What a bank sees of itself when it decides.
+#[derive(Clone, Copy)]
+pub struct Desk<'a> {
+    /// The current tick.
+    pub now: Tick,
+    /// Balance and unused credit, less what is already released.
+    pub free_liquidity: Cents,
+    /// The internal queue.
+    pub queue: &'a [Slot],
+    /// Where its payments are.
+    pub book: &'a Book,
+}
+
+impl<'a> Desk<'a> {
+    /// The payments of the internal queue, in order.
+    pub fn payments(&self) -> impl Iterator<Item = &'a Payment> + use<'a> {
+        let book = self.book;
+        self.queue.iter().map(move |slot| book.get(*slot))
+    }
+}
+
+/// A rule that decides about the whole internal queue.
+pub trait ScriptedPolicy: Send + Sync {
+    /// Appends one decision for each payment of the queue.
+    fn decide(&self, desk: &Desk<'_>, stream: &mut Stream, decisions: &mut Vec<Decision>);
+}
+
+/// The rule that a scenario names. A learner that nobody teaches releases everything.
+#[must_use]
+pub fn scripted(config: &PolicyConfig) -> Box<dyn ScriptedPolicy> {
+    match config {
+        PolicyConfig::Learner {} | PolicyConfig::ReleaseAll {} => Box::new(ReleaseAll),
+        PolicyConfig::HoldUntilDeadline { margin } => Box::new(HoldUntilDeadline { margin: clamp_u32(*margin) }),
+        PolicyConfig::LiquidityAware { buffer } => Box::new(LiquidityAware { buffer: *buffer }),
+        PolicyConfig::SplitLarge { parts, threshold } => {
+            Box::new(SplitLarge { parts: u8::try_from(*parts).unwrap_or(u8::MAX), threshold: *threshold })
+        }
+        PolicyConfig::Random { release_probability } => Box::new(Random { release_probability: *release_probability }),
+    }
+}
+
+struct ReleaseAll;
+
+impl ScriptedPolicy for ReleaseAll {
+    fn decide(&self, desk: &Desk<'_>, _: &mut Stream, decisions: &mut Vec<Decision>) {
+        decisions.extend(desk.queue.iter().map(|_| Decision::Release));
+    }
+}
+
+struct HoldUntilDeadline {
+    margin: u32,
+}
+
+impl ScriptedPolicy for HoldUntilDeadline {
+    fn decide(&self, desk: &Desk<'_>, _: &mut Stream, decisions: &mut Vec<Decision>) {
+        let horizon = Tick(desk.now.0.saturating_add(self.margin));
+        decisions.extend(desk.payments().map(|payment| release_if(payment.deadline <= horizon)));
+    }
+}
+
+struct LiquidityAware {
+    buffer: Cents,
+}
+
+impl ScriptedPolicy for LiquidityAware {
+    fn decide(&self, desk: &Desk<'_>, _: &mut Stream, decisions: &mut Vec<Decision>) {
+        let mut liquidity = desk.free_liquidity;
+        decisions.extend(desk.payments().map(|payment| {
+            let release = payment.deadline <= desk.now || liquidity - payment.amount >= self.buffer;
+            if release {
+                liquidity -= payment.amount;
+            }
+            release_if(release)
+        }));
+    }
+}
+
+struct SplitLarge {
+    parts: u8,
+    threshold: Cents,
+}
+
+impl ScriptedPolicy for SplitLarge {
+    fn decide(&self, desk: &Desk<'_>, _: &mut Stream, decisions: &mut Vec<Decision>) {
+        let mut liquidity = desk.free_liquidity;
+        decisions.extend(desk.payments().map(|payment| {
+            let is_large = payment.amount > self.threshold && payment.amount > liquidity;
+            liquidity -= payment.amount;
+            if is_large && payment.can_be_split(self.parts) { Decision::Split(self.parts) } else { Decision::Release }
+        }));
+    }
+}
+
+struct Random {
+    release_probability: f64,
+}
+
+impl ScriptedPolicy for Random {
+    fn decide(&self, desk: &Desk<'_>, stream: &mut Stream, decisions: &mut Vec<Decision>) {
+        decisions.extend(desk.queue.iter().map(|_| release_if(stream.random::<f64>() < self.release_probability)));
+    }
+}
+
+fn release_if(release: bool) -> Decision {
+    if release { Decision::Release } else { Decision::Hold }
+}

@@ -1,0 +1,88 @@
+//! Every engine error has one Python exception; a panic becomes a `RuntimeError`.
+
+use crate::error;
+use pyo3::exceptions::{PyOverflowError, PyRuntimeError, PyValueError};
+use pyo3::{PyErr, PyResult, Python, create_exception};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+create_exception!(
+    paysim_gym._engine,
+    ScenarioError,
+    PyValueError,
+    "A scenario, or a setting, that the engine refuses."
+);
+create_exception!(paysim_gym._engine, ActionError, PyValueError, "An action that is not defined where it was taken.");
+create_exception!(paysim_gym._engine, EpisodeOverError, PyRuntimeError, "The last day has ended.");
+
+/// An engine error as a Python exception.
+pub fn to_python(error: impl Into<EngineError>) -> PyErr {
+    error.into().into()
+}
+
+/// Any error of the engine.
+pub enum EngineError {
+    Scenario(error::ScenarioError),
+    Action(error::ActionError),
+    Tick(error::TickError),
+    Fleet(error::FleetError),
+}
+
+impl From<error::ScenarioError> for EngineError {
+    fn from(error: error::ScenarioError) -> Self {
+        Self::Scenario(error)
+    }
+}
+
+impl From<error::ActionError> for EngineError {
+    fn from(error: error::ActionError) -> Self {
+        Self::Action(error)
+    }
+}
+
+impl From<error::TickError> for EngineError {
+    fn from(error: error::TickError) -> Self {
+        Self::Tick(error)
+    }
+}
+
+impl From<error::FleetError> for EngineError {
+    fn from(error: error::FleetError) -> Self {
+        Self::Fleet(error)
+    }
+}
+
+impl From<EngineError> for PyErr {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Scenario(error) => ScenarioError::new_err(error.to_string()),
+            EngineError::Action(error) => ActionError::new_err(error.to_string()),
+            EngineError::Tick(error) => tick_error(&error, error.to_string()),
+            EngineError::Fleet(error::FleetError::Action(error)) => ActionError::new_err(error.to_string()),
+            EngineError::Fleet(error::FleetError::Tick { env, source }) => {
+                tick_error(&source, format!("environment {env}: {source}"))
+            }
+        }
+    }
+}
+
+fn tick_error(error: &error::TickError, message: String) -> PyErr {
+    match error {
+        error::TickError::EpisodeOver { .. } => EpisodeOverError::new_err(message),
+        error::TickError::CostOverflow { .. } => PyOverflowError::new_err(message),
+    }
+}
+
+/// Runs `work` without the GIL and turns its errors, and even a panic, into Python exceptions.
+pub fn detached<T: Send, E: Into<EngineError> + Send>(
+    py: Python<'_>,
+    work: impl FnOnce() -> Result<T, E> + Send,
+) -> PyResult<T> {
+    match py.detach(|| catch_unwind(AssertUnwindSafe(work))) {
+        Ok(result) => result.map_err(to_python),
+        Err(panic) => {
+            let text =
+                panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(PyRuntimeError::new_err(format!("the engine panicked: {}", text.unwrap_or("no message"))))
+        }
+    }
+}

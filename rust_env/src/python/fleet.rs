@@ -1,0 +1,196 @@
+//! `Fleet`: arrays in, arrays out. Every array that leaves is fresh and belongs to the caller.
+
+use super::errors::{detached, to_python};
+use crate::costs::COMPONENTS;
+use crate::decision::Process;
+use crate::error::FleetError;
+use crate::fleet::{self, Pool, RATIO_NAMES, StepOutput, TOTAL_NAMES};
+use crate::policy::scripted;
+use crate::scenario::{PolicyConfig, Scenario, in_range, read_json};
+use crate::setup::Setup;
+use numpy::{PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray3, PyUntypedArrayMethods};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use std::sync::Arc;
+
+type Observed<'py> = (Bound<'py, PyArray3<f32>>, Bound<'py, PyArray3<bool>>);
+type Stepped<'py> = (
+    Bound<'py, PyArray3<f32>>,
+    Bound<'py, PyArray2<f64>>,
+    Bound<'py, PyArray1<bool>>,
+    Bound<'py, PyArray1<bool>>,
+    Bound<'py, PyArray3<i64>>,
+    Bound<'py, PyArray3<bool>>,
+    Bound<'py, PyArray2<i64>>,
+);
+
+/// N independent systems of one scenario, stepped together.
+#[pyclass(module = "paysim_gym._engine")]
+pub struct Fleet {
+    fleet: fleet::Fleet,
+    pool: Pool,
+}
+
+#[pymethods]
+impl Fleet {
+    #[new]
+    fn new(
+        py: Python<'_>,
+        scenario_json: &str,
+        decision_json: &str,
+        num_envs: usize,
+        num_threads: usize,
+    ) -> PyResult<Self> {
+        in_range("num_envs", num_envs, 1, 1 << 24, "").map_err(to_python)?;
+        in_range("num_threads", num_threads, 1, 1024, "").map_err(to_python)?;
+        detached(py, || {
+            let setup = Arc::new(Setup::new(&Scenario::from_json(scenario_json)?)?);
+            let process = Arc::new(Process::from_json(decision_json, &setup)?);
+            let fleet = fleet::Fleet::new(setup, process, num_envs);
+            Ok::<_, crate::error::ScenarioError>(Self { fleet, pool: Pool::new(num_threads, num_envs) })
+        })
+    }
+
+    #[getter]
+    fn num_envs(&self) -> usize {
+        self.fleet.num_envs()
+    }
+
+    #[getter]
+    fn learners(&self) -> Vec<String> {
+        let bank = |learner: &crate::units::BankId| self.fleet.setup.banks[learner.index()].id.clone();
+        self.fleet.process.learners.iter().map(bank).collect()
+    }
+
+    #[getter]
+    fn slots(&self) -> usize {
+        self.fleet.process.slots
+    }
+
+    #[getter]
+    fn actions_per_slot(&self) -> usize {
+        self.fleet.process.actions_per_slot()
+    }
+
+    #[getter]
+    fn observation_size(&self) -> usize {
+        self.fleet.process.observation_size()
+    }
+
+    #[getter]
+    fn amount_scales(&self) -> Vec<i64> {
+        let scale = |learner: &crate::units::BankId| self.fleet.setup.banks[learner.index()].amount_scale.0;
+        self.fleet.process.learners.iter().map(scale).collect()
+    }
+
+    #[getter]
+    fn reward_scales(&self) -> Vec<f64> {
+        self.fleet.process.reward_scales.clone()
+    }
+
+    #[getter]
+    fn episode_ticks(&self) -> u32 {
+        self.fleet.setup.episode_ticks
+    }
+
+    fn reset<'py>(
+        &mut self,
+        py: Python<'py>,
+        mask: PyReadonlyArray1<'py, bool>,
+        seeds: Vec<Option<u64>>,
+    ) -> PyResult<Observed<'py>> {
+        let num_envs = self.fleet.num_envs();
+        if mask.len() != num_envs || seeds.len() != num_envs {
+            let message = format!("mask has {} and seeds have {} entries: must be {num_envs}", mask.len(), seeds.len());
+            return Err(PyValueError::new_err(message));
+        }
+        let mask = mask.as_slice()?;
+        let fleet = &mut self.fleet;
+        detached(py, || {
+            let chosen = seeds.into_iter().enumerate().filter(|(row, _)| mask[*row]);
+            chosen.into_iter().try_for_each(|(row, seed)| fleet.reset(row, seed))
+        })?;
+        self.observe(py)
+    }
+
+    fn step<'py>(&mut self, py: Python<'py>, actions: PyReadonlyArray3<'py, i64>) -> PyResult<Stepped<'py>> {
+        let [rows, learners, slots] =
+            [self.fleet.num_envs(), self.fleet.process.learners.len(), self.fleet.process.slots];
+        if actions.shape() != [rows, learners, slots] {
+            let message = format!("actions have shape {:?}: must be ({rows}, {learners}, {slots})", actions.shape());
+            return Err(PyValueError::new_err(message));
+        }
+        let observations = PyArray3::zeros(py, [rows, learners, self.fleet.process.observation_size()], false);
+        let rewards = PyArray2::zeros(py, [rows, learners], false);
+        let terminated = PyArray1::zeros(py, [rows], false);
+        let truncated = PyArray1::zeros(py, [rows], false);
+        let costs = PyArray3::zeros(py, [rows, learners, COMPONENTS.len()], false);
+        let masks = PyArray3::zeros(py, [rows, learners, self.fleet.process.mask_size()], false);
+        let illegal = PyArray2::zeros(py, [rows, learners], false);
+        {
+            let mut borrowed = (
+                observations.readwrite(),
+                rewards.readwrite(),
+                terminated.readwrite(),
+                truncated.readwrite(),
+                costs.readwrite(),
+                masks.readwrite(),
+                illegal.readwrite(),
+            );
+            let out = StepOutput {
+                observations: borrowed.0.as_slice_mut()?,
+                rewards: borrowed.1.as_slice_mut()?,
+                terminated: borrowed.2.as_slice_mut()?,
+                truncated: borrowed.3.as_slice_mut()?,
+                costs: borrowed.4.as_slice_mut()?,
+                masks: borrowed.5.as_slice_mut()?,
+                illegal: borrowed.6.as_slice_mut()?,
+            };
+            let (fleet, pool, actions) = (&mut self.fleet, &self.pool, actions.as_slice()?);
+            detached(py, || fleet.step(actions, out, pool))?;
+        }
+        Ok((observations, rewards, terminated, truncated, costs, masks, illegal))
+    }
+
+    fn scripted_actions<'py>(&mut self, py: Python<'py>, policy_json: &str) -> PyResult<Bound<'py, PyArray3<i64>>> {
+        let policy: PolicyConfig = read_json(policy_json, "policy").map_err(to_python)?;
+        policy.validate("policy").map_err(to_python)?;
+        let shape = [self.fleet.num_envs(), self.fleet.process.learners.len(), self.fleet.process.slots];
+        let actions = PyArray3::zeros(py, shape, false);
+        let mut borrowed = actions.readwrite();
+        let (fleet, out) = (&mut self.fleet, borrowed.as_slice_mut()?);
+        detached(py, || fleet.scripted_actions(&*scripted(&policy), out).map_err(FleetError::from))?;
+        drop(borrowed);
+        Ok(actions)
+    }
+
+    fn totals<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let totals: Vec<fleet::Totals> = self.fleet.totals().collect();
+        let shape = [self.fleet.num_envs(), self.fleet.process.learners.len()];
+        let columns = PyDict::new(py);
+        for (index, name) in TOTAL_NAMES.iter().enumerate() {
+            let column: Vec<i64> = totals.iter().map(|totals| totals.integers[index]).collect();
+            columns.set_item(name, PyArray1::from_vec(py, column).reshape(shape)?)?;
+        }
+        for (index, name) in COMPONENTS.iter().enumerate() {
+            let column: Vec<i64> = totals.iter().map(|totals| totals.costs[index].0).collect();
+            columns.set_item(format!("cost_{name}"), PyArray1::from_vec(py, column).reshape(shape)?)?;
+        }
+        for (index, name) in RATIO_NAMES.iter().enumerate() {
+            let column: Vec<f64> = totals.iter().map(|totals| totals.ratios[index]).collect();
+            columns.set_item(name, PyArray1::from_vec(py, column).reshape(shape)?)?;
+        }
+        Ok(columns)
+    }
+}
+
+impl Fleet {
+    fn observe<'py>(&self, py: Python<'py>) -> PyResult<Observed<'py>> {
+        let (rows, learners) = (self.fleet.num_envs(), self.fleet.process.learners.len());
+        let observations = PyArray3::zeros(py, [rows, learners, self.fleet.process.observation_size()], false);
+        let masks = PyArray3::zeros(py, [rows, learners, self.fleet.process.mask_size()], false);
+        self.fleet.observe(observations.readwrite().as_slice_mut()?, masks.readwrite().as_slice_mut()?);
+        Ok((observations, masks))
+    }
+}

@@ -1,0 +1,38 @@
+//! The compiled module `paysim_gym._engine`: the only code that knows Python.
+
+mod errors;
+mod fleet;
+mod orchestrator;
+
+use crate::costs::COMPONENTS;
+use crate::decision::observation::fields;
+use crate::scenario::Scenario;
+use errors::{ActionError, EpisodeOverError, ScenarioError, to_python};
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+#[pymodule]
+fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    module.add("COST_COMPONENTS", PyTuple::new(py, COMPONENTS)?)?;
+    module.add("ScenarioError", py.get_type::<ScenarioError>())?;
+    module.add("ActionError", py.get_type::<ActionError>())?;
+    module.add("EpisodeOverError", py.get_type::<EpisodeOverError>())?;
+    module.add_function(wrap_pyfunction!(validate_scenario, module)?)?;
+    module.add_function(wrap_pyfunction!(observation_fields, module)?)?;
+    module.add_class::<fleet::Fleet>()?;
+    module.add_class::<orchestrator::Orchestrator>()
+}
+
+/// Checks a scenario and returns it with every default filled in.
+#[pyfunction]
+fn validate_scenario(scenario_json: &str) -> PyResult<String> {
+    let scenario = Scenario::from_json(scenario_json).map_err(to_python)?;
+    serde_json::to_string(&scenario).map_err(|error| pyo3::exceptions::PyRuntimeError::new_err(error.to_string()))
+}
+
+/// Name, unit, low, high and doc of every column of an observation with this many slots.
+#[pyfunction]
+fn observation_fields(slots: usize) -> Vec<(String, &'static str, f32, f32, &'static str)> {
+    fields(slots).map(|(name, field)| (name, field.unit, field.low, field.high, field.doc)).collect()
+}

@@ -1,0 +1,139 @@
+//! `Orchestrator`: one system, driven tick by tick, seen as dicts. For people, not for training.
+
+use super::errors::detached;
+use crate::bank::Bank;
+use crate::error::{ScenarioError, TickError};
+use crate::events::{Event, EventLog};
+use crate::payment::{Payment, Slot};
+use crate::scenario::Scenario;
+use crate::setup::Setup;
+use crate::system::{System, TickOutcome, named_costs};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// One system whose banks all follow scripted policies; learners release everything.
+#[pyclass(module = "paysim_gym._engine")]
+pub struct Orchestrator {
+    system: System,
+}
+
+#[pymethods]
+impl Orchestrator {
+    #[new]
+    #[pyo3(signature = (scenario_json, record_events = false))]
+    fn new(py: Python<'_>, scenario_json: &str, record_events: bool) -> PyResult<Self> {
+        detached(py, || {
+            let setup = Arc::new(Setup::new(&Scenario::from_json(scenario_json)?)?);
+            let events = if record_events { EventLog::recording() } else { EventLog::default() };
+            Ok::<_, ScenarioError>(Self { system: System::new(setup, &[], events) })
+        })
+    }
+
+    #[getter]
+    fn is_over(&self) -> bool {
+        self.system.is_over()
+    }
+
+    fn tick<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let system = &mut self.system;
+        let outcome = detached(py, || Ok::<_, TickError>(system.tick()?))?;
+        self.outcome_dict(py, &outcome)
+    }
+
+    fn get_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let ledger = &self.system.ledger;
+        let state = PyDict::new(py);
+        state.set_item("tick", ledger.now.0)?;
+        state.set_item("day", ledger.now.0 / self.system.setup.ticks_per_day)?;
+        let agents = PyList::empty(py);
+        for (index, bank) in ledger.banks.iter().enumerate() {
+            agents.append(self.bank_dict(py, index, bank)?)?;
+        }
+        state.set_item("agents", agents)?;
+        Ok(state)
+    }
+
+    fn take_events<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let events = self.system.ledger.events.take();
+        let named: Vec<Value> = events.iter().map(|event| self.named(event)).collect();
+        py.import("json")?.call_method1("loads", (Value::Array(named).to_string(),))
+    }
+}
+
+impl Orchestrator {
+    fn outcome_dict<'py>(&self, py: Python<'py>, outcome: &TickOutcome) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        dict.set_item("tick", outcome.tick.0)?;
+        dict.set_item("day", outcome.tick.0 / self.system.setup.ticks_per_day)?;
+        dict.set_item("arrivals", outcome.arrivals)?;
+        dict.set_item("settlements", outcome.settlements)?;
+        dict.set_item("dropped", outcome.dropped)?;
+        dict.set_item("queue_depth", outcome.queue_depth)?;
+        dict.set_item("settled_value", outcome.settled_value.0)?;
+        dict.set_item("costs", costs_dict(py, named_costs(&outcome.costs))?)?;
+        Ok(dict)
+    }
+
+    fn bank_dict<'py>(&self, py: Python<'py>, index: usize, bank: &Bank) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        dict.set_item("id", &self.system.setup.banks[index].id)?;
+        dict.set_item("balance", bank.balance.0)?;
+        dict.set_item("credit_limit", bank.credit_limit.0)?;
+        dict.set_item("liquidity", bank.liquidity().0)?;
+        dict.set_item("internal_queue", self.queue_list(py, bank.internal.iter())?)?;
+        dict.set_item("central_queue", self.queue_list(py, bank.central.iter())?)?;
+        dict.set_item("costs", costs_dict(py, named_costs(&bank.costs))?)?;
+        Ok(dict)
+    }
+
+    fn queue_list<'py, 'a>(
+        &self,
+        py: Python<'py>,
+        queue: impl Iterator<Item = &'a Slot>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let list = PyList::empty(py);
+        for slot in queue {
+            list.append(self.payment_dict(py, self.system.ledger.book.get(*slot))?)?;
+        }
+        Ok(list)
+    }
+
+    fn payment_dict<'py>(&self, py: Python<'py>, payment: &Payment) -> PyResult<Bound<'py, PyDict>> {
+        let banks = &self.system.setup.banks;
+        let dict = PyDict::new(py);
+        dict.set_item("id", payment.id.0)?;
+        dict.set_item("parent", payment.parent.map(|parent| parent.0))?;
+        dict.set_item("sender", &banks[payment.sender.index()].id)?;
+        dict.set_item("receiver", &banks[payment.receiver.index()].id)?;
+        dict.set_item("amount", payment.amount.0)?;
+        dict.set_item("arrival_tick", payment.arrival.0)?;
+        dict.set_item("deadline_tick", payment.deadline.0)?;
+        dict.set_item("priority", payment.priority)?;
+        dict.set_item("divisible", payment.divisible)?;
+        dict.set_item("is_overdue", payment.is_overdue)?;
+        Ok(dict)
+    }
+
+    /// An event as people read it: banks by their ids.
+    fn named(&self, event: &Event) -> Value {
+        let mut value = serde_json::to_value(event).unwrap_or_default();
+        for key in ["bank", "sender", "receiver"] {
+            let Some(entry) = value.get_mut(key) else { continue };
+            let index = entry.as_u64().and_then(|index| usize::try_from(index).ok());
+            if let Some(bank) = index.and_then(|index| self.system.setup.banks.get(index)) {
+                *entry = Value::String(bank.id.clone());
+            }
+        }
+        value
+    }
+}
+
+fn costs_dict<'py>(py: Python<'py>, costs: impl Iterator<Item = (&'static str, i64)>) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (name, cents) in costs {
+        dict.set_item(name, cents)?;
+    }
+    Ok(dict)
+}

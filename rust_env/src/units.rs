@@ -1,0 +1,170 @@
+//! The units of the engine: money in integer cents, prices in parts per 10^12, time in ticks.
+
+use serde::{Deserialize, Serialize};
+use std::iter::Sum;
+use std::ops::{Add, AddAssign, Neg, Sub, SubAssign};
+
+/// Largest amount, balance or fee a scenario may name: 10^15 cents (10 trillion currency units).
+///
+/// A thousand banks with this balance and this credit limit each still sum to less than 2^62.
+pub const MAX_MONEY: i64 = 1_000_000_000_000_000;
+
+/// An amount of money in cents. `+` and `-` panic on overflow, in release builds too.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct Cents(pub i64);
+
+impl Cents {
+    /// No money.
+    pub const ZERO: Self = Self(0);
+}
+
+impl Add for Cents {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+}
+
+impl Sub for Cents {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        Self(self.0 - other.0)
+    }
+}
+
+impl AddAssign for Cents {
+    fn add_assign(&mut self, other: Self) {
+        self.0 += other.0;
+    }
+}
+
+impl SubAssign for Cents {
+    fn sub_assign(&mut self, other: Self) {
+        self.0 -= other.0;
+    }
+}
+
+impl Neg for Cents {
+    type Output = Self;
+    fn neg(self) -> Self {
+        Self(-self.0)
+    }
+}
+
+impl Sum for Cents {
+    fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
+        amounts.fold(Self::ZERO, Add::add)
+    }
+}
+
+/// A point in time: ticks since the start of the episode.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct Tick(pub u32);
+
+/// The place of a bank in the scenario's `agents` list.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct BankId(pub u16);
+
+impl BankId {
+    /// This bank's index into any per-bank array.
+    #[must_use]
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// The id of the bank at `index`; a scenario has at most 1000.
+#[must_use]
+pub fn bank_at(index: usize) -> BankId {
+    BankId(u16::try_from(index).unwrap_or(u16::MAX))
+}
+
+/// A payment's serial number, unique within an episode.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct PaymentId(pub u64);
+
+/// A price: a fraction per tick (or per day) in parts per 10^12.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Rate(i64);
+
+impl Rate {
+    /// Parts in a whole.
+    pub const ONE: i64 = 1_000_000_000_000;
+
+    /// The rate nearest to `fraction`; the scenario's validation keeps `|fraction|` far below 2^23.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "float-to-int `as` saturates")]
+    pub fn from_fraction(fraction: f64) -> Self {
+        Self((fraction * Self::ONE as f64).round() as i64)
+    }
+
+    /// This rate on `base`, as an exact number of 10^-12 cents.
+    #[must_use]
+    pub fn of(self, base: Cents) -> i128 {
+        i128::from(self.0) * i128::from(base.0)
+    }
+
+    /// Whether nothing is charged.
+    #[must_use]
+    pub fn is_zero(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// Turns a stream of exact charges into whole cents; what is left over waits for the next charge.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+pub struct Accrual {
+    remainder: i64,
+}
+
+impl Accrual {
+    /// Adds `charge` (in 10^-12 cents, not negative) and takes out the whole cents now owed.
+    ///
+    /// Returns `None` if they do not fit 64 bits.
+    pub fn charge(&mut self, charge: i128) -> Option<Cents> {
+        let total = charge + i128::from(self.remainder);
+        // 64-bit division where it will do: this runs for every bank in every tick.
+        if let Ok(small) = i64::try_from(total) {
+            self.remainder = small.rem_euclid(Rate::ONE);
+            return Some(Cents(small.div_euclid(Rate::ONE)));
+        }
+        let one = i128::from(Rate::ONE);
+        self.remainder = i64::try_from(total.rem_euclid(one)).ok()?;
+        i64::try_from(total.div_euclid(one)).ok().map(Cents)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accrual_keeps_what_is_less_than_a_cent() {
+        // 0.3 cents a tick: 0, 0, 0, 1 cents, then 0.2 cents are left.
+        let charge = Rate::from_fraction(0.003).of(Cents(100));
+        let mut accrual = Accrual::default();
+        let cents: Vec<i64> = (0..4).map(|_| accrual.charge(charge).unwrap().0).collect();
+        assert_eq!(cents, [0, 0, 0, 1]);
+        assert_eq!(accrual.remainder, Rate::ONE / 5);
+    }
+
+    #[test]
+    fn accrual_agrees_on_both_sides_of_64_bits() {
+        let big = i128::from(i64::MAX) * 3 + 7;
+        let (mut whole, mut parts) = (Accrual::default(), Accrual::default());
+        let at_once = whole.charge(big).unwrap();
+        let third = big / 3;
+        let piecewise: Cents = [third, third, big - 2 * third].iter().map(|c| parts.charge(*c).unwrap()).sum();
+        assert_eq!(at_once, piecewise);
+        assert_eq!(whole.remainder, parts.remainder);
+    }
+
+    #[test]
+    fn accrual_refuses_more_than_64_bits_of_cents() {
+        assert_eq!(Accrual::default().charge(i128::MAX - Rate::ONE as i128), None);
+    }
+}

@@ -1,0 +1,320 @@
+//! The decision process and the fleet that serves it.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use paysim_engine::costs::COMPONENTS;
+use paysim_engine::decision::observation::fields;
+use paysim_engine::decision::{DecisionConfig, Process};
+use paysim_engine::error::{ActionError, FleetError};
+use paysim_engine::fleet::{Fleet, Pool, StepOutput};
+use paysim_engine::policy::scripted;
+use paysim_engine::rng::{Purpose, Stream, stream};
+use paysim_engine::scenario::{PolicyConfig, Scenario};
+use paysim_engine::setup::Setup;
+use paysim_engine::units::{BankId, Cents};
+use rand::RngExt;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+fn arrivals() -> Value {
+    json!({
+        "rate_per_tick": 1.5, "distribution_type": "lognormal", "amount_mean": 10_000, "amount_std_dev": 20_000,
+        "deadline_range": [1, 6], "priority": {"2": 1, "8": 1}
+    })
+}
+
+fn scenario() -> Value {
+    json!({
+        "ticks_per_day": 12, "num_days": 2,
+        "agents": [
+            {"id": "A", "balance": 20_000, "credit_limit": 30_000, "arrival_config": arrivals()},
+            {"id": "B", "balance": 20_000, "arrival_config": arrivals()},
+            {"id": "C", "balance": 0, "arrival_config": arrivals(), "policy": {"type": "random"}}
+        ],
+        "costs": {
+            "overdraft_rate": 0.001, "delay_penalty_per_tick": 20, "delay_rate": 0.0005, "split_fee": 30,
+            "deadline_penalty": 200, "overdue_multiplier": 2, "eod_penalty": 500
+        }
+    })
+}
+
+/// A fleet with everything a step writes.
+struct Desk {
+    fleet: Fleet,
+    pool: Pool,
+    observations: Vec<f32>,
+    rewards: Vec<f64>,
+    terminated: Vec<bool>,
+    truncated: Vec<bool>,
+    costs: Vec<i64>,
+    masks: Vec<bool>,
+    illegal: Vec<i64>,
+}
+
+impl Desk {
+    fn new(rows: usize, threads: usize, decision: &Value) -> Self {
+        let setup = Arc::new(Setup::new(&Scenario::from_json(&scenario().to_string()).unwrap()).unwrap());
+        let process = Arc::new(Process::from_json(&decision.to_string(), &setup).unwrap());
+        let learners = rows * process.learners.len();
+        let mut desk = Self {
+            observations: vec![f32::NAN; learners * process.observation_size()],
+            rewards: vec![f64::NAN; learners],
+            terminated: vec![true; rows],
+            truncated: vec![true; rows],
+            costs: vec![-1; learners * COMPONENTS.len()],
+            masks: vec![false; learners * process.mask_size()],
+            illegal: vec![-1; learners],
+            fleet: Fleet::new(setup, process, rows),
+            pool: Pool::new(threads, rows),
+        };
+        for row in 0..rows {
+            desk.fleet.reset(row, Some(row as u64)).unwrap();
+        }
+        desk.fleet.observe(&mut desk.observations, &mut desk.masks);
+        desk
+    }
+
+    fn step(&mut self, actions: &[i64]) -> Result<(), FleetError> {
+        let out = StepOutput {
+            observations: &mut self.observations,
+            rewards: &mut self.rewards,
+            terminated: &mut self.terminated,
+            truncated: &mut self.truncated,
+            costs: &mut self.costs,
+            masks: &mut self.masks,
+            illegal: &mut self.illegal,
+        };
+        self.fleet.step(actions, out, &self.pool)
+    }
+
+    fn random_actions(&self, stream: &mut Stream) -> Vec<i64> {
+        let process = &self.fleet.process;
+        let (count, highest) = (self.rewards.len() * process.slots, process.actions_per_slot() as i64 - 1);
+        (0..count).map(|_| stream.random_range(0..=highest)).collect()
+    }
+
+    /// Actions drawn among the legal ones only.
+    fn legal_actions(&self, stream: &mut Stream) -> Vec<i64> {
+        let legal = |flags: &[bool]| loop {
+            let action = stream.random_range(0..flags.len());
+            if flags[action] {
+                return action as i64;
+            }
+        };
+        self.masks.chunks(self.fleet.process.actions_per_slot()).map(legal).collect()
+    }
+}
+
+fn dice() -> Stream {
+    stream(99, 0, BankId(0), Purpose::Policy)
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bytes() {
+    let decision = json!({"learners": ["A", "C"], "reward": "blend"});
+    let play = |threads: usize| {
+        let mut desk = Desk::new(150, threads, &decision);
+        let mut stream = dice();
+        let mut seen = Vec::new();
+        for _ in 0..60 {
+            let actions = desk.random_actions(&mut stream);
+            desk.step(&actions).unwrap();
+            seen.extend(desk.observations.iter().map(|value| value.to_bits()));
+            seen.extend(desk.rewards.iter().map(|value| value.to_bits() as u32));
+        }
+        (seen, desk.costs, desk.masks, desk.illegal)
+    };
+    let one = play(1);
+    assert!(one == play(2) && one == play(7));
+}
+
+#[test]
+fn a_row_does_not_notice_its_neighbours() {
+    let decision = json!({"learners": ["A"]});
+    let (mut many, mut alone) = (Desk::new(9, 1, &decision), Desk::new(1, 1, &decision));
+    alone.fleet.reset(0, Some(5)).unwrap();
+    let mut stream = dice();
+    for _ in 0..60 {
+        let actions = many.random_actions(&mut stream);
+        many.step(&actions).unwrap();
+        alone.step(&actions[5 * 8..6 * 8]).unwrap();
+        let columns = alone.observations.len();
+        assert_eq!(many.observations[5 * columns..6 * columns], alone.observations);
+        assert_eq!(many.rewards[5].to_bits(), alone.rewards[0].to_bits());
+        assert_eq!(many.costs[35..42], alone.costs);
+    }
+}
+
+#[test]
+fn rewards_are_minus_the_costs_and_observations_are_within_bounds() {
+    let mut desk = Desk::new(20, 1, &json!({"learners": ["A"], "reward_scale": 50.0}));
+    let bounds: Vec<_> = fields(desk.fleet.process.slots).map(|(_, field)| field.low..=field.high).collect();
+    let mut stream = dice();
+    let mut returns = vec![0.0; 20];
+    for step in 1..=24 {
+        let actions = desk.random_actions(&mut stream);
+        desk.step(&actions).unwrap();
+        returns.iter_mut().zip(&desk.rewards).for_each(|(sum, reward)| *sum += reward);
+        for row in desk.observations.chunks(bounds.len()) {
+            assert!(row.iter().zip(&bounds).all(|(value, bounds)| bounds.contains(value)), "{row:?}");
+        }
+        assert!(desk.terminated.iter().all(|ended| *ended == (step == 24)));
+    }
+    for (sum, totals) in returns.iter().zip(desk.fleet.totals()) {
+        let cost = totals.costs.iter().copied().sum::<Cents>().0;
+        assert_eq!(totals.integers[7], cost);
+        assert!((sum + cost as f64 / 50.0).abs() < 1e-6, "{sum} {cost}");
+    }
+}
+
+#[test]
+fn an_ended_row_starts_its_next_episode_at_the_next_step() {
+    let mut desk = Desk::new(2, 1, &json!({"learners": ["A"], "max_episode_steps": 3}));
+    let hold = vec![0; 2 * 8];
+    for step in 1..=8 {
+        desk.step(&hold).unwrap();
+        assert_eq!(desk.truncated, [step % 4 == 3; 2], "step {step}");
+        assert_eq!(desk.terminated, [false; 2]);
+    }
+    assert_eq!(desk.fleet.seeds_and_episodes().collect::<Vec<_>>(), [(0, 2), (1, 2)]);
+    let mut fresh = Desk::new(2, 1, &json!({"learners": ["A"]}));
+    for row in 0..2 {
+        fresh.fleet.reset(row, None).unwrap();
+        fresh.fleet.reset(row, None).unwrap();
+    }
+    fresh.fleet.observe(&mut fresh.observations, &mut fresh.masks);
+    assert_eq!(desk.observations, fresh.observations);
+}
+
+#[test]
+fn illegal_actions_hold_and_are_counted_or_are_refused_in_strict_mode() {
+    let (mut lax, mut strict) =
+        (Desk::new(3, 1, &json!({"learners": ["A"]})), Desk::new(3, 1, &json!({"learners": ["A"], "strict": true})));
+    let mut stream = dice();
+    let mut refused = 0;
+    for _ in 0..200 {
+        let legal = lax.legal_actions(&mut stream);
+        let any = lax.random_actions(&mut stream);
+        let flags = lax.masks.chunks(4).zip(&any);
+        let masked = flags.filter(|(flags, action)| !flags[**action as usize]).count() as i64;
+        let before = strict.observations.clone();
+        if masked > 0 && !lax.terminated[0] {
+            let error = strict.step(&any).unwrap_err();
+            assert!(matches!(error, FleetError::Action(ActionError::Masked { .. })), "{error}");
+            assert_eq!(before, strict.observations);
+            refused += 1;
+        }
+        strict.step(&legal).unwrap();
+        lax.step(&legal).unwrap();
+        assert_eq!(lax.observations, strict.observations);
+        assert_eq!(lax.illegal, [0; 3]);
+    }
+    assert!(refused > 100);
+    let mut counted = Desk::new(3, 1, &json!({"learners": ["A"]}));
+    let any = counted.random_actions(&mut stream);
+    let masked: Vec<i64> = (0..3)
+        .map(|row| {
+            (0..8).filter(|slot| !counted.masks[row * 32 + slot * 4 + any[row * 8 + slot] as usize]).count() as i64
+        })
+        .collect();
+    counted.step(&any).unwrap();
+    assert_eq!(counted.illegal, masked);
+}
+
+#[test]
+fn a_wrong_batch_is_refused_before_anything_moves() {
+    let mut desk = Desk::new(3, 1, &json!({"learners": ["A", "B"]}));
+    let before = desk.fleet.totals().collect::<Vec<_>>();
+    let mut actions = vec![0; 3 * 2 * 8];
+    assert_eq!(
+        desk.step(&actions[1..]).unwrap_err().to_string(),
+        "got 47 actions: must be 48, one for each slot of each learner of each environment"
+    );
+    actions[16 + 8 + 3] = 4;
+    let message = desk.step(&actions).unwrap_err().to_string();
+    assert_eq!(message, "environment 1, bank B, slot 3: action 4 must be between 0 and 3");
+    actions[16 + 8 + 3] = -1;
+    assert!(desk.step(&actions).unwrap_err().to_string().contains("action -1 must be between 0 and 3"));
+    assert_eq!(before, desk.fleet.totals().collect::<Vec<_>>());
+}
+
+#[test]
+fn a_scripted_policy_decides_alike_inside_and_through_the_slots() {
+    let policies = [
+        json!({"type": "release_all"}),
+        json!({"type": "hold_until_deadline", "margin": 1}),
+        json!({"type": "liquidity_aware", "buffer": 5_000}),
+        json!({"type": "split_large", "parts": 2, "threshold": 8_000}),
+        json!({"type": "random", "release_probability": 0.3}),
+    ];
+    for policy in policies {
+        let mut inside = scenario();
+        inside["agents"][0]["policy"] = policy.clone();
+        let setup = Arc::new(Setup::new(&Scenario::from_json(&inside.to_string()).unwrap()).unwrap());
+        let mut system = paysim_engine::system::System::new(setup, &[], paysim_engine::events::EventLog::default());
+        system.reset(0, 0);
+        while !system.is_over() {
+            system.tick().unwrap();
+        }
+        // 64 slots hold the whole queue.
+        let mut desk = Desk::new(1, 1, &json!({"learners": ["A"], "slots": 64}));
+        let rule = scripted(&serde_json::from_value::<PolicyConfig>(policy.clone()).unwrap());
+        let mut actions = vec![0; 64];
+        for _ in 0..24 {
+            desk.fleet.scripted_actions(&*rule, &mut actions).unwrap();
+            desk.step(&actions).unwrap();
+        }
+        let totals = desk.fleet.totals().next().unwrap();
+        assert_eq!(totals.costs, system.ledger.banks[0].costs, "{policy}");
+        assert!(totals.integers[7] > 0);
+    }
+    let mut desk = Desk::new(1, 1, &json!({"learners": ["A"]}));
+    let rule = scripted(&PolicyConfig::SplitLarge { parts: 3, threshold: Cents(0) });
+    let mut actions = vec![0; 8];
+    let refused = (0..24).find_map(|_| {
+        let error = desk.fleet.scripted_actions(&*rule, &mut actions).err();
+        desk.step(&[0; 8]).unwrap();
+        error
+    });
+    assert!(refused.unwrap().to_string().contains("a split into 3 parts is not among split_parts [2, 4]"));
+}
+
+#[test]
+fn wrong_settings_are_refused_with_path_value_and_what_is_allowed() {
+    let setup = Setup::new(&Scenario::from_json(&scenario().to_string()).unwrap()).unwrap();
+    let cases = [
+        (json!({"learners": []}), "learners = 0: must be between 1 and 3 (banks)"),
+        (json!({"learners": ["Z"]}), "learners[0] = \"Z\": must be one of A, B, C"),
+        (json!({"learners": ["A", "A"]}), "learners[1] = \"A\": stands twice; every id must be unique"),
+        (json!({"learners": ["A"], "slots": 0}), "slots = 0: must be between 1 and 64"),
+        (json!({"learners": ["A"], "split_parts": [4, 2]}), "split_parts[1] = 2: must be between 5 and 100"),
+        (
+            json!({"learners": ["A"], "reward_scale": 0.0}),
+            "reward_scale = 0: must be between 0.000001 and 1000000000000000 (cents)",
+        ),
+        (json!({"learners": ["A"], "reward_blend": 2}), "reward_blend = 2: must be between 0 and 1"),
+        (json!({"learners": ["A"], "max_episode_steps": 0}), "max_episode_steps = 0: must be between 1 and 4294967295"),
+        (
+            json!({"learners": ["A"], "reward": "all"}),
+            "reward: unknown variant `all`, expected one of `own`, `system`, `blend`",
+        ),
+    ];
+    for (config, message) in cases {
+        let error = Process::from_json(&config.to_string(), &setup).err().unwrap();
+        assert_eq!(error.to_string(), message);
+    }
+    let config = DecisionConfig {
+        learners: vec!["B".to_owned()],
+        slots: 8,
+        split_parts: vec![],
+        reward: paysim_engine::decision::reward::RewardScope::Own,
+        reward_blend: 0.5,
+        reward_scale: None,
+        strict: false,
+        max_episode_steps: None,
+    };
+    // 18 payments a day of 10,000 on average swing by 10,000 x sqrt(18) = 42,426 cents; a basis point of it is a unit.
+    let process = Process::new(&config, &setup).unwrap();
+    assert_eq!(setup.banks[1].amount_scale, Cents(42_426));
+    assert!((process.reward_scales[0] - 4.2426).abs() < 1e-9);
+}

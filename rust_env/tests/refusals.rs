@@ -1,0 +1,197 @@
+//! Wrong scenarios: refused by Rust alone, with path, value and what is allowed.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use paysim_engine::scenario::Scenario;
+use serde_json::{Value, json};
+
+fn good() -> Value {
+    json!({
+        "ticks_per_day": 10,
+        "agents": [
+            {"id": "A", "balance": 100, "arrival_config": {"rate_per_tick": 1, "distribution_type": "normal", "amount_mean": 10, "amount_std_dev": 1}},
+            {"id": "B", "balance": 100}
+        ],
+        "initial_transactions": [{"sender": "A", "receiver": "B", "amount": 5, "arrival_tick": 0, "deadline_tick": 3}]
+    })
+}
+
+/// The error after `value` has been put at `pointer` (a JSON pointer; a new last key is added).
+fn refusal(pointer: &str, value: Value) -> String {
+    let mut scenario = good();
+    let (parent, key) = pointer.rsplit_once('/').unwrap();
+    match scenario.pointer_mut(parent).unwrap() {
+        Value::Array(items) => items[key.parse::<usize>().unwrap()] = value,
+        parent => parent[key] = value,
+    }
+    Scenario::from_json(&scenario.to_string()).unwrap_err().to_string()
+}
+
+#[test]
+fn a_good_scenario_is_accepted_and_survives_the_round_trip() {
+    let scenario = Scenario::from_json(&good().to_string()).unwrap();
+    let again = Scenario::from_json(&serde_json::to_string(&scenario).unwrap()).unwrap();
+    assert_eq!(scenario, again);
+}
+
+#[test]
+fn every_wrong_value_is_named_with_its_path_and_what_is_allowed() {
+    let arrivals = "/agents/0/arrival_config";
+    let at = |key: &str| format!("{arrivals}/{key}");
+    let cases: Vec<(String, Value, &[&str])> = vec![
+        ("/ticks_per_day".into(), json!(0), &["ticks_per_day = 0", "between 1 and 1000"]),
+        ("/ticks_per_day".into(), json!(1001), &["ticks_per_day = 1001", "between 1 and 1000"]),
+        ("/num_days".into(), json!(0), &["num_days = 0", "between 1 and 10000"]),
+        ("/seed".into(), json!(-1), &["seed", "-1", "between 0 and"]),
+        ("/tick_per_day".into(), json!(5), &["tick_per_day", "unknown field", "ticks_per_day"]),
+        ("/agents".into(), json!([{"id": "A", "balance": 1}]), &["agents = 1", "between 2 and 1000"]),
+        ("/agents/1/id".into(), json!("b"), &["agents[1].id", "\"b\"", "^[A-Z0-9_]+$"]),
+        ("/agents/1/id".into(), json!("A"), &["agents[1].id", "\"A\"", "unique"]),
+        ("/agents/1/balance".into(), json!(1.5), &["agents[1].balance", "1.5", "an integer"]),
+        ("/agents/1/balance".into(), json!(100.0), &["agents[1].balance", "100.0", "an integer"]),
+        ("/agents/1/balance".into(), json!(true), &["agents[1].balance", "true", "an integer"]),
+        ("/agents/1/balance".into(), json!("100"), &["agents[1].balance", "\"100\"", "an integer"]),
+        ("/agents/1/balance".into(), json!(-1), &["agents[1].balance = -1", "between 0 and 1000000000000000", "cents"]),
+        (
+            "/agents/1/balance".into(),
+            json!(1_000_000_000_000_000_000_i64),
+            &["agents[1].balance", "between 0 and 1000000000000000"],
+        ),
+        ("/agents/1/credit_limit".into(), json!(-5), &["agents[1].credit_limit = -5", "between 0"]),
+        ("/agents/1/colour".into(), json!("red"), &["agents[1].colour", "unknown field", "credit_limit"]),
+        (
+            "/agents/1/policy".into(),
+            json!({"type": "release_everything"}),
+            &["agents[1].policy", "release_everything", "release_all"],
+        ),
+        ("/agents/1/policy".into(), json!({"type": "release_all", "buffer": 1}), &["agents[1].policy", "buffer"]),
+        (
+            "/agents/1/policy".into(),
+            json!({"type": "random", "release_probability": 1.5}),
+            &["agents[1].policy.release_probability = 1.5", "between 0 and 1"],
+        ),
+        (
+            "/agents/1/policy".into(),
+            json!({"type": "split_large", "parts": 1}),
+            &["agents[1].policy.parts = 1", "between 2 and 100"],
+        ),
+        (
+            "/agents/1/policy".into(),
+            json!({"type": "liquidity_aware", "buffer": -1}),
+            &["agents[1].policy.buffer = -1", "between 0"],
+        ),
+        (at("agent_id"), json!("B"), &["agents[0].arrival_config.agent_id", "\"B\"", "\"A\""]),
+        (at("rate_per_tick"), json!(0), &["agents[0].arrival_config.rate_per_tick = 0", "above 0"]),
+        (at("rate_per_tick"), json!(1001), &["agents[0].arrival_config.rate_per_tick = 1001", "1000"]),
+        (
+            at("distribution_type"),
+            json!("pareto"),
+            &["agents[0].arrival_config.distribution_type", "pareto", "lognormal"],
+        ),
+        (at("amount_mean"), json!(0), &["agents[0].arrival_config.amount_mean = 0", "between 1"]),
+        (at("amount_mean"), json!(10.5), &["agents[0].arrival_config.amount_mean", "10.5", "an integer"]),
+        (at("amount_std_dev"), Value::Null, &["agents[0].arrival_config.amount_std_dev = null", "required for normal"]),
+        (at("counterparty_weights"), json!({"Z": 1}), &["agents[0].arrival_config.counterparty_weights.Z", "A, B"]),
+        (
+            at("counterparty_weights"),
+            json!({"A": 1}),
+            &["agents[0].arrival_config.counterparty_weights.A", "cannot pay itself"],
+        ),
+        (
+            at("counterparty_weights"),
+            json!({"B": 0}),
+            &["agents[0].arrival_config.counterparty_weights", "more than 0"],
+        ),
+        (at("deadline_range"), json!([5, 2]), &["agents[0].arrival_config.deadline_range[1] = 2", "between 5"]),
+        (at("priority"), json!(11), &["agents[0].arrival_config.priority = 11", "between 0 and 10"]),
+        (at("priority"), json!({"11": 1}), &["agents[0].arrival_config.priority.11", "between 0 and 10"]),
+        (
+            at("time_windows"),
+            json!([{"start_tick": 0, "end_tick": 11, "multiplier": 1}]),
+            &["time_windows[0].end_tick = 11", "between 1 and 10"],
+        ),
+        (
+            at("time_windows"),
+            json!([{"start_tick": 0, "end_tick": 5, "multiplier": 1}, {"start_tick": 4, "end_tick": 6, "multiplier": 1}]),
+            &["time_windows[1] = 4..6", "overlap", "0..5"],
+        ),
+        ("/initial_transactions/0/sender".into(), json!("Z"), &["initial_transactions[0].sender", "\"Z\"", "A, B"]),
+        (
+            "/initial_transactions/0/receiver".into(),
+            json!("A"),
+            &["initial_transactions[0].receiver", "\"A\"", "another bank"],
+        ),
+        ("/initial_transactions/0/amount".into(), json!(0), &["initial_transactions[0].amount = 0", "between 1"]),
+        (
+            "/initial_transactions/0/arrival_tick".into(),
+            json!(10),
+            &["initial_transactions[0].arrival_tick = 10", "between 0 and 9"],
+        ),
+        (
+            "/initial_transactions/0/deadline_tick".into(),
+            json!(-1),
+            &["initial_transactions[0].deadline_tick = -1", "between 0"],
+        ),
+        ("/initial_transactions/0/rail".into(), json!("ACH"), &["initial_transactions[0].rail", "\"ACH\"", "RTGS"]),
+        ("/rails".into(), json!([]), &["rails = 0", "between 1 and 1"]),
+        (
+            "/rails".into(),
+            json!([{"id": "RTGS", "queue_discipline": "lifo"}]),
+            &["rails[0].queue_discipline", "lifo", "fifo_bypass"],
+        ),
+        ("/costs".into(), json!({"overdraft_rate": 1.5}), &["costs.overdraft_rate = 1.5", "between 0 and 1"]),
+        (
+            "/costs".into(),
+            json!({"delay_penalty_per_tick": 1.5}),
+            &["costs.delay_penalty_per_tick", "1.5", "an integer"],
+        ),
+        ("/costs".into(), json!({"overdue_multiplier": 0.5}), &["costs.overdue_multiplier = 0.5", "between 1"]),
+        (
+            "/costs".into(),
+            json!({"priority_multipliers": {"12": 2}}),
+            &["costs.priority_multipliers.12", "between 0 and 10"],
+        ),
+        (
+            "/costs".into(),
+            json!({"overdraft_tiers": [{"above": 5, "rate": 0.1}, {"above": 5, "rate": 0.2}]}),
+            &["costs.overdraft_tiers[1].above = 5", "between 6"],
+        ),
+        ("/end_of_day".into(), json!("forget"), &["end_of_day", "forget", "carry"]),
+        (
+            "/costs".into(),
+            json!({"delay_penalty_per_tick": 1_000_000_000_000_000_i64, "overdue_multiplier": 1000}),
+            &["costs", "must stay below"],
+        ),
+    ];
+    for (pointer, value, parts) in cases {
+        let message = refusal(&pointer, value.clone());
+        for part in parts {
+            assert!(message.contains(part), "{pointer} = {value}: {message:?} does not say {part:?}");
+        }
+    }
+}
+
+#[test]
+fn amounts_that_could_overflow_are_refused() {
+    let arrivals =
+        json!({"rate_per_tick": 100, "distribution_type": "exponential", "amount_mean": 1_000_000_000_000_000_i64});
+    let message = refusal("/agents/0/arrival_config", arrivals);
+    assert!(message.contains("value of all payments") && message.contains("must stay below"), "{message}");
+    let message = refusal("/initial_transactions/0/amount", json!(1_000_000_000_000_000_000_i64));
+    assert!(message.contains("initial_transactions[0].amount = 1000000000000000000"), "{message}");
+    let message = refusal("/agents/1/balance", json!(1e30));
+    assert!(message.contains("agents[1].balance") && message.contains("an integer"), "{message}");
+}
+
+#[test]
+fn text_that_is_no_scenario_is_refused() {
+    for (text, part) in
+        [("", "EOF"), ("[]", "scenario"), ("{}", "missing field `ticks_per_day`"), ("{\"ticks_per_day\": 1} x", "")]
+    {
+        let message = Scenario::from_json(text).unwrap_err().to_string();
+        assert!(message.contains(part), "{text:?}: {message}");
+    }
+    let twice = good().to_string().replacen("{", "{\"ticks_per_day\": 3, ", 1);
+    let message = Scenario::from_json(&twice).unwrap_err().to_string();
+    assert!(message.contains("duplicate field `ticks_per_day`"), "{message}");
+}
