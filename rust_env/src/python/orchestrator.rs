@@ -2,7 +2,7 @@
 
 use super::errors::detached;
 use crate::bank::Bank;
-use crate::error::{ScenarioError, TickError};
+use crate::error::ScenarioError;
 use crate::events::{Event, EventLog};
 use crate::payment::{Payment, Slot};
 use crate::scenario::Scenario;
@@ -38,7 +38,7 @@ impl Orchestrator {
 
     fn tick<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let system = &mut self.system;
-        let outcome = detached(py, || Ok::<_, TickError>(system.tick()?))?;
+        let outcome = detached(py, || system.tick())?;
         self.outcome_dict(py, &outcome)
     }
 

@@ -3,16 +3,16 @@
 //! The same keys, defaults and ranges as `paysim_gym/scenario.py`. Reading refuses unknown keys and
 //! wrong types; [`Scenario::validate`] refuses everything else that the engine could not play.
 
+mod read;
 mod validate;
 
+pub(crate) use read::read_json;
 pub(crate) use validate::in_range;
 
 use crate::error::ScenarioError;
 use crate::units::Cents;
-use serde::de::{Error as _, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fmt;
 
 /// A payment system and its days.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -329,28 +329,6 @@ impl Scenario {
     }
 }
 
-/// Reads `T` from JSON; `root` names the document in errors that belong to no field.
-pub(crate) fn read_json<'de, T: Deserialize<'de>>(json: &'de str, root: &str) -> Result<T, ScenarioError> {
-    let mut reader = serde_json::Deserializer::from_str(json);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let path = match error.path().to_string() {
-            path if path == "." => root.to_owned(),
-            path => path,
-        };
-        ScenarioError::Malformed { path, problem: in_plain_words(&error.into_inner()) }
-    })?;
-    reader.end().map_err(|error| ScenarioError::Malformed { path: root.to_owned(), problem: error.to_string() })?;
-    Ok(value)
-}
-
-fn in_plain_words(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let text = if error.is_data() { text.split(" at line ").next().unwrap_or_default() } else { &text };
-    text.replace("i64", "an integer")
-        .replace("u64", "an integer between 0 and 18446744073709551615")
-        .replace("f64", "a number")
-}
-
 impl Default for PolicyConfig {
     fn default() -> Self {
         Self::ReleaseAll {}
@@ -360,41 +338,6 @@ impl Default for PolicyConfig {
 impl Default for PriorityConfig {
     fn default() -> Self {
         Self::Fixed(five())
-    }
-}
-
-impl<'de> Deserialize<'de> for PriorityConfig {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(PriorityVisitor)
-    }
-}
-
-struct PriorityVisitor;
-
-impl<'de> Visitor<'de> for PriorityVisitor {
-    type Value = PriorityConfig;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an integer between 0 and 10, or a mapping of such integers to weights")
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
-        Ok(PriorityConfig::Fixed(value))
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Self::Value, E> {
-        let value = i64::try_from(value).map_err(|_| E::custom(format!("{value} is not a priority")))?;
-        Ok(PriorityConfig::Fixed(value))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut weights = BTreeMap::new();
-        while let Some((priority, weight)) = map.next_entry::<i64, f64>()? {
-            if weights.insert(priority, weight).is_some() {
-                return Err(A::Error::custom(format!("priority {priority} stands twice")));
-            }
-        }
-        Ok(PriorityConfig::Weights(weights))
     }
 }
 

@@ -1,0 +1,40 @@
+"""What the documents say is true: their code runs, their generated parts are current."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def _load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_readme_example_runs() -> None:
+    [example] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    run = subprocess.run([sys.executable, "-W", "error", "-c", example], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert re.fullmatch(r"\d+\.\d+ currency units for the day\n", run.stdout)
+
+
+def test_the_observation_page_is_made_from_the_engines_table() -> None:
+    page = _load(ROOT / "docs" / "make_observation_page.py")
+    assert page.PAGE.read_text(encoding="utf-8") == page.make_page()
+
+
+def test_relative_links_lead_somewhere() -> None:
+    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text(encoding="utf-8")):
+            assert (document.parent / link).exists(), f"{document.name}: {link}"
