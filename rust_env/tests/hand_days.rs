@@ -124,6 +124,17 @@ fn day_5_by_priority_the_urgent_newcomer_goes_before_the_older_payment() {
 }
 
 #[test]
+fn day_5b_among_equals_the_older_payment_goes_first() {
+    let payments = vec![pay(100, 0, 3, 7), pay(100, 1, 3, 7), receive(100, 2)];
+    let mut scenario = two_banks(3, json!({"balance": 0}), json!({}), payments);
+    scenario["rails"] = json!([{"id": "RTGS", "queue_discipline": "priority"}]);
+    let mut system = system(&scenario, &[]);
+    assert_eq!(settlements(&play(&mut system, 3)), [0, 0, 2]);
+    // The one that is left arrived at tick 1.
+    assert_eq!(system.ledger.book.get(system.ledger.banks[A].central[0]).arrival.0, 1);
+}
+
+#[test]
 fn day_6_a_payment_becomes_overdue_once_and_then_costs_more() {
     let costs = json!({"delay_rate": 0.001, "overdue_multiplier": 4, "deadline_penalty": 500});
     let scenario = two_banks(6, json!({"balance": 0}), costs, vec![pay(10_000, 1, 2, 5), receive(10_000, 4)]);
