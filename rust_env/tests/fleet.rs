@@ -53,13 +53,17 @@ struct Desk {
 
 impl Desk {
     fn new(rows: usize, threads: usize, decision: &Value) -> Self {
-        let setup = Arc::new(Setup::new(&Scenario::from_json(&scenario().to_string()).unwrap()).unwrap());
+        Self::playing(&scenario(), rows, threads, decision)
+    }
+
+    fn playing(scenario: &Value, rows: usize, threads: usize, decision: &Value) -> Self {
+        let setup = Arc::new(Setup::new(&Scenario::from_json(&scenario.to_string()).unwrap()).unwrap());
         let process = Arc::new(Process::from_json(&decision.to_string(), &setup).unwrap());
         let learners = rows * process.learners.len();
         let mut desk = Self {
             observations: vec![f32::NAN; learners * process.observation_size()],
             rewards: vec![f64::NAN; learners],
-            terminated: vec![true; rows],
+            terminated: vec![false; rows],
             truncated: vec![true; rows],
             costs: vec![-1; learners * COMPONENTS.len()],
             masks: vec![false; learners * process.mask_size()],
@@ -210,15 +214,32 @@ fn illegal_actions_hold_and_are_counted_or_are_refused_in_strict_mode() {
         assert_eq!(lax.illegal, [0; 3]);
     }
     assert!(refused > 100);
-    let mut counted = Desk::new(3, 1, &json!({"learners": ["A"]}));
-    let any = counted.random_actions(&mut stream);
-    let masked: Vec<i64> = (0..3)
-        .map(|row| {
-            (0..8).filter(|slot| !counted.masks[row * 32 + slot * 4 + any[row * 8 + slot] as usize]).count() as i64
-        })
-        .collect();
-    counted.step(&any).unwrap();
-    assert_eq!(counted.illegal, masked);
+}
+
+#[test]
+fn an_illegal_action_does_what_a_hold_does() {
+    let mut indivisible = scenario();
+    indivisible["agents"][0]["arrival_config"]["divisible"] = json!(false);
+    let (mut any, mut held) = (
+        Desk::playing(&indivisible, 4, 1, &json!({"learners": ["A"]})),
+        Desk::playing(&indivisible, 4, 1, &json!({"learners": ["A"]})),
+    );
+    let mut stream = dice();
+    for _ in 0..100 {
+        let wanted = any.random_actions(&mut stream);
+        let is_legal = any.masks.chunks(4).zip(&wanted).map(|(flags, action)| flags[*action as usize]);
+        let legal: Vec<bool> = is_legal.collect();
+        let or_hold = wanted.iter().zip(&legal).map(|(action, legal)| if *legal { *action } else { 0 });
+        let or_hold: Vec<i64> = or_hold.collect();
+        let is_restart = any.terminated.clone();
+        any.step(&wanted).unwrap();
+        held.step(&or_hold).unwrap();
+        assert_eq!((&any.observations, &any.costs, &any.masks), (&held.observations, &held.costs, &held.masks));
+        for (row, illegal) in any.illegal.iter().enumerate() {
+            let masked = legal[row * 8..(row + 1) * 8].iter().filter(|legal| !**legal).count() as i64;
+            assert_eq!(*illegal, if is_restart[row] { 0 } else { masked });
+        }
+    }
 }
 
 #[test]
