@@ -154,7 +154,7 @@ fn rewards_are_minus_the_costs_and_observations_are_within_bounds() {
     let mut desk = Desk::new(20, 1, &json!({"learners": ["A"], "reward_scale": 50.0}));
     let bounds: Vec<_> = fields(desk.fleet.process.slots).map(|(_, field)| field.low..=field.high).collect();
     let mut stream = dice();
-    let mut returns = vec![0.0; 20];
+    let mut returns = [0.0; 20];
     for step in 1..=24 {
         let actions = desk.random_actions(&mut stream);
         desk.step(&actions).unwrap();
