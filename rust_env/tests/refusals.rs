@@ -194,4 +194,8 @@ fn text_that_is_no_scenario_is_refused() {
     let twice = good().to_string().replacen("{", "{\"ticks_per_day\": 3, ", 1);
     let message = Scenario::from_json(&twice).unwrap_err().to_string();
     assert!(message.contains("duplicate field `ticks_per_day`"), "{message}");
+    let weights = r#""amount_mean":10,"counterparty_weights":{"B":1,"B":2}"#;
+    let twice = good().to_string().replace("\"amount_mean\":10", weights);
+    let message = Scenario::from_json(&twice).unwrap_err().to_string();
+    assert!(message.contains("key B stands twice"), "{message}");
 }

@@ -6,13 +6,13 @@
 mod read;
 mod validate;
 
+pub use read::UniqueMap;
 pub(crate) use read::read_json;
 pub(crate) use validate::in_range;
 
 use crate::error::ScenarioError;
 use crate::units::Cents;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// A payment system and its days.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -85,7 +85,7 @@ pub struct ArrivalConfig {
     pub amount_std_dev: Option<Cents>,
     /// Relative frequency of the receivers; all others alike if absent.
     #[serde(default)]
-    pub counterparty_weights: Option<BTreeMap<String, f64>>,
+    pub counterparty_weights: Option<UniqueMap<String, f64>>,
     /// Parts of the day with another rate.
     #[serde(default)]
     pub time_windows: Vec<TimeWindow>,
@@ -133,7 +133,7 @@ pub enum PriorityConfig {
     /// The same for every payment.
     Fixed(i64),
     /// Relative frequency of each priority.
-    Weights(BTreeMap<i64, f64>),
+    Weights(UniqueMap<i64, f64>),
 }
 
 /// Who decides what a bank releases.
@@ -225,7 +225,7 @@ pub struct CostConfig {
     /// Fraction of the unsettled value per tick.
     pub delay_rate: f64,
     /// Factor on both delay prices by priority; 1 where absent.
-    pub priority_multipliers: BTreeMap<i64, f64>,
+    pub priority_multipliers: UniqueMap<i64, f64>,
     /// Factor on both delay prices once a payment is overdue.
     pub overdue_multiplier: f64,
     /// Cents, once, when a payment becomes overdue.
@@ -247,7 +247,7 @@ impl Default for CostConfig {
             overdraft_tiers: Vec::new(),
             delay_penalty_per_tick: Cents::ZERO,
             delay_rate: 0.0,
-            priority_multipliers: BTreeMap::new(),
+            priority_multipliers: UniqueMap::default(),
             overdue_multiplier: 1.0,
             deadline_penalty: Cents::ZERO,
             split_fee: Cents::ZERO,

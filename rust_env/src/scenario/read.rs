@@ -3,9 +3,11 @@
 use super::PriorityConfig;
 use crate::error::ScenarioError;
 use serde::de::{Error as _, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Display};
+use std::marker::PhantomData;
+use std::ops::Deref;
 
 /// Reads `T` from JSON; `root` names the document in errors that belong to no field.
 pub(crate) fn read_json<'de, T: Deserialize<'de>>(json: &'de str, root: &str) -> Result<T, ScenarioError> {
@@ -53,13 +55,46 @@ impl<'de> Visitor<'de> for PriorityVisitor {
         Ok(PriorityConfig::Fixed(value))
     }
 
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        MapVisitor(PhantomData).visit_map(map).map(PriorityConfig::Weights)
+    }
+}
+
+/// A map that refuses a key that stands twice, where serde would let the last one win.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct UniqueMap<K: Ord, V>(BTreeMap<K, V>);
+
+impl<K: Ord, V> Deref for UniqueMap<K, V> {
+    type Target = BTreeMap<K, V>;
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl<'de, K: Deserialize<'de> + Ord + Display, V: Deserialize<'de>> Deserialize<'de> for UniqueMap<K, V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MapVisitor(PhantomData))
+    }
+}
+
+struct MapVisitor<K, V>(PhantomData<(K, V)>);
+
+impl<'de, K: Deserialize<'de> + Ord + Display, V: Deserialize<'de>> Visitor<'de> for MapVisitor<K, V> {
+    type Value = UniqueMap<K, V>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a mapping")
+    }
+
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut weights = BTreeMap::new();
-        while let Some((priority, weight)) = map.next_entry::<i64, f64>()? {
-            if weights.insert(priority, weight).is_some() {
-                return Err(A::Error::custom(format!("priority {priority} stands twice")));
+        let mut entries = BTreeMap::new();
+        while let Some((key, value)) = map.next_entry()? {
+            if entries.contains_key(&key) {
+                return Err(A::Error::custom(format_args!("key {key} stands twice")));
             }
+            entries.insert(key, value);
         }
-        Ok(PriorityConfig::Weights(weights))
+        Ok(UniqueMap(entries))
     }
 }

@@ -85,7 +85,7 @@ impl Scenario {
 
     fn validate_counterparties(&self, path: &str, agent: &AgentConfig, arrivals: &ArrivalConfig) -> Checked {
         let Some(weights) = &arrivals.counterparty_weights else { return Ok(()) };
-        for (id, weight) in weights {
+        for (id, weight) in weights.iter() {
             self.known_bank(&format!("{path}.{id}"), id)?;
             if *id == agent.id {
                 return conflict(&format!("{path}.{id}"), weight, "a bank cannot pay itself; must be another bank");
@@ -251,7 +251,7 @@ fn validate_costs(costs: &CostConfig) -> Checked {
     money("costs.deadline_penalty", costs.deadline_penalty, 0)?;
     money("costs.split_fee", costs.split_fee, 0)?;
     money("costs.eod_penalty", costs.eod_penalty, 0)?;
-    for (priority, factor) in &costs.priority_multipliers {
+    for (priority, factor) in costs.priority_multipliers.iter() {
         in_range(&format!("costs.priority_multipliers.{priority} (priority)"), *priority, 0, 10, "")?;
         in_range(&format!("costs.priority_multipliers.{priority}"), *factor, 0.0, 1000.0, "")?;
     }
