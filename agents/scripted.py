@@ -1,0 +1,70 @@
+"""The engine's scripted policies, as agents that act through an environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import VectorEnv
+from numpy.typing import NDArray
+
+from paysim_gym.evaluation import PolicyFactory
+
+
+class ScriptedAgent:
+    """Does what a scripted policy would do, by asking the engine; it ignores the observation.
+
+    It satisfies `paysim_gym.evaluation.Policy`, and Stable-Baselines3's `evaluate_policy` takes it too.
+
+    Attributes:
+        policy: The policy, as in a scenario.
+    """
+
+    def __init__(self, env: Any, policy: Mapping[str, Any]) -> None:
+        """Tie the agent to the environment it acts in.
+
+        Args:
+            env: A `PaymentEnv`, a `PaymentVectorEnv`, a Stable-Baselines3 `VecEnv` of them, or any of
+                these under wrappers.
+            policy: Such as `{"type": "hold_until_deadline", "margin": 2}`.
+        """
+        self.policy = dict(policy)
+        self._env = env
+
+    def predict(
+        self,
+        observation: Any,
+        state: tuple[NDArray[Any], ...] | None = None,
+        episode_start: NDArray[Any] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[np.int64], tuple[NDArray[Any], ...] | None]:
+        """The policy's actions in the environment's present state.
+
+        Args:
+            observation: Only its shape counts: of one environment, or of a batch.
+            state: Passed on.
+            episode_start: Ignored.
+            deterministic: Ignored.
+
+        Returns:
+            Actions, int64 of shape (slots,) or (num_envs, slots), and the state.
+
+        Raises:
+            ValueError: If the policy is unknown or has wrong parameters.
+            ActionError: If the environment's slots cannot express the decision.
+        """
+        batch = np.shape(observation)[:-1]
+        return self._actions().reshape(*batch, -1), state
+
+    def _actions(self) -> NDArray[np.int64]:
+        if isinstance(self._env, gym.Env | VectorEnv):
+            payment_env: Any = self._env.unwrapped
+            return np.asarray(payment_env.scripted_actions(self.policy))
+        return np.stack(self._env.env_method("scripted_actions", self.policy))
+
+
+def scripted(policy: Mapping[str, Any]) -> PolicyFactory:
+    """A factory of scripted agents, for `paysim_gym.evaluation.evaluate`."""
+    return lambda env: ScriptedAgent(env, policy)

@@ -1,0 +1,36 @@
+"""PaySim Gym: a bank's treasurer as a reinforcement-learning agent.
+
+Importing the package registers its environments with Gymnasium:
+
+    import gymnasium as gym
+    import paysim_gym
+
+    env = gym.make("PaySim/TwoBank-v0")
+    fleet = gym.make_vec("PaySim/TwoBank-v0", num_envs=64)
+"""
+
+from importlib.metadata import version
+
+from paysim_gym._engine import ActionError, EpisodeOverError, ScenarioError
+from paysim_gym.envs.env import PaymentEnv
+from paysim_gym.envs.registration import register_envs
+from paysim_gym.envs.vector import PaymentVectorEnv
+from paysim_gym.orchestrator import Orchestrator
+from paysim_gym.scenario import Scenario, bundled_scenarios, load_scenario
+
+__all__ = [
+    "ActionError",
+    "EpisodeOverError",
+    "Orchestrator",
+    "PaymentEnv",
+    "PaymentVectorEnv",
+    "Scenario",
+    "ScenarioError",
+    "__version__",
+    "bundled_scenarios",
+    "load_scenario",
+]
+
+__version__ = version("paysim-gym")
+
+register_envs()

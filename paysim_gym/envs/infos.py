@@ -1,0 +1,52 @@
+"""Infos: columns over all rows, and the two shapes that Gymnasium gives them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Columns = dict[str, Any]
+"""Key to an array of shape (num_envs, ...), or to a mapping of such keys."""
+Info = dict[str, Any]
+
+
+def batch_info(columns: Columns, rows: NDArray[np.bool_]) -> Info:
+    """Infos that only some rows have, as `gymnasium.vector.SyncVectorEnv` batches them.
+
+    Args:
+        columns: The infos of all rows.
+        rows: Rows that have them, bool of shape (num_envs,).
+
+    Returns:
+        Fresh arrays that are zero in every other row, each beside the mask `_key` of the rows that
+        have it; empty if no row does.
+    """
+    infos: Info = {}
+    if not rows.any():
+        return infos
+    everywhere = rows.all()
+    for key, column in columns.items():
+        if isinstance(column, dict):
+            infos[key] = batch_info(column, rows)
+        elif everywhere:
+            infos[key] = column.copy()
+        else:
+            infos[key] = np.zeros(column.shape, column.dtype)
+            infos[key][rows] = column[rows]
+        infos[f"_{key}"] = rows.copy()
+    return infos
+
+
+def row_infos(columns: Columns) -> list[Info]:
+    """The info of each row: plain Python numbers, fresh arrays and mappings of these."""
+    parts = [_row_values(column) for column in columns.values()]
+    return [dict(zip(columns, values, strict=True)) for values in zip(*parts, strict=True)]
+
+
+def _row_values(column: Any) -> list[Any]:
+    if isinstance(column, dict):
+        return row_infos(column)
+    values: list[Any] = column.tolist() if column.ndim == 1 else list(column.copy())
+    return values

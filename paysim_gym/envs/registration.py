@@ -1,0 +1,24 @@
+"""The environment ids, as data."""
+
+from __future__ import annotations
+
+import gymnasium as gym
+
+ENV_SCENARIOS = {
+    "PaySim/Bank-v0": "two_bank",
+    "PaySim/TwoBank-v0": "two_bank",
+    "PaySim/FiveBank-v0": "five_bank",
+}
+"""Environment id to the scenario it plays; `PaySim/Bank-v0` is meant to be given another one."""
+
+
+def register_envs() -> None:
+    """Make the ids known to Gymnasium; calling it again changes nothing."""
+    for env_id, scenario in ENV_SCENARIOS.items():
+        if env_id not in gym.registry:
+            gym.register(
+                env_id,
+                entry_point="paysim_gym.envs.env:PaymentEnv",
+                vector_entry_point="paysim_gym.envs.vector:PaymentVectorEnv",
+                kwargs={"scenario": scenario},
+            )

@@ -1,0 +1,140 @@
+"""A Stable-Baselines3 view of the vector environment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+from stable_baselines3.common.vec_env import VecEnv
+
+from paysim_gym.envs.infos import row_infos
+from paysim_gym.envs.vector import PaymentVectorEnv
+
+Indices = int | Iterable[int] | None
+
+
+class PaymentVecEnv(VecEnv):
+    """What Stable-Baselines3 trains on; each row behaves as a `PaymentEnv` in its `DummyVecEnv`.
+
+    Only the last step of an episode has an info: `terminal_observation`, `TimeLimit.truncated` and
+    `episode_totals`. `action_masks` serves sb3-contrib's maskable algorithms.
+
+    Attributes:
+        vector_env: The environment underneath.
+    """
+
+    def __init__(self, vector_env: PaymentVectorEnv) -> None:
+        """Wrap a vector environment.
+
+        Args:
+            vector_env: One that resets ended rows in the same step, as Stable-Baselines3 expects.
+
+        Raises:
+            ValueError: If it has another autoreset mode.
+        """
+        if vector_env.autoreset_mode is not AutoresetMode.SAME_STEP:
+            raise ValueError(
+                f"autoreset_mode = {vector_env.autoreset_mode.value!r}: Stable-Baselines3 needs "
+                f"{AutoresetMode.SAME_STEP.value!r}"
+            )
+        self.vector_env = vector_env
+        self._actions: NDArray[np.int64] | None = None
+        super().__init__(
+            vector_env.num_envs, vector_env.single_observation_space, vector_env.single_action_space
+        )
+
+    def reset(self) -> NDArray[np.float32]:
+        """Start an episode in every row, with the seeds given to `seed`, if any.
+
+        Returns:
+            Observations, float32 of shape (num_envs, observation size).
+        """
+        observations, _ = self.vector_env.reset(seed=self._seeds)
+        self._reset_seeds()
+        self._reset_options()
+        return observations
+
+    def step_async(self, actions: NDArray[np.int64]) -> None:
+        """Keep the actions for `step_wait`."""
+        self._actions = actions
+
+    def step_wait(
+        self,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
+        """Play one tick.
+
+        Returns:
+            Observations and rewards (float32), ends (bool) and one info a row.
+
+        Raises:
+            RuntimeError: Without a `step_async` before it.
+        """
+        if self._actions is None:
+            raise RuntimeError("call step_async before step_wait")
+        actions, self._actions = self._actions, None
+        observations, rewards, terminated, truncated, infos = self.vector_env.step(actions)
+        ended = terminated | truncated
+        return observations, rewards.astype(np.float32), ended, self._row_infos(ended, terminated, infos)
+
+    def _row_infos(
+        self, ended: NDArray[np.bool_], terminated: NDArray[np.bool_], infos: dict[str, Any]
+    ) -> list[dict[str, Any]]:
+        by_row: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        if not ended.any():
+            return by_row
+        totals = infos["final_info"]["episode_totals"]
+        last = {
+            "terminal_observation": infos["final_obs"][ended],
+            "TimeLimit.truncated": ~terminated[ended],
+            "episode_totals": {key: totals[key][ended] for key in totals if not key.startswith("_")},
+        }
+        for row, info in zip(np.flatnonzero(ended), row_infos(last), strict=True):
+            by_row[row] = info
+        return by_row
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Legal actions now: bool of shape (num_envs, slots * actions per slot)."""
+        return self.vector_env.action_masks()
+
+    def close(self) -> None:
+        """Close the environment underneath."""
+        self.vector_env.close()
+
+    def get_attr(self, attr_name: str, indices: Indices = None) -> list[Any]:
+        """An attribute of the environment underneath, once for each row (they share it).
+
+        Raises:
+            AttributeError: If there is none.
+        """
+        return [getattr(self.vector_env, attr_name) for _ in self._get_indices(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: Indices = None) -> None:
+        """Set an attribute of the environment underneath.
+
+        Raises:
+            ValueError: If only some rows are meant, as they share it.
+        """
+        if sorted(self._get_indices(indices)) != list(range(self.num_envs)):
+            raise ValueError(f"indices = {indices!r}: must be None, the rows share their attributes")
+        setattr(self.vector_env, attr_name, value)
+
+    def env_method(
+        self, method_name: str, *method_args: Any, indices: Indices = None, **method_kwargs: Any
+    ) -> list[Any]:
+        """Results, row by row, of a method that returns one for each row, such as `action_masks`.
+
+        Raises:
+            AttributeError: If there is no such method.
+        """
+        results = getattr(self.vector_env, method_name)(*method_args, **method_kwargs)
+        return [results[row] for row in self._get_indices(indices)]
+
+    def env_is_wrapped(
+        self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: Indices = None
+    ) -> list[bool]:
+        """No row is wrapped."""
+        return [False for _ in self._get_indices(indices)]

@@ -1,0 +1,178 @@
+"""Policies on unseen days: a table of episodes, and intervals around its means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
+
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import bootstrap  # type: ignore[import-untyped]
+
+from paysim_gym._engine import COST_COMPONENTS
+from paysim_gym.envs.vector import PaymentVectorEnv
+from paysim_gym.scenario import ScenarioSource
+
+Interval = tuple[float, float, float]
+"""Mean, and the lower and upper end of its 95% interval."""
+
+
+class Policy(Protocol):
+    """Whatever decides for a batch of rows, by the signature of Stable-Baselines3's `predict`."""
+
+    def predict(
+        self,
+        observation: NDArray[np.float32],
+        state: tuple[NDArray[Any], ...] | None = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[np.int64], tuple[NDArray[Any], ...] | None]:
+        """Actions of shape (num_envs, slots) and the next hidden state."""
+
+
+PolicyFactory = Callable[[PaymentVectorEnv], Policy]
+"""Builds a policy for the environment it will act in."""
+
+
+@dataclass(frozen=True)
+class EpisodeTable:
+    """One row an episode, one column a figure of the learning bank: arrays of shape (episodes,).
+
+    Attributes:
+        seed: Seed of the episode, uint64.
+        arrived_count: Payments its customers asked for, int64.
+        arrived_value: Their value in cents, int64.
+        settled_count: Payments settled, int64.
+        settled_value: Their value in cents, int64.
+        dropped_count: Payments cancelled at the end of a day, int64.
+        split_count: Payments split, int64.
+        liquidity_used: Deepest fall of the balance below its opening, in cents, int64.
+        cost: Cents, int64: the sum of the components that follow.
+        cost_liquidity: Cents, int64.
+        cost_overdraft: Cents, int64.
+        cost_collateral: Cents, int64.
+        cost_delay: Cents, int64.
+        cost_deadline: Cents, int64.
+        cost_split: Cents, int64.
+        cost_end_of_day: Cents, int64.
+        settlement_rate: Settled over arrived value, float64.
+        mean_delay: Ticks from arrival to settlement, weighted by value, float64.
+    """
+
+    seed: NDArray[np.uint64]
+    arrived_count: NDArray[np.int64]
+    arrived_value: NDArray[np.int64]
+    settled_count: NDArray[np.int64]
+    settled_value: NDArray[np.int64]
+    dropped_count: NDArray[np.int64]
+    split_count: NDArray[np.int64]
+    liquidity_used: NDArray[np.int64]
+    cost: NDArray[np.int64]
+    cost_liquidity: NDArray[np.int64]
+    cost_overdraft: NDArray[np.int64]
+    cost_collateral: NDArray[np.int64]
+    cost_delay: NDArray[np.int64]
+    cost_deadline: NDArray[np.int64]
+    cost_split: NDArray[np.int64]
+    cost_end_of_day: NDArray[np.int64]
+    settlement_rate: NDArray[np.float64]
+    mean_delay: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        """Number of episodes."""
+        return len(self.seed)
+
+
+def evaluate(
+    factory: PolicyFactory, scenario: ScenarioSource, seeds: Sequence[int], **env_kwargs: Any
+) -> EpisodeTable:
+    """Play the first episode of each seed.
+
+    Args:
+        factory: Builds the policy.
+        scenario: Where it acts.
+        seeds: One for each episode.
+        **env_kwargs: Further arguments of `PaymentVectorEnv`.
+
+    Returns:
+        The episodes in the order of the seeds; two policies on the same seeds face the same payments.
+
+    Raises:
+        ValueError: If there are no seeds, or an argument is wrong.
+    """
+    env = PaymentVectorEnv(len(seeds), scenario, autoreset_mode=AutoresetMode.DISABLED, **env_kwargs)
+    policy = factory(env)
+    observations, infos = env.reset(seed=list(seeds))
+    state = None
+    starts = np.ones(len(seeds), np.bool_)
+    # All rows share the clock, so all episodes end in the same step.
+    while "episode_totals" not in infos:
+        actions, state = policy.predict(observations, state, starts, deterministic=True)
+        observations, _, _, _, infos = env.step(actions)
+        starts = np.zeros(len(seeds), np.bool_)
+    totals = infos["episode_totals"]
+    names = [field.name for field in fields(EpisodeTable) if field.name != "seed"]
+    return EpisodeTable(np.array(seeds, np.uint64), **{name: totals[name] for name in names})
+
+
+def mean_ci95(values: ArrayLike) -> Interval:
+    """Mean with its 95% bootstrap interval (bias-corrected and accelerated; Efron 1987), reproducible.
+
+    Args:
+        values: At least two numbers.
+
+    Raises:
+        ValueError: If there are fewer than two.
+    """
+    sample = np.asarray(values, np.float64)
+    if sample.ndim != 1 or len(sample) < 2:
+        raise ValueError(f"values have shape {sample.shape}: an interval needs at least two numbers")
+    mean = float(sample.mean())
+    if np.ptp(sample) == 0:
+        return mean, mean, mean
+    interval = bootstrap((sample,), np.mean, rng=np.random.default_rng(0), batch=1000).confidence_interval
+    return mean, float(interval.low), float(interval.high)
+
+
+def paired_difference_ci95(a: ArrayLike, b: ArrayLike) -> Interval:
+    """Mean of `a - b`, episode by episode, with its 95% interval.
+
+    Args:
+        a: Figures of one policy.
+        b: Figures of another on the same seeds.
+
+    Raises:
+        ValueError: If the two do not match, or have fewer than two numbers.
+    """
+    first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if first.shape != second.shape:
+        raise ValueError(
+            f"shapes {first.shape} and {second.shape} differ: pairs must come from the same seeds"
+        )
+    return mean_ci95(first - second)
+
+
+def summarise(table: EpisodeTable) -> dict[str, Any]:
+    """The table's means, ready for JSON.
+
+    Returns:
+        `episodes`, `cost_cents_mean`, `cost_cents_ci95` ([low, high]), `settlement_rate`,
+        `mean_delay_ticks`, `liquidity_used_cents_mean` and `cost_components_cents_mean`.
+
+    Raises:
+        ValueError: If the table has fewer than two episodes.
+    """
+    cost, low, high = mean_ci95(table.cost)
+    return {
+        "episodes": len(table),
+        "cost_cents_mean": cost,
+        "cost_cents_ci95": [low, high],
+        "settlement_rate": float(table.settlement_rate.mean()),
+        "mean_delay_ticks": float(table.mean_delay.mean()),
+        "liquidity_used_cents_mean": float(table.liquidity_used.mean()),
+        "cost_components_cents_mean": {
+            name: float(getattr(table, f"cost_{name}").mean()) for name in COST_COMPONENTS
+        },
+    }
