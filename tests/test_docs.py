@@ -9,7 +9,12 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import pytest
+
+from training.evaluate import FIXED_POLICIES, TUNED_POLICIES
+
 ROOT = Path(__file__).parent.parent
+ALL_POLICIES = (*FIXED_POLICIES, *TUNED_POLICIES)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -22,11 +27,20 @@ def _load(path: Path) -> ModuleType:
     return module
 
 
-def test_the_readme_example_runs() -> None:
-    [example] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+@pytest.mark.parametrize(
+    ("number", "printed"),
+    [(0, r"\d+\.\d+ currency units for the day\n"), (1, r"\{'liquidity': 0, 'overdraft': \d+, .*\}\n")],
+)
+def test_the_readme_examples_run(number: int, printed: str) -> None:
+    example = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[number]
     run = subprocess.run([sys.executable, "-W", "error", "-c", example], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    assert re.fullmatch(r"\d+\.\d+ currency units for the day\n", run.stdout)
+    assert re.fullmatch(printed, run.stdout)
+
+
+def test_the_readme_results_name_every_policy_once() -> None:
+    policies = re.findall(r"^\| `(\w+)`", README.split("## Results")[1], re.MULTILINE)
+    assert sorted(policies) == sorted({*ALL_POLICIES, "ppo"})
 
 
 def test_the_observation_page_is_made_from_the_engines_table() -> None:

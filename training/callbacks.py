@@ -1,0 +1,135 @@
+"""What happens beside learning: episode metrics, checkpoints, the progress bar."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from typing import Any
+
+import numpy as np
+from rich.progress import Progress, TaskID
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import HParam
+
+from paysim_gym._engine import COST_COMPONENTS
+from training.config import TRAINING_SEEDS_END, TrainConfig
+from training.run_folder import RunFolder
+
+# TensorBoard name -> name in the terminal info's `episode_totals`.
+EPISODE_SCALARS = {
+    "episode/cost_cents": "cost",
+    "episode/settlement_rate": "settlement_rate",
+    "episode/mean_delay_ticks": "mean_delay",
+    "episode/liquidity_used_cents": "liquidity_used",
+    **{f"cost_cents/{component}": f"cost_{component}" for component in COST_COMPONENTS},
+}
+
+
+class EpisodeMetrics(BaseCallback):
+    """Writes the means over the episodes that ended in a rollout, and once the hyperparameters.
+
+    Args:
+        config: The run's configuration.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__()
+        self._config = config
+        self._ended: dict[str, list[float]] = {}
+
+    def _on_training_start(self) -> None:
+        ppo = {f"ppo/{key}": _scalar(value) for key, value in self._config.ppo.model_dump().items()}
+        hyperparameters = {**ppo, "num_envs": self._config.num_envs, "seed": self._config.seed}
+        metrics = dict.fromkeys(EPISODE_SCALARS, 0.0)
+        self.logger.record("hparams", HParam(hyperparameters, metrics))
+
+    def _on_step(self) -> bool:
+        for row in np.flatnonzero(self.locals["dones"]):
+            info = self.locals["infos"][row]
+            self._add("episode/reward", info["episode"]["r"])
+            for name, key in EPISODE_SCALARS.items():
+                self._add(name, info["episode_totals"][key])
+        return True
+
+    def _on_rollout_end(self) -> None:
+        for name, values in self._ended.items():
+            self.logger.record(name, float(np.mean(values)))
+        self._ended.clear()
+
+    def _add(self, name: str, value: float) -> None:
+        self._ended.setdefault(name, []).append(float(value))
+
+
+class Checkpoints(BaseCallback):
+    """Saves checkpoints, and starts the stretch that follows each from nothing but the checkpoint.
+
+    A stretch seeds demand and exploration from the configured seed and the timesteps so far. A run that is
+    resumed from a checkpoint therefore ends with the parameters of the run that was never interrupted.
+
+    Args:
+        run: Where to save.
+        config: The run's configuration.
+    """
+
+    def __init__(self, run: RunFolder, config: TrainConfig) -> None:
+        super().__init__()
+        self._run = run
+        self._config = config
+        self._next = 0
+
+    def _on_training_start(self) -> None:
+        self._start_stretch()
+
+    def _on_rollout_start(self) -> None:
+        if self.num_timesteps >= self._next:
+            self._run.save_checkpoint(self.num_timesteps, saved_files(self.model))
+            self._start_stretch()
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _start_stretch(self) -> None:
+        self._next = self.model.num_timesteps + self._config.checkpoint_every
+        self.model.set_random_seed(stretch_seed(self._config, self.model.num_timesteps))
+        self.model._last_obs = self.training_env.reset()
+        self.model._last_episode_starts = np.ones(self._config.num_envs, dtype=bool)
+
+
+class ProgressBar(BaseCallback):
+    """Moves a rich progress bar and shows the mean cost of the last rollout's episodes on it.
+
+    Args:
+        progress: The bar, with a text column for the field ``cost``.
+        task: Its task.
+    """
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        super().__init__()
+        self._progress = progress
+        self._task = task
+
+    def _on_step(self) -> bool:
+        self._progress.update(self._task, completed=self.num_timesteps)
+        return True
+
+    def _on_rollout_end(self) -> None:
+        cost = self.logger.name_to_value.get("episode/cost_cents")
+        if cost is not None:
+            self._progress.update(self._task, cost=f"{cost / 100:,.2f}")
+
+
+def stretch_seed(config: TrainConfig, timesteps: int) -> int:
+    """The seed of the stretch that starts after some timesteps; row i uses the i-th seed from it on."""
+    return int(np.random.default_rng([config.seed, timesteps]).integers(TRAINING_SEEDS_END - config.num_envs))
+
+
+def saved_files(model: BaseAlgorithm) -> dict[str, bytes]:
+    """A model and its reward normaliser as files; what belongs to the episodes under way is left out."""
+    buffer = io.BytesIO()
+    model.save(buffer, exclude=["_last_obs", "_last_original_obs", "_last_episode_starts", "_logger"])
+    return {"model.zip": buffer.getvalue(), "normaliser.pkl": pickle.dumps(model.get_vec_normalize_env())}
+
+
+def _scalar(value: Any) -> float | str:
+    return value if isinstance(value, int | float) else "x".join(map(str, value))

@@ -1,0 +1,173 @@
+"""The configuration of a training run: every knob, its default and its limits, in one place.
+
+A reported result has one YAML file in ``training/configs``; what a file leaves out has the default below.
+Three kinds of demand seeds never meet: training seeds lie below 2**32, evaluation seeds start at 2**40 and
+tuning seeds at 2**41.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+
+TRAINING_SEEDS_END = 2**32
+CONFIG_FOLDER = Path(__file__).parent / "configs"
+
+Count = Annotated[int, Field(ge=1, strict=True)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; one line a problem: ``path = value: what is wrong``."""
+
+
+class Frozen(BaseModel):
+    """A model that cannot change and knows all its keys."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
+
+
+class EnvConfig(Frozen):
+    """What is learned: a registered id, and constructor arguments that override those of the id."""
+
+    id: str = "PaySim/TwoBank-v0"
+    kwargs: dict[str, JsonValue] = {}
+
+
+class PpoConfig(Frozen):
+    """Proximal policy optimisation (Schulman et al. 2017), in the words of Stable-Baselines3.
+
+    The defaults suit a bank: what a release changes is small beside what chance does to the cost of a day,
+    and it shows within a few hours. Hence short credit (`discount`, `gae_lambda`), many rows with few steps
+    each, and a gradient limit that lets the critic's large gradients not drown the actor's. `split_bias` is
+    taken off the logits of splits at the start, so that exploration does not begin by splitting everything.
+    """
+
+    steps_per_rollout: Count = 16
+    batch_size: Annotated[int, Field(ge=2, strict=True)] = 2048
+    epochs: Count = 3
+    learning_rate: Positive = 3e-3
+    final_learning_rate: NonNegative = 3e-4
+    adam_epsilon: Positive = 1e-8
+    discount: Fraction = 0.97
+    gae_lambda: Fraction = 0.5
+    clip_range: Positive = 0.2
+    entropy_coefficient: NonNegative = 0.0
+    value_coefficient: NonNegative = 0.1
+    max_gradient_norm: Positive = 20.0
+    slot_hidden_size: Count = 32
+    split_bias: NonNegative = 2.0
+    critic_layers: tuple[Count, ...] = (64, 64)
+
+
+class SeedRange(Frozen):
+    """One episode for each of the seeds ``first_seed, first_seed + 1, ...``."""
+
+    first_seed: Annotated[int, Field(ge=TRAINING_SEEDS_END, lt=2**63, strict=True)]
+    episodes: Annotated[int, Field(ge=2, le=1_000_000, strict=True)]
+
+    @property
+    def seeds(self) -> range:
+        """The seeds, in order."""
+        return range(self.first_seed, self.first_seed + self.episodes)
+
+
+class TrainConfig(Frozen):
+    """One training run; with the scenario, all that decides its result on a given machine."""
+
+    description: str = ""
+    env: EnvConfig = EnvConfig()
+    ppo: PpoConfig = PpoConfig()
+    seed: Annotated[int, Field(ge=0, lt=2**63, strict=True)] = 0
+    num_envs: Annotated[int, Field(ge=1, le=65_536, strict=True)] = 1024
+    timesteps: Count = 3_000_000
+    checkpoint_every: Count = 491_520
+    torch_threads: Annotated[int, Field(ge=1, le=256, strict=True)] = 2
+    evaluation: SeedRange = SeedRange(first_seed=2**40, episodes=1000)
+    tuning: SeedRange = SeedRange(first_seed=2**41, episodes=200)
+
+    @model_validator(mode="after")
+    def _seeds_are_disjoint(self) -> Self:
+        evaluation, tuning = self.evaluation.seeds, self.tuning.seeds
+        if evaluation.start < tuning.stop and tuning.start < evaluation.stop:
+            raise ValueError(f"evaluation seeds {evaluation} and tuning seeds {tuning} must not overlap")
+        return self
+
+    @model_validator(mode="after")
+    def _batches_fill_the_rollout(self) -> Self:
+        rollout = self.num_envs * self.ppo.steps_per_rollout
+        if rollout % self.ppo.batch_size:
+            raise ValueError(
+                f"num_envs x ppo.steps_per_rollout = {rollout} must be a multiple of "
+                f"ppo.batch_size = {self.ppo.batch_size}"
+            )
+        return self
+
+
+def load_config(source: str | Path, **overrides: Any) -> TrainConfig:
+    """Read a configuration.
+
+    Args:
+        source: The name of a file in ``training/configs`` without its ending, or the path of a YAML file.
+        overrides: Top-level keys that replace those of the file; None leaves the file's value.
+
+    Raises:
+        ConfigError: If there is no such file, or it is not a valid configuration.
+    """
+    path = CONFIG_FOLDER / f"{source}.yaml"
+    if not path.is_file():
+        path = Path(source)
+    if not path.is_file():
+        bundled = ", ".join(sorted(file.stem for file in CONFIG_FOLDER.glob("*.yaml")))
+        raise ConfigError(f"config = {str(source)!r}: must be a YAML file, or one of: {bundled}")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not a YAML file: {error}") from error
+    if not isinstance(content, dict | None):
+        raise ConfigError(f"{path}: must hold keys and values, not a {type(content).__name__}")
+    chosen = {key: value for key, value in overrides.items() if value is not None}
+    return parse_config({**(content or {}), **chosen})
+
+
+def parse_config(content: Mapping[str, Any]) -> TrainConfig:
+    """Validate a configuration.
+
+    Raises:
+        ConfigError: If it is not valid, with one line a problem.
+    """
+    try:
+        return TrainConfig.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_problem(detail) for detail in error.errors())) from error
+
+
+def _problem(detail: Mapping[str, Any]) -> str:
+    message = str(detail["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
+    if not detail["loc"]:
+        return message
+    path = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        message = f"unknown key; allowed: {', '.join(_keys_beside(detail['loc']))}"
+    return f"{path} = {detail['input']!r}: {message}"
+
+
+def _keys_beside(location: tuple[str | int, ...]) -> list[str]:
+    model: type[BaseModel] = TrainConfig
+    for part in location[:-1]:
+        annotation = model.model_fields[str(part)].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            raise TypeError(f"{location} does not lead to a model")
+        model = annotation
+    return list(model.model_fields)
+
+
+def dump_yaml(content: Mapping[str, Any]) -> str:
+    """Write plain data as YAML, keys in their order."""
+    return yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True)

@@ -1,0 +1,125 @@
+"""Evaluate a run beside the scripted policies: ``python -m training.evaluate RUN``."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from agents.scripted import scripted
+from agents.tuning import candidate_grid, tune
+from paysim_gym import PaymentVectorEnv, Scenario
+from paysim_gym.evaluation import EpisodeTable, evaluate, paired_difference_ci95, summarise
+from training.config import TrainConfig
+from training.run_folder import RunFolder, RunFolderError, write_atomically
+from training.table import make_table, table_text
+from training.task import constructor_arguments
+
+FIXED_POLICIES = ("release_all", "hold_until_deadline", "random")
+TUNED_POLICIES = ("liquidity_aware", "split_large")
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    run: Annotated[Path, typer.Argument(help="A run folder, wherever it lies now.", show_default=False)],
+) -> None:
+    """Rebuild the evaluation table of a run from its folder alone.
+
+    Plays the saved model, and every scripted policy, on the run's evaluation seeds; rewrites metrics.json,
+    episodes.csv and table.txt.
+    """
+    console = Console()
+    try:
+        evaluate_run(RunFolder(run), console)
+    except RunFolderError as error:
+        console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+
+
+def evaluate_run(run: RunFolder, console: Console) -> dict[str, Any]:
+    """Evaluate a run, write its metrics, episodes and table, and print the table.
+
+    Args:
+        run: A run whose training has ended.
+        console: Where progress and table go.
+
+    Returns:
+        The content of ``metrics.json``.
+
+    Raises:
+        RunFolderError: If the folder has no valid config or scenario, or no trained model yet.
+    """
+    config, scenario = run.config(), run.scenario()
+    if not run.model.is_file():
+        raise RunFolderError(f"{run.path} has no model.zip: finish it with --resume {run.path}")
+    policies, tables = _play_all(run, config, scenario, console)
+    metrics = _metrics(config, policies, tables)
+    _write_episodes(run, tables)
+    table = make_table(metrics)
+    text = table_text(table)
+    write_atomically(run.table, text.encode())
+    run.write_json(run.metrics, metrics)
+    # Only a terminal has a width to fit; a log gets the lines as they are in table.txt.
+    console.print(table) if console.is_terminal else console.out(text, highlight=False)
+    return metrics
+
+
+def _play_all(
+    run: RunFolder, config: TrainConfig, scenario: Scenario, console: Console
+) -> tuple[dict[str, dict[str, Any]], dict[str, EpisodeTable]]:
+    """Each policy's parameters, and its episodes, by its name."""
+    from training.ppo import LearnedPolicy  # brings torch, which --help must not wait for
+
+    arguments = constructor_arguments(config.env)
+    learned = LearnedPolicy(run)
+    policies: dict[str, dict[str, Any]] = {name: {"type": name} for name in ("ppo", *FIXED_POLICIES)}
+    learner = PaymentVectorEnv(1, scenario, **arguments).learner
+    for name in TUNED_POLICIES:
+        with console.status(f"Tuning {name} on {config.tuning.episodes} episodes"):
+            candidates = candidate_grid(name, scenario, learner)
+            policies[name], _ = tune(scenario, config.tuning.seeds, candidates, **arguments)
+    tables = {}
+    for name, policy in policies.items():
+        with console.status(f"Playing {name} on {config.evaluation.episodes} unseen episodes"):
+            factory = (lambda env: learned) if name == "ppo" else scripted(policy)
+            tables[name] = evaluate(factory, scenario, config.evaluation.seeds, **arguments)
+    return policies, tables
+
+
+def _metrics(
+    config: TrainConfig, policies: dict[str, dict[str, Any]], tables: dict[str, EpisodeTable]
+) -> dict[str, Any]:
+    learned = tables["ppo"].cost
+    summaries = {}
+    for name, table in tables.items():
+        summaries[name] = {"policy": policies[name], **summarise(table)}
+        if name != "ppo":
+            mean, low, high = paired_difference_ci95(table.cost, learned)
+            summaries[name]["minus_ppo_cents"] = {"mean": mean, "ci95": [low, high]}
+    return {
+        "env": config.env.id,
+        "seed": config.seed,
+        "timesteps": config.timesteps,
+        "evaluation": config.evaluation.model_dump(),
+        "tuning": config.tuning.model_dump(),
+        "policies": summaries,
+    }
+
+
+def _write_episodes(run: RunFolder, tables: dict[str, EpisodeTable]) -> None:
+    columns = [field.name for field in dataclasses.fields(EpisodeTable)]
+    rows = (
+        (name, *values)
+        for name, table in tables.items()
+        for values in zip(*(getattr(table, column).tolist() for column in columns), strict=True)
+    )
+    run.write_episodes(["policy", *columns], rows)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,128 @@
+"""A policy network for a queue: one small network decides about each slot that holds a payment.
+
+A plain network learns the meaning of each slot anew and draws noise for the empty ones, which most are; the
+noise drowns the little that one release changes in the cost of a day.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import torch
+from stable_baselines3.common.distributions import MultiCategoricalDistribution
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.type_aliases import Schedule
+from torch import Tensor, nn
+from torch.distributions import Categorical
+
+FIRST_SPLIT = 2  # after hold and release
+IMPOSSIBLE = -1e8  # a finite logit: infinity would make the entropy NaN
+
+
+class QueuePolicy(ActorCriticPolicy):
+    """An actor-critic policy for slot actions, to be given to `stable_baselines3.PPO`.
+
+    The observation ends with the slots, each of as many columns; the first is the amount, 0 in an empty slot.
+
+    Args:
+        slots: Number of slots.
+        slot_columns: Columns of a slot.
+        hidden_size: Width of the network of a slot.
+        split_bias: What is taken off the logits of splits at the start.
+        arguments: As `ActorCriticPolicy`; `net_arch` is the critic's.
+    """
+
+    def __init__(
+        self,
+        *arguments: Any,
+        slots: int,
+        slot_columns: int,
+        hidden_size: int,
+        split_bias: float = 0.0,
+        **keywords: Any,
+    ) -> None:
+        self._shape = (slots, slot_columns, hidden_size)
+        self._split_bias = split_bias
+        super().__init__(*arguments, **keywords)
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        slots, slot_columns, hidden_size = self._shape
+        own = {"slots": slots, "slot_columns": slot_columns, "hidden_size": hidden_size}
+        return {**super()._get_constructor_parameters(), **own, "split_bias": self._split_bias}
+
+    def _build_mlp_extractor(self) -> None:
+        super()._build_mlp_extractor()
+        self.mlp_extractor.policy_net = SlotNetwork(self.features_dim, *self._shape)
+        self.mlp_extractor.latent_dim_pi = self.mlp_extractor.policy_net.latent_size
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        self.action_dist = SlotDistribution(list(self.action_space.nvec))
+        super()._build(lr_schedule)
+        with torch.no_grad():
+            self.action_net.head.bias[FIRST_SPLIT:] -= self._split_bias
+
+
+class SlotNetwork(nn.Module):
+    """Observations of shape (batch, size) to flat latents: each slot's features and whether it is empty."""
+
+    def __init__(self, size: int, slots: int, slot_columns: int, hidden_size: int) -> None:
+        super().__init__()
+        self._shape = (slots, slot_columns)
+        self._own = size - slots * slot_columns
+        self.latent_size = slots * (hidden_size + 1)
+        self.bank = nn.Linear(self._own, hidden_size)
+        self.slot = nn.Linear(slot_columns, hidden_size, bias=False)
+        self.both = nn.Linear(hidden_size, hidden_size)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Encode; the bank's own columns are shared by its slots."""
+        slots = observations[:, self._own :].unflatten(1, self._shape)
+        hidden = torch.relu(self.bank(observations[:, : self._own])[:, None] + self.slot(slots))
+        empty = (slots[..., :1] == 0).to(hidden.dtype)
+        return torch.cat([torch.relu(self.both(hidden)), empty], dim=2).flatten(1)
+
+
+class SlotHead(nn.Module):
+    """Latent of `SlotNetwork` to logits of shape (batch, slots x actions); an empty slot can only hold."""
+
+    def __init__(self, latent_size: int, slots: int, actions: int) -> None:
+        super().__init__()
+        self._slots = slots
+        self.head = nn.Linear(latent_size // slots - 1, actions)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Score every action of every slot."""
+        slots = latent.unflatten(1, (self._slots, -1))
+        logits = self.head(slots[..., :-1])
+        illegal = slots[..., -1:].bool() & (torch.arange(logits.shape[2]) > 0)
+        return logits.masked_fill(illegal, IMPOSSIBLE).flatten(1)
+
+
+class SlotDistribution(MultiCategoricalDistribution):
+    """Independent choices of equal size, as one batched categorical instead of one object a slot."""
+
+    def proba_distribution_net(self, latent_dim: int) -> nn.Module:
+        """The module that makes logits of latents."""
+        return SlotHead(latent_dim, len(self.action_dims), int(self.action_dims[0]))
+
+    def proba_distribution(self, action_logits: Tensor) -> Self:
+        """Take logits of shape (batch, slots x actions)."""
+        logits = action_logits.unflatten(1, (len(self.action_dims), -1))
+        self.distribution = Categorical(logits=logits, validate_args=False)
+        return self
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        """Joint log-probability of actions of shape (batch, slots)."""
+        return self.distribution.log_prob(actions).sum(dim=1)
+
+    def entropy(self) -> Tensor:
+        """Joint entropy, of shape (batch,)."""
+        return self.distribution.entropy().sum(dim=1)
+
+    def sample(self) -> Tensor:
+        """Draw actions of shape (batch, slots)."""
+        return self.distribution.sample()
+
+    def mode(self) -> Tensor:
+        """The likeliest actions, of shape (batch, slots)."""
+        return self.distribution.probs.argmax(dim=2)

@@ -1,0 +1,125 @@
+"""PPO from Stable-Baselines3 on a fleet of payment systems: the model, its training, and playing it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from stable_baselines3 import PPO
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.utils import LinearSchedule
+from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
+from torch.utils.tensorboard.writer import SummaryWriter
+
+from paysim_gym import PaymentVectorEnv, Scenario
+from paysim_gym._engine import observation_fields
+from paysim_gym.envs.sb3 import PaymentVecEnv
+from training.callbacks import Checkpoints, EpisodeMetrics, ProgressBar, saved_files, stretch_seed
+from training.config import TrainConfig
+from training.policy import QueuePolicy
+from training.run_folder import RunFolder, write_atomically
+from training.task import constructor_arguments
+
+
+def learn(run: RunFolder, console: Console) -> None:
+    """Train to the configured timesteps, from the last whole checkpoint if there is one, and save the model.
+
+    Args:
+        run: The run; its config and scenario say what to do.
+        console: Where the progress bar goes.
+    """
+    config = run.config()
+    torch.set_num_threads(config.torch_threads)
+    env = _make_env(config, run.scenario())
+    model = _load_or_make(run, config, env)
+    # Tells TensorBoard to forget what an interrupted run wrote after its last checkpoint.
+    SummaryWriter(str(run.tensorboard), purge_step=model.num_timesteps + 1).close()
+    model.set_logger(configure(str(run.tensorboard), ["tensorboard"]))
+    try:
+        with _progress(console) as progress:
+            done = model.num_timesteps
+            task = progress.add_task("Training", total=config.timesteps, completed=done, cost="?")
+            callbacks = [EpisodeMetrics(config), Checkpoints(run, config), ProgressBar(progress, task)]
+            model.learn(config.timesteps - done, callbacks, reset_num_timesteps=False)
+    finally:
+        model.logger.close()
+        env.close()
+    write_atomically(run.model, saved_files(model)["model.zip"])
+
+
+class LearnedPolicy:
+    """A trained model that always takes its most likely action; a ``paysim_gym.evaluation.Policy``.
+
+    Args:
+        run: A run whose training has ended.
+    """
+
+    def __init__(self, run: RunFolder) -> None:
+        torch.set_num_threads(run.config().torch_threads)
+        self._model = PPO.load(run.model, device="cpu")
+
+    def predict(
+        self,
+        observation: NDArray[np.float32],
+        state: Any = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = True,
+    ) -> tuple[NDArray[np.int64], Any]:
+        """Decide for every row of a batch of observations, float32 of shape (num_envs, size)."""
+        actions, state = self._model.predict(observation, state, episode_start, deterministic=True)
+        return actions, state
+
+
+def _make_env(config: TrainConfig, scenario: Scenario) -> VecMonitor:
+    arguments = constructor_arguments(config.env)
+    fleet = PaymentVectorEnv(config.num_envs, scenario, autoreset_mode="SameStep", **arguments)
+    return VecMonitor(PaymentVecEnv(fleet))
+
+
+def _load_or_make(run: RunFolder, config: TrainConfig, env: VecMonitor) -> PPO:
+    checkpoint = run.last_checkpoint()
+    if checkpoint is not None:
+        normalised = VecNormalize.load(str(checkpoint / "normaliser.pkl"), env)
+        return PPO.load(checkpoint / "model.zip", env=normalised, device="cpu")
+    ppo = config.ppo
+    slots = env.get_attr("slots")[0]
+    columns = sum(name.startswith("slot_0_") for name, *_ in observation_fields(slots))
+    return PPO(
+        QueuePolicy,
+        VecNormalize(env, norm_obs=False, gamma=ppo.discount, clip_reward=np.inf),
+        learning_rate=LinearSchedule(ppo.learning_rate, ppo.final_learning_rate, 1.0),
+        n_steps=ppo.steps_per_rollout,
+        batch_size=ppo.batch_size,
+        n_epochs=ppo.epochs,
+        gamma=ppo.discount,
+        gae_lambda=ppo.gae_lambda,
+        clip_range=ppo.clip_range,
+        ent_coef=ppo.entropy_coefficient,
+        vf_coef=ppo.value_coefficient,
+        max_grad_norm=ppo.max_gradient_norm,
+        policy_kwargs={
+            "slots": slots,
+            "slot_columns": columns,
+            "hidden_size": ppo.slot_hidden_size,
+            "split_bias": ppo.split_bias,
+            "net_arch": {"pi": [], "vf": list(ppo.critic_layers)},
+            "optimizer_kwargs": {"eps": ppo.adam_epsilon},
+        },
+        seed=stretch_seed(config, 0),
+        device="cpu",
+    )
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} steps, cost {task.fields[cost]} an episode"),
+        TimeRemainingColumn(),
+        console=console,
+    )

@@ -1,0 +1,192 @@
+"""The folder of one run: what lies where, and how it is written so that nothing is ever half there.
+
+Every file and checkpoint is written beside its place under a hidden name and renamed when whole. A folder
+that is there under its final name can be resumed or evaluated, wherever it was interrupted or moved to.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from paysim_gym import Scenario, load_scenario
+from training.config import ConfigError, TrainConfig, dump_yaml, parse_config
+
+PACKAGES = ("paysim-gym", "gymnasium", "numpy", "stable-baselines3", "tensorboard", "torch")
+
+
+class RunFolderError(ValueError):
+    """A folder that is not a run, or a place where no run can be made."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The paths of a run, its inputs read back, and its results written."""
+
+    path: Path
+
+    @property
+    def model(self) -> Path:
+        """The trained policy, as Stable-Baselines3 saves it; there once training has ended."""
+        return self.path / "model.zip"
+
+    @property
+    def checkpoints(self) -> Path:
+        """One folder a checkpoint, named by its timesteps."""
+        return self.path / "checkpoints"
+
+    @property
+    def tensorboard(self) -> Path:
+        """The event files."""
+        return self.path / "tensorboard"
+
+    @property
+    def metrics(self) -> Path:
+        """The evaluation as JSON; written last, so where it is, the run is complete."""
+        return self.path / "metrics.json"
+
+    @property
+    def table(self) -> Path:
+        """The evaluation as text."""
+        return self.path / "table.txt"
+
+    @property
+    def episodes(self) -> Path:
+        """Every evaluated episode: one row for each policy and seed."""
+        return self.path / "episodes.csv"
+
+    def config(self) -> TrainConfig:
+        """Read the resolved configuration.
+
+        Raises:
+            RunFolderError: If there is none, or it is not valid.
+        """
+        try:
+            return parse_config(yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8")))
+        except (OSError, yaml.YAMLError, ConfigError) as error:
+            raise RunFolderError(f"{self.path} is not a run folder: {error}") from error
+
+    def scenario(self) -> Scenario:
+        """Read the scenario that the run was trained on.
+
+        Raises:
+            RunFolderError: If there is none, or it is not valid.
+        """
+        try:
+            return load_scenario(self.path / "scenario.yaml")
+        except (OSError, ValueError) as error:
+            raise RunFolderError(f"{self.path} is not a run folder: {error}") from error
+
+    def last_checkpoint(self) -> Path | None:
+        """The checkpoint with the most timesteps, if there is one."""
+        found = [folder for folder in self.checkpoints.glob("[0-9]*") if folder.is_dir()]
+        return max(found, key=lambda folder: int(folder.name), default=None)
+
+    def save_checkpoint(self, timesteps: int, files: Mapping[str, bytes]) -> None:
+        """Write a checkpoint: all of its files, or none."""
+        final = self.checkpoints / f"{timesteps:012d}"
+        hidden = self.checkpoints / f".{final.name}.{os.getpid()}.tmp"
+        hidden.mkdir(parents=True)
+        for name, content in files.items():
+            write_atomically(hidden / name, content)
+        hidden.rename(final)
+
+    def write_json(self, path: Path, content: Mapping[str, Any]) -> None:
+        """Write JSON that any reader accepts: no NaN, no infinity."""
+        write_atomically(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+
+    def write_episodes(self, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+        """Write ``episodes.csv``."""
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+        write_atomically(self.episodes, text.getvalue().encode())
+
+
+def create_run_folder(out: Path | None, name: str, config: TrainConfig, scenario: Scenario) -> RunFolder:
+    """Make the folder of a new run with everything that defines it.
+
+    Args:
+        out: Where; None for ``runs/<name>-seed<seed>``, numbered up if that is taken.
+        name: The configuration's name.
+        config: What to train, resolved.
+        scenario: What to train on, resolved.
+
+    Raises:
+        RunFolderError: If ``out`` exists, or cannot be made.
+    """
+    base = out or Path("runs") / f"{name}-seed{config.seed}"
+    hidden = base.with_name(f".{base.name}.{os.getpid()}.tmp")
+    try:
+        hidden.mkdir(parents=True)
+        _write_inputs(RunFolder(hidden), config, scenario)
+        for path in [base] if out else _numbered(base):
+            if not path.exists():
+                hidden.rename(path)
+                return RunFolder(path)
+    except OSError as error:
+        raise RunFolderError(f"cannot make the run folder {base}: {error}") from error
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+    raise RunFolderError(f"out = {base}: exists already; choose another, or continue it with --resume {base}")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is either whole under its name or not there under it."""
+    hidden = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with hidden.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    hidden.replace(path)
+
+
+def _numbered(base: Path) -> Iterable[Path]:
+    yield base
+    for number in range(2, 10_000):
+        yield base.with_name(f"{base.name}-{number}")
+
+
+def _write_inputs(run: RunFolder, config: TrainConfig, scenario: Scenario) -> None:
+    write_atomically(run.path / "config.yaml", dump_yaml(config.model_dump(mode="json")).encode())
+    write_atomically(run.path / "scenario.yaml", dump_yaml(scenario.model_dump(mode="json")).encode())
+    run.write_json(run.path / "versions.json", _versions())
+    run.checkpoints.mkdir()
+    run.tensorboard.mkdir()
+
+
+def _versions() -> dict[str, Any]:
+    """What produced the run, for whoever wants to produce it again."""
+    return {
+        "command": shlex.join(["python", *sys.orig_argv[1:]]),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        "commit": _git("rev-parse", "HEAD"),
+        "uncommitted_changes": bool(_git("status", "--porcelain")),
+        "packages": {package: metadata.version(package) for package in PACKAGES},
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    """Ask git about the source tree that this module runs from; None outside of one."""
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
