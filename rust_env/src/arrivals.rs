@@ -1,11 +1,12 @@
 //! Demand: the payment orders that customers bring to a bank in one tick, sampled or scheduled.
 
+use crate::amounts::{AmountDistribution, whole};
 use crate::rng::Stream;
-use crate::scenario::{ArrivalConfig, DistributionType, PriorityConfig, Scenario, TransactionConfig};
-use crate::units::{BankId, Cents, MAX_MONEY, Tick, bank_at};
+use crate::scenario::{ArrivalConfig, PriorityConfig, Scenario, TransactionConfig};
+use crate::units::{BankId, Cents, Tick, bank_at};
 use rand::RngExt;
 use rand::distr::weighted::WeightedIndex;
-use rand_distr::{Distribution, Exp, LogNormal, Normal, Poisson, Uniform};
+use rand_distr::{Distribution, Poisson};
 
 /// A payment order as it reaches the bank.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,20 +33,12 @@ pub struct Demand {
     sender: BankId,
     /// Number of orders by tick of the day; `None` where the rate is zero.
     counts: Vec<Option<Poisson<f64>>>,
-    amount: Amount,
+    amount: AmountDistribution,
     receiver: Choice<BankId>,
     /// Ticks to the deadline; `None`: the end of the day.
     deadline_range: Option<(u32, u32)>,
     priority: Choice<u8>,
     divisible: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Amount {
-    Normal(Normal<f64>),
-    Lognormal(LogNormal<f64>),
-    Uniform(Uniform<f64>),
-    Exponential(Exp<f64>),
 }
 
 #[derive(Clone, Debug)]
@@ -62,7 +55,7 @@ impl Demand {
         Some(Self {
             sender: bank_at(index),
             counts: (0..scenario.ticks_per_day).map(|tick| Poisson::new(rate_at(config, tick)).ok()).collect(),
-            amount: Amount::new(config)?,
+            amount: AmountDistribution::new(config)?,
             receiver: receivers(scenario, config, index)?,
             deadline_range: config.deadline_range.map(|[low, high]| (clamp_u32(low), clamp_u32(high))),
             priority: priorities(&config.priority)?,
@@ -93,38 +86,6 @@ impl Demand {
             priority: self.priority.sample(stream),
             divisible: self.divisible,
         }
-    }
-}
-
-impl Amount {
-    fn new(config: &ArrivalConfig) -> Option<Self> {
-        let mean = config.amount_mean.0 as f64;
-        let deviation = config.amount_std_dev.map(|deviation| deviation.0 as f64);
-        match config.distribution_type {
-            DistributionType::Normal => Normal::new(mean, deviation?).ok().map(Self::Normal),
-            DistributionType::Lognormal => LogNormal::from_mean_cv(mean, deviation? / mean).ok().map(Self::Lognormal),
-            DistributionType::Uniform => {
-                let half_width = deviation.map_or(mean - 1.0, |deviation| deviation * 3.0_f64.sqrt());
-                Uniform::new_inclusive(mean - half_width, mean + half_width).ok().map(Self::Uniform)
-            }
-            DistributionType::Exponential => Exp::new(1.0 / mean).ok().map(Self::Exponential),
-        }
-    }
-
-    /// An amount of at least one cent and at most [`MAX_MONEY`].
-    fn sample(&self, stream: &mut Stream) -> Cents {
-        let amount = match self {
-            Self::Normal(normal) => loop {
-                let amount = normal.sample(stream);
-                if amount >= 0.5 {
-                    break amount;
-                }
-            },
-            Self::Lognormal(lognormal) => lognormal.sample(stream),
-            Self::Uniform(uniform) => uniform.sample(stream),
-            Self::Exponential(exponential) => exponential.sample(stream),
-        };
-        Cents(whole(amount).clamp(1, MAX_MONEY))
     }
 }
 
@@ -215,11 +176,6 @@ pub(crate) fn clamp_u32(value: i64) -> u32 {
     u32::try_from(value.max(0)).unwrap_or(u32::MAX)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "float-to-int `as` saturates")]
-fn whole(number: f64) -> i64 {
-    number.round() as i64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,6 +211,8 @@ mod tests {
     fn amounts_have_the_mean_and_deviation_of_the_scenario() {
         let given = [
             ("normal", 100_000, Some(20_000), 20_000.0),
+            ("normal", 100_000, Some(50_000), 50_000.0),
+            ("normal", 100_000, Some(75_000), 75_000.0),
             ("lognormal", 100_000, Some(150_000), 150_000.0),
             ("uniform", 100_000, Some(30_000), 30_000.0),
             ("uniform", 100_000, None, 99_999.0 / 3.0_f64.sqrt()),

@@ -3,6 +3,7 @@
 use crate::costs::{COMPONENTS, Component, Costs};
 use crate::payment::{Book, Slot};
 use crate::policy::Decision;
+use crate::scenario::QueueDiscipline;
 use crate::setup::BankSetup;
 use crate::units::{Accrual, Cents, Tick};
 use std::cmp::Reverse;
@@ -70,6 +71,8 @@ pub struct Statistics {
     pub settled_count: i64,
     /// Their value.
     pub settled_value: Cents,
+    /// Part of it that settled with an overnight loan, when a day closed.
+    pub lent_value: Cents,
     /// Payments cancelled at the end of a day.
     pub dropped_count: i64,
     /// Extra parts made by splits.
@@ -129,10 +132,22 @@ impl Bank {
         self.balance + self.credit_limit
     }
 
-    /// What it could pay beyond what it has already released.
+    /// What it could pay beyond all that it has already released.
     #[must_use]
-    pub fn free_liquidity(&self) -> Cents {
+    pub fn uncommitted_liquidity(&self) -> Cents {
         self.liquidity() - self.central_value
+    }
+
+    /// What a payment that it releases now could use.
+    ///
+    /// Where nothing may pass a blocked payment, all that waits comes first; where it may, what waits
+    /// is blocked, and leaves everything to what can be paid.
+    #[must_use]
+    pub fn free_liquidity(&self, discipline: QueueDiscipline) -> Cents {
+        match discipline {
+            QueueDiscipline::Fifo | QueueDiscipline::Priority => self.uncommitted_liquidity(),
+            QueueDiscipline::FifoBypass => self.liquidity(),
+        }
     }
 
     /// Value received in the last `ticks` ticks before `now`, at most [`RECENT_TICKS`].

@@ -80,11 +80,17 @@ impl Ledger {
 
     /// Sends a payment to settlement.
     fn submit(&mut self, slot: Slot) {
+        let payment = self.book.get(slot);
+        self.events.record(|| Event::Release { payment: payment.id, parent: payment.parent, bank: payment.sender });
+        self.enqueue(slot);
+    }
+
+    /// Puts a payment into its sender's central queue.
+    fn enqueue(&mut self, slot: Slot) {
         self.subtract(slot);
         self.book.get_mut(slot).is_released = true;
         self.add(slot);
         let payment = self.book.get(slot);
-        self.events.record(|| Event::Release { payment: payment.id, parent: payment.parent, bank: payment.sender });
         let (sender, receiver, amount) = (payment.sender.index(), payment.receiver.index(), payment.amount);
         let queue = &mut self.banks[sender].central;
         match self.queue_discipline {
@@ -125,11 +131,12 @@ impl Ledger {
         });
     }
 
-    /// Moves all of a bank's internal queue into its central queue, to be settled or cancelled.
-    pub fn submit_all(&mut self, bank: usize) {
+    /// Moves all of a bank's internal queue into its central queue, to be settled or cancelled by a
+    /// day's close: no decision of the bank, so no release.
+    pub fn collect(&mut self, bank: usize) {
         let mut queue = std::mem::take(&mut self.banks[bank].internal);
         for slot in queue.drain(..) {
-            self.submit(slot);
+            self.enqueue(slot);
         }
         self.banks[bank].internal = queue;
     }

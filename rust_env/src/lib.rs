@@ -1,7 +1,7 @@
 //! The day of an interbank payment system: integers in, integers out.
 //!
 //! One business day, as [`system::System`] plays it: every tick, customers bring payment orders
-//! ([`arrivals`]), which join their bank's internal queue ([`bank`], [`payment`]). Each bank decides
+//! ([`arrivals`], [`amounts`]), which join their bank's internal queue ([`bank`], [`payment`]). Each bank decides
 //! what to release, hold or split - by a rule ([`policy`]) or from outside ([`decision`]). Released
 //! payments settle, gross and final, as far as the sender's balance and credit go, or wait in the
 //! central queue ([`settlement`]). Then waiting and borrowing are charged ([`costs`]), and on the
@@ -13,6 +13,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 #![allow(clippy::cast_precision_loss, reason = "floats only describe money, they never hold it")]
 
+pub mod amounts;
 pub mod arrivals;
 pub mod bank;
 pub mod costs;

@@ -23,8 +23,8 @@ pub enum Decision {
 pub struct Desk<'a> {
     /// The current tick.
     pub now: Tick,
-    /// Balance and unused credit, less what is already released.
-    pub free_liquidity: Cents,
+    /// Balance and unused credit, less all that is already released.
+    pub uncommitted_liquidity: Cents,
     /// The internal queue.
     pub queue: &'a [Slot],
     /// Where its payments are.
@@ -84,7 +84,7 @@ struct LiquidityAware {
 
 impl ScriptedPolicy for LiquidityAware {
     fn decide(&self, desk: &Desk<'_>, _: &mut Stream, decisions: &mut Vec<Decision>) {
-        let mut liquidity = desk.free_liquidity;
+        let mut liquidity = desk.uncommitted_liquidity;
         decisions.extend(desk.payments().map(|payment| {
             let release = payment.deadline <= desk.now || liquidity - payment.amount >= self.buffer;
             if release {
@@ -102,7 +102,7 @@ struct SplitLarge {
 
 impl ScriptedPolicy for SplitLarge {
     fn decide(&self, desk: &Desk<'_>, _: &mut Stream, decisions: &mut Vec<Decision>) {
-        let mut liquidity = desk.free_liquidity;
+        let mut liquidity = desk.uncommitted_liquidity;
         decisions.extend(desk.payments().map(|payment| {
             let is_large = payment.amount > self.threshold && payment.amount > liquidity;
             liquidity -= payment.amount;

@@ -263,6 +263,7 @@ impl System {
             unsettled.fold((0, Cents::ZERO), |(count, value), payment| (count + 1, value + payment.amount));
         let bank = &mut self.ledger.banks[index];
         let priced = if self.setup.end_of_day == EndOfDay::Borrow {
+            bank.statistics.lent_value += value;
             bank.loan = (value - bank.balance.max(Cents::ZERO)).max(Cents::ZERO);
             bank.loan
         } else {
@@ -288,7 +289,7 @@ impl System {
 
     fn empty_queues(&mut self, take: impl Fn(&mut Ledger, Slot)) {
         for index in 0..self.ledger.banks.len() {
-            self.ledger.submit_all(index);
+            self.ledger.collect(index);
             while let Some(slot) = self.ledger.banks[index].central.pop_front() {
                 take(&mut self.ledger, slot);
             }
@@ -355,7 +356,12 @@ impl System {
 
 fn desk(ledger: &Ledger, index: usize) -> Desk<'_> {
     let bank = &ledger.banks[index];
-    Desk { now: ledger.now, free_liquidity: bank.free_liquidity(), queue: &bank.internal, book: &ledger.book }
+    Desk {
+        now: ledger.now,
+        uncommitted_liquidity: bank.uncommitted_liquidity(),
+        queue: &bank.internal,
+        book: &ledger.book,
+    }
 }
 
 /// All of a bank's costs, with their names.

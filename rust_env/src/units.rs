@@ -107,12 +107,6 @@ impl Rate {
     pub fn of(self, base: Cents) -> i128 {
         i128::from(self.0) * i128::from(base.0)
     }
-
-    /// Whether nothing is charged.
-    #[must_use]
-    pub fn is_zero(self) -> bool {
-        self.0 == 0
-    }
 }
 
 /// Turns a stream of exact charges into whole cents; what is left over waits for the next charge.

@@ -257,6 +257,10 @@ fn a_wrong_batch_is_refused_before_anything_moves() {
     actions[16 + 8 + 3] = -1;
     assert!(desk.step(&actions).unwrap_err().to_string().contains("action -1 must be between 0 and 3"));
     assert_eq!(before, desk.fleet.totals().collect::<Vec<_>>());
+    let mut ended = Desk::new(1, 1, &json!({"learners": ["A"], "max_episode_steps": 1, "strict": true}));
+    ended.step(&[0; 8]).unwrap();
+    ended.step(&[-5; 8]).unwrap();
+    assert!(ended.step(&[-5; 8]).is_err());
 }
 
 #[test]

@@ -3,12 +3,13 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use paysim_engine::costs::Component;
-use paysim_engine::events::EventLog;
+use paysim_engine::events::{Event, EventLog};
+use paysim_engine::fleet::Totals;
 use paysim_engine::policy::Decision;
-use paysim_engine::scenario::Scenario;
+use paysim_engine::scenario::{QueueDiscipline, Scenario};
 use paysim_engine::setup::Setup;
 use paysim_engine::system::{System, TickOutcome};
-use paysim_engine::units::BankId;
+use paysim_engine::units::{BankId, Cents};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -107,6 +108,32 @@ fn day_4_with_bypass_the_small_payment_passes_the_blocked_head() {
     assert_eq!(balance(&system, A), 0);
     // One payment waits at the end of ticks 0 and 1: 2 x 7.
     assert_eq!(cost(&system, A, Component::Delay), 14);
+}
+
+#[test]
+fn what_waits_comes_first_unless_it_may_be_passed() {
+    let scenario = two_banks(2, json!({"balance": 100}), json!({}), vec![pay(300, 0, 1, 5)]);
+    let mut system = system(&scenario, &[]);
+    play(&mut system, 1);
+    let bank = &system.ledger.banks[A];
+    // 100 are there and 300 wait: a new payment could use them only if it may pass.
+    assert_eq!(bank.free_liquidity(QueueDiscipline::Fifo), Cents(100 - 300));
+    assert_eq!(bank.free_liquidity(QueueDiscipline::Priority), Cents(100 - 300));
+    assert_eq!(bank.free_liquidity(QueueDiscipline::FifoBypass), Cents(100));
+}
+
+#[test]
+fn a_days_close_releases_nothing() {
+    let held = json!({"balance": 100, "policy": {"type": "random", "release_probability": 0}});
+    for rule in ["drop", "borrow"] {
+        let mut scenario = two_banks(1, held.clone(), json!({}), vec![pay(50, 0, 0, 5)]);
+        scenario["end_of_day"] = json!(rule);
+        let scenario = Scenario::from_json(&scenario.to_string()).unwrap();
+        let mut system = System::new(Arc::new(Setup::new(&scenario).unwrap()), &[], EventLog::recording());
+        let outcome = system.tick().unwrap();
+        assert_eq!((outcome.queue_depth, outcome.settlements + outcome.dropped), (0, 1));
+        assert!(!system.ledger.events.take().iter().any(|event| matches!(event, Event::Release { .. })));
+    }
 }
 
 #[test]
@@ -211,6 +238,8 @@ fn day_10_what_is_short_at_the_end_is_borrowed_overnight_and_repaid_in_the_morni
     assert_eq!(cost(&system, A, Component::EndOfDay), 70);
     assert_eq!((balance(&system, A), balance(&system, B)), (0, 101_000));
     assert_eq!((system.external_money().0, system.ledger.money().0), (700, 100_300 + 700));
+    // Settled by a loan is not settled in time for the day.
+    assert_eq!(Totals::of(&system.ledger, A).ratios[0].to_bits(), 0.0_f64.to_bits());
     // In the morning the 700 are repaid; 50 come in.
     play(&mut system, 2);
     assert_eq!((balance(&system, A), balance(&system, B)), (-700 + 50, 101_000 - 50));

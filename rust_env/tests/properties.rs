@@ -58,7 +58,7 @@ fn agent(ticks: i64) -> impl Strategy<Value = Value> {
 
 fn arrivals(ticks: i64) -> impl Strategy<Value = Value> {
     let amounts = prop_oneof![
-        (1..400_i64, 0..400_i64).prop_map(|(mean, deviation)| json!({"distribution_type": "normal", "amount_mean": mean, "amount_std_dev": deviation})),
+        (4..400_i64, 0..=75_i64).prop_map(|(mean, percent)| json!({"distribution_type": "normal", "amount_mean": mean, "amount_std_dev": mean * percent / 100})),
         (1..400_i64, 0..800_i64).prop_map(|(mean, deviation)| json!({"distribution_type": "lognormal", "amount_mean": mean, "amount_std_dev": deviation})),
         (1..400_i64).prop_map(|mean| json!({"distribution_type": "uniform", "amount_mean": mean})),
         (1..400_i64).prop_map(|mean| json!({"distribution_type": "exponential", "amount_mean": mean})),

@@ -91,6 +91,12 @@ fn every_wrong_value_is_named_with_its_path_and_what_is_allowed() {
         (at("amount_mean"), json!(0), &["agents[0].arrival_config.amount_mean = 0", "between 1"]),
         (at("amount_mean"), json!(10.5), &["agents[0].arrival_config.amount_mean", "10.5", "an integer"]),
         (at("amount_std_dev"), Value::Null, &["agents[0].arrival_config.amount_std_dev = null", "required for normal"]),
+        (at("amount_std_dev"), json!(8), &["agents[0].arrival_config.amount_std_dev = 8", "at most 7"]),
+        (
+            arrivals.into(),
+            json!({"rate_per_tick": 1, "distribution_type": "uniform", "amount_mean": 2, "amount_std_dev": 1}),
+            &["agents[0].arrival_config.amount_std_dev = 1", "at most 0"],
+        ),
         (at("counterparty_weights"), json!({"Z": 1}), &["agents[0].arrival_config.counterparty_weights.Z", "A, B"]),
         (
             at("counterparty_weights"),
@@ -181,6 +187,28 @@ fn amounts_that_could_overflow_are_refused() {
     assert!(message.contains("initial_transactions[0].amount = 1000000000000000000"), "{message}");
     let message = refusal("/agents/1/balance", json!(1e30));
     assert!(message.contains("agents[1].balance") && message.contains("an integer"), "{message}");
+}
+
+#[test]
+fn the_worst_case_counts_every_part_of_a_split_and_every_overnight_loan() {
+    let largest = 1_000_000_000_000_000_i64;
+    let payments = |amount: i64, count: usize| {
+        vec![json!({"sender": "A", "receiver": "B", "amount": amount, "arrival_tick": 0, "deadline_tick": 0}); count]
+    };
+    let scenario = |costs: Value, payments: Vec<Value>, end_of_day: &str| {
+        json!({
+            "ticks_per_day": 20, "num_days": 2, "end_of_day": end_of_day, "costs": costs, "initial_transactions": payments,
+            "agents": [{"id": "A", "balance": 0}, {"id": "B", "balance": 0}]
+        })
+        .to_string()
+    };
+    let refused = |text: String| {
+        let message = Scenario::from_json(&text).unwrap_err().to_string();
+        assert!(message.contains("costs") && message.contains("must stay below"), "{message}");
+    };
+    refused(scenario(json!({"split_fee": largest}), payments(1_000, 200), "carry"));
+    refused(scenario(json!({"overdraft_rate": 1.0}), payments(largest, 1_000), "borrow"));
+    Scenario::from_json(&scenario(json!({"overdraft_rate": 1.0}), payments(largest, 1_000), "carry")).unwrap();
 }
 
 #[test]

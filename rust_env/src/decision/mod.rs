@@ -5,7 +5,7 @@ pub mod observation;
 pub mod reward;
 
 use crate::error::ScenarioError;
-use crate::scenario::{in_range, read_json};
+use crate::scenario::{MOST_PARTS, in_range, read_json};
 use crate::setup::Setup;
 use crate::units::BankId;
 use reward::RewardScope;
@@ -77,7 +77,7 @@ impl Process {
         in_range("split_parts", config.split_parts.len(), 0, 16, " (entries)")?;
         let mut lowest = 2;
         for (index, parts) in config.split_parts.iter().enumerate() {
-            in_range(&format!("split_parts[{index}]"), *parts, lowest, 100, "")?;
+            in_range(&format!("split_parts[{index}]"), *parts, lowest, MOST_PARTS, "")?;
             lowest = parts + 1;
         }
         in_range("reward_blend", config.reward_blend, 0.0, 1.0, "")?;

@@ -42,6 +42,7 @@ struct View<'a> {
     internal: QueueSummary,
     central: QueueSummary,
     head_value: Cents,
+    free_liquidity: Cents,
     incoming: (u32, Cents),
     cost_scale: f64,
 }
@@ -87,7 +88,7 @@ columns! {
     days_left ["episodes", 0.0, 1.0] "Days after today, as a share of the episode's days." => me.days_left();
     balance ["amount scale", -CLIP, CLIP] "Account balance; below zero it is overdrawn." => me.money(me.bank.balance);
     liquidity ["amount scale", -CLIP, CLIP] "Balance and unused credit: what can be paid now." => me.money(me.bank.liquidity());
-    free_liquidity ["amount scale", -CLIP, CLIP] "Liquidity less what is already released and waits." => me.money(me.bank.free_liquidity());
+    free_liquidity ["amount scale", -CLIP, CLIP] "Liquidity that a payment released now could use: what waits in the central queue comes first, unless payments may pass it." => me.money(me.free_liquidity);
     credit_use ["credit limit", 0.0, 1.0] "Share of the credit limit in use." => me.credit_use();
     queue_count ["slots", 0.0, CLIP] "Payments in the internal queue, per slot." => me.internal.count / me.slots;
     queue_value ["amount scale", 0.0, CLIP] "Value of the internal queue." => me.money(me.internal.value);
@@ -115,7 +116,7 @@ columns! {
     priority ["10", 0.0, 1.0] "Its priority." => f32::from(me.payment.priority) / 10.0;
     age ["days", 0.0, 1.0] "Ticks since it arrived, as a share of a day." => me.age();
     divisible ["flag", 0.0, 1.0] "Whether it may be split." => f32::from(u8::from(me.payment.divisible));
-    affordable ["flag", 0.0, 1.0] "Whether free liquidity covers it." => f32::from(u8::from(me.payment.amount <= me.view.bank.free_liquidity()));
+    affordable ["flag", 0.0, 1.0] "Whether free liquidity covers it." => f32::from(u8::from(me.payment.amount <= me.view.free_liquidity));
     bilateral_position ["amount scale", -CLIP, CLIP] "Value received from its receiver today, less value paid to it." => me.bilateral_position();
 }
 
@@ -157,6 +158,7 @@ impl Process {
             internal: QueueSummary::of(bank.internal.iter().map(payment), now, self.slots),
             central: QueueSummary::of(bank.central.iter().map(payment), now, usize::MAX),
             head_value: bank.central.front().map_or(Cents::ZERO, |slot| payment(slot).amount),
+            free_liquidity: bank.free_liquidity(ledger.queue_discipline),
             incoming: if setup.incoming_queue_visible {
                 (bank.incoming_count, bank.incoming_value)
             } else {

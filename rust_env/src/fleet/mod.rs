@@ -110,24 +110,28 @@ impl Fleet {
             return Err(ActionError::WrongLength { got: actions.len(), expected });
         }
         let highest = i64::try_from(self.process.actions_per_slot()).unwrap_or(i64::MAX) - 1;
-        if let Some(place) = actions.iter().position(|action| !(0..=highest).contains(action)) {
-            let (env, bank, slot) = self.locate(place);
-            return Err(ActionError::OutOfRange { env, bank, slot, value: actions[place], highest });
+        let rows = self.rows.iter().zip(actions.chunks_exact(per_row)).enumerate();
+        for (row, (_, actions)) in rows.filter(|(_, (row, _))| !row.has_ended) {
+            if let Some(place) = actions.iter().position(|action| !(0..=highest).contains(action)) {
+                let (env, bank, slot) = self.locate(row * per_row + place);
+                return Err(ActionError::OutOfRange { env, bank, slot, value: actions[place], highest });
+            }
+            if self.process.strict {
+                self.check_masks(row, actions)?;
+            }
         }
-        if self.process.strict { self.check_masks(actions) } else { Ok(()) }
+        Ok(())
     }
 
-    fn check_masks(&self, actions: &[i64]) -> Result<(), ActionError> {
-        for (index, actions) in actions.chunks_exact(self.process.slots).enumerate() {
-            let (row, learner) = (index / self.process.learners.len(), index % self.process.learners.len());
-            if self.rows[row].has_ended {
-                continue;
-            }
-            let mut payments =
-                self.process.slot_payments(&self.rows[row].system.ledger, self.process.learners[learner]);
+    fn check_masks(&self, row: usize, actions: &[i64]) -> Result<(), ActionError> {
+        for ((index, id), actions) in
+            self.process.learners.iter().enumerate().zip(actions.chunks_exact(self.process.slots))
+        {
+            let mut payments = self.process.slot_payments(&self.rows[row].system.ledger, *id);
             for (slot, value) in actions.iter().enumerate() {
                 if let Some(reason) = self.process.objection(self.process.decision(*value), payments.next()) {
-                    let (env, bank, slot) = self.locate(index * self.process.slots + slot);
+                    let place = (row * self.process.learners.len() + index) * self.process.slots + slot;
+                    let (env, bank, slot) = self.locate(place);
                     return Err(ActionError::Masked { env, bank, slot, value: *value, reason });
                 }
             }

@@ -23,10 +23,10 @@ pub const RATIO_NAMES: [&str; 2] = ["settlement_rate", "mean_delay"];
 pub struct Totals {
     /// Counts, and money in cents, by [`TOTAL_NAMES`].
     pub integers: [i64; TOTAL_NAMES.len()],
-    /// By [`RATIO_NAMES`]: share of the value arrived that has settled (1 if none arrived), and mean
-    /// ticks from arrival to settlement, weighted by value, the unsettled counted with what they
-    /// have waited (0 if none arrived). Both are the value-weighted indicators of BoF-PSS2 (Leinonen
-    /// and Soramaki 1999).
+    /// By [`RATIO_NAMES`]: share of the value arrived that has settled before a day's close (1 if none
+    /// arrived; what an overnight loan settles has not), and mean ticks from arrival to settlement,
+    /// weighted by value, the unsettled counted with what they have waited (0 if none arrived). Both
+    /// are weighted by value, as in the simulations of Leinonen and Soramaki (1999).
     pub ratios: [f64; RATIO_NAMES.len()],
     /// Costs by component.
     pub costs: Costs,
@@ -42,6 +42,7 @@ impl Totals {
             .unsettled(index)
             .map(|payment| i128::from(payment.amount.0) * i128::from(ledger.now.0 - payment.arrival.0));
         let delay = statistics.delay_value + waiting.sum::<i128>();
+        let settled = statistics.settled_value - statistics.lent_value;
         let share = |part: f64, empty: f64| {
             if statistics.arrived_value.0 == 0 { empty } else { part / statistics.arrived_value.0 as f64 }
         };
@@ -56,7 +57,7 @@ impl Totals {
                 statistics.liquidity_used.0,
                 bank.costs.iter().map(|cost| cost.0).sum(),
             ],
-            ratios: [share(statistics.settled_value.0 as f64, 1.0), share(delay as f64, 0.0)],
+            ratios: [share(settled.0 as f64, 1.0), share(delay as f64, 0.0)],
             costs: bank.costs,
         }
     }

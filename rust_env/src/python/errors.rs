@@ -86,3 +86,38 @@ pub fn detached<T: Send, E: Into<EngineError> + Send>(
         }
     }
 }
+
+/// Whether an engine object can still be trusted: a panic, or a tick that broke off, leaves its books half written.
+#[derive(Default)]
+pub struct Health {
+    is_broken: bool,
+}
+
+impl Health {
+    /// Runs `work` as [`detached`] does, unless an earlier call has broken off.
+    pub fn guard<T: Send, E: Into<EngineError> + Send>(
+        &mut self,
+        py: Python<'_>,
+        work: impl FnOnce() -> Result<T, E> + Send,
+    ) -> PyResult<T> {
+        self.check()?;
+        let result = detached(py, work);
+        self.is_broken = result.as_ref().is_err_and(|error| is_fatal(py, error));
+        result
+    }
+
+    /// Refuses to go on with broken books.
+    pub fn check(&self) -> PyResult<()> {
+        if self.is_broken {
+            return Err(PyRuntimeError::new_err(
+                "an earlier tick broke off and left the books unfinished; make a new one",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Refused input leaves everything as it was; anything else may not have.
+fn is_fatal(py: Python<'_>, error: &PyErr) -> bool {
+    !error.is_instance_of::<PyValueError>(py) && !error.is_instance_of::<EpisodeOverError>(py)
+}

@@ -1,6 +1,6 @@
 //! `Fleet`: arrays in, arrays out. Every array that leaves is fresh and belongs to the caller.
 
-use super::errors::{detached, to_python};
+use super::errors::{Health, detached, to_python};
 use crate::costs::COMPONENTS;
 use crate::decision::Process;
 use crate::error::FleetError;
@@ -30,6 +30,7 @@ type Stepped<'py> = (
 pub struct Fleet {
     fleet: fleet::Fleet,
     pool: Pool,
+    health: Health,
 }
 
 #[pymethods]
@@ -48,34 +49,17 @@ impl Fleet {
             let setup = Arc::new(Setup::new(&Scenario::from_json(scenario_json)?)?);
             let process = Arc::new(Process::from_json(decision_json, &setup)?);
             let fleet = fleet::Fleet::new(setup, process, num_envs);
-            Ok::<_, crate::error::ScenarioError>(Self { fleet, pool: Pool::new(num_threads, num_envs) })
+            Ok::<_, crate::error::ScenarioError>(Self {
+                fleet,
+                pool: Pool::new(num_threads, num_envs),
+                health: Health::default(),
+            })
         })
-    }
-
-    #[getter]
-    fn num_envs(&self) -> usize {
-        self.fleet.num_envs()
-    }
-
-    #[getter]
-    fn learners(&self) -> Vec<String> {
-        let bank = |learner: &crate::units::BankId| self.fleet.setup.banks[learner.index()].id.clone();
-        self.fleet.process.learners.iter().map(bank).collect()
-    }
-
-    #[getter]
-    fn slots(&self) -> usize {
-        self.fleet.process.slots
     }
 
     #[getter]
     fn actions_per_slot(&self) -> usize {
         self.fleet.process.actions_per_slot()
-    }
-
-    #[getter]
-    fn observation_size(&self) -> usize {
-        self.fleet.process.observation_size()
     }
 
     #[getter]
@@ -87,11 +71,6 @@ impl Fleet {
     #[getter]
     fn reward_scales(&self) -> Vec<f64> {
         self.fleet.process.reward_scales.clone()
-    }
-
-    #[getter]
-    fn episode_ticks(&self) -> u32 {
-        self.fleet.setup.episode_ticks
     }
 
     fn reset<'py>(
@@ -107,7 +86,7 @@ impl Fleet {
         }
         let mask = mask.as_slice()?;
         let fleet = &mut self.fleet;
-        detached(py, || {
+        self.health.guard(py, || {
             let chosen = seeds.into_iter().enumerate().filter(|(row, _)| mask[*row]);
             chosen.into_iter().try_for_each(|(row, seed)| fleet.reset(row, seed))
         })?;
@@ -148,7 +127,7 @@ impl Fleet {
                 illegal: borrowed.6.as_slice_mut()?,
             };
             let (fleet, pool, actions) = (&mut self.fleet, &self.pool, actions.as_slice()?);
-            detached(py, || fleet.step(actions, out, pool))?;
+            self.health.guard(py, || fleet.step(actions, out, pool))?;
         }
         Ok((observations, rewards, terminated, truncated, costs, masks, illegal))
     }
@@ -160,13 +139,14 @@ impl Fleet {
         let actions = PyArray3::zeros(py, shape, false);
         let mut borrowed = actions.readwrite();
         let (fleet, out) = (&mut self.fleet, borrowed.as_slice_mut()?);
-        detached(py, || fleet.scripted_actions(&*scripted(&policy), out).map_err(FleetError::from))?;
+        self.health.guard(py, || fleet.scripted_actions(&*scripted(&policy), out).map_err(FleetError::from))?;
         drop(borrowed);
         Ok(actions)
     }
 
     fn totals<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let totals: Vec<fleet::Totals> = self.fleet.totals().collect();
+        self.health.check()?;
+        let totals = detached(py, || Ok::<_, FleetError>(self.fleet.totals().collect::<Vec<_>>()))?;
         let shape = [self.fleet.num_envs(), self.fleet.process.learners.len()];
         let columns = PyDict::new(py);
         for (index, name) in TOTAL_NAMES.iter().enumerate() {
@@ -190,7 +170,14 @@ impl Fleet {
         let (rows, learners) = (self.fleet.num_envs(), self.fleet.process.learners.len());
         let observations = PyArray3::zeros(py, [rows, learners, self.fleet.process.observation_size()], false);
         let masks = PyArray3::zeros(py, [rows, learners, self.fleet.process.mask_size()], false);
-        self.fleet.observe(observations.readwrite().as_slice_mut()?, masks.readwrite().as_slice_mut()?);
+        {
+            let (mut observations, mut masks) = (observations.readwrite(), masks.readwrite());
+            let (observations, masks) = (observations.as_slice_mut()?, masks.as_slice_mut()?);
+            detached(py, || {
+                self.fleet.observe(observations, masks);
+                Ok::<(), FleetError>(())
+            })?;
+        }
         Ok((observations, masks))
     }
 }

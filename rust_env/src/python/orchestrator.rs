@@ -1,6 +1,6 @@
 //! `Orchestrator`: one system, driven tick by tick, seen as dicts. For people, not for training.
 
-use super::errors::detached;
+use super::errors::{Health, detached};
 use crate::bank::Bank;
 use crate::error::ScenarioError;
 use crate::events::{Event, EventLog};
@@ -17,6 +17,7 @@ use std::sync::Arc;
 #[pyclass(module = "paysim_gym._engine")]
 pub struct Orchestrator {
     system: System,
+    health: Health,
 }
 
 #[pymethods]
@@ -27,7 +28,7 @@ impl Orchestrator {
         detached(py, || {
             let setup = Arc::new(Setup::new(&Scenario::from_json(scenario_json)?)?);
             let events = if record_events { EventLog::recording() } else { EventLog::default() };
-            Ok::<_, ScenarioError>(Self { system: System::new(setup, &[], events) })
+            Ok::<_, ScenarioError>(Self { system: System::new(setup, &[], events), health: Health::default() })
         })
     }
 
@@ -38,15 +39,17 @@ impl Orchestrator {
 
     fn tick<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let system = &mut self.system;
-        let outcome = detached(py, || system.tick())?;
+        let outcome = self.health.guard(py, || system.tick())?;
         self.outcome_dict(py, &outcome)
     }
 
     fn get_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.health.check()?;
         let ledger = &self.system.ledger;
         let state = PyDict::new(py);
         state.set_item("tick", ledger.now.0)?;
-        state.set_item("day", ledger.now.0 / self.system.setup.ticks_per_day)?;
+        let last_day = self.system.setup.episode_ticks / self.system.setup.ticks_per_day - 1;
+        state.set_item("day", (ledger.now.0 / self.system.setup.ticks_per_day).min(last_day))?;
         let agents = PyList::empty(py);
         for (index, bank) in ledger.banks.iter().enumerate() {
             agents.append(self.bank_dict(py, index, bank)?)?;

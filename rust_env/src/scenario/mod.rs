@@ -8,7 +8,7 @@ mod validate;
 
 pub use read::UniqueMap;
 pub(crate) use read::read_json;
-pub(crate) use validate::in_range;
+pub(crate) use validate::{MOST_PARTS, in_range};
 
 use crate::error::ScenarioError;
 use crate::units::Cents;
@@ -104,7 +104,7 @@ pub struct ArrivalConfig {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DistributionType {
-    /// Normal, drawn again where it falls below half a cent.
+    /// Normal, cut off at zero: mean and standard deviation are those of what is left.
     Normal,
     /// Lognormal, with the mean and standard deviation of the amount itself.
     Lognormal,

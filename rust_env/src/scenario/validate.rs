@@ -1,9 +1,10 @@
 //! Everything about a scenario that its types cannot say.
 
 use super::{
-    AgentConfig, ArrivalConfig, CostConfig, DistributionType, PolicyConfig, PriorityConfig, Scenario, TimeWindow,
-    TransactionConfig,
+    AgentConfig, ArrivalConfig, CostConfig, DistributionType, EndOfDay, PolicyConfig, PriorityConfig, Scenario,
+    TimeWindow, TransactionConfig,
 };
+use crate::amounts::WIDEST_NORMAL;
 use crate::error::ScenarioError;
 use crate::units::{Cents, MAX_MONEY};
 use std::collections::HashSet;
@@ -15,6 +16,8 @@ type Checked = Result<(), ScenarioError>;
 const TOTAL_LIMIT: f64 = 4.6e18;
 /// How many times its mean a random total may reach before the engine gives up on it.
 const SLACK: f64 = 100.0;
+/// Parts that a payment can be split into, at most.
+pub(crate) const MOST_PARTS: u8 = 100;
 
 impl Scenario {
     /// Checks everything that its types cannot say.
@@ -166,13 +169,16 @@ impl Scenario {
 
     fn worst_case_cost(&self, ticks: f64, count: f64, value: f64) -> f64 {
         let costs = &self.costs;
+        let parts = count * MOST_PARTS as f64;
         let credit: f64 = self.agents.iter().map(|agent| agent.credit_limit.0 as f64).sum();
+        // Repaying overnight loans may take a bank below its limit, by all that it has ever borrowed.
+        let loans = if self.end_of_day == EndOfDay::Borrow { value } else { 0.0 };
         let overdraft_rate = costs.overdraft_tiers.iter().fold(costs.overdraft_rate, |most, tier| most.max(tier.rate));
         let multiplier = costs.priority_multipliers.values().fold(1.0_f64, |most, factor| most.max(*factor));
-        let delay = count * costs.delay_penalty_per_tick.0 as f64 + value * costs.delay_rate;
-        let once = count * (costs.deadline_penalty.0 + costs.split_fee.0) as f64;
-        let daily = count * costs.eod_penalty.0 as f64 + value * costs.eod_rate;
-        ticks * (credit * overdraft_rate + delay * multiplier * costs.overdue_multiplier)
+        let delay = parts * costs.delay_penalty_per_tick.0 as f64 + value * costs.delay_rate;
+        let once = parts * (costs.deadline_penalty.0 as f64 + costs.split_fee.0 as f64);
+        let daily = parts * costs.eod_penalty.0 as f64 + value * costs.eod_rate;
+        ticks * ((credit + loans) * overdraft_rate + delay * multiplier * costs.overdue_multiplier)
             + once
             + daily * self.num_days as f64
     }
@@ -188,7 +194,7 @@ impl PolicyConfig {
             }
             Self::LiquidityAware { buffer } => money(&format!("{path}.buffer"), *buffer, 0),
             Self::SplitLarge { parts, threshold } => {
-                in_range(&format!("{path}.parts"), *parts, 2, 100, "")?;
+                in_range(&format!("{path}.parts"), *parts, 2, i64::from(MOST_PARTS), "")?;
                 money(&format!("{path}.threshold"), *threshold, 0)
             }
             Self::Random { release_probability } => {
@@ -209,16 +215,26 @@ fn validate_amounts(path: &str, arrivals: &ArrivalConfig) -> Checked {
             let allowed = format!("is required for normal and lognormal amounts: between 0 and {MAX_MONEY} (cents)");
             conflict(&path, "null", allowed)
         }
+        (DistributionType::Normal, Some(deviation)) => {
+            at_most(&path, deviation, arrivals.amount_mean.0 as f64 * WIDEST_NORMAL, "normal")
+        }
         (DistributionType::Exponential, Some(deviation)) => {
             conflict(&path, deviation.0, "must be absent: the standard deviation of an exponential amount is its mean")
         }
         (DistributionType::Uniform, Some(deviation)) => {
-            let most = (arrivals.amount_mean.0 - 1) as f64 / 3.0_f64.sqrt();
-            let allowed = format!("must be at most {most:.0}, or uniform amounts would reach below one cent");
-            if deviation.0 as f64 > most { conflict(&path, deviation.0, allowed) } else { Ok(()) }
+            at_most(&path, deviation, (arrivals.amount_mean.0 - 1) as f64 / 3.0_f64.sqrt(), "uniform")
         }
         _ => Ok(()),
     }
+}
+
+fn at_most(path: &str, deviation: Cents, most: f64, kind: &str) -> Checked {
+    if deviation.0 as f64 <= most {
+        return Ok(());
+    }
+    let allowed =
+        format!("must be at most {:.0}, or {kind} amounts would fall below zero; or use lognormal", most.floor());
+    conflict(path, deviation.0, allowed)
 }
 
 fn validate_priority(path: &str, priority: &PriorityConfig) -> Checked {
