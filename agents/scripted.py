@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
+from paysim_gym.envs.scripted import check_policy
 from paysim_gym.evaluation import PolicyFactory
 
 
@@ -17,9 +18,11 @@ class ScriptedAgent:
     """Does what a scripted policy would do, by asking the engine; it ignores the observation.
 
     It satisfies `paysim_gym.evaluation.Policy`, and Stable-Baselines3's `evaluate_policy` takes it too.
+    As any learner, it decides only about the first `slots` payments of the queue: when more wait, it
+    differs from the same policy inside the engine, which decides about all of them.
 
     Attributes:
-        policy: The policy, as in a scenario.
+        policy: The policy, as in a scenario, with every parameter.
     """
 
     def __init__(self, env: Any, policy: Mapping[str, Any]) -> None:
@@ -29,8 +32,11 @@ class ScriptedAgent:
             env: A `PaymentEnv`, a `PaymentVectorEnv`, a Stable-Baselines3 `VecEnv` of them, or any of
                 these under wrappers.
             policy: Such as `{"type": "hold_until_deadline", "margin": 2}`.
+
+        Raises:
+            ValueError: If the policy is unknown, has wrong parameters, or is `learner`.
         """
-        self.policy = dict(policy)
+        self.policy = check_policy(policy).model_dump()
         self._env = env
 
     def predict(
@@ -52,7 +58,6 @@ class ScriptedAgent:
             Actions, int64 of shape (slots,) or (num_envs, slots), and the state.
 
         Raises:
-            ValueError: If the policy is unknown or has wrong parameters.
             ActionError: If the environment's slots cannot express the decision.
         """
         batch = np.shape(observation)[:-1]
@@ -66,5 +71,10 @@ class ScriptedAgent:
 
 
 def scripted(policy: Mapping[str, Any]) -> PolicyFactory:
-    """A factory of scripted agents, for `paysim_gym.evaluation.evaluate`."""
-    return lambda env: ScriptedAgent(env, policy)
+    """A factory of scripted agents, for `paysim_gym.evaluation.evaluate`.
+
+    Raises:
+        ValueError: If the policy is unknown, has wrong parameters, or is `learner`.
+    """
+    checked = check_policy(policy).model_dump()
+    return lambda env: ScriptedAgent(env, checked)

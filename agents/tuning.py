@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from agents.scripted import scripted
-from paysim_gym.envs.vector import DEFAULT_SPLIT_PARTS
+from paysim_gym.envs.settings import DEFAULT_SPLIT_PARTS
 from paysim_gym.evaluation import evaluate
 from paysim_gym.scenario import Agent, ScenarioSource, load_scenario
 
@@ -27,7 +27,7 @@ class Trial:
 
 
 def tune(
-    scenario: ScenarioSource, seeds: Sequence[int], candidates: Iterable[Mapping[str, Any]], **env_kwargs: Any
+    scenario: ScenarioSource, seeds: Iterable[int], candidates: Iterable[Mapping[str, Any]], **env_kwargs: Any
 ) -> tuple[dict[str, Any], list[Trial]]:
     """Try every candidate on the same seeds.
 
@@ -43,9 +43,9 @@ def tune(
     Raises:
         ValueError: If there are no candidates, or an argument is wrong.
     """
-    loaded = load_scenario(scenario)
+    loaded, days = load_scenario(scenario), list(seeds)
     trials = [
-        Trial(dict(policy), float(evaluate(scripted(policy), loaded, seeds, **env_kwargs).cost.mean()))
+        Trial(dict(policy), float(evaluate(scripted(policy), loaded, days, **env_kwargs).cost.mean()))
         for policy in candidates
     ]
     if not trials:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,8 @@ class Whole:
         low: Least value allowed.
         high: Greatest value allowed.
         unit: What is counted, for the error message.
-        is_key: Whether it is the key of a mapping, which JSON can only write as text.
+        is_key: Whether it is the key of a mapping, which JSON can only write as text. Only the one text
+            that JSON would write is taken, or else "5" and "05" would become the same key.
     """
 
     low: int
@@ -32,7 +34,7 @@ class Whole:
         return core_schema.no_info_before_validator_function(self._check, schema)
 
     def _check(self, value: object) -> int:
-        if self.is_key and isinstance(value, str) and value.isdecimal():
+        if self.is_key and isinstance(value, str) and re.fullmatch(r"0|[1-9][0-9]{0,18}", value):
             value = int(value)
         if type(value) is int and self.low <= value <= self.high:
             return value

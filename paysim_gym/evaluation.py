@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import bootstrap  # type: ignore[import-untyped]
 
 from paysim_gym._engine import COST_COMPONENTS
+from paysim_gym.envs.checks import check_seed
 from paysim_gym.envs.vector import PaymentVectorEnv
 from paysim_gym.scenario import ScenarioSource
 
@@ -44,10 +45,10 @@ class EpisodeTable:
         seed: Seed of the episode, uint64.
         arrived_count: Payments its customers asked for, int64.
         arrived_value: Their value in cents, int64.
-        settled_count: Payments settled, int64.
+        settled_count: Payments settled, int64; each part of a split payment counts.
         settled_value: Their value in cents, int64.
         dropped_count: Payments cancelled at the end of a day, int64.
-        split_count: Payments split, int64.
+        split_count: Extra parts that splits made (a payment split in four adds three), int64.
         liquidity_used: Deepest fall of the balance below its opening, in cents, int64.
         cost: Cents, int64: the sum of the components that follow.
         cost_liquidity: Cents, int64.
@@ -57,7 +58,8 @@ class EpisodeTable:
         cost_deadline: Cents, int64.
         cost_split: Cents, int64.
         cost_end_of_day: Cents, int64.
-        settlement_rate: Settled over arrived value, float64.
+        settlement_rate: Share of the arrived value that settled before a day's close, float64; what an
+            overnight loan settled does not count.
         mean_delay: Ticks from arrival to settlement, weighted by value, float64.
     """
 
@@ -86,7 +88,7 @@ class EpisodeTable:
 
 
 def evaluate(
-    factory: PolicyFactory, scenario: ScenarioSource, seeds: Sequence[int], **env_kwargs: Any
+    factory: PolicyFactory, scenario: ScenarioSource, seeds: Iterable[int], **env_kwargs: Any
 ) -> EpisodeTable:
     """Play the first episode of each seed.
 
@@ -102,33 +104,39 @@ def evaluate(
     Raises:
         ValueError: If there are no seeds, or an argument is wrong.
     """
-    env = PaymentVectorEnv(len(seeds), scenario, autoreset_mode=AutoresetMode.DISABLED, **env_kwargs)
+    days = [check_seed(seed) for seed in seeds]
+    if not days:
+        raise ValueError("seeds: must have at least one")
+    env = PaymentVectorEnv(len(days), scenario, autoreset_mode=AutoresetMode.DISABLED, **env_kwargs)
     policy = factory(env)
-    observations, infos = env.reset(seed=list(seeds))
+    observations, infos = env.reset(seed=days)
     state = None
-    starts = np.ones(len(seeds), np.bool_)
+    starts = np.ones(len(days), np.bool_)
     # All rows share the clock, so all episodes end in the same step.
     while "episode_totals" not in infos:
         actions, state = policy.predict(observations, state, starts, deterministic=True)
         observations, _, _, _, infos = env.step(actions)
-        starts = np.zeros(len(seeds), np.bool_)
+        starts = np.zeros(len(days), np.bool_)
     totals = infos["episode_totals"]
     names = [field.name for field in fields(EpisodeTable) if field.name != "seed"]
-    return EpisodeTable(np.array(seeds, np.uint64), **{name: totals[name] for name in names})
+    return EpisodeTable(np.array(days, np.uint64), **{name: totals[name] for name in names})
 
 
 def mean_ci95(values: ArrayLike) -> Interval:
     """Mean with its 95% bootstrap interval (bias-corrected and accelerated; Efron 1987), reproducible.
 
     Args:
-        values: At least two numbers.
+        values: At least two finite numbers.
 
     Raises:
-        ValueError: If there are fewer than two.
+        ValueError: If there are fewer than two, or one is not finite.
     """
     sample = np.asarray(values, np.float64)
     if sample.ndim != 1 or len(sample) < 2:
         raise ValueError(f"values have shape {sample.shape}: an interval needs at least two numbers")
+    if not np.isfinite(sample).all():
+        place = int(np.flatnonzero(~np.isfinite(sample))[0])
+        raise ValueError(f"values[{place}] = {sample[place]}: must be a finite number")
     mean = float(sample.mean())
     if np.ptp(sample) == 0:
         return mean, mean, mean

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Hashable, Mapping
-from importlib import resources
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
-import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -32,6 +30,8 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from paysim_gym import _engine
 from paysim_gym._engine import ScenarioError
 from paysim_gym.bounds import Length, Real, Whole
+from paysim_gym.problems import describe
+from paysim_gym.reading import read_scenario
 
 MAX_MONEY = 10**15
 """The largest amount, balance or fee a scenario may name, in cents."""
@@ -41,6 +41,25 @@ def _check_id(value: object) -> object:
     if isinstance(value, str) and re.fullmatch(r"[A-Z0-9_]{1,64}", value):
         return value
     raise PydanticCustomError("identifier", "must be 1 to 64 characters from A-Z, 0-9 and _")
+
+
+def _check_text(value: str) -> str:
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise PydanticCustomError("text", "must be text without lone surrogates, which no file can hold")
+    return value
+
+
+def _check_some(value: object) -> object:
+    if isinstance(value, Mapping) and not value:
+        raise PydanticCustomError("weights", "must have at least one weight")
+    return value
+
+
+def _check_policy(value: object) -> object:
+    kind = value.get("type") if isinstance(value, Mapping) else None
+    if isinstance(value, _Model) or (isinstance(kind, str) and kind in POLICIES):
+        return value
+    raise PydanticCustomError("policy", f"must be a mapping with a `type`, one of {', '.join(POLICIES)}")
 
 
 def _check_keys(value: object) -> object:
@@ -64,7 +83,9 @@ PriorityKey = Annotated[int, Whole(0, 10, is_key=True)]
 Share = Annotated[float, Real(0, 1)]
 Weight = Annotated[float, Real(0, 1e9)]
 Multiplier = Annotated[float, Real(0, 1000)]
-PriorityWeights = Annotated[dict[PriorityKey, Weight], BeforeValidator(_check_keys)]
+PriorityWeights = Annotated[
+    dict[PriorityKey, Weight], BeforeValidator(_check_keys), BeforeValidator(_check_some)
+]
 PriorityMultipliers = Annotated[dict[PriorityKey, Multiplier], BeforeValidator(_check_keys)]
 
 
@@ -97,7 +118,7 @@ class ArrivalConfig(_Model):
     amount_std_dev: Money | None = None
     """Standard deviation of the amount in cents: required for normal and lognormal, optional for
     uniform (without it amounts lie between one cent and twice the mean), refused for exponential."""
-    counterparty_weights: dict[Identifier, Weight] | None = None
+    counterparty_weights: Annotated[dict[Identifier, Weight], BeforeValidator(_check_some)] | None = None
     """Receiver's bank to relative frequency; without it all other banks are equally likely."""
     time_windows: tuple[TimeWindow, ...] = ()
     """Windows of the day that must not overlap; outside them the multiplier is 1."""
@@ -133,7 +154,10 @@ class HoldUntilDeadlinePolicy(_Model):
 
 
 class LiquidityAwarePolicy(_Model):
-    """Release in queue order while liquidity stays at or above `buffer`; what is due is always released."""
+    """Go through the queue in order and release each payment that leaves liquidity at or above `buffer`.
+
+    A smaller payment may so go although a larger one before it is held. Whatever is due is released.
+    """
 
     type: Literal["liquidity_aware"] = "liquidity_aware"
     buffer: Money = 0
@@ -162,6 +186,7 @@ PolicyConfig = Annotated[
     | SplitLargePolicy
     | RandomPolicy,
     Field(discriminator="type"),
+    BeforeValidator(_check_policy),
 ]
 
 
@@ -250,14 +275,14 @@ class InitialTransaction(_Model):
 class Scenario(_Model):
     """A payment system: its clock, banks, rails, prices and known payments."""
 
-    description: StrictStr = ""
+    description: Annotated[StrictStr, AfterValidator(_check_text)] = ""
     """What it models and where its numbers come from."""
     ticks_per_day: Annotated[int, Whole(1, 1000)]
     """Decision moments in a day."""
     num_days: Annotated[int, Whole(1, 10_000)] = 1
     """Days in an episode."""
     seed: Annotated[int, Whole(0, 2**64 - 1)] = 0
-    """Seed of a run that is given no other."""
+    """Seed of the plain simulator (`Orchestrator`); an environment is seeded by `reset(seed=)`."""
     agents: Annotated[tuple[Agent, ...], Length(2, 1000)]
     """The banks."""
     rails: Annotated[tuple[Rail, ...], Length(1, 1)] = (Rail(id="RTGS"),)
@@ -267,7 +292,11 @@ class Scenario(_Model):
     initial_transactions: tuple[InitialTransaction, ...] = ()
     """Payments known in advance."""
     end_of_day: Literal["carry", "drop", "borrow"] = "carry"
-    """What happens to unsettled payments: they stay queued, are cancelled, or settle with borrowed money."""
+    """What happens to unsettled payments: they stay queued, are cancelled, or settle with borrowed money.
+
+    `borrow`: every bank borrows overnight what its unsettled payments exceed its own positive balance by,
+    gross (no netting between banks), whatever its credit limit; the loan is repaid when the next day
+    opens, which may leave it overdrawn beyond its limit until money comes in."""
     overnight: Literal["carry", "reset"] = "carry"
     """Whether balances go on as they are or return to their opening values."""
 
@@ -279,14 +308,6 @@ class Scenario(_Model):
 
 ScenarioSource = str | os.PathLike[str] | Mapping[str, Any] | Scenario
 """A bundled scenario's name, the path of a YAML file, a mapping, or a scenario."""
-
-
-def bundled_scenarios() -> list[str]:
-    """Names of the scenarios that come with the package."""
-    folder = resources.files("paysim_gym") / "scenarios"
-    return sorted(
-        entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
-    )
 
 
 def load_scenario(source: ScenarioSource) -> Scenario:
@@ -304,54 +325,19 @@ def load_scenario(source: ScenarioSource) -> Scenario:
     """
     if isinstance(source, Scenario):
         return source
-    data = source if isinstance(source, Mapping) else _parse_yaml(*_read_text(source))
+    data = source if isinstance(source, Mapping) else read_scenario(source)
     try:
         return Scenario.model_validate(data)
     except ValidationError as error:
-        raise ScenarioError("\n".join(_describe(detail) for detail in error.errors())) from None
+        raise ScenarioError("\n".join(_problem(detail) for detail in error.errors())) from None
 
 
-def _read_text(source: str | os.PathLike[str]) -> tuple[str, str]:
-    """Text of a scenario and the name by which errors call it."""
-    if isinstance(source, str) and source in bundled_scenarios():
-        return (resources.files("paysim_gym") / "scenarios" / f"{source}.yaml").read_text("utf-8"), source
-    try:
-        return Path(source).read_text("utf-8"), os.fspath(source)
-    except (OSError, UnicodeDecodeError, TypeError) as error:
-        names = ", ".join(bundled_scenarios())
-        raise ScenarioError(
-            f"scenario = {source!r}: must be a bundled scenario ({names}), a readable YAML file, "
-            f"a mapping or a Scenario ({error})"
-        ) from None
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """Plain YAML lets the last of two equal keys win; a scenario must not lose a line that way."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == "tag:yaml.org,2002:merge":
-                continue
-            key = self.construct_object(key_node)
-            if key in seen:
-                problem = f"duplicate key {key!r}"
-                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def _parse_yaml(text: str, name: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_UniqueKeyLoader)
-    except yaml.YAMLError as error:
-        raise ScenarioError(f"{name}: not a valid YAML file: {error}") from None
-
-
-_POLICIES: dict[str, type[_Model]] = {
+POLICIES: dict[str, type[BaseModel]] = {
     model.model_fields["type"].default: model for model in get_args(get_args(PolicyConfig)[0])
 }
-_MODELS: dict[str, type[_Model]] = {
+"""Type of a policy to its model."""
+_MODELS: dict[str, type[BaseModel]] = {
+    "": Scenario,
     "agents": Agent,
     "arrival_config": ArrivalConfig,
     "time_windows": TimeWindow,
@@ -359,33 +345,11 @@ _MODELS: dict[str, type[_Model]] = {
     "costs": Costs,
     "overdraft_tiers": OverdraftTier,
     "initial_transactions": InitialTransaction,
-    **_POLICIES,
+    **POLICIES,
 }
-_UNION_TAGS = {"level", "weights", "[key]", *_POLICIES}
 
 
-def _describe(error: ErrorDetails) -> str:
-    """One problem as `path = value: what is allowed`."""
+def _problem(error: ErrorDetails) -> str:
+    """One problem as `path = value: what is allowed`; the engine's come like that."""
     cause = error.get("ctx", {}).get("error")
-    if isinstance(cause, ScenarioError):
-        return str(cause)
-    keys = [part for part in error["loc"] if part not in _UNION_TAGS]
-    path = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).removeprefix(".")
-    value = repr(error["input"])
-    value = value if len(value) <= 80 else f"{value[:77]}..."
-    match error["type"]:
-        case "missing":
-            return f"{path}: missing; it is required"
-        case "extra_forbidden":
-            owners = [part for part in error["loc"][:-1] if isinstance(part, str)]
-            model = _MODELS[owners[-1]] if owners else Scenario
-            allowed = f"unknown key; allowed: {', '.join(model.model_fields)}"
-        case "union_tag_invalid" | "union_tag_not_found":
-            allowed = f"must have a `type`, one of {', '.join(_POLICIES)}"
-        case "tuple_type":
-            allowed = "must be a list"
-        case "model_type" | "model_attributes_type" | "dict_type":
-            allowed = "must be a mapping"
-        case _:
-            allowed = re.sub(r"^[A-Z][a-z]+ should", "must", error["msg"])
-    return f"{path or 'scenario'} = {value}: {allowed}"
+    return str(cause) if isinstance(cause, ScenarioError) else describe(error, _MODELS)

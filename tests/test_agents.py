@@ -130,7 +130,7 @@ def test_buffers_span_the_opening_liquidity() -> None:
 
 def test_tuning_is_reproducible(small_scenario: dict[str, Any]) -> None:
     grid = candidate_grid("hold_until_deadline", small_scenario, "BANK_A")
-    assert tune(small_scenario, [1, 2, 3], grid) == tune(small_scenario, [1, 2, 3], grid)
+    assert tune(small_scenario, [1, 2, 3], grid) == tune(small_scenario, iter([1, 2, 3]), grid)
 
 
 @pytest.mark.parametrize(("kind", "learner"), [("greedy", "BANK_A"), ("random", "BANK_X")])

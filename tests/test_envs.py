@@ -171,7 +171,7 @@ class TestActions:
     @pytest.mark.parametrize(
         ("action", "error", "message"),
         [
-            (np.zeros(7, np.int64), ValueError, r"shape \(1, 7\): must be \(1, 8\)"),
+            (np.zeros(7, np.int64), ValueError, r"shape \(7,\): must be \(8,\)"),
             (np.zeros((1, 8), np.int64), ValueError, "shape"),
             (np.zeros(8), ValueError, "dtype float64: must be integers"),
             (np.zeros(8, bool), ValueError, "dtype bool"),

@@ -65,8 +65,14 @@ def test_table_is_frozen_and_has_every_total(small_scenario: dict[str, Any]) -> 
 
 
 def test_no_seeds_are_a_value_error() -> None:
-    with pytest.raises(ValueError, match="num_envs"):
+    with pytest.raises(ValueError, match=r"^seeds: must have at least one$"):
         evaluate(RELEASE_ALL, "two_bank", [])
+
+
+def test_seeds_may_come_from_an_iterator(small_scenario: dict[str, Any]) -> None:
+    table = evaluate(RELEASE_ALL, small_scenario, iter([5, 3]))
+    assert table.seed.tolist() == [5, 3]
+    assert np.array_equal(table.cost, evaluate(RELEASE_ALL, small_scenario, np.array([5, 3])).cost)
 
 
 def test_interval_of_a_normal_sample_is_the_textbook_one() -> None:
@@ -92,6 +98,12 @@ def test_interval_of_equal_values_is_a_point() -> None:
 def test_interval_needs_two_values(values: Any) -> None:
     with pytest.raises(ValueError, match="two numbers"):
         mean_ci95(values)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_interval_of_what_is_no_number_is_refused(wrong: float) -> None:
+    with pytest.raises(ValueError, match=rf"^values\[2\] = {wrong}: must be a finite number$"):
+        mean_ci95([1.0, 2.0, wrong])
 
 
 def test_pairs_are_compared_one_by_one() -> None:

@@ -10,14 +10,10 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
+from paysim_gym.envs.checks import check_options, check_seed, check_shape
 from paysim_gym.envs.infos import Info, row_infos
-from paysim_gym.envs.vector import (
-    DEFAULT_SLOTS,
-    DEFAULT_SPLIT_PARTS,
-    PaymentVectorEnv,
-    RewardKind,
-    check_seed,
-)
+from paysim_gym.envs.settings import DEFAULT_SLOTS, DEFAULT_SPLIT_PARTS, RewardKind
+from paysim_gym.envs.vector import PaymentVectorEnv
 from paysim_gym.scenario import ScenarioSource
 
 
@@ -111,14 +107,15 @@ class PaymentEnv(gym.Env[NDArray[np.float32], NDArray[np.int64]]):
 
         Args:
             seed: Start its first episode; without one, go on to the next (of a drawn seed, at first).
-            options: Ignored.
+            options: A mapping, ignored.
 
         Returns:
             The observation, float32 of shape (observation size,), and an info with `action_mask`.
 
         Raises:
-            ValueError: If the seed is not an integer between 0 and 2**64 - 1.
+            ValueError: If the seed is not an integer between 0 and 2**64 - 1, or the options no mapping.
         """
+        check_options(options)
         super().reset(seed=None if seed is None else check_seed(seed))
         self._fleet_of_one.np_random = self.np_random
         observations, _ = self._fleet_of_one.reset(seed=seed)
@@ -140,7 +137,9 @@ class PaymentEnv(gym.Env[NDArray[np.float32], NDArray[np.int64]]):
             EpisodeOverError: If the episode is over.
             ResetNeeded: Before the first reset.
         """
-        tick = self._fleet_of_one.play(np.asarray(action)[None])
+        actions = np.asarray(action)
+        check_shape(actions, (self._fleet_of_one.slots,))
+        tick = self._fleet_of_one.play(actions[None])
         (info,) = row_infos(tick.infos)
         return (
             tick.observations[0],

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium.error import ResetNeeded
@@ -17,15 +16,12 @@ from numpy.typing import NDArray
 
 from paysim_gym import _engine
 from paysim_gym._engine import EpisodeOverError
+from paysim_gym.envs.checks import MAX_SEED, Seeds, check_actions, row_seeds, rows_to_reset
 from paysim_gym.envs.infos import Columns, Info, batch_info
+from paysim_gym.envs.scripted import check_policy
+from paysim_gym.envs.settings import DEFAULT_SLOTS, DEFAULT_SPLIT_PARTS, RewardKind, check_settings
 from paysim_gym.scenario import Scenario, ScenarioSource, load_scenario
 
-Seeds = int | Sequence[int | None] | None
-RewardKind = Literal["own", "system", "blend"]
-
-DEFAULT_SLOTS = 8
-DEFAULT_SPLIT_PARTS = (2, 4)
-_MAX_SEED = 2**64 - 1
 _FEW_ENVS = 64  # below this, waking threads costs more than it saves
 
 
@@ -76,7 +72,8 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
     All three autoreset modes of Gymnasium are native: `NEXT_STEP` (the step after an end ignores that
     row's action and returns its next episode's first observation), `SAME_STEP` (the last observation
     and info are in `final_obs` and `final_info`) and `DISABLED` (reset ended rows yourself, with
-    `reset(options={"reset_mask": mask})`). `max_episode_steps` truncates.
+    `reset(options={"reset_mask": mask})`). `max_episode_steps` truncates;
+    the totals of a truncated episode count what has arrived by then, the last arrivals included.
 
     ## Arguments
     Those of `PaymentEnv`, and `num_envs`, `autoreset_mode`, `num_threads`, `max_episode_steps`.
@@ -132,30 +129,31 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         self.learner = _resolve_learner(self.scenario, learner)
         self.autoreset_mode = _resolve_mode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
-        decision = {
-            "learners": [self.learner],
-            "slots": slots,
-            "split_parts": list(split_parts),
-            "reward": reward,
-            "reward_blend": reward_blend,
-            "reward_scale": reward_scale,
-            "strict": strict,
-            "max_episode_steps": max_episode_steps,
-        }
-        _check_positive("num_envs", num_envs)
-        threads = _default_threads(num_envs) if num_threads is None else num_threads
-        _check_positive("num_threads", threads)
-        self._fleet = _engine.Fleet(self.scenario.model_dump_json(), json.dumps(decision), num_envs, threads)
-        self.num_envs = num_envs
-        self.slots = slots
+        settings = check_settings(
+            slots=slots,
+            split_parts=split_parts,
+            reward=reward,
+            reward_blend=reward_blend,
+            reward_scale=reward_scale,
+            strict=strict,
+            max_episode_steps=max_episode_steps,
+            num_envs=num_envs,
+            num_threads=num_threads,
+        )
+        self.num_envs, self.slots = settings.num_envs, settings.slots
+        threads = settings.num_threads or _default_threads(self.num_envs)
+        self._fleet = _engine.Fleet(
+            self.scenario.model_dump_json(), settings.decision_json(self.learner), self.num_envs, threads
+        )
+        self._actions_per_slot = self._fleet.actions_per_slot
         self.amount_scale_cents = self._fleet.amount_scales[0]
         self.reward_scale_cents = self._fleet.reward_scales[0]
-        self.single_observation_space = _observation_space(slots)
-        self.single_action_space = MultiDiscrete([self._fleet.actions_per_slot] * slots)
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.single_observation_space = _observation_space(self.slots)
+        self.single_action_space = MultiDiscrete([self._actions_per_slot] * self.slots)
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._masks: NDArray[np.bool_] | None = None
-        self._ended = np.zeros(num_envs, np.bool_)
+        self._ended = np.zeros(self.num_envs, np.bool_)
 
     def reset(
         self, *, seed: Seeds = None, options: dict[str, Any] | None = None
@@ -171,9 +169,9 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
             Observations, float32 of shape (num_envs, observation size), and infos with `action_mask`.
 
         Raises:
-            ValueError: If a seed or the mask is not as described.
+            ValueError: If a seed, the options or the mask are not as described.
         """
-        seeds = self._row_seeds(seed)
+        seeds = row_seeds(seed, self.num_envs)
         rows = self._rows_to_reset(options)
         super().reset(seed=seeds[0])
         if self._masks is None:
@@ -225,7 +223,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         """
         self._check_running()
         observations, rewards, terminated, truncated, costs, masks, illegal = self._fleet.step(
-            self._check_actions(actions)
+            check_actions(actions, (self.num_envs, self.slots), self.learner, self._actions_per_slot)[:, None]
         )
         self._masks, self._ended = masks[:, 0], terminated | truncated
         outcome = {
@@ -259,13 +257,13 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
             int64 of shape (num_envs, slots).
 
         Raises:
-            ValueError: If the policy is unknown or has wrong parameters.
+            ValueError: If the policy is unknown, has wrong parameters, or is `learner`.
             ActionError: If the slots cannot express what it would do.
             ResetNeeded: Before the first reset.
         """
         if self._masks is None:
             raise ResetNeeded("call reset before scripted_actions")
-        return self._fleet.scripted_actions(json.dumps(dict(policy)))[:, 0]
+        return self._fleet.scripted_actions(check_policy(policy).model_dump_json())[:, 0]
 
     def _check_running(self) -> None:
         if self._masks is None:
@@ -273,14 +271,6 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         if self.autoreset_mode is AutoresetMode.DISABLED and self._ended.any():
             rows = np.flatnonzero(self._ended).tolist()
             raise EpisodeOverError(f"the episodes of rows {rows} are over: reset them before the next step")
-
-    def _check_actions(self, actions: NDArray[np.int64]) -> NDArray[np.int64]:
-        array = np.asarray(actions)
-        if array.dtype.kind not in "iu":
-            raise ValueError(f"actions have dtype {array.dtype}: must be integers")
-        if array.shape != self.action_space.shape:
-            raise ValueError(f"actions have shape {array.shape}: must be {self.action_space.shape}")
-        return np.ascontiguousarray(array, np.int64)[:, None]
 
     def _start_next_episodes(self, tick: Tick) -> tuple[NDArray[np.float32], Info]:
         """Reset the ended rows in this same step; their last observations and infos become infos."""
@@ -295,46 +285,13 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         return observations[:, 0], infos
 
     def _draw_seed(self) -> int:
-        return int(self.np_random.integers(_MAX_SEED, dtype=np.uint64, endpoint=True))
-
-    def _row_seeds(self, seed: Seeds) -> list[int | None]:
-        if seed is None:
-            return [None] * self.num_envs
-        if isinstance(seed, Sequence | np.ndarray):
-            if len(seed) != self.num_envs:
-                raise ValueError(
-                    f"seed has {len(seed)} entries: must have one for each of {self.num_envs} rows"
-                )
-            return [None if lane is None else check_seed(lane) for lane in seed]
-        return [check_seed(check_seed(seed) + row) for row in range(self.num_envs)]
+        return int(self.np_random.integers(MAX_SEED, dtype=np.uint64, endpoint=True))
 
     def _rows_to_reset(self, options: dict[str, Any] | None) -> NDArray[np.bool_]:
-        mask = (options or {}).get("reset_mask")
-        if mask is None:
-            return np.ones(self.num_envs, np.bool_)
-        if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (self.num_envs,):
-            raise ValueError(f"reset_mask = {mask!r}: must be a bool array of shape ({self.num_envs},)")
-        if not mask.any():
-            raise ValueError(f"reset_mask = {mask!r}: must name at least one row")
-        if self._masks is None and not mask.all():
+        rows = rows_to_reset(options, self.num_envs)
+        if self._masks is None and not rows.all():
             raise ResetNeeded("the first reset must reset every row")
-        return mask
-
-
-def check_seed(seed: object) -> int:
-    """The seed as a Python int.
-
-    Raises:
-        ValueError: If it is not an integer between 0 and 2**64 - 1.
-    """
-    if isinstance(seed, int | np.integer) and not isinstance(seed, bool) and 0 <= seed <= _MAX_SEED:
-        return int(seed)
-    raise ValueError(f"seed = {seed!r}: must be an integer between 0 and {_MAX_SEED}")
-
-
-def _check_positive(name: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} = {value!r}: must be a positive integer")
+        return rows
 
 
 def _resolve_learner(scenario: Scenario, learner: str | None) -> str:

@@ -1,0 +1,114 @@
+"""Checks of what `reset` and `step` are given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paysim_gym._engine import ActionError
+from paysim_gym.problems import shown
+
+Seeds = int | Sequence[int | None] | None
+
+MAX_SEED = 2**64 - 1
+
+
+def check_seed(seed: object) -> int:
+    """The seed as a Python int.
+
+    Raises:
+        ValueError: If it is not an integer between 0 and 2**64 - 1.
+    """
+    if isinstance(seed, int | np.integer) and not isinstance(seed, bool) and 0 <= seed <= MAX_SEED:
+        return int(seed)
+    raise ValueError(f"seed = {shown(seed)}: must be an integer between 0 and {MAX_SEED}")
+
+
+def row_seeds(seed: Seeds, num_envs: int) -> list[int | None]:
+    """The seed of each row; None goes on to the row's next episode.
+
+    Raises:
+        ValueError: If a seed is wrong, or there is not one for each row.
+    """
+    if seed is None:
+        return [None] * num_envs
+    if isinstance(seed, np.ndarray) and seed.ndim != 1:
+        raise ValueError(f"seed = {seed!r}: an array must have shape ({num_envs},)")
+    if isinstance(seed, Sequence | np.ndarray):
+        if len(seed) != num_envs:
+            raise ValueError(f"seed has {len(seed)} entries: must have one for each of {num_envs} rows")
+        return [None if lane is None else check_seed(lane) for lane in seed]
+    return [check_seed(check_seed(seed) + row) for row in range(num_envs)]
+
+
+def check_options(options: object) -> Mapping[str, Any]:
+    """The options of a reset; none are an empty mapping.
+
+    Raises:
+        ValueError: If they are not a mapping.
+    """
+    if options is None:
+        return {}
+    if not isinstance(options, Mapping):
+        raise ValueError(f"options = {shown(options)}: must be a mapping or None")
+    return options
+
+
+def rows_to_reset(options: object, num_envs: int) -> NDArray[np.bool_]:
+    """Rows that `options["reset_mask"]` names, all without it: contiguous bool of shape (num_envs,).
+
+    Raises:
+        ValueError: If the options are not a mapping, or the mask is not as described or names no row.
+    """
+    mask = check_options(options).get("reset_mask")
+    if mask is None:
+        return np.ones(num_envs, np.bool_)
+    if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (num_envs,):
+        raise ValueError(f"reset_mask = {mask!r}: must be a bool array of shape ({num_envs},)")
+    if not mask.any():
+        raise ValueError(f"reset_mask = {mask!r}: must name at least one row")
+    return np.ascontiguousarray(mask)
+
+
+def check_shape(actions: NDArray[Any], shape: tuple[int, ...]) -> None:
+    """Refuse actions of another shape.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    if actions.shape != shape:
+        raise ValueError(f"actions have shape {actions.shape}: must be {shape}")
+
+
+def check_actions(
+    actions: object, shape: tuple[int, ...], bank: str, actions_per_slot: int
+) -> NDArray[np.int64]:
+    """The actions as the engine takes them, which checks their range.
+
+    Args:
+        actions: Integers of the given shape.
+        shape: (num_envs, slots).
+        bank: The bank that acts, for the error message.
+        actions_per_slot: Number of choices, for the error message.
+
+    Returns:
+        Contiguous int64 of shape (num_envs, slots).
+
+    Raises:
+        ValueError: If the shape or the type is wrong.
+        ActionError: If an action is beyond int64, which a cast would turn into another action.
+    """
+    array = np.asarray(actions)
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"actions have dtype {array.dtype}: must be integers")
+    check_shape(array, shape)
+    if array.dtype == np.uint64 and (array > np.iinfo(np.int64).max).any():
+        row, slot = np.argwhere(array > np.iinfo(np.int64).max)[0]
+        raise ActionError(
+            f"environment {row}, bank {bank}, slot {slot}: action {array[row, slot]} "
+            f"must be between 0 and {actions_per_slot - 1}"
+        )
+    return np.ascontiguousarray(array, np.int64)

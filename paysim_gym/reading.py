@@ -1,0 +1,77 @@
+"""Scenario files: where they are, and YAML in which nothing is lost or misread."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Hashable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from paysim_gym._engine import ScenarioError
+
+
+def bundled_scenarios() -> list[str]:
+    """Names of the scenarios that come with the package."""
+    folder = resources.files("paysim_gym") / "scenarios"
+    return sorted(
+        entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
+    )
+
+
+def read_scenario(source: str | os.PathLike[str]) -> Any:
+    """What a scenario file holds, unchecked.
+
+    Args:
+        source: A bundled scenario's name, or the path of a YAML file.
+
+    Raises:
+        ScenarioError: If there is no such file, or it is not YAML.
+    """
+    text, name = _read_text(source)
+    try:
+        return yaml.load(text, Loader=_ScenarioLoader)
+    # PyYAML lets its constructors' own errors through, as for the date 2024-13-45 or `!!bool x`.
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
+        raise ScenarioError(f"{name}: not a valid YAML file: {error}") from None
+
+
+def _read_text(source: str | os.PathLike[str]) -> tuple[str, str]:
+    """Text of a scenario and the name by which errors call it."""
+    if isinstance(source, str) and source in bundled_scenarios():
+        return (resources.files("paysim_gym") / "scenarios" / f"{source}.yaml").read_text("utf-8"), source
+    try:
+        return Path(source).read_text("utf-8"), os.fspath(source)
+    except (OSError, ValueError, TypeError) as error:
+        names = ", ".join(bundled_scenarios())
+        raise ScenarioError(
+            f"scenario = {source!r}: must be a bundled scenario ({names}), a readable YAML file, "
+            f"a mapping or a Scenario ({error})"
+        ) from None
+
+
+class _ScenarioLoader(yaml.SafeLoader):
+    """Plain YAML lets the last of two equal keys win; a scenario must not lose a line that way."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = self.construct_object(key_node)
+            if key in seen:
+                problem = f"duplicate key {key!r}"
+                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+# PyYAML follows YAML 1.1, in which 1e-5 is a text; this is the float of YAML 1.2 (10.3.2, core schema).
+_ScenarioLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)$"),
+    list("-+.0123456789"),
+)

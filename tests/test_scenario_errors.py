@@ -1,0 +1,132 @@
+"""Scenarios that are odd in form: each is read as meant or refused by a ScenarioError, never a raw error."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_scenario import changed
+
+from paysim_gym import ScenarioError, load_scenario
+
+ARRIVALS = "agents/0/arrival_config"
+LEAST = "ticks_per_day: 4\nagents: [{id: A, balance: 0}, {id: B, balance: 0}]\n"
+
+
+def nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def problem(data: Any) -> str:
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(data)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["05", "+5", "5 ", "\uff15", "\u0665", "9" * 5000])
+@pytest.mark.parametrize("path", [f"{ARRIVALS}/priority", "costs/priority_multipliers"])
+def test_a_key_is_an_integer_only_as_json_writes_it(path: str, key: str) -> None:
+    message = problem(changed(path, {key: 1}))
+    assert "must be an integer between 0 and 10" in message
+    assert load_scenario(changed(path, {"5": 1})) == load_scenario(changed(path, {5: 1}))
+
+
+@pytest.mark.parametrize(
+    ("path", "start"),
+    [
+        ("learner", "learner = 1: unknown key; allowed: description, "),
+        ("agents/0/learner", "agents[0].learner = 1: unknown key; allowed: id, "),
+        ("agents/0/random", "agents[0].random = 1: unknown key; allowed: id, "),
+        ("agents/1/policy/learner", "agents[1].policy.learner = 1: unknown key; allowed: type, margin"),
+        ("agents/1/policy/policy", "agents[1].policy.policy = 1: unknown key; allowed: type, margin"),
+        (f"{ARRIVALS}/level", "agents[0].arrival_config.level = 1: unknown key; allowed: agent_id, "),
+        ("costs/[key]", "costs.[key] = 1: unknown key; allowed: overdraft_rate, "),
+    ],
+)
+def test_an_unknown_key_keeps_its_name(path: str, start: str) -> None:
+    assert problem(changed(path, 1)).startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "start"),
+    [
+        (f"{ARRIVALS}/priority", {"5": -1}, "agents[0].arrival_config.priority.5 = -1: must"),
+        (f"{ARRIVALS}/priority", {"11": 1}, "agents[0].arrival_config.priority.11 = '11': must"),
+        (f"{ARRIVALS}/priority", 11, "agents[0].arrival_config.priority = 11: must"),
+        (f"{ARRIVALS}/priority", {}, "agents[0].arrival_config.priority = {}: must"),
+        (f"{ARRIVALS}/counterparty_weights", {}, "agents[0].arrival_config.counterparty_weights = {}: must"),
+        (
+            f"{ARRIVALS}/counterparty_weights",
+            {"learner": 1},
+            "agents[0].arrival_config.counterparty_weights.learner = 'learner': must",
+        ),
+        ("agents/1/policy/margin", -1, "agents[1].policy.margin = -1: must"),
+        (
+            "agents/1/policy",
+            "learner",
+            "agents[1].policy = 'learner': must be a mapping with a `type`, one of ",
+        ),
+        ("agents/1/policy", {"type": []}, "agents[1].policy = {'type': []}: must be a mapping with a `type`"),
+        ("description", "\ud800", r"description = '\ud800': must be text without lone surrogates"),
+    ],
+)
+def test_path_and_value_are_those_of_the_problem(path: str, value: Any, start: str) -> None:
+    assert problem(changed(path, value)).startswith(start)
+
+
+def test_values_that_cannot_be_shown_are_named_by_type() -> None:
+    for path, named in (("agents/0/balance", "agents[0].balance"), ("costs/delay_rate", "costs.delay_rate")):
+        assert problem(changed(path, 10**5000)).startswith(f"{named} = (int too large to show): must be")
+        assert problem(changed(path, [10**5000])).startswith(f"{named} = (list too large to show): must be")
+    data = changed("description", "")
+    data["description"] = nested(100_000)
+    assert problem(data).startswith("description = (list too large to show): must be")
+
+
+@pytest.mark.parametrize("source", ["a\0b", Path("a\0b"), "a\ud800b"])
+def test_impossible_paths_name_the_bundled_scenarios(source: Any) -> None:
+    assert "must be a bundled scenario (five_bank, two_bank)" in problem(source)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: 2024-13-45",
+        "[" * 5000,
+        "- " * 5000,
+        "a: " + "9" * 5000,
+        "a: !!int x",
+        "a: !!bool x",
+        "a: !!timestamp x",
+    ],
+    ids=lambda text: text[:16],
+)
+def test_unreadable_yaml_is_a_scenario_error(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text(text, "utf-8")
+    assert problem(path).startswith(f"{path}: not a valid YAML file: ")
+
+
+@pytest.mark.parametrize("text", ["1e-5", "1.0e-5", "1E-5", ".1e-4", "+1e-5", "0.00001", "1.e-5"])
+def test_yaml_floats_are_those_of_version_1_2(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "floats.yaml"
+    path.write_text(f"{LEAST}costs: {{delay_rate: {text}}}", "utf-8")
+    assert load_scenario(path).costs.delay_rate == 1e-5
+
+
+def test_yaml_exponents_are_floats_and_integers_stay_integers(tmp_path: Path) -> None:
+    path = tmp_path / "numbers.yaml"
+    path.write_text(f"{LEAST}seed: 1E6", "utf-8")
+    assert problem(path) == "seed = 1000000.0: must be an integer between 0 and 18446744073709551615"
+    path.write_text(f"{LEAST}seed: 100", "utf-8")
+    assert load_scenario(path).seed == 100
+    path.write_text(f"{LEAST}description: 1e", "utf-8")
+    assert load_scenario(path).description == "1e"
+    path.write_text(f"{LEAST}costs: {{delay_rate: 1e400}}", "utf-8")
+    assert re.match(rf"costs\.delay_rate = {math.inf}: must be a number", problem(path))
