@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import gymnasium as gym
@@ -24,21 +22,6 @@ from paysim_gym.envs import vector
 from paysim_gym.envs.registration import ENV_SCENARIOS, register_envs
 
 HOLD = np.zeros(8, np.int64)
-
-
-def arrays(value: Any) -> Iterator[NDArray[Any]]:
-    """All arrays inside what an environment returned."""
-    if isinstance(value, np.ndarray):
-        yield value
-        if value.dtype == object:
-            value = [item for item in value if item is not None]
-        else:
-            return
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for part in value:
-            yield from arrays(part)
 
 
 def release_all(env: PaymentEnv) -> NDArray[np.int64]:
@@ -443,50 +426,3 @@ class TestArguments:
         assert vector._default_threads(64) == 4
         monkeypatch.setattr(multiprocessing, "parent_process", lambda: object())
         assert vector._default_threads(64) == 1
-
-
-class TestOwnership:
-    @pytest.mark.parametrize("mode", AutoresetMode)
-    def test_returned_arrays_belong_to_the_caller(
-        self, mode: AutoresetMode, small_scenario: dict[str, Any]
-    ) -> None:
-        env = PaymentVectorEnv(3, small_scenario, autoreset_mode=mode)
-        given = list(arrays(env.reset(seed=0)))
-        for step in range(14):
-            if step == 12 and mode is AutoresetMode.DISABLED:
-                given += arrays(env.reset())
-            given += arrays(env.step(np.ones((3, 8), np.int64)))
-            given += [env.action_masks(), env.action_masks()]
-        assert all(array.flags.writeable for array in given)
-        assert not any(
-            np.shares_memory(one, other)
-            for index, one in enumerate(given)
-            for other in given[:index]
-            if object not in (one.dtype, other.dtype)
-        )
-
-    @pytest.mark.parametrize("rows", [None, 2], ids=["single", "fleet"])
-    def test_writing_into_them_changes_nothing(
-        self, rows: int | None, small_scenario: dict[str, Any]
-    ) -> None:
-        twins: list[Any] = [
-            PaymentVectorEnv(rows, small_scenario) if rows else PaymentEnv(small_scenario) for _ in range(2)
-        ]
-        actions = np.ones((rows, 8) if rows else 8, np.int64)
-        spoilt, expected = [env.reset(seed=0) for env in twins]
-        for _ in range(12):
-            assert json.dumps(jsonable(spoilt)) == json.dumps(jsonable(expected))
-            for array in [*arrays(spoilt), twins[0].action_masks()]:
-                array[...] = 7
-            assert np.array_equal(twins[0].action_masks(), twins[1].action_masks())
-            spoilt, expected = [env.step(actions) for env in twins]
-
-
-def jsonable(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, dict):
-        return {key: jsonable(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [jsonable(part) for part in value]
-    return value
