@@ -100,8 +100,8 @@ columns! {
     central_value ["amount scale", 0.0, CLIP] "Their value." => me.money(me.central.value);
     central_value_due ["amount scale", 0.0, CLIP] "Part of it whose deadline is this tick or has passed." => me.money(me.central.due);
     central_head_value ["amount scale", 0.0, CLIP] "Amount of the payment at its head." => me.money(me.head_value);
-    received_last_tick ["amount scale", 0.0, CLIP] "Value received in the last tick." => me.money(me.received(1));
-    received_last_4_ticks ["amount scale", 0.0, CLIP] "Value received in the last 4 ticks." => me.money(me.received(RECENT_TICKS));
+    received_last_tick ["amount scale", 0.0, CLIP] "Value received in the last tick, if that was today." => me.money(me.received(1));
+    received_last_4_ticks ["amount scale", 0.0, CLIP] "Value received in those of the last 4 ticks that were today." => me.money(me.received(RECENT_TICKS));
     received_today ["amount scale", 0.0, CLIP] "Value received today." => me.money(me.bank.received_today);
     paid_today ["amount scale", 0.0, CLIP] "Value paid today." => me.money(me.bank.paid_today);
     incoming_count ["slots", 0.0, CLIP] "Payments to this bank that wait in other banks' central queues, per slot; 0 if the rail hides them." => me.incoming.0 as f32 / me.slots;
