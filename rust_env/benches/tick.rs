@@ -50,7 +50,7 @@ fn step(criterion: &mut Criterion) {
         let mut dice = 1_u64;
         group.bench_function(format!("{banks} banks"), |bencher| {
             bencher.iter(|| {
-                for (action, legal) in actions.iter_mut().zip(masks.chunks_exact(process.actions_per_slot())) {
+                for (action, legal) in actions.iter_mut().zip(masks.chunks_exact(process.choices())) {
                     // A linear congruential generator: cheap enough not to be what is measured.
                     dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                     let wanted = (dice >> 62) as usize;

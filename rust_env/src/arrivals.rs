@@ -2,8 +2,8 @@
 
 use crate::amounts::{AmountDistribution, whole};
 use crate::rng::Stream;
-use crate::scenario::{ArrivalConfig, PriorityConfig, Scenario, TransactionConfig};
-use crate::units::{BankId, Cents, Tick, bank_at};
+use crate::scenario::{ArrivalConfig, PriorityConfig, RtgsPriority, Scenario, TransactionConfig};
+use crate::units::{BankId, Cents, RailId, Tick, bank_at};
 use rand::RngExt;
 use rand::distr::weighted::WeightedIndex;
 use rand_distr::{Distribution, Poisson};
@@ -25,12 +25,18 @@ pub struct Order {
     pub priority: u8,
     /// Whether it may be split.
     pub divisible: bool,
+    /// Its rail.
+    pub rail: RailId,
+    /// Its class in the rail's queue, if it has its own.
+    pub rtgs_priority: Option<RtgsPriority>,
 }
 
 /// A bank's random demand.
 #[derive(Clone, Debug)]
 pub struct Demand {
     sender: BankId,
+    /// Mean number of orders by tick of the day.
+    rates: Vec<f64>,
     /// Number of orders by tick of the day; `None` where the rate is zero.
     counts: Vec<Option<Poisson<f64>>>,
     amount: AmountDistribution,
@@ -39,6 +45,8 @@ pub struct Demand {
     deadline_range: Option<(u32, u32)>,
     priority: Choice<u8>,
     divisible: bool,
+    rail: RailId,
+    rtgs_priority: Option<RtgsPriority>,
 }
 
 #[derive(Clone, Debug)]
@@ -52,21 +60,27 @@ impl Demand {
     #[must_use]
     pub fn new(scenario: &Scenario, index: usize) -> Option<Self> {
         let config = scenario.agents[index].arrival_config.as_ref()?;
+        let rates: Vec<f64> = (0..scenario.ticks_per_day).map(|tick| rate_at(config, tick)).collect();
         Some(Self {
             sender: bank_at(index),
-            counts: (0..scenario.ticks_per_day).map(|tick| Poisson::new(rate_at(config, tick)).ok()).collect(),
+            counts: rates.iter().map(|rate| Poisson::new(*rate).ok()).collect(),
+            rates,
             amount: AmountDistribution::new(config)?,
             receiver: receivers(scenario, config, index)?,
             deadline_range: config.deadline_range.map(|[low, high]| (clamp_u32(low), clamp_u32(high))),
             priority: priorities(&config.priority)?,
             divisible: config.divisible,
+            rail: rail(scenario, config.rail.as_deref()),
+            rtgs_priority: config.rtgs_priority,
         })
     }
 
-    /// Draws this tick's orders and hands them to `take`.
-    pub fn sample(&self, now: Tick, ticks_per_day: u32, stream: &mut Stream, mut take: impl FnMut(Order)) {
+    /// Draws this tick's orders, `factor` times as many as usual, and hands them to `take`.
+    pub fn sample(&self, now: Tick, ticks_per_day: u32, factor: f64, stream: &mut Stream, mut take: impl FnMut(Order)) {
         let tick_of_day = now.0 % ticks_per_day;
-        let Some(count) = &self.counts[tick_of_day as usize] else { return };
+        let usual = self.counts[tick_of_day as usize];
+        let count = if factor == 1.0 { usual } else { Poisson::new(self.rates[tick_of_day as usize] * factor).ok() };
+        let Some(count) = count else { return };
         let day_end = Tick(now.0 - tick_of_day + ticks_per_day - 1);
         for _ in 0..whole(count.sample(stream)) {
             take(self.order(now, day_end, stream));
@@ -85,6 +99,8 @@ impl Demand {
             },
             priority: self.priority.sample(stream),
             divisible: self.divisible,
+            rail: self.rail,
+            rtgs_priority: self.rtgs_priority,
         }
     }
 }
@@ -135,22 +151,23 @@ fn priorities(config: &PriorityConfig) -> Option<Choice<u8>> {
 /// The payments known in advance, by arrival. The scenario must be valid.
 #[must_use]
 pub fn schedule(scenario: &Scenario) -> Vec<Order> {
-    let bank = |id: &str| bank_at(scenario.agents.iter().position(|agent| agent.id == id).unwrap_or_default());
     let order = |transaction: &TransactionConfig| Order {
-        sender: bank(&transaction.sender),
-        receiver: bank(&transaction.receiver),
+        sender: bank(scenario, &transaction.sender),
+        receiver: bank(scenario, &transaction.receiver),
         amount: transaction.amount,
         arrival: Tick(clamp_u32(transaction.arrival_tick)),
         deadline: Tick(clamp_u32(transaction.deadline_tick)),
         priority: priority_of(transaction.priority),
         divisible: transaction.divisible,
+        rail: rail(scenario, transaction.rail.as_deref()),
+        rtgs_priority: transaction.rtgs_priority,
     };
     let mut orders: Vec<Order> = scenario.initial_transactions.iter().map(order).collect();
     orders.sort_by_key(|order| order.arrival);
     orders
 }
 
-/// The number of payments a day that a bank expects to send, and their mean amount in cents.
+/// The number of payments a day that a bank expects to send, and their value in cents; replayed ones apart.
 #[must_use]
 pub fn expected_day(scenario: &Scenario, index: usize) -> (f64, f64) {
     let agent = &scenario.agents[index];
@@ -164,10 +181,22 @@ pub fn expected_day(scenario: &Scenario, index: usize) -> (f64, f64) {
         count += 1.0 / days;
         value += transaction.amount.0 as f64 / days;
     }
-    (count, if count > 0.0 { value / count } else { 0.0 })
+    (count, value)
 }
 
-fn priority_of(priority: i64) -> u8 {
+/// The bank with this id; the scenario must be valid.
+pub(crate) fn bank(scenario: &Scenario, id: &str) -> BankId {
+    bank_at(scenario.agents.iter().position(|agent| agent.id == id).unwrap_or_default())
+}
+
+/// The rail with this id, or the first one; the scenario must be valid.
+pub(crate) fn rail(scenario: &Scenario, id: Option<&str>) -> RailId {
+    let place = id.and_then(|id| scenario.rails.iter().position(|rail| rail.id == id));
+    RailId(u8::try_from(place.unwrap_or_default()).unwrap_or_default())
+}
+
+/// `priority` as the scenario's validation has bounded it.
+pub(crate) fn priority_of(priority: i64) -> u8 {
     u8::try_from(priority).unwrap_or(u8::MAX)
 }
 
@@ -195,7 +224,7 @@ mod tests {
         let mut stream = stream(1, 0, BankId(0), Purpose::Demand);
         let mut orders = Vec::new();
         for tick in 0..ticks {
-            demand.sample(Tick(tick), 10, &mut stream, |order| orders.push(order));
+            demand.sample(Tick(tick), 10, 1.0, &mut stream, |order| orders.push(order));
         }
         orders
     }

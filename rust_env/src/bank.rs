@@ -3,9 +3,9 @@
 use crate::costs::{COMPONENTS, Component, Costs};
 use crate::payment::{Book, Slot};
 use crate::policy::Decision;
-use crate::scenario::QueueDiscipline;
-use crate::setup::BankSetup;
-use crate::units::{Accrual, Cents, Tick};
+use crate::setup::{BankSetup, Escalation};
+use crate::units::{Accrual, Cents, PaymentId, Rate, Tick};
+use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 
@@ -15,30 +15,55 @@ pub const RECENT_TICKS: usize = 4;
 const RING: usize = RECENT_TICKS + 1;
 
 /// A bank of a running system.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Bank {
     /// Account balance; below zero it is overdrawn.
     pub balance: Cents,
     /// How far the balance may fall below zero.
     pub credit_limit: Cents,
+    /// Value of its pledged assets.
+    pub collateral: Cents,
+    /// What they add to its credit.
+    pub collateral_credit: Cents,
+    /// Its multilateral limit, if it has one.
+    pub multilateral_limit: Option<Cents>,
+    /// What it has committed of its pool today.
+    pub committed: Cents,
+    /// What a learner wants to commit, until the pools are paid in.
+    pub pool_decision: Option<Rate>,
+    /// Receipts of this tick that have yet to land.
+    pub deferred: Cents,
+    /// Those that have landed; they cannot be used before the next tick, not even at the day's close.
+    pub landed: Cents,
     /// Overnight loan of central-bank money, repaid when the next day opens.
     pub loan: Cents,
+    /// It can release nothing before this tick.
+    pub outage_until: Tick,
+    /// How many times the usual number of orders its customers bring.
+    pub arrival_factor: f64,
     /// Payments not released, by priority, deadline and arrival.
     pub internal: Vec<Slot>,
-    /// Payments released and waiting for liquidity, next first.
-    pub central: VecDeque<Slot>,
-    /// Value of the central queue.
+    /// Payments released and waiting for settlement, next first, by rail.
+    pub central: Vec<VecDeque<Slot>>,
+    /// How many payments at the head of each queue belong to an ended cycle of a deferred net rail.
+    pub in_ended_cycle: Vec<u32>,
+    /// Value of the central queues.
     pub central_value: Cents,
-    /// Number of payments that wait in other banks' central queues for this bank.
+    /// Number of payments that wait in other banks' central queues for this bank, where the rail shows it.
     pub incoming_count: u32,
     /// Their value.
     pub incoming_value: Cents,
     /// What to do with the internal queue, payment by payment; missing ones are held.
     pub decisions: Vec<Decision>,
-    /// Net receipts from each other bank today; kept for learners only, else empty.
+    /// Net receipts from each other bank today; kept for learners and for banks with bilateral limits, else empty.
     pub bilateral: Vec<Cents>,
-    /// Costs of this tick.
+    /// Costs of this tick, or of this opening where that is a step of its own.
     pub tick_costs: Costs,
+    are_books_closed: bool,
+    /// Payments unsettled at the last close of a day.
+    pub unsettled_count: u32,
+    /// Their value.
+    pub unsettled_value: Cents,
     /// Costs since the start of the episode.
     pub costs: Costs,
     /// All costs of today.
@@ -55,13 +80,11 @@ pub struct Bank {
     pub delay_charge: i128,
     received: [Cents; RING],
     day_opening: Cents,
-    overdraft: Accrual,
-    delay: Accrual,
-    end_of_day: Accrual,
+    accruals: [Accrual; COMPONENTS.len()],
 }
 
 /// What a bank has done since the start of an episode. Parts of a split count as payments.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Statistics {
     /// Orders that came.
     pub arrived_count: i64,
@@ -85,25 +108,34 @@ pub struct Statistics {
 
 impl Bank {
     /// Back to the opening of the episode; keeps the memory of its queues.
-    pub fn open_episode(&mut self, setup: &BankSetup, tracked_counterparties: usize) {
-        let (mut internal, mut central, mut decisions, mut bilateral) = (
+    pub fn open_episode(&mut self, setup: &BankSetup, rails: usize, tracked_counterparties: usize) {
+        let (mut internal, mut central, mut in_ended_cycle, mut decisions, mut bilateral) = (
             std::mem::take(&mut self.internal),
             std::mem::take(&mut self.central),
+            std::mem::take(&mut self.in_ended_cycle),
             std::mem::take(&mut self.decisions),
             std::mem::take(&mut self.bilateral),
         );
         internal.clear();
-        central.clear();
+        central.iter_mut().for_each(VecDeque::clear);
+        central.resize_with(rails, VecDeque::new);
+        in_ended_cycle.clear();
+        in_ended_cycle.resize(rails, 0);
         decisions.clear();
         bilateral.clear();
         bilateral.resize(tracked_counterparties, Cents::ZERO);
         *self = Self {
             balance: setup.balance,
             credit_limit: setup.credit_limit,
+            collateral: setup.collateral,
+            collateral_credit: setup.haircut.complement().share_of(setup.collateral),
+            multilateral_limit: setup.limits.multilateral,
+            arrival_factor: 1.0,
             day_opening: setup.balance,
             next_deadline: Tick(u32::MAX),
             internal,
             central,
+            in_ended_cycle,
             decisions,
             bilateral,
             ..Self::default()
@@ -120,34 +152,67 @@ impl Bank {
         self.bilateral.fill(Cents::ZERO);
     }
 
+    /// A new step: its costs start from nothing, once those of the last one are in the totals.
+    pub fn open_books(&mut self) {
+        if self.are_books_closed {
+            self.tick_costs = Costs::default();
+            self.are_books_closed = false;
+        }
+    }
+
     /// A new tick: what is counted by tick starts again.
     pub fn open_tick(&mut self, now: Tick) {
-        self.tick_costs = Costs::default();
+        self.open_books();
+        self.landed = Cents::ZERO;
         self.received[now.0 as usize % RING] = Cents::ZERO;
     }
 
-    /// What it can pay now: balance and unused credit.
+    /// How far below zero its balance may fall: credit limit, and credit on its collateral.
+    #[must_use]
+    pub fn credit(&self) -> Cents {
+        self.credit_limit + self.collateral_credit
+    }
+
+    /// What its account can pay now: balance and unused credit.
     #[must_use]
     pub fn liquidity(&self) -> Cents {
-        self.balance + self.credit_limit
+        self.balance + self.credit()
+    }
+
+    /// How much more it may pay all banks today, if that is limited.
+    #[must_use]
+    pub fn multilateral_headroom(&self) -> Option<Cents> {
+        self.multilateral_limit.map(|limit| limit + self.received_today - self.paid_today)
+    }
+
+    /// The largest payment that it can make now: liquidity, within its multilateral limit.
+    #[must_use]
+    pub fn capacity(&self) -> Cents {
+        self.multilateral_headroom().map_or(self.liquidity(), |headroom| headroom.min(self.liquidity()))
     }
 
     /// What it could pay beyond all that it has already released.
     #[must_use]
     pub fn uncommitted_liquidity(&self) -> Cents {
-        self.liquidity() - self.central_value
+        self.capacity() - self.central_value
     }
 
-    /// What a payment that it releases now could use.
-    ///
-    /// Where nothing may pass a blocked payment, all that waits comes first; where it may, what waits
-    /// is blocked, and leaves everything to what can be paid.
+    /// Whether it can release nothing now.
     #[must_use]
-    pub fn free_liquidity(&self, discipline: QueueDiscipline) -> Cents {
-        match discipline {
-            QueueDiscipline::Fifo | QueueDiscipline::Priority => self.uncommitted_liquidity(),
-            QueueDiscipline::FifoBypass => self.liquidity(),
-        }
+    pub fn is_out(&self, now: Tick) -> bool {
+        now < self.outage_until
+    }
+
+    /// Pays the committed share of its pool into the account.
+    pub fn commit(&mut self, amount: Cents) {
+        self.committed = amount;
+        self.balance += amount;
+        self.day_opening += amount;
+    }
+
+    /// Every slot of its central queues, rail after rail.
+    pub fn queued(&self) -> impl Iterator<Item = &Slot> {
+        self.central.iter().flatten()
     }
 
     /// Value received in the last `ticks` ticks before `now`, at most [`RECENT_TICKS`].
@@ -156,9 +221,13 @@ impl Bank {
         (1..=ticks.min(RECENT_TICKS)).map(|back| self.received[(now.0 as usize + RING - back) % RING]).sum()
     }
 
-    /// Adds to the account what `counterparty` paid.
-    pub fn receive(&mut self, amount: Cents, counterparty: usize, now: Tick) {
-        self.balance += amount;
+    /// Adds to the account what `counterparty` paid; where receipts are deferred, only once they land.
+    pub fn receive(&mut self, amount: Cents, is_deferred: bool, counterparty: usize, now: Tick) {
+        if is_deferred {
+            self.deferred += amount;
+        } else {
+            self.balance += amount;
+        }
         self.received_today += amount;
         self.received[now.0 as usize % RING] += amount;
         if let Some(position) = self.bilateral.get_mut(counterparty) {
@@ -175,15 +244,38 @@ impl Bank {
         }
     }
 
-    /// Puts a payment into the internal queue: by priority, then deadline, then arrival.
+    /// Lets deferred receipts land.
+    pub fn land(&mut self) {
+        let landed = std::mem::take(&mut self.deferred);
+        self.balance += landed;
+        self.landed += landed;
+    }
+
+    /// What it must borrow to settle `value` at a day's close: receipts that were deferred do not count.
+    #[must_use]
+    pub fn shortfall(&self, value: Cents) -> Cents {
+        (value - (self.balance - self.landed).max(Cents::ZERO)).max(Cents::ZERO)
+    }
+
+    /// Puts a payment into the internal queue: by urgency, then deadline, then arrival.
     pub fn queue(&mut self, slot: Slot, book: &Book) {
-        let rank = |slot: Slot| {
-            let payment = book.get(slot);
-            (Reverse(payment.priority), payment.deadline, payment.id)
-        };
-        let own = rank(slot);
-        let place = self.internal.partition_point(|other| rank(*other) < own);
+        let own = rank(book, slot);
+        let place = self.internal.partition_point(|other| rank(book, *other) < own);
         self.internal.insert(place, slot);
+    }
+
+    /// Gives the payments of the internal queue what urgency they have gained, and puts them in order.
+    pub fn escalate(&mut self, escalation: Escalation, now: Tick, book: &mut Book) {
+        let mut has_changed = false;
+        for slot in &self.internal {
+            let payment = book.get_mut(*slot);
+            let urgency = escalation.urgency(payment.priority, payment.deadline, now);
+            has_changed |= urgency != payment.urgency;
+            payment.urgency = urgency;
+        }
+        if has_changed {
+            self.internal.sort_unstable_by_key(|slot| rank(book, *slot));
+        }
     }
 
     /// Charges whole cents.
@@ -196,12 +288,7 @@ impl Bank {
     /// # Errors
     /// The name of the component.
     pub fn accrue(&mut self, component: Component, charge: i128) -> Result<(), &'static str> {
-        let accrual = match component {
-            Component::Overdraft => &mut self.overdraft,
-            Component::EndOfDay => &mut self.end_of_day,
-            _ => &mut self.delay,
-        };
-        let amount = accrual.charge(charge).ok_or(COMPONENTS[component as usize])?;
+        let amount = self.accruals[component as usize].charge(charge).ok_or(COMPONENTS[component as usize])?;
         self.charge(component, amount);
         Ok(())
     }
@@ -212,6 +299,7 @@ impl Bank {
             *total += cost;
             self.cost_today += cost;
         }
+        self.are_books_closed = true;
     }
 
     /// Notes how far the balance has fallen below the day's opening.
@@ -219,4 +307,10 @@ impl Bank {
         let used = &mut self.statistics.liquidity_used;
         *used = (*used).max(self.day_opening - self.balance);
     }
+}
+
+/// Place of a payment in an internal queue.
+fn rank(book: &Book, slot: Slot) -> (Reverse<u8>, Tick, PaymentId) {
+    let payment = book.get(slot);
+    (Reverse(payment.urgency), payment.deadline, payment.id)
 }

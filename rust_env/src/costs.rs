@@ -2,8 +2,9 @@
 //!
 //! Charges that accrue are exact, in 10^-12 cents; charges that fall due once are whole cents.
 
+use crate::bank::Bank;
 use crate::payment::Payment;
-use crate::scenario::CostConfig;
+use crate::scenario::{CollateralCharged, CostConfig};
 use crate::units::{Cents, Rate};
 
 /// The parts a cost is made of.
@@ -43,6 +44,8 @@ pub struct Prices {
     delay: [[DelayPrice; PRIORITIES]; 2],
     /// Whether the central queue is charged for delay.
     delay_in_central_queue: bool,
+    /// Whether what a day's close settles with borrowed money is charged for that tick's delay.
+    pub delay_at_close: bool,
     /// Price of a missed deadline.
     deadline_penalty: Cents,
     /// Price of an extra part.
@@ -51,6 +54,10 @@ pub struct Prices {
     eod_penalty: Cents,
     /// Price of the value that is unsettled, or borrowed, when a day ends.
     eod_rate: Rate,
+    /// Price of a tick of collateral, and which.
+    collateral: (Rate, CollateralCharged),
+    /// Price of a day of committed liquidity.
+    liquidity: Rate,
 }
 
 /// What a tick of one payment's delay costs.
@@ -81,10 +88,13 @@ impl Prices {
                 .collect(),
             delay,
             delay_in_central_queue: config.delay_in_central_queue,
+            delay_at_close: config.delay_at_close,
             deadline_penalty: config.deadline_penalty,
             split_fee: config.split_fee,
             eod_penalty: config.eod_penalty,
             eod_rate: Rate::from_fraction(config.eod_rate),
+            collateral: (Rate::from_fraction(config.collateral_rate), config.collateral_charged),
+            liquidity: Rate::from_fraction(config.liquidity_rate),
         }
     }
 
@@ -108,6 +118,28 @@ impl Prices {
         }
         let price = &self.delay[usize::from(payment.is_overdue)][usize::from(payment.priority)];
         price.flat + price.rate.of(payment.amount)
+    }
+
+    /// One tick of collateral: all that is posted, or what backs the overdraft beyond the credit limit.
+    ///
+    /// `bank` is as it stands when a tick's payments have settled and before deferred receipts land.
+    #[must_use]
+    pub fn collateral(&self, bank: &Bank, haircut: Rate) -> i128 {
+        let (rate, charged) = self.collateral;
+        let charged = match charged {
+            CollateralCharged::Posted => bank.collateral,
+            CollateralCharged::Used => {
+                let backed = (-bank.balance - bank.credit_limit).max(Cents::ZERO);
+                haircut.complement().base_for(backed).map_or(Cents::ZERO, |needed| needed.min(bank.collateral))
+            }
+        };
+        rate.of(charged)
+    }
+
+    /// A day of committed liquidity.
+    #[must_use]
+    pub fn liquidity(&self, committed: Cents) -> i128 {
+        self.liquidity.of(committed)
     }
 
     /// A payment becomes overdue.

@@ -78,6 +78,23 @@ pub enum ScenarioError {
     },
 }
 
+impl ScenarioError {
+    /// The same error in a part of the scenario that stands under `prefix`.
+    #[must_use]
+    pub fn under(mut self, prefix: &str) -> Self {
+        match &mut self {
+            Self::Malformed { path, .. }
+            | Self::OutOfRange { path, .. }
+            | Self::BadId { path, .. }
+            | Self::UnknownId { path, .. }
+            | Self::Duplicate { path, .. }
+            | Self::Conflict { path, .. }
+            | Self::MayOverflow { path, .. } => path.insert_str(0, prefix),
+        }
+        self
+    }
+}
+
 /// An action that is not defined where it was taken.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum ActionError {

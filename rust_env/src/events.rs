@@ -4,6 +4,24 @@ use crate::payment::Payment;
 use crate::units::{BankId, Cents, PaymentId, Tick};
 use serde::Serialize;
 
+/// How a payment came to settle.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mechanism {
+    /// By itself, against its sender's liquidity.
+    Gross,
+    /// As a newcomer against its receiver's queued payments, or as one of these.
+    EntryOffset,
+    /// Together with payments between the same two banks.
+    Bilateral,
+    /// Together with payments between several banks.
+    Multilateral,
+    /// In a cycle of a deferred net rail.
+    Net,
+    /// With an overnight loan, when the day closed.
+    Close,
+}
+
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -48,6 +66,17 @@ pub enum Event {
         /// Cents.
         fee: Cents,
     },
+    /// A bank releases a part of a payment; the rest stays in its internal queue.
+    Cut {
+        /// The payment.
+        payment: PaymentId,
+        /// Paying bank.
+        bank: BankId,
+        /// The part's cents.
+        amount: Cents,
+        /// Cents.
+        fee: Cents,
+    },
     /// A payment is final.
     Settlement {
         /// The payment.
@@ -58,6 +87,8 @@ pub enum Event {
         receiver: BankId,
         /// Cents.
         amount: Cents,
+        /// How.
+        mechanism: Mechanism,
     },
     /// A payment has missed its deadline.
     Overdue {
@@ -86,6 +117,61 @@ pub enum Event {
         /// Overnight loan in cents.
         borrowed: Cents,
     },
+    /// A bank commits liquidity from its pool.
+    PoolCommitment {
+        /// The bank.
+        bank: BankId,
+        /// Cents.
+        amount: Cents,
+    },
+    /// A day's close takes back what a bank had committed.
+    PoolReturn {
+        /// The bank.
+        bank: BankId,
+        /// Cents.
+        amount: Cents,
+    },
+    /// Money moves outside the queues; from or to outside where there is no bank.
+    Transfer {
+        /// Who gives.
+        sender: Option<BankId>,
+        /// Who gets.
+        receiver: Option<BankId>,
+        /// Cents that the scenario asked for.
+        asked: Cents,
+        /// Cents that moved: what the sender's liquidity allowed.
+        amount: Cents,
+    },
+    /// Customers bring more or fewer orders.
+    ArrivalRate {
+        /// Their bank; all if none.
+        bank: Option<BankId>,
+        /// Factor on the usual number.
+        multiplier: f64,
+    },
+    /// A bank's credit limit changes.
+    CreditChange {
+        /// The bank.
+        bank: BankId,
+        /// Cents.
+        credit_limit: Cents,
+    },
+    /// A bank's collateral changes.
+    CollateralChange {
+        /// The bank.
+        bank: BankId,
+        /// Cents.
+        collateral: Cents,
+    },
+    /// A bank can release nothing for a while.
+    Outage {
+        /// The bank.
+        bank: BankId,
+        /// First tick at which it can release again.
+        until_tick: Tick,
+    },
+    /// The day ends with this tick.
+    EarlyClose,
 }
 
 impl Event {

@@ -5,20 +5,19 @@
 
 use crate::arrivals::Order;
 use crate::bank::Bank;
-use crate::costs::{Component, Prices};
-use crate::events::{Event, EventLog};
+use crate::costs::Component;
+use crate::events::{Event, EventLog, Mechanism};
 use crate::payment::{Book, Payment, Slot, split_amounts};
 use crate::policy::Decision;
-use crate::scenario::QueueDiscipline;
-use crate::units::{Cents, Tick};
+use crate::scenario::{QueueDiscipline, RtgsPriority};
+use crate::setup::Setup;
+use crate::units::{Cents, RailId, Tick};
 use std::sync::Arc;
 
 /// Every bank and every unsettled payment of a system.
 pub struct Ledger {
-    /// What waiting, borrowing and splitting cost.
-    pub prices: Arc<Prices>,
-    /// Who may pay before whom in a bank's central queue.
-    pub queue_discipline: QueueDiscipline,
+    /// The rules.
+    pub setup: Arc<Setup>,
     /// The banks, in the order of the scenario.
     pub banks: Vec<Bank>,
     /// The unsettled payments.
@@ -27,12 +26,30 @@ pub struct Ledger {
     pub events: EventLog,
     /// The current tick.
     pub now: Tick,
+    flows: Vec<Flow>,
+}
+
+/// What a bank pays and receives when several payments settle together.
+#[derive(Clone, Copy, Default)]
+struct Flow {
+    paid: Cents,
+    received: Cents,
 }
 
 impl Ledger {
+    /// A ledger without payments; its banks have yet to open.
+    #[must_use]
+    pub fn new(setup: Arc<Setup>, events: EventLog) -> Self {
+        let banks = vec![Bank::default(); setup.banks.len()];
+        Self { setup, banks, book: Book::default(), events, now: Tick(0), flows: Vec::new() }
+    }
+
     /// A new order joins its sender's internal queue.
     pub fn enter(&mut self, order: &Order) {
         let slot = self.book.enter(order);
+        if let Some(escalation) = self.setup.escalation {
+            self.book.get_mut(slot).urgency = escalation.urgency(order.priority, order.deadline, self.now);
+        }
         let statistics = &mut self.banks[order.sender.index()].statistics;
         statistics.arrived_count += 1;
         statistics.arrived_value += order.amount;
@@ -41,8 +58,12 @@ impl Ledger {
         self.banks[order.sender.index()].queue(slot, &self.book);
     }
 
-    /// Carries out a bank's decisions, in queue order; what has none is held.
+    /// Carries out a bank's decisions, in queue order; what has none is held, and so is everything in an outage.
     pub fn release(&mut self, bank: usize) {
+        if self.banks[bank].is_out(self.now) {
+            self.banks[bank].decisions.clear();
+            return;
+        }
         let mut queue = std::mem::take(&mut self.banks[bank].internal);
         let mut decisions = std::mem::take(&mut self.banks[bank].decisions);
         let mut next = decisions.drain(..);
@@ -56,6 +77,10 @@ impl Ledger {
                 self.split(*slot, parts);
                 false
             }
+            Decision::Cut(amount) => {
+                self.cut(*slot, amount);
+                true
+            }
         });
         drop(next);
         self.banks[bank].internal = queue;
@@ -66,7 +91,7 @@ impl Ledger {
     fn split(&mut self, slot: Slot, parts: u8) {
         self.subtract(slot);
         let whole = self.book.remove(slot);
-        let fee = self.prices.split(parts);
+        let fee = self.setup.prices.split(parts);
         let bank = &mut self.banks[whole.sender.index()];
         bank.statistics.split_count += i64::from(parts) - 1;
         bank.charge(Component::Split, fee);
@@ -76,6 +101,23 @@ impl Ledger {
             self.add(part);
             self.submit(part);
         }
+    }
+
+    /// Releases `amount` of a payment as a part of its own; the rest stays where it is.
+    fn cut(&mut self, slot: Slot, amount: Cents) {
+        self.subtract(slot);
+        let whole = self.book.get_mut(slot);
+        whole.amount -= amount;
+        let whole = *whole;
+        self.add(slot);
+        let fee = self.setup.prices.split(2);
+        let bank = &mut self.banks[whole.sender.index()];
+        bank.statistics.split_count += 1;
+        bank.charge(Component::Split, fee);
+        self.events.record(|| Event::Cut { payment: whole.id, bank: whole.sender, amount, fee });
+        let part = self.book.enter_part(&whole, amount);
+        self.add(part);
+        self.submit(part);
     }
 
     /// Sends a payment to settlement.
@@ -88,36 +130,97 @@ impl Ledger {
     /// Puts a payment into its sender's central queue.
     fn enqueue(&mut self, slot: Slot) {
         self.subtract(slot);
-        self.book.get_mut(slot).is_released = true;
+        let payment = self.book.get_mut(slot);
+        payment.is_released = true;
+        payment.released = self.now;
+        let class = payment.rtgs_priority.unwrap_or(RtgsPriority::of(payment.urgency));
+        payment.rtgs_priority = Some(class);
         self.add(slot);
-        let payment = self.book.get(slot);
-        let (sender, receiver, amount) = (payment.sender.index(), payment.receiver.index(), payment.amount);
-        let queue = &mut self.banks[sender].central;
-        match self.queue_discipline {
+        let payment = *self.book.get(slot);
+        let sender = &mut self.banks[payment.sender.index()];
+        let rail = &self.setup.rails[payment.rail.index()];
+        let queue = &mut sender.central[payment.rail.index()];
+        match rail.queue_discipline {
             QueueDiscipline::Fifo | QueueDiscipline::FifoBypass => queue.push_back(slot),
             QueueDiscipline::Priority => {
-                let place = queue.partition_point(|other| self.book.get(*other).priority >= payment.priority);
+                let place = queue.partition_point(|other| self.book.get(*other).rtgs_priority >= Some(class));
                 queue.insert(place, slot);
             }
         }
-        self.banks[sender].central_value += amount;
-        self.banks[receiver].incoming_count += 1;
-        self.banks[receiver].incoming_value += amount;
+        sender.central_value += payment.amount;
+        if rail.incoming_queue_visible {
+            let receiver = &mut self.banks[payment.receiver.index()];
+            receiver.incoming_count += 1;
+            receiver.incoming_value += payment.amount;
+        }
+    }
+
+    /// Most that a bank may pay another one now, whatever its liquidity; `None`: no limit.
+    #[must_use]
+    pub fn bilateral_headroom(&self, bank: usize, other: usize) -> Option<Cents> {
+        let limit = (*self.setup.banks[bank].limits.bilateral.get(other)?)?;
+        let received = self.banks[bank].bilateral.get(other).copied().unwrap_or_default();
+        Some(limit + received)
+    }
+
+    /// Whether a payment can settle by itself now.
+    #[must_use]
+    pub fn can_settle(&self, payment: &Payment) -> bool {
+        let (sender, receiver) = (payment.sender.index(), payment.receiver.index());
+        payment.amount <= self.banks[sender].capacity()
+            && self.bilateral_headroom(sender, receiver).is_none_or(|headroom| payment.amount <= headroom)
+    }
+
+    /// What a payment that a bank releases now to a rail could use.
+    ///
+    /// Where nothing may pass a blocked payment, all that waits comes first; where it may, what waits
+    /// is blocked, and leaves everything to what can be paid.
+    #[must_use]
+    pub fn free_liquidity(&self, bank: usize, rail: RailId) -> Cents {
+        match self.setup.rails[rail.index()].queue_discipline {
+            QueueDiscipline::Fifo | QueueDiscipline::Priority => self.banks[bank].uncommitted_liquidity(),
+            QueueDiscipline::FifoBypass => self.banks[bank].capacity(),
+        }
     }
 
     /// Settles a payment that its sender's central queue has let go.
-    pub fn settle(&mut self, slot: Slot) {
+    pub fn settle(&mut self, slot: Slot, mechanism: Mechanism) {
         let payment = self.leave_central(slot);
+        let is_deferred = self.setup.rails[payment.rail.index()].deferred_crediting;
         self.banks[payment.sender.index()].statistics.settled_count += 1;
         self.banks[payment.sender.index()].statistics.settled_value += payment.amount;
         self.banks[payment.sender.index()].pay(payment.amount, payment.receiver.index());
-        self.banks[payment.receiver.index()].receive(payment.amount, payment.sender.index(), self.now);
+        let receiver = &mut self.banks[payment.receiver.index()];
+        receiver.receive(payment.amount, is_deferred, payment.sender.index(), self.now);
         self.events.record(|| Event::Settlement {
             payment: payment.id,
             sender: payment.sender,
             receiver: payment.receiver,
             amount: payment.amount,
+            mechanism,
         });
+    }
+
+    /// Settles payments of one rail in the same instant: even where receipts are deferred, those of
+    /// the others pay for a bank's own, and only what it gains on balance waits.
+    pub fn settle_together(&mut self, slots: &[Slot], mechanism: Mechanism) {
+        self.flows.clear();
+        self.flows.resize(self.banks.len(), Flow::default());
+        for slot in slots {
+            let payment = self.book.get(*slot);
+            self.flows[payment.sender.index()].paid += payment.amount;
+            self.flows[payment.receiver.index()].received += payment.amount;
+        }
+        let is_deferred =
+            slots.first().is_some_and(|slot| self.setup.rails[self.book.get(*slot).rail.index()].deferred_crediting);
+        slots.iter().for_each(|slot| self.settle(*slot, mechanism));
+        if is_deferred {
+            for (bank, flow) in self.banks.iter_mut().zip(&self.flows) {
+                let used = flow.paid.min(flow.received);
+                bank.deferred -= used;
+                bank.balance += used;
+            }
+        }
     }
 
     /// Cancels a payment that its sender's central queue has let go.
@@ -148,9 +251,11 @@ impl Ledger {
         sender.central_value -= payment.amount;
         let ticks = i128::from(self.now.0 - payment.arrival.0);
         sender.statistics.delay_value += ticks * i128::from(payment.amount.0);
-        let receiver = &mut self.banks[payment.receiver.index()];
-        receiver.incoming_count -= 1;
-        receiver.incoming_value -= payment.amount;
+        if self.setup.rails[payment.rail.index()].incoming_queue_visible {
+            let receiver = &mut self.banks[payment.receiver.index()];
+            receiver.incoming_count -= 1;
+            receiver.incoming_value -= payment.amount;
+        }
         payment
     }
 
@@ -162,7 +267,7 @@ impl Ledger {
         let mut next = Tick(u32::MAX);
         let (internal, central) =
             (std::mem::take(&mut self.banks[bank].internal), std::mem::take(&mut self.banks[bank].central));
-        for slot in internal.iter().chain(&central) {
+        for slot in internal.iter().chain(central.iter().flatten()) {
             let payment = self.book.get(*slot);
             if payment.is_overdue {
                 continue;
@@ -181,7 +286,7 @@ impl Ledger {
     pub fn mark_all_overdue(&mut self, bank: usize) {
         let (internal, central) =
             (std::mem::take(&mut self.banks[bank].internal), std::mem::take(&mut self.banks[bank].central));
-        for slot in internal.iter().chain(&central) {
+        for slot in internal.iter().chain(central.iter().flatten()) {
             if !self.book.get(*slot).is_overdue {
                 self.become_overdue(*slot);
             }
@@ -195,27 +300,27 @@ impl Ledger {
         payment.is_overdue = true;
         let (id, sender) = (payment.id, payment.sender);
         self.add(slot);
-        self.banks[sender.index()].charge(Component::Deadline, self.prices.deadline());
+        self.banks[sender.index()].charge(Component::Deadline, self.setup.prices.deadline());
         self.events.record(|| Event::Overdue { payment: id, bank: sender });
     }
 
     /// The payments of a bank that have not settled, internal queue first.
     pub fn unsettled(&self, bank: usize) -> impl Iterator<Item = &Payment> {
         let bank = &self.banks[bank];
-        bank.internal.iter().chain(&bank.central).map(|slot| self.book.get(*slot))
+        bank.internal.iter().chain(bank.queued()).map(|slot| self.book.get(*slot))
     }
 
-    /// Sum of all balances.
+    /// Sum of all balances, deferred receipts included.
     #[must_use]
     pub fn money(&self) -> Cents {
-        self.banks.iter().map(|bank| bank.balance).sum()
+        self.banks.iter().map(|bank| bank.balance + bank.deferred).sum()
     }
 
     /// From now on the payment's delay is charged, at its present price.
     fn add(&mut self, slot: Slot) {
         let payment = self.book.get(slot);
         let bank = &mut self.banks[payment.sender.index()];
-        bank.delay_charge += self.prices.delay(payment);
+        bank.delay_charge += self.setup.prices.delay(payment);
         if !payment.is_overdue {
             bank.next_deadline = bank.next_deadline.min(payment.deadline);
         }
@@ -224,6 +329,6 @@ impl Ledger {
     /// The payment's delay is no longer charged at its present price.
     fn subtract(&mut self, slot: Slot) {
         let payment = self.book.get(slot);
-        self.banks[payment.sender.index()].delay_charge -= self.prices.delay(payment);
+        self.banks[payment.sender.index()].delay_charge -= self.setup.prices.delay(payment);
     }
 }

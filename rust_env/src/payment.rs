@@ -4,10 +4,12 @@
 //! payment by its parts, which are payments like any other.
 
 use crate::arrivals::Order;
-use crate::units::{BankId, Cents, PaymentId, Tick};
+use crate::scenario::RtgsPriority;
+use crate::units::{BankId, Cents, PaymentId, RailId, Tick};
+use serde::{Deserialize, Serialize};
 
 /// A payment that has not settled.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Payment {
     /// Serial number within the episode, in order of arrival.
     pub id: PaymentId,
@@ -23,14 +25,22 @@ pub struct Payment {
     pub arrival: Tick,
     /// Last tick at which it settles on time.
     pub deadline: Tick,
-    /// 0 to 10, 10 most urgent.
+    /// 0 to 10, 10 most urgent; what its delay costs depends on it.
     pub priority: u8,
+    /// Its priority with what it has gained near its deadline; its place in the internal queue depends on it.
+    pub urgency: u8,
     /// Whether it may be split.
     pub divisible: bool,
+    /// Its rail.
+    pub rail: RailId,
+    /// Its class in the rail's queue; by its urgency at its release unless its order said otherwise.
+    pub rtgs_priority: Option<RtgsPriority>,
     /// Whether its deadline has passed and been charged.
     pub is_overdue: bool,
     /// Whether its bank has released it.
     pub is_released: bool,
+    /// When it joined the central queue, if it has.
+    pub released: Tick,
 }
 
 impl Payment {
@@ -42,11 +52,11 @@ impl Payment {
 }
 
 /// Where the book keeps a payment; valid until the payment leaves the book.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Slot(u32);
 
 /// Owns every unsettled payment of a system. Settled ones make room for new ones.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Book {
     payments: Vec<Payment>,
     free: Vec<Slot>,
@@ -61,7 +71,7 @@ impl Book {
         self.next_id = 0;
     }
 
-    /// Enters a new order.
+    /// Enters a new order, as urgent as its priority.
     pub fn enter(&mut self, order: &Order) -> Slot {
         let id = self.new_id();
         self.insert(Payment {
@@ -73,9 +83,13 @@ impl Book {
             arrival: order.arrival,
             deadline: order.deadline,
             priority: order.priority,
+            urgency: order.priority,
             divisible: order.divisible,
+            rail: order.rail,
+            rtgs_priority: order.rtgs_priority,
             is_overdue: false,
             is_released: false,
+            released: order.arrival,
         })
     }
 
@@ -159,6 +173,8 @@ mod tests {
             deadline: Tick(1),
             priority: 5,
             divisible: true,
+            rail: RailId(0),
+            rtgs_priority: None,
         };
         let mut book = Book::default();
         for id in 1..=100 {

@@ -1,14 +1,16 @@
 //! Scripted policies: rules that decide for a bank inside the engine.
 
 use crate::arrivals::clamp_u32;
+use crate::costs::Prices;
 use crate::payment::{Book, Payment, Slot};
 use crate::rng::Stream;
 use crate::scenario::PolicyConfig;
 use crate::units::{Cents, Tick};
 use rand::RngExt;
+use serde::{Deserialize, Serialize};
 
 /// What to do with one payment of the internal queue.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Decision {
     /// Leave it.
     Hold,
@@ -16,15 +18,22 @@ pub enum Decision {
     Release,
     /// Replace it by this many equal parts and send them to settlement.
     Split(u8),
+    /// Send this much of it to settlement, less than all, as a part of its own.
+    Cut(Cents),
 }
 
 /// What a bank sees of itself when it decides.
-#[derive(Clone, Copy)]
 pub struct Desk<'a> {
     /// The current tick.
     pub now: Tick,
+    /// Balance, less all that is already released.
+    pub uncommitted_balance: Cents,
     /// Balance and unused credit, less all that is already released.
     pub uncommitted_liquidity: Cents,
+    /// What waiting and borrowing cost.
+    pub prices: &'a Prices,
+    /// Room in which a rule may put places of the queue in order.
+    pub places: &'a mut Vec<u32>,
     /// The internal queue.
     pub queue: &'a [Slot],
     /// Where its payments are.
@@ -42,7 +51,7 @@ impl<'a> Desk<'a> {
 /// A rule that decides about the whole internal queue.
 pub trait ScriptedPolicy: Send + Sync {
     /// Appends one decision for each payment of the queue.
-    fn decide(&self, desk: &Desk<'_>, stream: &mut Stream, decisions: &mut Vec<Decision>);
+    fn decide(&self, desk: &mut Desk<'_>, stream: &mut Stream, decisions: &mut Vec<Decision>);
 }
 
 /// The rule that a scenario names. A learner that nobody teaches releases everything.
@@ -56,13 +65,14 @@ pub fn scripted(config: &PolicyConfig) -> Box<dyn ScriptedPolicy> {
             Box::new(SplitLarge { parts: u8::try_from(*parts).unwrap_or(u8::MAX), threshold: *threshold })
         }
         PolicyConfig::Random { release_probability } => Box::new(Random { release_probability: *release_probability }),
+        PolicyConfig::Myopic {} => Box::new(Myopic),
     }
 }
 
 struct ReleaseAll;
 
 impl ScriptedPolicy for ReleaseAll {
-    fn decide(&self, desk: &Desk<'_>, _: &mut Stream, decisions: &mut Vec<Decision>) {
+    fn decide(&self, desk: &mut Desk<'_>, _: &mut Stream, decisions: &mut Vec<Decision>) {
         decisions.extend(desk.queue.iter().map(|_| Decision::Release));
     }
 }
@@ -72,7 +82,7 @@ struct HoldUntilDeadline {
 }
 
 impl ScriptedPolicy for HoldUntilDeadline {
-    fn decide(&self, desk: &Desk<'_>, _: &mut Stream, decisions: &mut Vec<Decision>) {
+    fn decide(&self, desk: &mut Desk<'_>, _: &mut Stream, decisions: &mut Vec<Decision>) {
         let horizon = Tick(desk.now.0.saturating_add(self.margin));
         decisions.extend(desk.payments().map(|payment| release_if(payment.deadline <= horizon)));
     }
@@ -83,7 +93,7 @@ struct LiquidityAware {
 }
 
 impl ScriptedPolicy for LiquidityAware {
-    fn decide(&self, desk: &Desk<'_>, _: &mut Stream, decisions: &mut Vec<Decision>) {
+    fn decide(&self, desk: &mut Desk<'_>, _: &mut Stream, decisions: &mut Vec<Decision>) {
         let mut liquidity = desk.uncommitted_liquidity;
         decisions.extend(desk.payments().map(|payment| {
             let release = payment.deadline <= desk.now || liquidity - payment.amount >= self.buffer;
@@ -101,7 +111,7 @@ struct SplitLarge {
 }
 
 impl ScriptedPolicy for SplitLarge {
-    fn decide(&self, desk: &Desk<'_>, _: &mut Stream, decisions: &mut Vec<Decision>) {
+    fn decide(&self, desk: &mut Desk<'_>, _: &mut Stream, decisions: &mut Vec<Decision>) {
         let mut liquidity = desk.uncommitted_liquidity;
         decisions.extend(desk.payments().map(|payment| {
             let is_large = payment.amount > self.threshold && payment.amount > liquidity;
@@ -116,8 +126,34 @@ struct Random {
 }
 
 impl ScriptedPolicy for Random {
-    fn decide(&self, desk: &Desk<'_>, stream: &mut Stream, decisions: &mut Vec<Decision>) {
+    fn decide(&self, desk: &mut Desk<'_>, stream: &mut Stream, decisions: &mut Vec<Decision>) {
         decisions.extend(desk.queue.iter().map(|_| release_if(stream.random::<f64>() < self.release_probability)));
+    }
+}
+
+/// Pays first what costs most to delay for each cent that it takes; among equals, in queue order.
+struct Myopic;
+
+impl ScriptedPolicy for Myopic {
+    fn decide(&self, desk: &mut Desk<'_>, _: &mut Stream, decisions: &mut Vec<Decision>) {
+        let Desk { queue, book, prices, places, .. } = desk;
+        let first = decisions.len();
+        decisions.extend(queue.iter().map(|_| Decision::Hold));
+        let payment = |place: &u32| book.get(queue[*place as usize]);
+        places.clear();
+        places.extend((0..).take(queue.len()));
+        let worth = |place: &u32| prices.delay(payment(place)) as f64 / payment(place).amount.0 as f64;
+        places.sort_unstable_by(|one, other| worth(other).total_cmp(&worth(one)).then(one.cmp(other)));
+        let (mut balance, mut liquidity) = (desk.uncommitted_balance, desk.uncommitted_liquidity);
+        for place in places.iter() {
+            let payment = payment(place);
+            let overdraft = prices.overdraft(balance - payment.amount) - prices.overdraft(balance);
+            if payment.amount <= liquidity && (payment.amount <= balance || overdraft < prices.delay(payment)) {
+                balance -= payment.amount;
+                liquidity -= payment.amount;
+                decisions[first + *place as usize] = Decision::Release;
+            }
+        }
     }
 }
 

@@ -82,13 +82,27 @@ pub fn bank_at(index: usize) -> BankId {
     BankId(u16::try_from(index).unwrap_or(u16::MAX))
 }
 
+/// The place of a rail in the scenario's `rails` list.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct RailId(pub u8);
+
+impl RailId {
+    /// This rail's index into any per-rail array.
+    #[must_use]
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
 /// A payment's serial number, unique within an episode.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]
 pub struct PaymentId(pub u64);
 
 /// A price: a fraction per tick (or per day) in parts per 10^12.
-#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
 pub struct Rate(i64);
 
 impl Rate {
@@ -100,6 +114,36 @@ impl Rate {
     #[expect(clippy::cast_possible_truncation, reason = "float-to-int `as` saturates")]
     pub fn from_fraction(fraction: f64) -> Self {
         Self((fraction * Self::ONE as f64).round() as i64)
+    }
+
+    /// The fraction that this rate stands for.
+    #[must_use]
+    pub fn as_fraction(self) -> f64 {
+        self.0 as f64 / Self::ONE as f64
+    }
+
+    /// What is left of a whole.
+    #[must_use]
+    pub fn complement(self) -> Self {
+        Self(Self::ONE - self.0)
+    }
+
+    /// This share of `base`, rounded down to whole cents; the rate must be between 0 and 1.
+    #[must_use]
+    pub fn share_of(self, base: Cents) -> Cents {
+        // A share of 64 bits of cents fits 64 bits.
+        Cents(i64::try_from(self.of(base).div_euclid(i128::from(Self::ONE))).unwrap_or(base.0))
+    }
+
+    /// The least base of which this share covers `part`; nothing does at a rate of zero.
+    #[must_use]
+    pub fn base_for(self, part: Cents) -> Option<Cents> {
+        let (scaled, rate) = (i128::from(part.0) * i128::from(Self::ONE), i128::from(self.0));
+        if rate == 0 {
+            None
+        } else {
+            i64::try_from(scaled.div_euclid(rate) + i128::from(scaled.rem_euclid(rate) > 0)).ok().map(Cents)
+        }
     }
 
     /// This rate on `base`, as an exact number of 10^-12 cents.

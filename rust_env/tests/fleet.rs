@@ -4,7 +4,7 @@
 
 use paysim_engine::costs::COMPONENTS;
 use paysim_engine::decision::observation::fields;
-use paysim_engine::decision::{DecisionConfig, Process};
+use paysim_engine::decision::{ActionMode, Decides, DecisionConfig, Process};
 use paysim_engine::error::{ActionError, FleetError};
 use paysim_engine::fleet::{Fleet, Pool, StepOutput};
 use paysim_engine::policy::scripted;
@@ -93,7 +93,7 @@ impl Desk {
 
     fn random_actions(&self, stream: &mut Stream) -> Vec<i64> {
         let process = &self.fleet.process;
-        let (count, highest) = (self.rewards.len() * process.slots, process.actions_per_slot() as i64 - 1);
+        let (count, highest) = (self.rewards.len() * process.slots, process.choices() as i64 - 1);
         (0..count).map(|_| stream.random_range(0..=highest)).collect()
     }
 
@@ -105,7 +105,7 @@ impl Desk {
                 return action as i64;
             }
         };
-        self.masks.chunks(self.fleet.process.actions_per_slot()).map(legal).collect()
+        self.masks.chunks(self.fleet.process.choices()).map(legal).collect()
     }
 }
 
@@ -332,6 +332,8 @@ fn wrong_settings_are_refused_with_path_value_and_what_is_allowed() {
         learners: vec!["B".to_owned()],
         slots: 8,
         split_parts: vec![],
+        action_mode: ActionMode::default(),
+        decides: Decides::default(),
         reward: paysim_engine::decision::reward::RewardScope::Own,
         reward_blend: 0.5,
         reward_scale: None,

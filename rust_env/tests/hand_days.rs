@@ -6,10 +6,10 @@ use paysim_engine::costs::Component;
 use paysim_engine::events::{Event, EventLog};
 use paysim_engine::fleet::Totals;
 use paysim_engine::policy::Decision;
-use paysim_engine::scenario::{QueueDiscipline, Scenario};
+use paysim_engine::scenario::Scenario;
 use paysim_engine::setup::Setup;
 use paysim_engine::system::{System, TickOutcome};
-use paysim_engine::units::{BankId, Cents};
+use paysim_engine::units::{BankId, Cents, RailId};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -112,14 +112,14 @@ fn day_4_with_bypass_the_small_payment_passes_the_blocked_head() {
 
 #[test]
 fn what_waits_comes_first_unless_it_may_be_passed() {
-    let scenario = two_banks(2, json!({"balance": 100}), json!({}), vec![pay(300, 0, 1, 5)]);
-    let mut system = system(&scenario, &[]);
-    play(&mut system, 1);
-    let bank = &system.ledger.banks[A];
     // 100 are there and 300 wait: a new payment could use them only if it may pass.
-    assert_eq!(bank.free_liquidity(QueueDiscipline::Fifo), Cents(100 - 300));
-    assert_eq!(bank.free_liquidity(QueueDiscipline::Priority), Cents(100 - 300));
-    assert_eq!(bank.free_liquidity(QueueDiscipline::FifoBypass), Cents(100));
+    for (discipline, free) in [("fifo", 100 - 300), ("priority", 100 - 300), ("fifo_bypass", 100)] {
+        let mut scenario = two_banks(2, json!({"balance": 100}), json!({}), vec![pay(300, 0, 1, 5)]);
+        scenario["rails"] = json!([{"id": "RTGS", "queue_discipline": discipline}]);
+        let mut system = system(&scenario, &[]);
+        play(&mut system, 1);
+        assert_eq!(system.ledger.free_liquidity(A, RailId(0)), Cents(free), "{discipline}");
+    }
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn day_5_by_priority_the_urgent_newcomer_goes_before_the_older_payment() {
     assert_eq!(settlements(&outcomes), [0, 0, 2, 0]);
     // Priority 2 (5 cents a tick) waits at the end of all 4 ticks, priority 9 (30) at the end of tick 1.
     assert_eq!(cost(&system, A, Component::Delay), 4 * 5 + 30);
-    assert_eq!(system.ledger.book.get(system.ledger.banks[A].central[0]).priority, 2);
+    assert_eq!(system.ledger.book.get(system.ledger.banks[A].central[0][0]).priority, 2);
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn day_5b_among_equals_the_older_payment_goes_first() {
     let mut system = system(&scenario, &[]);
     assert_eq!(settlements(&play(&mut system, 3)), [0, 0, 2]);
     // The one that is left arrived at tick 1.
-    assert_eq!(system.ledger.book.get(system.ledger.banks[A].central[0]).arrival.0, 1);
+    assert_eq!(system.ledger.book.get(system.ledger.banks[A].central[0][0]).arrival.0, 1);
 }
 
 #[test]

@@ -145,9 +145,9 @@ fn opening_money(system: &System) -> Cents {
 
 fn liquidity_binds(ledger: &Ledger, bank: &Bank) -> bool {
     let is_blocked = |slot: &_| ledger.book.get(*slot).amount > bank.liquidity();
-    match ledger.queue_discipline {
-        QueueDiscipline::FifoBypass => bank.central.iter().all(is_blocked),
-        QueueDiscipline::Fifo | QueueDiscipline::Priority => bank.central.front().is_none_or(is_blocked),
+    match ledger.setup.rails[0].queue_discipline {
+        QueueDiscipline::FifoBypass => bank.queued().all(is_blocked),
+        QueueDiscipline::Fifo | QueueDiscipline::Priority => bank.queued().next().is_none_or(is_blocked),
     }
 }
 
@@ -191,9 +191,9 @@ proptest! {
             let ledger = &system.ledger;
             for (index, bank) in ledger.banks.iter().enumerate() {
                 let value = |slots: &mut dyn Iterator<Item = Cents>| slots.sum::<Cents>();
-                let central = value(&mut bank.central.iter().map(|slot| ledger.book.get(*slot).amount));
+                let central = value(&mut bank.queued().map(|slot| ledger.book.get(*slot).amount));
                 assert_eq!(bank.central_value, central);
-                let delay: i128 = ledger.unsettled(index).map(|payment| ledger.prices.delay(payment)).sum();
+                let delay: i128 = ledger.unsettled(index).map(|payment| ledger.setup.prices.delay(payment)).sum();
                 assert_eq!(bank.delay_charge, delay);
                 let to_me = |payment: &&paysim_engine::payment::Payment| payment.is_released && payment.receiver == bank_at(index);
                 let incoming = (0..ledger.banks.len()).flat_map(|other| ledger.unsettled(other)).filter(to_me);

@@ -139,7 +139,7 @@ fn every_wrong_value_is_named_with_its_path_and_what_is_allowed() {
             &["initial_transactions[0].deadline_tick = -1", "between 0"],
         ),
         ("/initial_transactions/0/rail".into(), json!("ACH"), &["initial_transactions[0].rail", "\"ACH\"", "RTGS"]),
-        ("/rails".into(), json!([]), &["rails = 0", "between 1 and 1"]),
+        ("/rails".into(), json!([]), &["rails = 0", "between 1 and 8"]),
         (
             "/rails".into(),
             json!([{"id": "RTGS", "queue_discipline": "lifo"}]),

@@ -1,20 +1,58 @@
-//! Actions: for each of the first payments of the internal queue, hold, release or split.
+//! Actions: what the numbers that a learner sends decide, which of them are legal, and how a
+//! scripted policy would put its decisions into such numbers.
+//!
+//! In `slots` mode there is a number for each of the first payments of the internal queue: hold,
+//! release or split. In `fraction` mode one number is the share of the queue's value to release. In
+//! an opening step the first number is the share of the pool to commit.
 
-use super::Process;
+use super::{ActionMode, Decides, Process};
 use crate::ledger::Ledger;
 use crate::payment::Payment;
 use crate::policy::Decision;
-use crate::units::BankId;
+use crate::system::System;
+use crate::units::{BankId, Cents, Rate};
 
-/// Leave the payment.
+/// Leave the payment; release or commit nothing.
 pub const HOLD: i64 = 0;
 /// Send it to settlement.
 pub const RELEASE: i64 = 1;
 /// The first of the splits, in the order of `split_parts`.
 pub const FIRST_SPLIT: i64 = 2;
+/// Shares on offer in `fraction` mode: 0, 1/20, ..., 1.
+pub const SHARES: usize = 21;
+
+/// What a learner's action is about in this step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Subject {
+    /// The pool.
+    Pool,
+    /// The payments in the slots.
+    Slots,
+    /// A share of the internal queue's value.
+    Share,
+    /// Nothing, and why.
+    Nothing(&'static str),
+}
 
 impl Process {
-    /// What action number `action` decides; it must be one.
+    /// What a learner's action is about now.
+    #[must_use]
+    pub fn subject(&self, system: &System, learner: BankId) -> Subject {
+        let bank = &system.ledger.banks[learner.index()];
+        if system.is_opening() {
+            let has_pool = system.setup.banks[learner.index()].pool > Cents::ZERO;
+            return if has_pool { Subject::Pool } else { Subject::Nothing("the bank has no pool to commit") };
+        }
+        match self.action_mode {
+            _ if self.decides == Decides::Pool => Subject::Nothing("the learner decides about its pool only"),
+            _ if bank.is_out(system.ledger.now) => Subject::Nothing("the bank's outage lets it release nothing"),
+            ActionMode::Fraction if bank.internal.is_empty() => Subject::Nothing("the queue is empty"),
+            ActionMode::Fraction => Subject::Share,
+            ActionMode::Slots => Subject::Slots,
+        }
+    }
+
+    /// What action number `action` decides about a payment in a slot; it must be one.
     #[must_use]
     pub fn decision(&self, action: i64) -> Decision {
         match action {
@@ -27,13 +65,13 @@ impl Process {
         }
     }
 
-    /// The action number of a decision.
+    /// The action number of a decision about a payment in a slot.
     ///
     /// # Errors
     /// The number of parts, if no split into that many is on offer.
     pub fn action(&self, decision: Decision) -> Result<i64, u8> {
         match decision {
-            Decision::Hold => Ok(HOLD),
+            Decision::Hold | Decision::Cut(_) => Ok(HOLD),
             Decision::Release => Ok(RELEASE),
             Decision::Split(parts) => {
                 let place = self.split_parts.iter().position(|offered| *offered == parts).ok_or(parts)?;
@@ -52,10 +90,24 @@ impl Process {
         queue.map(|slot| ledger.book.get(*slot))
     }
 
-    /// Writes which actions are legal: `slots` x `actions_per_slot` flags.
-    pub fn write_mask(&self, ledger: &Ledger, learner: BankId, mask: &mut [bool]) {
+    /// Writes which actions are legal: heads x choices flags.
+    pub fn write_mask(&self, system: &System, learner: BankId, mask: &mut [bool]) {
+        let choices = self.choices();
+        match self.subject(system, learner) {
+            Subject::Slots => self.write_slot_mask(&system.ledger, learner, mask),
+            subject => {
+                mask.fill(false);
+                mask.iter_mut().step_by(choices).for_each(|hold| *hold = true);
+                if !matches!(subject, Subject::Nothing(_)) {
+                    mask[..choices].fill(true);
+                }
+            }
+        }
+    }
+
+    fn write_slot_mask(&self, ledger: &Ledger, learner: BankId, mask: &mut [bool]) {
         let mut payments = self.slot_payments(ledger, learner);
-        for flags in mask.chunks_exact_mut(self.actions_per_slot()) {
+        for flags in mask.chunks_exact_mut(self.choices()) {
             let payment = payments.next();
             flags[0] = true;
             flags[1] = payment.is_some();
@@ -65,30 +117,48 @@ impl Process {
         }
     }
 
-    /// Why a decision about the payment in a slot is not legal.
+    /// The first illegal number of a learner's action, and why it is.
     #[must_use]
-    pub fn objection(&self, decision: Decision, payment: Option<&Payment>) -> Option<&'static str> {
-        match (decision, payment) {
-            (Decision::Hold, _) | (Decision::Release, Some(_)) => None,
-            (_, None) => Some("the slot is empty and may only hold"),
-            (Decision::Split(_), Some(payment)) if !payment.divisible => Some("the payment is not divisible"),
-            (Decision::Split(parts), Some(payment)) if !payment.can_be_split(parts) => {
-                Some("the payment has fewer cents than the split has parts")
+    pub fn objection(&self, system: &System, learner: BankId, actions: &[i64]) -> Option<(usize, &'static str)> {
+        let subject = self.subject(system, learner);
+        let mut payments = self.slot_payments(&system.ledger, learner);
+        let reason = |head: usize, action: i64| match subject {
+            Subject::Slots => slot_objection(self.decision(action), payments.next()),
+            _ if action == HOLD => None,
+            Subject::Nothing(reason) => Some(reason),
+            _ if head > 0 => Some("only the first number counts when a pool is committed"),
+            Subject::Pool | Subject::Share => None,
+        };
+        first_some(actions, reason)
+    }
+
+    /// Turns a learner's action into what its bank does in this step; illegal numbers hold.
+    /// Returns how many were illegal.
+    pub fn decide(&self, system: &mut System, learner: BankId, actions: &[i64]) -> i64 {
+        let is_set = |actions: &[i64]| actions.iter().map(|action| i64::from(*action != HOLD)).sum();
+        match self.subject(system, learner) {
+            Subject::Slots => self.decide_slots(&mut system.ledger, learner, actions),
+            Subject::Share => {
+                release_share(&mut system.ledger, learner, actions[0]);
+                0
             }
-            (Decision::Split(_), Some(_)) => None,
+            Subject::Pool => {
+                let highest = self.choices() - 1;
+                system.decide_pool(learner, Rate::from_fraction(actions[0] as f64 / highest as f64));
+                is_set(&actions[1..])
+            }
+            Subject::Nothing(_) => is_set(actions),
         }
     }
 
-    /// Turns a learner's actions into decisions about its queue; illegal ones hold.
-    /// Returns how many were illegal.
-    pub fn decide(&self, ledger: &mut Ledger, learner: BankId, actions: &[i64]) -> i64 {
+    fn decide_slots(&self, ledger: &mut Ledger, learner: BankId, actions: &[i64]) -> i64 {
         let mut decisions = std::mem::take(&mut ledger.banks[learner.index()].decisions);
         decisions.clear();
         let mut illegal = 0;
         let mut payments = self.slot_payments(ledger, learner);
         for action in actions {
             let (decision, payment) = (self.decision(*action), payments.next());
-            let is_illegal = self.objection(decision, payment).is_some();
+            let is_illegal = slot_objection(decision, payment).is_some();
             illegal += i64::from(is_illegal);
             if payment.is_some() {
                 decisions.push(if is_illegal { Decision::Hold } else { decision });
@@ -98,4 +168,95 @@ impl Process {
         ledger.banks[learner.index()].decisions = decisions;
         illegal
     }
+
+    /// The action nearest to what a scripted policy decides in a learner's place.
+    ///
+    /// `share` is that of the pool which the bank would commit, `decisions` are those about its queue.
+    ///
+    /// # Errors
+    /// The number of parts, if a slot cannot express a split into that many.
+    pub fn scripted_action(
+        &self,
+        system: &System,
+        learner: BankId,
+        share: Rate,
+        decisions: &[Decision],
+        out: &mut [i64],
+    ) -> Result<(), u8> {
+        out.fill(HOLD);
+        match self.subject(system, learner) {
+            Subject::Nothing(_) => {}
+            Subject::Pool => out[0] = nearest(share.as_fraction(), self.choices()),
+            Subject::Share => out[0] = nearest(released_share(&system.ledger, learner, decisions), SHARES),
+            Subject::Slots => {
+                for (out, decision) in out.iter_mut().zip(decisions) {
+                    *out = self.action(*decision)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn first_some(
+    actions: &[i64],
+    mut reason: impl FnMut(usize, i64) -> Option<&'static str>,
+) -> Option<(usize, &'static str)> {
+    actions.iter().enumerate().find_map(|(head, action)| reason(head, *action).map(|reason| (head, reason)))
+}
+
+/// Why a decision about the payment in a slot is not legal.
+fn slot_objection(decision: Decision, payment: Option<&Payment>) -> Option<&'static str> {
+    match (decision, payment) {
+        (Decision::Hold, _) | (Decision::Release | Decision::Cut(_), Some(_)) => None,
+        (_, None) => Some("the slot is empty and may only hold"),
+        (Decision::Split(_), Some(payment)) if !payment.divisible => Some("the payment is not divisible"),
+        (Decision::Split(parts), Some(payment)) if !payment.can_be_split(parts) => {
+            Some("the payment has fewer cents than the split has parts")
+        }
+        (Decision::Split(_), Some(_)) => None,
+    }
+}
+
+/// Releases `action` twentieths of the internal queue's value, rounded down to the cent, in queue
+/// order. The payment at the margin is cut if it is divisible; else it is held, with all that follow.
+fn release_share(ledger: &mut Ledger, learner: BankId, action: i64) {
+    let mut decisions = std::mem::take(&mut ledger.banks[learner.index()].decisions);
+    decisions.clear();
+    let queue = &ledger.banks[learner.index()].internal;
+    let payments = || queue.iter().map(|slot| ledger.book.get(*slot));
+    let value = payments().map(|payment| payment.amount).sum();
+    let highest = (SHARES - 1) as f64;
+    let mut left = Rate::from_fraction(action as f64 / highest).share_of(value);
+    for payment in payments() {
+        if payment.amount > left {
+            if payment.divisible && left > Cents::ZERO {
+                decisions.push(Decision::Cut(left));
+            }
+            break;
+        }
+        decisions.push(Decision::Release);
+        left -= payment.amount;
+    }
+    ledger.banks[learner.index()].decisions = decisions;
+}
+
+/// Share of the internal queue's value that the decisions release.
+fn released_share(ledger: &Ledger, learner: BankId, decisions: &[Decision]) -> f64 {
+    let (mut released, mut all) = (Cents::ZERO, Cents::ZERO);
+    for (slot, decision) in ledger.banks[learner.index()].internal.iter().zip(decisions) {
+        let amount = ledger.book.get(*slot).amount;
+        all += amount;
+        released += match decision {
+            Decision::Hold => Cents::ZERO,
+            Decision::Cut(part) => *part,
+            Decision::Release | Decision::Split(_) => amount,
+        };
+    }
+    if all > Cents::ZERO { released.0 as f64 / all.0 as f64 } else { 0.0 }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a share of a few choices")]
+fn nearest(share: f64, choices: usize) -> i64 {
+    (share * (choices - 1) as f64).round() as i64
 }

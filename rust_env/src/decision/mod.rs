@@ -7,7 +7,7 @@ pub mod reward;
 use crate::error::ScenarioError;
 use crate::scenario::{MOST_PARTS, in_range, read_json};
 use crate::setup::Setup;
-use crate::units::BankId;
+use crate::units::{BankId, Cents};
 use reward::RewardScope;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,12 @@ pub struct DecisionConfig {
     /// Splits on offer: numbers of parts, each 2 to 100, ascending.
     #[serde(default = "default_split_parts")]
     pub split_parts: Vec<u8>,
+    /// What an action decides about the payments.
+    #[serde(default)]
+    pub action_mode: ActionMode,
+    /// What a learner decides; the rest follows its bank's scripted policy.
+    #[serde(default)]
+    pub decides: Decides,
     /// Whose costs make the reward.
     #[serde(default)]
     pub reward: RewardScope,
@@ -40,6 +46,30 @@ pub struct DecisionConfig {
     pub max_episode_steps: Option<u32>,
 }
 
+/// What an action decides about the payments.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActionMode {
+    /// For each of the first payments of the internal queue: hold, release or split.
+    #[default]
+    Slots,
+    /// Which share of the internal queue's value to release, in queue order.
+    Fraction,
+}
+
+/// What a learner decides.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decides {
+    /// Its pool at every opening, if it has one, and its payments.
+    #[default]
+    Both,
+    /// Its pool only.
+    Pool,
+    /// Its payments only.
+    Payments,
+}
+
 /// Settings of the decision process, ready for use.
 pub struct Process {
     /// The banks that decide from outside.
@@ -48,6 +78,12 @@ pub struct Process {
     pub slots: usize,
     /// Splits on offer.
     pub split_parts: Vec<u8>,
+    /// What an action decides about the payments.
+    pub action_mode: ActionMode,
+    /// What a learner decides.
+    pub decides: Decides,
+    /// Whether every day begins with a step of its own, in which learners commit their pools.
+    pub has_opening: bool,
     /// Whose costs make the reward, and the weight of the system's costs in a blend.
     pub reward: (RewardScope, f64),
     /// Cents to one unit of reward, by learner.
@@ -94,25 +130,47 @@ impl Process {
                 .iter()
                 .map(|learner| config.reward_scale.unwrap_or_else(|| scale(learner)))
                 .collect(),
+            has_opening: config.decides != Decides::Payments
+                && learners.iter().any(|learner| setup.banks[learner.index()].pool > Cents::ZERO),
             learners,
             slots: config.slots,
             split_parts: config.split_parts.clone(),
+            action_mode: config.action_mode,
+            decides: config.decides,
             reward: (config.reward, config.reward_blend),
             strict: config.strict,
             max_episode_steps: config.max_episode_steps,
         })
     }
 
-    /// Actions on offer in every slot: hold, release and each split.
+    /// How many numbers an action of a learner is made of: one a slot, or one share.
     #[must_use]
-    pub fn actions_per_slot(&self) -> usize {
-        2 + self.split_parts.len()
+    pub fn heads(&self) -> usize {
+        match self.action_mode {
+            ActionMode::Slots => self.slots,
+            ActionMode::Fraction => 1,
+        }
+    }
+
+    /// How many values each of them has: hold, release and each split, or the shares.
+    #[must_use]
+    pub fn choices(&self) -> usize {
+        match self.action_mode {
+            ActionMode::Slots => 2 + self.split_parts.len(),
+            ActionMode::Fraction => action::SHARES,
+        }
     }
 
     /// Length of a learner's mask.
     #[must_use]
     pub fn mask_size(&self) -> usize {
-        self.slots * self.actions_per_slot()
+        self.heads() * self.choices()
+    }
+
+    /// The banks whose payments are decided about from outside.
+    #[must_use]
+    pub fn payment_learners(&self) -> &[BankId] {
+        if self.decides == Decides::Pool { &[] } else { &self.learners }
     }
 
     /// Length of a learner's observation.

@@ -7,9 +7,9 @@
 use super::Process;
 use crate::bank::{Bank, RECENT_TICKS};
 use crate::ledger::Ledger;
-use crate::payment::Payment;
-use crate::setup::Setup;
-use crate::units::{BankId, Cents, Tick};
+use crate::payment::{Payment, Slot};
+use crate::system::System;
+use crate::units::{BankId, Cents, RailId, Tick};
 
 /// A column of the observation.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,7 +43,8 @@ struct View<'a> {
     central: QueueSummary,
     head_value: Cents,
     free_liquidity: Cents,
-    incoming: (u32, Cents),
+    pool: Cents,
+    is_opening: bool,
     cost_scale: f64,
 }
 
@@ -61,6 +62,8 @@ struct QueueSummary {
 /// What the encoder looks at in a slot.
 struct SlotView<'a> {
     view: &'a View<'a>,
+    ledger: &'a Ledger,
+    bank: usize,
     payment: &'a Payment,
 }
 
@@ -87,25 +90,30 @@ columns! {
     time_of_day ["days", 0.0, 1.0] "Ticks of today that are over, as a share of the day; 1 when the last day is over." => me.time_of_day();
     days_left ["episodes", 0.0, 1.0] "Days after today, as a share of the episode's days." => me.days_left();
     balance ["amount scale", -CLIP, CLIP] "Account balance; below zero it is overdrawn." => me.money(me.bank.balance);
-    liquidity ["amount scale", -CLIP, CLIP] "Balance and unused credit: what can be paid now." => me.money(me.bank.liquidity());
-    free_liquidity ["amount scale", -CLIP, CLIP] "Liquidity that a payment released now could use: what waits in the central queue comes first, unless payments may pass it." => me.money(me.free_liquidity);
-    credit_use ["credit limit", 0.0, 1.0] "Share of the credit limit in use." => me.credit_use();
+    liquidity ["amount scale", -CLIP, CLIP] "Balance and unused credit, that on collateral included: what can be paid now." => me.money(me.bank.liquidity());
+    free_liquidity ["amount scale", -CLIP, CLIP] "Liquidity, within the multilateral limit, that a payment released now to the first rail could use: what waits in the central queues comes first, unless payments may pass it." => me.money(me.free_liquidity);
+    credit_use ["credit", 0.0, 1.0] "Share of the credit in use, that on collateral included." => me.credit_use();
+    multilateral_headroom ["amount scale", -CLIP, CLIP] "How much more may be paid today under the multilateral limit; 10 without one." => me.bank.multilateral_headroom().map_or(CLIP, |headroom| me.money(headroom));
+    is_opening ["flag", 0.0, 1.0] "Whether this is an opening step: the action commits the pool." => f32::from(u8::from(me.is_opening));
+    pool ["amount scale", 0.0, CLIP] "Liquidity pool outside the system." => me.money(me.pool);
+    pool_committed ["amount scale", 0.0, CLIP] "Part of it that is committed today." => me.money(me.bank.committed);
+    is_out ["flag", 0.0, 1.0] "Whether an outage lets the bank release nothing." => f32::from(u8::from(me.bank.is_out(Tick(me.now))));
     queue_count ["slots", 0.0, CLIP] "Payments in the internal queue, per slot." => me.internal.count / me.slots;
     queue_value ["amount scale", 0.0, CLIP] "Value of the internal queue." => me.money(me.internal.value);
     queue_value_due ["amount scale", 0.0, CLIP] "Part of it whose deadline is this tick or has passed." => me.money(me.internal.due);
     queue_value_soon ["amount scale", 0.0, CLIP] "Part of it whose deadline is 1 to 4 ticks away." => me.money(me.internal.soon);
     queue_value_overdue ["amount scale", 0.0, CLIP] "Part of it that is overdue and charged as such." => me.money(me.internal.overdue);
     queue_value_hidden ["amount scale", 0.0, CLIP] "Part of it beyond the slots." => me.money(me.internal.hidden);
-    central_count ["slots", 0.0, CLIP] "Own payments in the central queue, per slot." => me.central.count / me.slots;
+    central_count ["slots", 0.0, CLIP] "Own payments in the central queues, per slot." => me.central.count / me.slots;
     central_value ["amount scale", 0.0, CLIP] "Their value." => me.money(me.central.value);
     central_value_due ["amount scale", 0.0, CLIP] "Part of it whose deadline is this tick or has passed." => me.money(me.central.due);
-    central_head_value ["amount scale", 0.0, CLIP] "Amount of the payment at its head." => me.money(me.head_value);
+    central_head_value ["amount scale", 0.0, CLIP] "Amount of the payment at the head of the first rail that has one." => me.money(me.head_value);
     received_last_tick ["amount scale", 0.0, CLIP] "Value received in the last tick, if that was today." => me.money(me.received(1));
     received_last_4_ticks ["amount scale", 0.0, CLIP] "Value received in those of the last 4 ticks that were today." => me.money(me.received(RECENT_TICKS));
     received_today ["amount scale", 0.0, CLIP] "Value received today." => me.money(me.bank.received_today);
     paid_today ["amount scale", 0.0, CLIP] "Value paid today." => me.money(me.bank.paid_today);
-    incoming_count ["slots", 0.0, CLIP] "Payments to this bank that wait in other banks' central queues, per slot; 0 if the rail hides them." => me.incoming.0 as f32 / me.slots;
-    incoming_value ["amount scale", 0.0, CLIP] "Their value; 0 if the rail hides them." => me.money(me.incoming.1);
+    incoming_count ["slots", 0.0, CLIP] "Payments to this bank that wait in other banks' central queues, per slot; those that a rail hides do not count." => me.bank.incoming_count as f32 / me.slots;
+    incoming_value ["amount scale", 0.0, CLIP] "Their value." => me.money(me.bank.incoming_value);
     cost_today ["reward units per tick", 0.0, CLIP] "Costs so far today, spread over the ticks of a day." => me.cost_today();
 }
 
@@ -116,7 +124,7 @@ columns! {
     priority ["10", 0.0, 1.0] "Its priority." => f32::from(me.payment.priority) / 10.0;
     age ["days", 0.0, 1.0] "Ticks since it arrived, as a share of a day." => me.age();
     divisible ["flag", 0.0, 1.0] "Whether it may be split." => f32::from(u8::from(me.payment.divisible));
-    affordable ["flag", 0.0, 1.0] "Whether free liquidity covers it." => f32::from(u8::from(me.payment.amount <= me.view.free_liquidity));
+    affordable ["flag", 0.0, 1.0] "Whether the free liquidity of its rail covers it, within the bilateral limit to its receiver." => f32::from(u8::from(me.is_affordable()));
     bilateral_position ["amount scale", -CLIP, CLIP] "Value received from its receiver today, less value paid to it." => me.bilateral_position();
 }
 
@@ -130,23 +138,26 @@ pub fn fields(slots: usize) -> impl Iterator<Item = (String, Field)> {
 
 impl Process {
     /// Writes what learner number `learner` sees into `out` (`observation_size` columns).
-    pub fn write_observation(&self, setup: &Setup, ledger: &Ledger, learner: usize, out: &mut [f32]) {
-        let id = self.learners[learner];
-        let view = self.view(setup, ledger, id, self.reward_scales[learner]);
+    pub fn write_observation(&self, system: &System, learner: usize, out: &mut [f32]) {
+        let (id, ledger) = (self.learners[learner], &system.ledger);
+        let view = self.view(system, id, self.reward_scales[learner]);
         let (bank_columns, slot_columns) = out.split_at_mut(FIELDS.len());
         write_bank(&view, bank_columns);
         let mut payments = self.slot_payments(ledger, id);
         for columns in slot_columns.chunks_exact_mut(SLOT_FIELDS.len()) {
             match payments.next() {
-                Some(payment) => write_slot(&SlotView { view: &view, payment }, columns),
+                Some(payment) => {
+                    write_slot(&SlotView { view: &view, ledger, bank: id.index(), payment }, columns);
+                }
                 None => columns.fill(0.0),
             }
         }
     }
 
-    fn view<'a>(&self, setup: &Setup, ledger: &'a Ledger, id: BankId, reward_scale: f64) -> View<'a> {
+    fn view<'a>(&self, system: &'a System, id: BankId, reward_scale: f64) -> View<'a> {
+        let (setup, ledger) = (&system.setup, &system.ledger);
         let bank = &ledger.banks[id.index()];
-        let payment = |slot: &_| ledger.book.get(*slot);
+        let payment = |slot: &Slot| ledger.book.get(*slot);
         let now = ledger.now.0;
         View {
             bank,
@@ -156,14 +167,11 @@ impl Process {
             episode_ticks: setup.episode_ticks,
             slots: self.slots as f32,
             internal: QueueSummary::of(bank.internal.iter().map(payment), now, self.slots),
-            central: QueueSummary::of(bank.central.iter().map(payment), now, usize::MAX),
-            head_value: bank.central.front().map_or(Cents::ZERO, |slot| payment(slot).amount),
-            free_liquidity: bank.free_liquidity(ledger.queue_discipline),
-            incoming: if setup.incoming_queue_visible {
-                (bank.incoming_count, bank.incoming_value)
-            } else {
-                (0, Cents::ZERO)
-            },
+            central: QueueSummary::of(bank.queued().map(payment), now, usize::MAX),
+            head_value: bank.queued().next().map_or(Cents::ZERO, |slot| payment(slot).amount),
+            free_liquidity: ledger.free_liquidity(id.index(), RailId(0)),
+            pool: setup.banks[id.index()].pool,
+            is_opening: system.is_opening(),
             cost_scale: reward_scale * f64::from(setup.ticks_per_day),
         }
     }
@@ -212,7 +220,7 @@ impl View<'_> {
 
     fn credit_use(&self) -> f32 {
         let overdraft = -self.bank.balance.min(Cents::ZERO);
-        if overdraft == Cents::ZERO { 0.0 } else { overdraft.0 as f32 / self.bank.credit_limit.0 as f32 }
+        if overdraft == Cents::ZERO { 0.0 } else { overdraft.0 as f32 / self.bank.credit().0 as f32 }
     }
 
     fn received(&self, ticks: usize) -> Cents {
@@ -236,6 +244,13 @@ impl SlotView<'_> {
 
     fn age(&self) -> f32 {
         self.in_days(i64::from(self.view.now) - i64::from(self.payment.arrival.0))
+    }
+
+    fn is_affordable(&self) -> bool {
+        let (ledger, amount) = (self.ledger, self.payment.amount);
+        let headroom = ledger.bilateral_headroom(self.bank, self.payment.receiver.index());
+        amount <= ledger.free_liquidity(self.bank, self.payment.rail)
+            && headroom.is_none_or(|headroom| amount <= headroom)
     }
 
     fn bilateral_position(&self) -> f32 {

@@ -10,13 +10,12 @@ pub use totals::{RATIO_NAMES, TOTAL_NAMES, Totals};
 
 use crate::costs::COMPONENTS;
 use crate::decision::Process;
-use crate::decision::action::HOLD;
 use crate::decision::reward::reward;
 use crate::error::{ActionError, FleetError, TickError};
 use crate::events::EventLog;
 use crate::policy::{Decision, ScriptedPolicy};
 use crate::setup::Setup;
-use crate::system::System;
+use crate::system::{RestoreError, System};
 use std::sync::Arc;
 
 /// N independent systems of one scenario.
@@ -58,7 +57,12 @@ impl Fleet {
     #[must_use]
     pub fn new(setup: Arc<Setup>, process: Arc<Process>, num_envs: usize) -> Self {
         let row = |_| Row {
-            system: System::new(Arc::clone(&setup), &process.learners, EventLog::default()),
+            system: System::observed(
+                Arc::clone(&setup),
+                &process.learners,
+                process.payment_learners(),
+                EventLog::default(),
+            ),
             has_ended: false,
             steps: 0,
         };
@@ -77,7 +81,7 @@ impl Fleet {
     /// # Errors
     /// [`FleetError::Tick`].
     pub fn reset(&mut self, row: usize, seed: Option<u64>) -> Result<(), FleetError> {
-        self.rows[row].restart(seed).map_err(|source| FleetError::Tick { env: row, source })
+        self.rows[row].restart(&self.process, seed).map_err(|source| FleetError::Tick { env: row, source })
     }
 
     /// Writes what every learner sees and may do: N x L x D columns and N x L x M flags.
@@ -90,7 +94,7 @@ impl Fleet {
         }
     }
 
-    /// Plays one tick of every row with N x L x slots actions. A row whose episode is over starts
+    /// Plays one step of every row, a tick or an opening, with N x L x heads actions. A row whose episode is over starts
     /// its next one instead: its actions are ignored, its reward and costs are zero.
     ///
     /// # Errors
@@ -104,12 +108,12 @@ impl Fleet {
 
     /// Refuses a batch before anything moves.
     fn check(&self, actions: &[i64]) -> Result<(), ActionError> {
-        let per_row = self.process.learners.len() * self.process.slots;
+        let per_row = self.process.learners.len() * self.process.heads();
         let expected = self.rows.len() * per_row;
         if actions.len() != expected {
             return Err(ActionError::WrongLength { got: actions.len(), expected });
         }
-        let highest = i64::try_from(self.process.actions_per_slot()).unwrap_or(i64::MAX) - 1;
+        let highest = i64::try_from(self.process.choices()).unwrap_or(i64::MAX) - 1;
         let rows = self.rows.iter().zip(actions.chunks_exact(per_row)).enumerate();
         for (row, (_, actions)) in rows.filter(|(_, (row, _))| !row.has_ended) {
             if let Some(place) = actions.iter().position(|action| !(0..=highest).contains(action)) {
@@ -124,16 +128,12 @@ impl Fleet {
     }
 
     fn check_masks(&self, row: usize, actions: &[i64]) -> Result<(), ActionError> {
-        for ((index, id), actions) in
-            self.process.learners.iter().enumerate().zip(actions.chunks_exact(self.process.slots))
-        {
-            let mut payments = self.process.slot_payments(&self.rows[row].system.ledger, *id);
-            for (slot, value) in actions.iter().enumerate() {
-                if let Some(reason) = self.process.objection(self.process.decision(*value), payments.next()) {
-                    let place = (row * self.process.learners.len() + index) * self.process.slots + slot;
-                    let (env, bank, slot) = self.locate(place);
-                    return Err(ActionError::Masked { env, bank, slot, value: *value, reason });
-                }
+        let heads = self.process.heads();
+        for ((index, id), actions) in self.process.learners.iter().enumerate().zip(actions.chunks_exact(heads)) {
+            if let Some((head, reason)) = self.process.objection(&self.rows[row].system, *id, actions) {
+                let place = (row * self.process.learners.len() + index) * heads + head;
+                let (env, bank, slot) = self.locate(place);
+                return Err(ActionError::Masked { env, bank, slot, value: actions[head], reason });
             }
         }
         Ok(())
@@ -141,31 +141,31 @@ impl Fleet {
 
     /// Row, bank and slot of the action at `place`.
     fn locate(&self, place: usize) -> (usize, String, usize) {
-        let (learners, slots) = (self.process.learners.len(), self.process.slots);
+        let (learners, slots) = (self.process.learners.len(), self.process.heads());
         let bank = self.process.learners[place / slots % learners];
         (place / slots / learners, self.setup.banks[bank.index()].id.clone(), place % slots)
     }
 
-    /// Writes what a scripted policy would do now in every learner's place: N x L x slots actions.
+    /// Writes what a scripted policy would do now in every learner's place: N x L x heads actions.
     ///
     /// # Errors
     /// [`ActionError::NotOffered`] if it wants a split that the slots do not offer.
     pub fn scripted_actions(&mut self, policy: &dyn ScriptedPolicy, actions: &mut [i64]) -> Result<(), ActionError> {
         let Self { setup, process, rows } = self;
         let mut decisions: Vec<Decision> = Vec::new();
-        let mut out = actions.chunks_exact_mut(process.slots);
+        let mut out = actions.chunks_exact_mut(process.heads());
         for (env, row) in rows.iter_mut().enumerate() {
             for learner in &process.learners {
                 decisions.clear();
-                row.system.consult(*learner, policy, &mut decisions);
-                let Some(out) = out.next() else { break };
-                out.fill(HOLD);
-                for (out, decision) in out.iter_mut().zip(&decisions) {
-                    *out = process.action(*decision).map_err(|parts| {
-                        let bank = setup.banks[learner.index()].id.clone();
-                        ActionError::NotOffered { env, bank, parts, offered: process.split_parts.clone() }
-                    })?;
+                if !row.system.is_opening() {
+                    row.system.consult(*learner, policy, &mut decisions);
                 }
+                let Some(out) = out.next() else { break };
+                let bank = &setup.banks[learner.index()];
+                process.scripted_action(&row.system, *learner, bank.pool_share, &decisions, out).map_err(|parts| {
+                    let offered = process.split_parts.clone();
+                    ActionError::NotOffered { env, bank: bank.id.clone(), parts, offered }
+                })?;
             }
         }
         Ok(())
@@ -183,6 +183,31 @@ impl Fleet {
         self.rows.iter().map(|row| row.system.seed_and_episode())
     }
 
+    /// The whole state of a row as bytes.
+    #[must_use]
+    pub fn save(&self, row: usize) -> Vec<u8> {
+        let row = &self.rows[row];
+        let mut bytes = row.system.save();
+        bytes.push(u8::from(row.has_ended));
+        bytes.extend_from_slice(&row.steps.to_le_bytes());
+        bytes
+    }
+
+    /// Takes up a saved state in a row.
+    ///
+    /// # Errors
+    /// [`RestoreError`] if the bytes are not a state of this scenario; nothing has changed then.
+    pub fn restore(&mut self, row: usize, bytes: &[u8]) -> Result<(), RestoreError> {
+        let not_a_state = RestoreError::NotAState { length: bytes.len() };
+        let Some((system, &[has_ended, ref steps @ ..])) = bytes.split_last_chunk::<5>() else {
+            return Err(not_a_state);
+        };
+        let row = &mut self.rows[row];
+        row.system.restore(system)?;
+        (row.has_ended, row.steps) = (has_ended != 0, u32::from_le_bytes([steps[0], steps[1], steps[2], steps[3]]));
+        Ok(())
+    }
+
     fn columns(&self) -> usize {
         self.process.learners.len() * self.process.observation_size()
     }
@@ -193,14 +218,29 @@ impl Fleet {
 }
 
 impl Row {
-    fn restart(&mut self, seed: Option<u64>) -> Result<(), TickError> {
+    fn restart(&mut self, process: &Process, seed: Option<u64>) -> Result<(), TickError> {
         let (seed, episode) = match (seed, self.system.seed_and_episode()) {
             (Some(seed), _) => (seed, 0),
             (None, (seed, episode)) => (seed, episode + 1),
         };
         self.system.reset(seed, episode);
         (self.has_ended, self.steps) = (false, 0);
+        self.begin_step(process)
+    }
+
+    /// Plays up to the next decisions: those about the pools, at an opening, or about payments.
+    fn begin_step(&mut self, process: &Process) -> Result<(), TickError> {
+        self.system.begin_day()?;
+        if process.has_opening && self.system.is_opening() {
+            return Ok(());
+        }
+        // The next decisions are taken after the next arrivals: the learner sees them now.
         self.system.begin_tick()
+    }
+
+    /// Plays what the decisions lead to.
+    fn finish_step(&mut self) -> Result<(), TickError> {
+        if self.system.is_opening() { self.system.finish_opening() } else { self.system.finish_tick().map(|_| ()) }
     }
 
     fn step(&mut self, process: &Process, actions: &[i64], out: StepOutput<'_>) -> Result<(), TickError> {
@@ -209,18 +249,17 @@ impl Row {
             out.rewards.fill(0.0);
             out.costs.fill(0);
             out.illegal.fill(0);
-            self.restart(None)?;
+            self.restart(process, None)?;
         } else {
             self.decide(process, actions, out.illegal);
-            self.system.finish_tick()?;
+            self.finish_step()?;
             self.steps += 1;
             out.terminated[0] = self.system.is_over();
             out.truncated[0] = process.max_episode_steps.is_some_and(|limit| self.steps >= limit);
             self.has_ended = out.terminated[0] || out.truncated[0];
             self.reward(process, out.rewards, out.costs);
             if !out.terminated[0] {
-                // The next decisions are taken after the next arrivals: the learner sees them now.
-                self.system.begin_tick()?;
+                self.begin_step(process)?;
             }
         }
         self.observe(process, out.observations, out.masks);
@@ -228,9 +267,9 @@ impl Row {
     }
 
     fn decide(&mut self, process: &Process, actions: &[i64], illegal: &mut [i64]) {
-        let actions = actions.chunks_exact(process.slots);
+        let actions = actions.chunks_exact(process.heads());
         for ((learner, actions), illegal) in process.learners.iter().zip(actions).zip(illegal) {
-            *illegal = process.decide(&mut self.system.ledger, *learner, actions);
+            *illegal = process.decide(&mut self.system, *learner, actions);
         }
     }
 
@@ -249,8 +288,8 @@ impl Row {
         let (columns, flags) = (process.observation_size(), process.mask_size());
         let outputs = observations.chunks_exact_mut(columns).zip(masks.chunks_exact_mut(flags));
         for ((learner, id), (observation, mask)) in process.learners.iter().enumerate().zip(outputs) {
-            process.write_observation(&self.system.setup, &self.system.ledger, learner, observation);
-            process.write_mask(&self.system.ledger, *id, mask);
+            process.write_observation(&self.system, learner, observation);
+            process.write_mask(&self.system, *id, mask);
         }
     }
 }
@@ -280,7 +319,7 @@ impl<'a> Block<'a> {
         let half = self.rows.len() / 2;
         let learners = self.process.learners.len();
         let (rows, later_rows) = self.rows.split_at_mut(half);
-        let (actions, later_actions) = self.actions.split_at(half * learners * self.process.slots);
+        let (actions, later_actions) = self.actions.split_at(half * learners * self.process.heads());
         let (out, later_out) = self.out.split_at(half, self.process);
         let left = Self { first: self.first, rows, actions, out, process: self.process };
         let right = Self {
@@ -297,7 +336,7 @@ impl<'a> Block<'a> {
         let Self { first, rows, mut actions, mut out, process } = self;
         for (index, row) in rows.iter_mut().enumerate() {
             let (own_out, later_out) = out.split_at(1, process);
-            let (own_actions, later_actions) = actions.split_at(process.learners.len() * process.slots);
+            let (own_actions, later_actions) = actions.split_at(process.learners.len() * process.heads());
             row.step(process, own_actions, own_out)
                 .map_err(|source| FleetError::Tick { env: first + index, source })?;
             (actions, out) = (later_actions, later_out);

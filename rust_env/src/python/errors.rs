@@ -1,6 +1,7 @@
 //! Every engine error has one Python exception; a panic becomes a `RuntimeError`.
 
 use crate::error;
+use crate::system::RestoreError;
 use pyo3::exceptions::{PyOverflowError, PyRuntimeError, PyValueError};
 use pyo3::{PyErr, PyResult, Python, create_exception};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,6 +26,13 @@ pub enum EngineError {
     Action(error::ActionError),
     Tick(error::TickError),
     Fleet(error::FleetError),
+    Restore(RestoreError),
+}
+
+impl From<RestoreError> for EngineError {
+    fn from(error: RestoreError) -> Self {
+        Self::Restore(error)
+    }
 }
 
 impl From<error::ScenarioError> for EngineError {
@@ -56,6 +64,7 @@ impl From<EngineError> for PyErr {
         match error {
             EngineError::Scenario(error) => ScenarioError::new_err(error.to_string()),
             EngineError::Action(error) => ActionError::new_err(error.to_string()),
+            EngineError::Restore(error) => PyValueError::new_err(error.to_string()),
             EngineError::Tick(error) => tick_error(&error, error.to_string()),
             EngineError::Fleet(error::FleetError::Action(error)) => ActionError::new_err(error.to_string()),
             EngineError::Fleet(error::FleetError::Tick { env, source }) => {

@@ -1,6 +1,7 @@
 //! `Fleet`: arrays in, arrays out. Every array that leaves is fresh and belongs to the caller.
 
 use super::errors::{Health, detached, to_python};
+use super::payments::Payments;
 use crate::costs::COMPONENTS;
 use crate::decision::Process;
 use crate::error::FleetError;
@@ -11,7 +12,7 @@ use crate::setup::Setup;
 use numpy::{PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray3, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyBytes, PyDict};
 use std::sync::Arc;
 
 type Observed<'py> = (Bound<'py, PyArray3<f32>>, Bound<'py, PyArray3<bool>>);
@@ -36,17 +37,20 @@ pub struct Fleet {
 #[pymethods]
 impl Fleet {
     #[new]
+    #[pyo3(signature = (scenario_json, decision_json, num_envs, num_threads, payments = None))]
     fn new(
         py: Python<'_>,
         scenario_json: &str,
         decision_json: &str,
         num_envs: usize,
         num_threads: usize,
+        payments: Option<&Payments>,
     ) -> PyResult<Self> {
+        let replay = payments.map(Payments::share);
         in_range("num_envs", num_envs, 1, 1 << 24, "").map_err(to_python)?;
         in_range("num_threads", num_threads, 1, 1024, "").map_err(to_python)?;
         detached(py, || {
-            let setup = Arc::new(Setup::new(&Scenario::from_json(scenario_json)?)?);
+            let setup = Arc::new(Setup::replaying(&Scenario::from_json(scenario_json)?, replay)?);
             let process = Arc::new(Process::from_json(decision_json, &setup)?);
             let fleet = fleet::Fleet::new(setup, process, num_envs);
             Ok::<_, crate::error::ScenarioError>(Self {
@@ -58,8 +62,13 @@ impl Fleet {
     }
 
     #[getter]
-    fn actions_per_slot(&self) -> usize {
-        self.fleet.process.actions_per_slot()
+    fn heads(&self) -> usize {
+        self.fleet.process.heads()
+    }
+
+    #[getter]
+    fn choices(&self) -> usize {
+        self.fleet.process.choices()
     }
 
     #[getter]
@@ -94,10 +103,10 @@ impl Fleet {
     }
 
     fn step<'py>(&mut self, py: Python<'py>, actions: PyReadonlyArray3<'py, i64>) -> PyResult<Stepped<'py>> {
-        let [rows, learners, slots] =
-            [self.fleet.num_envs(), self.fleet.process.learners.len(), self.fleet.process.slots];
-        if actions.shape() != [rows, learners, slots] {
-            let message = format!("actions have shape {:?}: must be ({rows}, {learners}, {slots})", actions.shape());
+        let [rows, learners, heads] =
+            [self.fleet.num_envs(), self.fleet.process.learners.len(), self.fleet.process.heads()];
+        if actions.shape() != [rows, learners, heads] {
+            let message = format!("actions have shape {:?}: must be ({rows}, {learners}, {heads})", actions.shape());
             return Err(PyValueError::new_err(message));
         }
         let observations = PyArray3::zeros(py, [rows, learners, self.fleet.process.observation_size()], false);
@@ -135,7 +144,7 @@ impl Fleet {
     fn scripted_actions<'py>(&mut self, py: Python<'py>, policy_json: &str) -> PyResult<Bound<'py, PyArray3<i64>>> {
         let policy: PolicyConfig = read_json(policy_json, "policy").map_err(to_python)?;
         policy.validate("policy").map_err(to_python)?;
-        let shape = [self.fleet.num_envs(), self.fleet.process.learners.len(), self.fleet.process.slots];
+        let shape = [self.fleet.num_envs(), self.fleet.process.learners.len(), self.fleet.process.heads()];
         let actions = PyArray3::zeros(py, shape, false);
         let mut borrowed = actions.readwrite();
         let (fleet, out) = (&mut self.fleet, borrowed.as_slice_mut()?);
@@ -163,9 +172,27 @@ impl Fleet {
         }
         Ok(columns)
     }
+
+    fn save_state<'py>(&self, py: Python<'py>, row: usize) -> PyResult<Bound<'py, PyBytes>> {
+        self.health.check()?;
+        self.check_row(row)?;
+        let bytes = detached(py, || Ok::<_, FleetError>(self.fleet.save(row)))?;
+        Ok(PyBytes::new(py, &bytes))
+    }
+
+    fn restore_state<'py>(&mut self, py: Python<'py>, row: usize, state: &[u8]) -> PyResult<Observed<'py>> {
+        self.check_row(row)?;
+        let fleet = &mut self.fleet;
+        self.health.guard(py, || fleet.restore(row, state))?;
+        self.observe(py)
+    }
 }
 
 impl Fleet {
+    fn check_row(&self, row: usize) -> PyResult<()> {
+        in_range("row", row, 0, self.fleet.num_envs() - 1, "").map_err(to_python)
+    }
+
     fn observe<'py>(&self, py: Python<'py>) -> PyResult<Observed<'py>> {
         let (rows, learners) = (self.fleet.num_envs(), self.fleet.process.learners.len());
         let observations = PyArray3::zeros(py, [rows, learners, self.fleet.process.observation_size()], false);

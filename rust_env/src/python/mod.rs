@@ -3,8 +3,10 @@
 mod errors;
 mod fleet;
 mod orchestrator;
+mod payments;
 
 use crate::costs::COMPONENTS;
+use crate::decision::action::SHARES;
 use crate::decision::observation::fields;
 use crate::scenario::Scenario;
 use errors::{ActionError, EpisodeOverError, ScenarioError, to_python};
@@ -15,12 +17,14 @@ use pyo3::types::PyTuple;
 fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     module.add("COST_COMPONENTS", PyTuple::new(py, COMPONENTS)?)?;
+    module.add("SHARES", SHARES)?;
     module.add("ScenarioError", py.get_type::<ScenarioError>())?;
     module.add("ActionError", py.get_type::<ActionError>())?;
     module.add("EpisodeOverError", py.get_type::<EpisodeOverError>())?;
     module.add_function(wrap_pyfunction!(validate_scenario, module)?)?;
     module.add_function(wrap_pyfunction!(observation_fields, module)?)?;
     module.add_class::<fleet::Fleet>()?;
+    module.add_class::<payments::Payments>()?;
     module.add_class::<orchestrator::Orchestrator>()
 }
 

@@ -1,6 +1,7 @@
 //! `Orchestrator`: one system, driven tick by tick, seen as dicts. For people, not for training.
 
 use super::errors::{Health, detached};
+use super::payments::Payments;
 use crate::bank::Bank;
 use crate::error::ScenarioError;
 use crate::events::{Event, EventLog};
@@ -9,7 +10,7 @@ use crate::scenario::Scenario;
 use crate::setup::Setup;
 use crate::system::{System, TickOutcome, named_costs};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -23,10 +24,11 @@ pub struct Orchestrator {
 #[pymethods]
 impl Orchestrator {
     #[new]
-    #[pyo3(signature = (scenario_json, record_events = false))]
-    fn new(py: Python<'_>, scenario_json: &str, record_events: bool) -> PyResult<Self> {
+    #[pyo3(signature = (scenario_json, record_events = false, payments = None))]
+    fn new(py: Python<'_>, scenario_json: &str, record_events: bool, payments: Option<&Payments>) -> PyResult<Self> {
+        let replay = payments.map(Payments::share);
         detached(py, || {
-            let setup = Arc::new(Setup::new(&Scenario::from_json(scenario_json)?)?);
+            let setup = Arc::new(Setup::replaying(&Scenario::from_json(scenario_json)?, replay)?);
             let events = if record_events { EventLog::recording() } else { EventLog::default() };
             Ok::<_, ScenarioError>(Self { system: System::new(setup, &[], events), health: Health::default() })
         })
@@ -58,6 +60,16 @@ impl Orchestrator {
         Ok(state)
     }
 
+    fn save_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        self.health.check()?;
+        Ok(PyBytes::new(py, &self.system.save()))
+    }
+
+    fn restore_state(&mut self, py: Python<'_>, state: &[u8]) -> PyResult<()> {
+        let system = &mut self.system;
+        self.health.guard(py, || system.restore(state))
+    }
+
     fn take_events<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let events = self.system.ledger.events.take();
         let named: Vec<Value> = events.iter().map(|event| self.named(event)).collect();
@@ -85,8 +97,10 @@ impl Orchestrator {
         dict.set_item("balance", bank.balance.0)?;
         dict.set_item("credit_limit", bank.credit_limit.0)?;
         dict.set_item("liquidity", bank.liquidity().0)?;
+        dict.set_item("collateral", bank.collateral.0)?;
+        dict.set_item("pool_committed", bank.committed.0)?;
         dict.set_item("internal_queue", self.queue_list(py, bank.internal.iter())?)?;
-        dict.set_item("central_queue", self.queue_list(py, bank.central.iter())?)?;
+        dict.set_item("central_queue", self.queue_list(py, bank.queued())?)?;
         dict.set_item("costs", costs_dict(py, named_costs(&bank.costs))?)?;
         Ok(dict)
     }
@@ -115,6 +129,7 @@ impl Orchestrator {
         dict.set_item("deadline_tick", payment.deadline.0)?;
         dict.set_item("priority", payment.priority)?;
         dict.set_item("divisible", payment.divisible)?;
+        dict.set_item("rail", &self.system.setup.rails[payment.rail.index()].id)?;
         dict.set_item("is_overdue", payment.is_overdue)?;
         Ok(dict)
     }

@@ -3,15 +3,27 @@
 //! The same keys, defaults and ranges as `paysim_gym/scenario.py`. Reading refuses unknown keys and
 //! wrong types; [`Scenario::validate`] refuses everything else that the engine could not play.
 
+mod events;
+mod prices;
+mod rails;
 mod read;
+mod totals;
 mod validate;
 
+pub use events::{
+    ArrivalRateEvent, CollateralEvent, CreditEvent, EarlyCloseEvent, EventConfig, OutageEvent, PaymentEvent,
+    TransferEvent,
+};
+pub use prices::{CollateralCharged, CostConfig, OverdraftTier};
+pub use rails::{LsmConfig, QueueDiscipline, RailConfig, RtgsPriority, SettlementType};
 pub use read::UniqueMap;
 pub(crate) use read::read_json;
+pub(crate) use totals::Load;
 pub(crate) use validate::{MOST_PARTS, in_range};
 
 use crate::error::ScenarioError;
 use crate::units::Cents;
+use rails::default_rails;
 use serde::{Deserialize, Serialize};
 
 /// A payment system and its days.
@@ -31,7 +43,7 @@ pub struct Scenario {
     pub seed: u64,
     /// The banks, 2 to 1000.
     pub agents: Vec<AgentConfig>,
-    /// The settlement rails; exactly one.
+    /// The settlement rails, 1 to 8; payments that name none go through the first.
     #[serde(default = "default_rails")]
     pub rails: Vec<RailConfig>,
     /// What waiting, borrowing and splitting cost.
@@ -40,6 +52,21 @@ pub struct Scenario {
     /// Payments that are known in advance.
     #[serde(default)]
     pub initial_transactions: Vec<TransactionConfig>,
+    /// What happens at given ticks.
+    #[serde(default)]
+    pub events: Vec<EventConfig>,
+    /// A file of real payments, which whoever plays the scenario must read and bring along.
+    #[serde(default)]
+    pub payments_file: Option<String>,
+    /// When a day opens, `HH:MM`; turns the file's times into ticks.
+    #[serde(default)]
+    pub opening_time: Option<String>,
+    /// When a day closes, `HH:MM`.
+    #[serde(default)]
+    pub closing_time: Option<String>,
+    /// How a payment gains priority as its deadline comes near; not at all if absent.
+    #[serde(default)]
+    pub priority_escalation: Option<EscalationConfig>,
     /// What becomes of payments that are unsettled when a day ends.
     #[serde(default)]
     pub end_of_day: EndOfDay,
@@ -59,12 +86,47 @@ pub struct AgentConfig {
     /// How far the balance may fall below zero, in cents.
     #[serde(default)]
     pub credit_limit: Cents,
+    /// Value of the assets pledged for further credit, in cents.
+    #[serde(default)]
+    pub collateral: Cents,
+    /// Share of that value that gives no credit.
+    #[serde(default)]
+    pub collateral_haircut: f64,
+    /// Money outside the system that the bank may commit at the opening of a day, in cents.
+    #[serde(default)]
+    pub liquidity_pool: Cents,
+    /// Share of the pool that it commits, unless it is a learner that decides so.
+    #[serde(default = "whole")]
+    pub liquidity_share: f64,
+    /// How much more than it receives it may pay in a day.
+    #[serde(default)]
+    pub limits: LimitConfig,
     /// The bank's own payment orders; none if absent.
     #[serde(default)]
     pub arrival_config: Option<ArrivalConfig>,
     /// Who decides what it releases.
     #[serde(default)]
     pub policy: PolicyConfig,
+}
+
+/// How much more than it receives a bank may pay in a day; what would exceed that waits.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitConfig {
+    /// To each of these banks, in cents.
+    pub bilateral: UniqueMap<String, Cents>,
+    /// To all banks together, in cents.
+    pub multilateral: Option<Cents>,
+}
+
+/// How a payment gains priority as its deadline comes near.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct EscalationConfig {
+    /// Ticks before the deadline at which the gain begins.
+    pub ticks: i64,
+    /// Gain at the deadline; it grows evenly up to there. No priority exceeds 10.
+    pub boost: i64,
 }
 
 /// A bank's random demand.
@@ -98,6 +160,12 @@ pub struct ArrivalConfig {
     /// Whether the payments may be split.
     #[serde(default = "yes")]
     pub divisible: bool,
+    /// Id of their rail; the first one if absent.
+    #[serde(default)]
+    pub rail: Option<String>,
+    /// Their class in the rail's queue; by their priority if absent.
+    #[serde(default)]
+    pub rtgs_priority: Option<RtgsPriority>,
 }
 
 /// Shape of the amounts.
@@ -171,101 +239,9 @@ pub enum PolicyConfig {
         #[serde(default = "half")]
         release_probability: f64,
     },
-}
-
-/// A settlement rail.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct RailConfig {
-    /// Unique, `^[A-Z0-9_]+$`.
-    pub id: String,
-    /// How it settles.
-    #[serde(default)]
-    pub settlement_type: SettlementType,
-    /// Who may pay before whom in the central queue.
-    #[serde(default)]
-    pub queue_discipline: QueueDiscipline,
-    /// Whether a bank sees what is queued in its favour.
-    #[serde(default = "yes")]
-    pub incoming_queue_visible: bool,
-}
-
-/// How a rail settles.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SettlementType {
-    /// Gross, as soon as the sender's liquidity allows.
-    #[default]
-    Immediate,
-}
-
-/// Who may pay before whom in a bank's central queue.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum QueueDiscipline {
-    /// First in, first out: a blocked head blocks its bank.
-    #[default]
-    Fifo,
-    /// First in, first out, but what can be paid may pass what cannot.
-    FifoBypass,
-    /// The most urgent first, first in first out among equals: a blocked head blocks its bank.
-    Priority,
-}
-
-/// Prices.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct CostConfig {
-    /// Fraction of the overdrawn balance per tick.
-    pub overdraft_rate: f64,
-    /// Marginal prices of deeper overdrafts.
-    pub overdraft_tiers: Vec<OverdraftTier>,
-    /// Cents per unsettled payment per tick.
-    pub delay_penalty_per_tick: Cents,
-    /// Fraction of the unsettled value per tick.
-    pub delay_rate: f64,
-    /// Factor on both delay prices by priority; 1 where absent.
-    pub priority_multipliers: UniqueMap<i64, f64>,
-    /// Factor on both delay prices once a payment is overdue.
-    pub overdue_multiplier: f64,
-    /// Cents, once, when a payment becomes overdue.
-    pub deadline_penalty: Cents,
-    /// Cents per extra part of a split.
-    pub split_fee: Cents,
-    /// Cents per payment that is unsettled when a day ends.
-    pub eod_penalty: Cents,
-    /// Fraction of the value unsettled (or borrowed) when a day ends.
-    pub eod_rate: f64,
-    /// Whether waiting in the central queue is charged like waiting in the internal one.
-    pub delay_in_central_queue: bool,
-}
-
-impl Default for CostConfig {
-    fn default() -> Self {
-        Self {
-            overdraft_rate: 0.0,
-            overdraft_tiers: Vec::new(),
-            delay_penalty_per_tick: Cents::ZERO,
-            delay_rate: 0.0,
-            priority_multipliers: UniqueMap::default(),
-            overdue_multiplier: 1.0,
-            deadline_penalty: Cents::ZERO,
-            split_fee: Cents::ZERO,
-            eod_penalty: Cents::ZERO,
-            eod_rate: 0.0,
-            delay_in_central_queue: true,
-        }
-    }
-}
-
-/// The price of the part of an overdraft that lies above a depth.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct OverdraftTier {
-    /// Depth in cents at which it starts.
-    pub above: Cents,
-    /// Fraction per tick.
-    pub rate: f64,
+    /// Pays what is costliest to delay first, while the balance lasts; overdraws only for a payment
+    /// whose delay costs more a tick than its overdraft.
+    Myopic {},
 }
 
 /// A payment that is known in advance.
@@ -291,6 +267,9 @@ pub struct TransactionConfig {
     /// Id of its rail; the first one if absent.
     #[serde(default)]
     pub rail: Option<String>,
+    /// Its class in the rail's queue; by its priority if absent.
+    #[serde(default)]
+    pub rtgs_priority: Option<RtgsPriority>,
 }
 
 /// What becomes of payments that are unsettled when a day ends.
@@ -341,15 +320,6 @@ impl Default for PriorityConfig {
     }
 }
 
-fn default_rails() -> Vec<RailConfig> {
-    vec![RailConfig {
-        id: "RTGS".to_owned(),
-        settlement_type: SettlementType::default(),
-        queue_discipline: QueueDiscipline::default(),
-        incoming_queue_visible: true,
-    }]
-}
-
 fn one() -> i64 {
     1
 }
@@ -360,6 +330,10 @@ fn two() -> i64 {
 
 fn five() -> i64 {
     5
+}
+
+fn whole() -> f64 {
+    1.0
 }
 
 fn half() -> f64 {

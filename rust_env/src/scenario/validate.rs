@@ -1,8 +1,8 @@
 //! Everything about a scenario that its types cannot say.
 
 use super::{
-    AgentConfig, ArrivalConfig, CostConfig, DistributionType, EndOfDay, PolicyConfig, PriorityConfig, Scenario,
-    TimeWindow, TransactionConfig,
+    AgentConfig, ArrivalConfig, CostConfig, DistributionType, LsmConfig, PolicyConfig, PriorityConfig, QueueDiscipline,
+    RailConfig, Scenario, SettlementType, TimeWindow, TransactionConfig,
 };
 use crate::amounts::WIDEST_NORMAL;
 use crate::error::ScenarioError;
@@ -10,14 +10,13 @@ use crate::units::{Cents, MAX_MONEY};
 use std::collections::HashSet;
 use std::fmt::Display;
 
-type Checked = Result<(), ScenarioError>;
+pub(super) type Checked = Result<(), ScenarioError>;
 
-/// Money totals of an episode must stay below this many cents (half of what 64 bits hold).
-const TOTAL_LIMIT: f64 = 4.6e18;
-/// How many times its mean a random total may reach before the engine gives up on it.
-const SLACK: f64 = 100.0;
+/// Most rails of a system.
+const MOST_RAILS: usize = 8;
 /// Parts that a payment can be split into, at most.
 pub(crate) const MOST_PARTS: u8 = 100;
+const NOT_ITSELF: &str = "a bank cannot pay itself; must be another bank";
 
 impl Scenario {
     /// Checks everything that its types cannot say.
@@ -28,8 +27,12 @@ impl Scenario {
         in_range("ticks_per_day", self.ticks_per_day, 1, 1000, "")?;
         in_range("num_days", self.num_days, 1, 10_000, "")?;
         in_range("agents", self.agents.len(), 2, 1000, " (banks)")?;
-        in_range("rails", self.rails.len(), 1, 1, " (rails)")?;
+        in_range("rails", self.rails.len(), 1, MOST_RAILS, " (rails)")?;
         self.validate_ids()?;
+        self.validate_day()?;
+        for (index, rail) in self.rails.iter().enumerate() {
+            self.validate_rail(&format!("rails[{index}]"), rail)?;
+        }
         for (index, agent) in self.agents.iter().enumerate() {
             self.validate_agent(&format!("agents[{index}]"), agent)?;
         }
@@ -37,7 +40,58 @@ impl Scenario {
         for (index, transaction) in self.initial_transactions.iter().enumerate() {
             self.validate_transaction(&format!("initial_transactions[{index}]"), transaction)?;
         }
+        self.validate_events()?;
         self.validate_totals()
+    }
+
+    /// Ticks in an episode.
+    pub(super) fn episode_ticks(&self) -> i64 {
+        self.ticks_per_day * self.num_days
+    }
+
+    fn validate_day(&self) -> Checked {
+        let opening = time_of_day("opening_time", self.opening_time.as_deref())?;
+        let closing = time_of_day("closing_time", self.closing_time.as_deref())?;
+        match (opening, closing, &self.closing_time) {
+            (Some(_), None, _) => conflict("closing_time", "null", "is required beside opening_time"),
+            (None, Some(_), _) => conflict("opening_time", "null", "is required beside closing_time"),
+            (Some(opening), Some(closing), Some(text)) if closing <= opening => {
+                conflict("closing_time", format!("{text:?}"), "must be later than opening_time")
+            }
+            _ => Ok(()),
+        }?;
+        if self.payments_file.as_ref().is_some_and(String::is_empty) {
+            return conflict("payments_file", "\"\"", "must be the path of a CSV or Parquet file");
+        }
+        if let Some(escalation) = &self.priority_escalation {
+            in_range("priority_escalation.ticks", escalation.ticks, 1, 1_000_000, " (ticks)")?;
+            in_range("priority_escalation.boost", escalation.boost, 1, 10, "")?;
+        }
+        Ok(())
+    }
+
+    fn validate_rail(&self, path: &str, rail: &RailConfig) -> Checked {
+        let cycle = format!("{path}.cycle_ticks");
+        match (rail.settlement_type, rail.cycle_ticks) {
+            (SettlementType::Immediate, None) => Ok(()),
+            (SettlementType::Immediate, Some(ticks)) => {
+                conflict(&cycle, ticks, "must be absent: only a deferred_net rail has cycles")
+            }
+            (SettlementType::DeferredNet, None) => conflict(&cycle, "null", "is required for a deferred_net rail"),
+            (SettlementType::DeferredNet, Some(ticks)) => in_range(&cycle, ticks, 1, self.ticks_per_day, " (ticks)"),
+        }?;
+        if rail.settlement_type == SettlementType::DeferredNet && rail.lsm != LsmConfig::default() {
+            return conflict(
+                &format!("{path}.lsm"),
+                "on",
+                "must be off: a deferred_net rail settles everything together",
+            );
+        }
+        if rail.settlement_type == SettlementType::DeferredNet && rail.queue_discipline != QueueDiscipline::Fifo {
+            let allowed = "must be absent: a deferred_net rail settles everything together";
+            return conflict(&format!("{path}.queue_discipline"), "given", allowed);
+        }
+        Ok(())
     }
 
     fn validate_ids(&self) -> Checked {
@@ -45,7 +99,8 @@ impl Scenario {
         unique_ids("rails", self.rails.iter().map(|rail| rail.id.as_str()))
     }
 
-    fn known_bank(&self, path: &str, id: &str) -> Checked {
+    /// Refuses an id that is no bank's.
+    pub(super) fn known_bank(&self, path: &str, id: &str) -> Checked {
         if self.agents.iter().any(|agent| agent.id == id) {
             return Ok(());
         }
@@ -53,14 +108,52 @@ impl Scenario {
         Err(ScenarioError::UnknownId { path: path.to_owned(), value: id.to_owned(), known })
     }
 
+    /// Refuses a rail, named under `path`, that the system has not.
+    pub(super) fn known_rail(&self, path: &str, rail: Option<&str>) -> Checked {
+        match rail.filter(|id| self.rails.iter().all(|rail| rail.id != **id)) {
+            None => Ok(()),
+            Some(id) => {
+                let known = list(self.rails.iter().map(|rail| rail.id.as_str()));
+                Err(ScenarioError::UnknownId { path: format!("{path}.rail"), value: id.to_owned(), known })
+            }
+        }
+    }
+
+    /// Refuses a payment, described under `path`, that is not from one bank to another.
+    pub(super) fn validate_parties(&self, path: &str, sender: &str, receiver: &str) -> Checked {
+        self.known_bank(&format!("{path}.sender"), sender)?;
+        self.known_bank(&format!("{path}.receiver"), receiver)?;
+        if sender == receiver {
+            return conflict(&format!("{path}.receiver"), format!("{receiver:?}"), NOT_ITSELF);
+        }
+        Ok(())
+    }
+
     fn validate_agent(&self, path: &str, agent: &AgentConfig) -> Checked {
         money(&format!("{path}.balance"), agent.balance, 0)?;
         money(&format!("{path}.credit_limit"), agent.credit_limit, 0)?;
+        money(&format!("{path}.collateral"), agent.collateral, 0)?;
+        in_range(&format!("{path}.collateral_haircut"), agent.collateral_haircut, 0.0, 1.0, "")?;
+        money(&format!("{path}.liquidity_pool"), agent.liquidity_pool, 0)?;
+        in_range(&format!("{path}.liquidity_share"), agent.liquidity_share, 0.0, 1.0, "")?;
+        self.validate_limits(&format!("{path}.limits"), agent)?;
         agent.policy.validate(&format!("{path}.policy"))?;
         match &agent.arrival_config {
             Some(arrivals) => self.validate_arrivals(&format!("{path}.arrival_config"), agent, arrivals),
             None => Ok(()),
         }
+    }
+
+    fn validate_limits(&self, path: &str, agent: &AgentConfig) -> Checked {
+        for (id, limit) in agent.limits.bilateral.iter() {
+            let path = format!("{path}.bilateral.{id}");
+            self.known_bank(&path, id)?;
+            if *id == agent.id {
+                return conflict(&path, limit.0, NOT_ITSELF);
+            }
+            money(&path, *limit, 0)?;
+        }
+        agent.limits.multilateral.map_or(Ok(()), |limit| money(&format!("{path}.multilateral"), limit, 0))
     }
 
     fn validate_arrivals(&self, path: &str, agent: &AgentConfig, arrivals: &ArrivalConfig) -> Checked {
@@ -83,6 +176,7 @@ impl Scenario {
             in_range(&format!("{path}.deadline_range[0]"), low, 0, 1_000_000, " (ticks)")?;
             in_range(&format!("{path}.deadline_range[1]"), high, low, 1_000_000, " (ticks)")?;
         }
+        self.known_rail(path, arrivals.rail.as_deref())?;
         validate_priority(&format!("{path}.priority"), &arrivals.priority)
     }
 
@@ -91,7 +185,7 @@ impl Scenario {
         for (id, weight) in weights.iter() {
             self.known_bank(&format!("{path}.{id}"), id)?;
             if *id == agent.id {
-                return conflict(&format!("{path}.{id}"), weight, "a bank cannot pay itself; must be another bank");
+                return conflict(&format!("{path}.{id}"), weight, NOT_ITSELF);
             }
         }
         validate_weights(path, weights.iter())
@@ -121,14 +215,9 @@ impl Scenario {
     }
 
     fn validate_transaction(&self, path: &str, transaction: &TransactionConfig) -> Checked {
-        self.known_bank(&format!("{path}.sender"), &transaction.sender)?;
-        self.known_bank(&format!("{path}.receiver"), &transaction.receiver)?;
-        if transaction.sender == transaction.receiver {
-            let value = format!("{:?}", transaction.receiver);
-            return conflict(&format!("{path}.receiver"), value, "a bank cannot pay itself; must be another bank");
-        }
+        self.validate_parties(path, &transaction.sender, &transaction.receiver)?;
         money(&format!("{path}.amount"), transaction.amount, 1)?;
-        let last = self.ticks_per_day * self.num_days - 1;
+        let last = self.episode_ticks() - 1;
         in_range(&format!("{path}.arrival_tick"), transaction.arrival_tick, 0, last, " (ticks)")?;
         let latest = i64::from(u32::MAX);
         in_range(
@@ -139,48 +228,7 @@ impl Scenario {
             " (ticks)",
         )?;
         in_range(&format!("{path}.priority"), transaction.priority, 0, 10, "")?;
-        match transaction.rail.as_ref().filter(|id| self.rails.iter().all(|rail| rail.id != **id)) {
-            None => Ok(()),
-            Some(id) => {
-                let known = list(self.rails.iter().map(|rail| rail.id.as_str()));
-                Err(ScenarioError::UnknownId { path: format!("{path}.rail"), value: id.clone(), known })
-            }
-        }
-    }
-
-    /// Refuses a scenario whose totals could outgrow 64 bits, with a generous margin for chance.
-    fn validate_totals(&self) -> Checked {
-        let ticks = (self.ticks_per_day * self.num_days) as f64;
-        let (mut count, mut value) = (0.0, 0.0);
-        for transaction in &self.initial_transactions {
-            count += 1.0;
-            value += transaction.amount.0 as f64;
-        }
-        for arrivals in self.agents.iter().filter_map(|agent| agent.arrival_config.as_ref()) {
-            let busiest = arrivals.time_windows.iter().fold(1.0_f64, |most, window| most.max(window.multiplier));
-            let mean = (ticks * arrivals.rate_per_tick * busiest).max(1.0);
-            let spread = arrivals.amount_std_dev.map_or(0.0, |deviation| deviation.0 as f64);
-            count += mean * SLACK;
-            value += mean * (arrivals.amount_mean.0 as f64 + spread) * SLACK;
-        }
-        below_limit("value of all payments", value)?;
-        below_limit("costs", self.worst_case_cost(ticks, count, value))
-    }
-
-    fn worst_case_cost(&self, ticks: f64, count: f64, value: f64) -> f64 {
-        let costs = &self.costs;
-        let parts = count * MOST_PARTS as f64;
-        let credit: f64 = self.agents.iter().map(|agent| agent.credit_limit.0 as f64).sum();
-        // Repaying overnight loans may take a bank below its limit, by all that it has ever borrowed.
-        let loans = if self.end_of_day == EndOfDay::Borrow { value } else { 0.0 };
-        let overdraft_rate = costs.overdraft_tiers.iter().fold(costs.overdraft_rate, |most, tier| most.max(tier.rate));
-        let multiplier = costs.priority_multipliers.values().fold(1.0_f64, |most, factor| most.max(*factor));
-        let delay = parts * costs.delay_penalty_per_tick.0 as f64 + value * costs.delay_rate;
-        let once = parts * (costs.deadline_penalty.0 as f64 + costs.split_fee.0 as f64);
-        let daily = parts * costs.eod_penalty.0 as f64 + value * costs.eod_rate;
-        ticks * ((credit + loans) * overdraft_rate + delay * multiplier * costs.overdue_multiplier)
-            + once
-            + daily * self.num_days as f64
+        self.known_rail(path, transaction.rail.as_deref())
     }
 }
 
@@ -188,7 +236,7 @@ impl PolicyConfig {
     /// Checks the parameters of a policy that stands at `path`.
     pub(crate) fn validate(&self, path: &str) -> Checked {
         match self {
-            Self::Learner {} | Self::ReleaseAll {} => Ok(()),
+            Self::Learner {} | Self::ReleaseAll {} | Self::Myopic {} => Ok(()),
             Self::HoldUntilDeadline { margin } => {
                 in_range(&format!("{path}.margin"), *margin, 0, 1_000_000, " (ticks)")
             }
@@ -262,6 +310,8 @@ fn validate_costs(costs: &CostConfig) -> Checked {
     in_range("costs.overdraft_rate", costs.overdraft_rate, 0.0, 1.0, "")?;
     in_range("costs.delay_rate", costs.delay_rate, 0.0, 1.0, "")?;
     in_range("costs.eod_rate", costs.eod_rate, 0.0, 1.0, "")?;
+    in_range("costs.collateral_rate", costs.collateral_rate, 0.0, 1.0, "")?;
+    in_range("costs.liquidity_rate", costs.liquidity_rate, 0.0, 1.0, "")?;
     in_range("costs.overdue_multiplier", costs.overdue_multiplier, 1.0, 1000.0, "")?;
     money("costs.delay_penalty_per_tick", costs.delay_penalty_per_tick, 0)?;
     money("costs.deadline_penalty", costs.deadline_penalty, 0)?;
@@ -295,7 +345,22 @@ fn unique_ids<'a>(path: &str, ids: impl Iterator<Item = &'a str>) -> Checked {
     Ok(())
 }
 
-fn money(path: &str, value: Cents, low: i64) -> Checked {
+/// Minutes after midnight of `HH:MM`; the last is 24:00.
+fn time_of_day(path: &str, text: Option<&str>) -> Result<Option<u32>, ScenarioError> {
+    let Some(text) = text else { return Ok(None) };
+    let allowed = || conflict(path, format!("{text:?}"), "must be a time HH:MM between 00:00 and 24:00");
+    let &[ten_hours, hours, b':', ten_minutes, minutes] = text.as_bytes() else { return allowed().map(|()| None) };
+    if ![ten_hours, hours, ten_minutes, minutes].iter().all(u8::is_ascii_digit) {
+        return allowed().map(|()| None);
+    }
+    let number = |tens: u8, ones: u8| u32::from(tens - b'0') * 10 + u32::from(ones - b'0');
+    let (hours, minutes) = (number(ten_hours, hours), number(ten_minutes, minutes));
+    let total = hours * 60 + minutes;
+    if minutes < 60 && total <= 24 * 60 { Ok(Some(total)) } else { allowed().map(|()| None) }
+}
+
+/// Refuses an amount outside `low..=MAX_MONEY`.
+pub(super) fn money(path: &str, value: Cents, low: i64) -> Checked {
     in_range(path, value.0, low, MAX_MONEY, " (cents)")
 }
 
@@ -313,15 +378,9 @@ pub(crate) fn in_range<T: PartialOrd + Display>(path: &str, value: T, low: T, hi
     })
 }
 
-fn conflict(path: &str, value: impl Display, allowed: impl Into<String>) -> Checked {
+/// Refuses a value that contradicts another one.
+pub(super) fn conflict(path: &str, value: impl Display, allowed: impl Into<String>) -> Checked {
     Err(ScenarioError::Conflict { path: path.to_owned(), value: value.to_string(), allowed: allowed.into() })
-}
-
-fn below_limit(path: &str, value: f64) -> Checked {
-    if value < TOTAL_LIMIT {
-        return Ok(());
-    }
-    Err(ScenarioError::MayOverflow { path: path.to_owned(), value, limit: TOTAL_LIMIT })
 }
 
 fn list<'a>(ids: impl Iterator<Item = &'a str>) -> String {

@@ -1,8 +1,10 @@
 //! Gross settlement: one payment at a time, in full, against the sender's own liquidity.
 
+use crate::events::Mechanism;
 use crate::ledger::Ledger;
 use crate::payment::Slot;
 use crate::scenario::QueueDiscipline;
+use crate::units::{Cents, RailId};
 use std::collections::VecDeque;
 
 /// Gross settlement of the central queues. Holds only scratch space.
@@ -14,39 +16,40 @@ pub struct Gross {
 }
 
 impl Gross {
-    /// Settles until nothing more can; returns how many payments settled.
+    /// Settles the payments of a rail until nothing more can; returns how many payments settled.
     ///
     /// With blocking heads the result does not depend on the order of the banks: a settlement only
     /// ever adds to what other banks can pay, so every order reaches the same fixed point.
-    pub fn settle(&mut self, ledger: &mut Ledger) -> u32 {
-        let mut settled = self.settle_heads(ledger);
-        if ledger.queue_discipline == QueueDiscipline::FifoBypass {
+    pub fn settle(&mut self, ledger: &mut Ledger, rail: RailId) -> u32 {
+        let mut settled = self.settle_heads(ledger, rail);
+        if ledger.setup.rails[rail.index()].queue_discipline == QueueDiscipline::FifoBypass {
             loop {
-                let bypassed = self.settle_bypassing(ledger);
+                let bypassed = self.settle_bypassing(ledger, rail);
                 if bypassed == 0 {
                     break;
                 }
-                settled += bypassed + self.settle_heads(ledger);
+                settled += bypassed + self.settle_heads(ledger, rail);
             }
         }
         settled
     }
 
     /// Settles heads of queues until every head is blocked.
-    fn settle_heads(&mut self, ledger: &mut Ledger) -> u32 {
+    fn settle_heads(&mut self, ledger: &mut Ledger, rail: RailId) -> u32 {
+        let queue = rail.index();
         self.is_pending.clear();
-        self.is_pending.extend(ledger.banks.iter().map(|bank| !bank.central.is_empty()));
+        self.is_pending.extend(ledger.banks.iter().map(|bank| !bank.central[queue].is_empty()));
         self.pending.clear();
         self.pending.extend((0..ledger.banks.len()).filter(|bank| self.is_pending[*bank]));
         let mut settled = 0;
         while let Some(bank) = self.pending.pop() {
             self.is_pending[bank] = false;
-            while let Some(slot) = payable_head(ledger, bank) {
+            while let Some(slot) = payable_head(ledger, bank, rail) {
                 let receiver = ledger.book.get(slot).receiver.index();
-                ledger.banks[bank].central.pop_front();
-                ledger.settle(slot);
+                ledger.banks[bank].central[queue].pop_front();
+                ledger.settle(slot, Mechanism::Gross);
                 settled += 1;
-                if !self.is_pending[receiver] && receiver != bank && !ledger.banks[receiver].central.is_empty() {
+                if !self.is_pending[receiver] && receiver != bank && !ledger.banks[receiver].central[queue].is_empty() {
                     self.is_pending[receiver] = true;
                     self.pending.push(receiver);
                 }
@@ -57,31 +60,41 @@ impl Gross {
 
     /// Every bank pays what it can, in queue order, from the liquidity it has before anyone else
     /// pays; so no bank gains from its place in the list.
-    fn settle_bypassing(&mut self, ledger: &mut Ledger) -> u32 {
+    fn settle_bypassing(&mut self, ledger: &mut Ledger, rail: RailId) -> u32 {
         self.bypassing.clear();
-        for bank in &mut ledger.banks {
-            let mut liquidity = bank.liquidity();
-            let mut queue: VecDeque<Slot> = std::mem::take(&mut bank.central);
+        for bank in 0..ledger.banks.len() {
+            let first = self.bypassing.len();
+            let mut liquidity = ledger.banks[bank].capacity();
+            let mut queue: VecDeque<Slot> = std::mem::take(&mut ledger.banks[bank].central[rail.index()]);
             queue.retain(|slot| {
                 let amount = ledger.book.get(*slot).amount;
-                let is_blocked = amount > liquidity;
-                if !is_blocked {
+                let is_payable = amount <= liquidity && is_within_limit(ledger, &self.bypassing[first..], *slot);
+                if is_payable {
                     liquidity -= amount;
                     self.bypassing.push(*slot);
                 }
-                is_blocked
+                !is_payable
             });
-            bank.central = queue;
+            ledger.banks[bank].central[rail.index()] = queue;
         }
         for slot in &self.bypassing {
-            ledger.settle(*slot);
+            ledger.settle(*slot, Mechanism::Gross);
         }
         u32::try_from(self.bypassing.len()).unwrap_or(u32::MAX)
     }
 }
 
-fn payable_head(ledger: &Ledger, bank: usize) -> Option<Slot> {
-    let bank = &ledger.banks[bank];
-    let slot = *bank.central.front()?;
-    (ledger.book.get(slot).amount <= bank.liquidity()).then_some(slot)
+/// Whether a payment stays within its sender's bilateral limit when `earlier` ones are paid as well.
+fn is_within_limit(ledger: &Ledger, earlier: &[Slot], slot: Slot) -> bool {
+    let payment = ledger.book.get(slot);
+    let Some(headroom) = ledger.bilateral_headroom(payment.sender.index(), payment.receiver.index()) else {
+        return true;
+    };
+    let same = earlier.iter().map(|slot| ledger.book.get(*slot)).filter(|other| other.receiver == payment.receiver);
+    payment.amount + same.map(|other| other.amount).sum::<Cents>() <= headroom
+}
+
+fn payable_head(ledger: &Ledger, bank: usize, rail: RailId) -> Option<Slot> {
+    let slot = *ledger.banks[bank].central[rail.index()].front()?;
+    ledger.can_settle(ledger.book.get(slot)).then_some(slot)
 }

@@ -1,5 +1,119 @@
-//! Settlement: what moves released payments from the central queue to finality.
+//! Settlement: what moves released payments from the central queues to finality.
 
 mod gross;
+mod net;
+mod offset;
 
-pub use gross::Gross;
+pub use offset::{Offsets, Queued, Queues};
+
+use crate::events::Mechanism;
+use crate::ledger::Ledger;
+use crate::payment::Slot;
+use crate::scenario::{LsmConfig, QueueDiscipline};
+use crate::setup::Settlement;
+use crate::units::{Cents, RailId};
+use gross::Gross;
+use net::Net;
+
+/// Settlement of all rails. Holds only scratch space.
+#[derive(Clone, Debug, Default)]
+pub struct Settler {
+    gross: Gross,
+    net: Net,
+    offsets: Offsets,
+    queues: Queues,
+    chosen: Vec<usize>,
+    slots: Vec<Slot>,
+}
+
+impl Settler {
+    /// Settles until nothing more can; returns how many payments settled.
+    ///
+    /// Rails share the banks' accounts and are served in turn, the first one first.
+    pub fn settle(&mut self, ledger: &mut Ledger) -> u32 {
+        let rails = u8::try_from(ledger.setup.rails.len()).unwrap_or(u8::MAX);
+        let mut settled = 0;
+        loop {
+            let in_this_round: u32 = (0..rails).map(|rail| self.settle_rail(ledger, RailId(rail))).sum();
+            settled += in_this_round;
+            if in_this_round == 0 || rails == 1 {
+                return settled;
+            }
+        }
+    }
+
+    fn settle_rail(&mut self, ledger: &mut Ledger, rail: RailId) -> u32 {
+        let lsm = match ledger.setup.rails[rail.index()].settlement {
+            Settlement::DeferredNet { .. } => return self.net.settle(ledger, rail),
+            Settlement::Gross(lsm) => lsm,
+        };
+        let mut settled = self.gross.settle(ledger, rail);
+        if lsm == LsmConfig::default() {
+            return settled;
+        }
+        loop {
+            let offset = self.offset(ledger, rail, lsm);
+            if offset == 0 {
+                return settled;
+            }
+            settled += offset + self.gross.settle(ledger, rail);
+        }
+    }
+
+    /// The first kind of offset that settles anything settles it; returns how many payments that is.
+    fn offset(&mut self, ledger: &mut Ledger, rail: RailId, lsm: LsmConfig) -> u32 {
+        let Self { offsets, queues, chosen, slots, .. } = self;
+        if !fill(queues, ledger, rail) {
+            return 0;
+        }
+        let mechanism = if lsm.entry_offset && offsets.entry(queues, chosen) {
+            Mechanism::EntryOffset
+        } else if lsm.bilateral && offsets.bilateral(queues, chosen) {
+            Mechanism::Bilateral
+        } else if lsm.multilateral && offsets.multilateral(queues, chosen) {
+            Mechanism::Multilateral
+        } else {
+            return 0;
+        };
+        take(ledger, rail, queues, chosen, slots);
+        ledger.settle_together(slots, mechanism);
+        u32::try_from(slots.len()).unwrap_or(u32::MAX)
+    }
+}
+
+/// Lays out the central queues of a rail; false if fewer than two banks have one.
+fn fill(queues: &mut Queues, ledger: &Ledger, rail: RailId) -> bool {
+    queues.clear();
+    queues.may_pass = ledger.setup.rails[rail.index()].queue_discipline == QueueDiscipline::FifoBypass;
+    let mut waiting = 0;
+    for (index, bank) in ledger.banks.iter().enumerate() {
+        let queue = &bank.central[rail.index()];
+        waiting += u32::from(!queue.is_empty());
+        let payments = queue.iter().map(|slot| {
+            let payment = ledger.book.get(*slot);
+            Queued { receiver: payment.receiver.0, amount: payment.amount, is_new: payment.released == ledger.now }
+        });
+        let limits = &ledger.setup.banks[index].limits.bilateral;
+        let headroom =
+            (0..limits.len()).map(|other| ledger.bilateral_headroom(index, other).unwrap_or(Cents(i64::MAX)));
+        queues.push_bank(payments, bank.capacity(), headroom);
+    }
+    waiting > 1
+}
+
+/// Takes the chosen payments out of the central queues of a rail.
+fn take(ledger: &mut Ledger, rail: RailId, queues: &Queues, chosen: &[usize], slots: &mut Vec<Slot>) {
+    slots.clear();
+    let mut chosen = chosen.iter().copied().peekable();
+    for (index, bank) in ledger.banks.iter_mut().enumerate() {
+        let mut place = queues.starts[index];
+        bank.central[rail.index()].retain(|slot| {
+            let is_chosen = chosen.next_if_eq(&place).is_some();
+            place += 1;
+            if is_chosen {
+                slots.push(*slot);
+            }
+            !is_chosen
+        });
+    }
+}

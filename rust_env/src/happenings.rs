@@ -1,0 +1,106 @@
+//! The scenario's events, laid out in time.
+
+use crate::arrivals::{Order, bank, clamp_u32, priority_of, rail};
+use crate::scenario::{EventConfig, PaymentEvent, Scenario};
+use crate::units::{BankId, Cents, Tick};
+
+/// Something that happens at a tick, before that tick's payments arrive.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Happening {
+    /// An order reaches its bank.
+    Payment(Order),
+    /// Money moves outside the queues; from or to outside where there is no bank.
+    Transfer {
+        /// Who gives.
+        sender: Option<BankId>,
+        /// Who gets.
+        receiver: Option<BankId>,
+        /// At most.
+        amount: Cents,
+    },
+    /// Customers of a bank, or of all, bring this many times the usual number of orders.
+    ArrivalRate {
+        /// The bank.
+        bank: Option<BankId>,
+        /// The factor.
+        multiplier: f64,
+    },
+    /// A bank's credit limit changes.
+    Credit {
+        /// The bank.
+        bank: BankId,
+        /// The new limit.
+        credit_limit: Cents,
+    },
+    /// A bank's collateral changes.
+    Collateral {
+        /// The bank.
+        bank: BankId,
+        /// Its new value.
+        collateral: Cents,
+    },
+    /// A bank can release nothing until a tick.
+    Outage {
+        /// The bank.
+        bank: BankId,
+        /// First tick at which it can release again.
+        until: Tick,
+    },
+    /// The day ends with this tick.
+    EarlyClose,
+}
+
+/// All that happens in an episode, in time; at the same tick in the order of the scenario, which must be valid.
+#[must_use]
+pub fn timeline(scenario: &Scenario) -> Vec<(Tick, Happening)> {
+    let episode_ticks = scenario.ticks_per_day * scenario.num_days;
+    let mut timeline: Vec<(Tick, Happening)> = Vec::new();
+    for event in &scenario.events {
+        timeline.extend(event.ticks(episode_ticks).map(|tick| (tick, happening(scenario, event, tick))));
+    }
+    timeline.sort_by_key(|(tick, _)| *tick);
+    timeline
+}
+
+fn happening(scenario: &Scenario, event: &EventConfig, tick: Tick) -> Happening {
+    match event {
+        EventConfig::Payment(payment) => Happening::Payment(order(scenario, payment, tick)),
+        EventConfig::Transfer(transfer) => Happening::Transfer {
+            sender: transfer.sender.as_ref().map(|id| bank(scenario, id)),
+            receiver: transfer.receiver.as_ref().map(|id| bank(scenario, id)),
+            amount: transfer.amount,
+        },
+        EventConfig::ArrivalRate(change) => Happening::ArrivalRate {
+            bank: change.bank.as_ref().map(|id| bank(scenario, id)),
+            multiplier: change.multiplier,
+        },
+        EventConfig::Credit(change) => {
+            Happening::Credit { bank: bank(scenario, &change.bank), credit_limit: change.credit_limit }
+        }
+        EventConfig::Collateral(change) => {
+            Happening::Collateral { bank: bank(scenario, &change.bank), collateral: change.collateral }
+        }
+        EventConfig::Outage(outage) => Happening::Outage {
+            bank: bank(scenario, &outage.bank),
+            until: Tick(tick.0.saturating_add(clamp_u32(outage.ticks))),
+        },
+        EventConfig::EarlyClose(_) => Happening::EarlyClose,
+    }
+}
+
+fn order(scenario: &Scenario, payment: &PaymentEvent, tick: Tick) -> Order {
+    let ticks_per_day = clamp_u32(scenario.ticks_per_day);
+    let day_end = tick.0 - tick.0 % ticks_per_day + ticks_per_day - 1;
+    let deadline = payment.deadline_ticks.map_or(day_end, |ticks| tick.0.saturating_add(clamp_u32(ticks)));
+    Order {
+        sender: bank(scenario, &payment.sender),
+        receiver: bank(scenario, &payment.receiver),
+        amount: payment.amount,
+        arrival: tick,
+        deadline: Tick(deadline),
+        priority: priority_of(payment.priority),
+        divisible: payment.divisible,
+        rail: rail(scenario, payment.rail.as_deref()),
+        rtgs_priority: payment.rtgs_priority,
+    }
+}

@@ -1,0 +1,138 @@
+//! Real payments, replayed day by day.
+
+use crate::arrivals::Order;
+use crate::error::ScenarioError;
+use crate::scenario::{Load, Scenario, in_range};
+use crate::units::{BankId, Cents, MAX_MONEY, RailId, Tick};
+
+/// A payment of a file: where it belongs and what it says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Record {
+    /// Day of the file, from 0.
+    pub day: i64,
+    /// Tick of the day.
+    pub tick: i64,
+    /// Paying bank's place in the scenario.
+    pub sender: i64,
+    /// Receiving bank's place in the scenario.
+    pub receiver: i64,
+    /// Cents.
+    pub amount: i64,
+    /// Last tick of the day at which it is on time; -1: the day's last tick.
+    pub deadline: i64,
+    /// 0 to 10.
+    pub priority: i64,
+    /// Whether it may be split.
+    pub divisible: bool,
+}
+
+/// The payments of a file by day; arrivals and deadlines are ticks of the day.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Replay {
+    orders: Vec<Order>,
+    /// Where each day starts in `orders`; one more entry than days.
+    starts: Vec<usize>,
+}
+
+impl Replay {
+    /// Sorts the payments of a file by day and tick.
+    ///
+    /// # Errors
+    /// [`ScenarioError`] if a record is not a payment of this scenario, or there are too many or too few.
+    pub fn new(scenario: &Scenario, records: impl Iterator<Item = Record>) -> Result<Self, ScenarioError> {
+        let mut days: Vec<(i64, Order)> = Vec::with_capacity(records.size_hint().0);
+        for (index, record) in records.enumerate() {
+            check(scenario, &record).map_err(|error| error.under(&format!("payments[{index}].")))?;
+            days.push((record.day, order(scenario, &record)));
+        }
+        days.sort_by_key(|(day, order)| (*day, order.arrival));
+        let last_day = days.last().map_or(-1, |(day, _)| *day);
+        in_range("payments_file", last_day + 1, 1, 1_000_000, " (days)")?;
+        let starts = (0..=last_day + 1).map(|day| days.partition_point(|(other, _)| *other < day)).collect();
+        let replay = Self { orders: days.into_iter().map(|(_, order)| order).collect(), starts };
+        scenario.validate_load(replay.busiest(scenario.num_days))?;
+        Ok(replay)
+    }
+
+    /// The payments of day number `day` of an episode: the days follow one another, from the first
+    /// day of the file in episode 0 of seed 0, `num_days` further on with each episode and each seed.
+    #[must_use]
+    pub fn day(&self, seed: u64, episode: u64, num_days: u32, day: u32) -> &[Order] {
+        let days = self.num_days() as u128;
+        let first = (u128::from(seed) + u128::from(episode)) * u128::from(num_days);
+        let day = usize::try_from((first + u128::from(day)) % days).unwrap_or_default();
+        &self.orders[self.starts[day]..self.starts[day + 1]]
+    }
+
+    /// Days in the file.
+    #[must_use]
+    pub fn num_days(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// All payments, day after day.
+    #[must_use]
+    pub fn orders(&self) -> &[Order] {
+        &self.orders
+    }
+
+    /// Tells files apart.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let starts = self.starts.iter().map(|start| *start as u64);
+        let orders = self.orders.iter().flat_map(|order| {
+            let ticks = u64::from(order.arrival.0) << 32 | u64::from(order.deadline.0);
+            let banks = u64::from(order.sender.0) << 16 | u64::from(order.receiver.0);
+            let kind = u64::from(order.priority) << 1 | u64::from(order.divisible);
+            [ticks, banks, kind, order.amount.0.unsigned_abs()]
+        });
+        // One word a time, as FNV-1a does with bytes.
+        starts.chain(orders).fold(0, |hash, word| (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29))
+    }
+
+    /// An upper bound of what an episode of `num_days` replays.
+    fn busiest(&self, num_days: i64) -> Load {
+        let days = self.starts.windows(2).map(|ends| &self.orders[ends[0]..ends[1]]);
+        let loads = days.map(|day| (day.len() as f64, day.iter().map(|order| order.amount.0 as f64).sum::<f64>()));
+        let most = loads.fold((0.0_f64, 0.0_f64), |most, load| (most.0.max(load.0), most.1.max(load.1)));
+        Load { count: most.0 * num_days as f64, value: most.1 * num_days as f64 }
+    }
+}
+
+fn check(scenario: &Scenario, record: &Record) -> Result<(), ScenarioError> {
+    let last_bank = i64::try_from(scenario.agents.len()).unwrap_or(i64::MAX) - 1;
+    let last_tick = scenario.ticks_per_day - 1;
+    in_range("day", record.day, 0, 999_999, "")?;
+    in_range("tick", record.tick, 0, last_tick, " (ticks)")?;
+    in_range("sender", record.sender, 0, last_bank, "")?;
+    in_range("receiver", record.receiver, 0, last_bank, "")?;
+    in_range("amount", record.amount, 1, MAX_MONEY, " (cents)")?;
+    in_range("priority", record.priority, 0, 10, "")?;
+    if record.deadline != -1 {
+        in_range("deadline", record.deadline, record.tick, last_tick, " (ticks)")?;
+    }
+    if record.sender == record.receiver {
+        return Err(ScenarioError::Conflict {
+            path: "receiver".to_owned(),
+            value: record.receiver.to_string(),
+            allowed: "a bank cannot pay itself; must be another bank".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+fn order(scenario: &Scenario, record: &Record) -> Order {
+    let bank = |index: i64| BankId(u16::try_from(index).unwrap_or_default());
+    let tick = |tick: i64| Tick(u32::try_from(tick).unwrap_or_default());
+    Order {
+        sender: bank(record.sender),
+        receiver: bank(record.receiver),
+        amount: Cents(record.amount),
+        arrival: tick(record.tick),
+        deadline: tick(if record.deadline < 0 { scenario.ticks_per_day - 1 } else { record.deadline }),
+        priority: u8::try_from(record.priority).unwrap_or_default(),
+        divisible: record.divisible,
+        rail: RailId(0),
+        rtgs_priority: None,
+    }
+}

@@ -1,0 +1,159 @@
+//! How a day opens and how it closes.
+
+use super::{Stage, System};
+use crate::costs::Component;
+use crate::error::TickError;
+use crate::events::{Event, Mechanism};
+use crate::ledger::Ledger;
+use crate::payment::Slot;
+use crate::scenario::{EndOfDay, Overnight};
+use crate::units::{BankId, Cents, Rate, bank_at};
+
+impl System {
+    /// Opens a new day, up to the point where the pools are committed; does nothing within a day.
+    ///
+    /// # Errors
+    /// [`TickError::EpisodeOver`].
+    pub fn begin_day(&mut self) -> Result<(), TickError> {
+        if self.is_over() {
+            return Err(TickError::EpisodeOver { ticks: self.setup.episode_ticks });
+        }
+        if self.progress.stage == Stage::Night {
+            if self.ledger.now.0 > 0 {
+                self.open_accounts();
+            }
+            self.progress.next_replayed = 0;
+            self.ledger.banks.iter_mut().for_each(|bank| bank.open_books());
+            self.progress.stage = Stage::Opening;
+        }
+        Ok(())
+    }
+
+    /// Commits the pools, as a step of its own: its costs are those of this step, not of the day's first tick.
+    ///
+    /// # Errors
+    /// [`TickError`] if the episode is over or a cost outgrows 64 bits.
+    pub fn finish_opening(&mut self) -> Result<(), TickError> {
+        self.begin_day()?;
+        if self.progress.stage == Stage::Opening {
+            self.commit_pools()?;
+            self.close_books();
+        }
+        Ok(())
+    }
+
+    /// What a learner wants to commit of its pool at this opening, as a share.
+    pub fn decide_pool(&mut self, bank: BankId, share: Rate) {
+        self.ledger.banks[bank.index()].pool_decision = Some(share);
+    }
+
+    /// Repays overnight loans and, if the scenario says so, returns balances to their opening values.
+    fn open_accounts(&mut self) {
+        for (bank, setup) in self.ledger.banks.iter_mut().zip(&self.setup.banks) {
+            let opening = match self.setup.overnight {
+                Overnight::Carry => bank.balance - bank.loan,
+                Overnight::Reset => setup.balance,
+            };
+            self.progress.external += opening - bank.balance;
+            bank.balance = opening;
+            bank.loan = Cents::ZERO;
+            bank.open_day();
+        }
+    }
+
+    /// Pays the committed share of every pool into its bank's account, and charges it.
+    pub(super) fn commit_pools(&mut self) -> Result<(), TickError> {
+        for (index, (bank, setup)) in self.ledger.banks.iter_mut().zip(&self.setup.banks).enumerate() {
+            let share = bank.pool_decision.take().unwrap_or(setup.pool_share);
+            let amount = share.share_of(setup.pool);
+            bank.commit(amount);
+            self.progress.external += amount;
+            if amount > Cents::ZERO {
+                self.ledger.events.record(|| Event::PoolCommitment { bank: bank_at(index), amount });
+            }
+        }
+        self.progress.stage = Stage::Between;
+        self.accrue_each(Component::Liquidity, |setup, bank, _| setup.prices.liquidity(bank.committed))
+    }
+
+    /// Charges what is unsettled, does with it what the scenario says, and takes back the pools.
+    /// Returns how many payments were settled and how many dropped.
+    pub(super) fn end_day(&mut self) -> Result<(u32, u32), TickError> {
+        self.charge_unsettled()?;
+        let unsettled = u32::try_from(self.ledger.book.len()).unwrap_or(u32::MAX);
+        let done = match self.setup.end_of_day {
+            EndOfDay::Carry => {
+                (0..self.ledger.banks.len()).for_each(|bank| self.ledger.mark_all_overdue(bank));
+                (0, 0)
+            }
+            EndOfDay::Drop => {
+                self.empty_queues(Ledger::cancel);
+                (0, unsettled)
+            }
+            EndOfDay::Borrow => {
+                self.lend();
+                self.empty_queues(|ledger, slot| ledger.settle(slot, Mechanism::Close));
+                self.land_receipts();
+                (unsettled, 0)
+            }
+        };
+        self.take_back_pools();
+        Ok(done)
+    }
+
+    fn charge_unsettled(&mut self) -> Result<(), TickError> {
+        for index in 0..self.ledger.banks.len() {
+            let unsettled = self.ledger.unsettled(index);
+            let (count, value) =
+                unsettled.fold((0, Cents::ZERO), |(count, value), payment| (count + 1, value + payment.amount));
+            let bank = &mut self.ledger.banks[index];
+            (bank.unsettled_count, bank.unsettled_value) = (count, value);
+            if self.setup.end_of_day == EndOfDay::Borrow {
+                bank.statistics.lent_value += value;
+                bank.loan = bank.shortfall(value);
+            }
+            let borrowed = bank.loan;
+            if count > 0 {
+                let id = bank_at(index);
+                let event = || Event::EndOfDay { bank: id, unsettled_count: count, unsettled_value: value, borrowed };
+                self.ledger.events.record(event);
+            }
+        }
+        self.accrue_each(Component::EndOfDay, |setup, bank, _| {
+            let is_lent = setup.end_of_day == EndOfDay::Borrow;
+            setup.prices.end_of_day(bank.unsettled_count, if is_lent { bank.loan } else { bank.unsettled_value })
+        })
+    }
+
+    /// Pays out the overnight loans.
+    fn lend(&mut self) {
+        for bank in &mut self.ledger.banks {
+            bank.balance += bank.loan;
+            self.progress.external += bank.loan;
+        }
+    }
+
+    fn empty_queues(&mut self, take: impl Fn(&mut Ledger, Slot)) {
+        for index in 0..self.ledger.banks.len() {
+            self.ledger.collect(index);
+            for rail in 0..self.setup.rails.len() {
+                self.ledger.banks[index].in_ended_cycle[rail] = 0;
+                while let Some(slot) = self.ledger.banks[index].central[rail].pop_front() {
+                    take(&mut self.ledger, slot);
+                }
+            }
+        }
+    }
+
+    /// What was committed leaves the account again, even if that takes it below its limit.
+    fn take_back_pools(&mut self) {
+        for (index, bank) in self.ledger.banks.iter_mut().enumerate() {
+            let amount = std::mem::take(&mut bank.committed);
+            bank.balance -= amount;
+            self.progress.external -= amount;
+            if amount > Cents::ZERO {
+                self.ledger.events.record(|| Event::PoolReturn { bank: bank_at(index), amount });
+            }
+        }
+    }
+}

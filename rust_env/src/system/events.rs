@@ -1,0 +1,93 @@
+//! What the scenario lets happen at the start of a tick, and the payments that it replays.
+
+use super::System;
+use crate::events::Event;
+use crate::happenings::Happening;
+use crate::units::{BankId, Cents, bank_at};
+
+impl System {
+    /// Lets happen what the timeline says up to now.
+    pub(super) fn happen(&mut self) {
+        while let Some((tick, happening)) = self.setup.timeline.get(self.progress.next_happening as usize).copied()
+            && tick <= self.ledger.now
+        {
+            self.progress.next_happening += 1;
+            let is_late = tick < self.ledger.now;
+            match happening {
+                Happening::Payment(order) => {
+                    self.ledger.enter(&order);
+                    self.progress.arrivals += 1;
+                }
+                Happening::Transfer { sender, receiver, amount } => self.transfer(sender, receiver, amount),
+                Happening::ArrivalRate { bank, multiplier } => self.change_rate(bank, multiplier),
+                Happening::Credit { bank, credit_limit } => {
+                    self.ledger.banks[bank.index()].credit_limit = credit_limit;
+                    self.ledger.events.record(|| Event::CreditChange { bank, credit_limit });
+                }
+                Happening::Collateral { bank, collateral } => self.change_collateral(bank, collateral),
+                Happening::Outage { bank, until } => {
+                    let outage = &mut self.ledger.banks[bank.index()].outage_until;
+                    *outage = (*outage).max(until);
+                    self.ledger.events.record(|| Event::Outage { bank, until_tick: until });
+                }
+                // One that an early close has skipped has nothing left to close.
+                Happening::EarlyClose if is_late => {}
+                Happening::EarlyClose => {
+                    self.progress.closes_early = true;
+                    self.ledger.events.record(|| Event::EarlyClose);
+                }
+            }
+        }
+    }
+
+    fn transfer(&mut self, sender: Option<BankId>, receiver: Option<BankId>, asked: Cents) {
+        let banks = &mut self.ledger.banks;
+        let amount = sender.map_or(asked, |bank| asked.min(banks[bank.index()].liquidity().max(Cents::ZERO)));
+        match sender {
+            Some(bank) => banks[bank.index()].balance -= amount,
+            None => self.progress.external += amount,
+        }
+        match receiver {
+            Some(bank) => banks[bank.index()].balance += amount,
+            None => self.progress.external -= amount,
+        }
+        self.ledger.events.record(|| Event::Transfer { sender, receiver, asked, amount });
+    }
+
+    fn change_rate(&mut self, bank: Option<BankId>, multiplier: f64) {
+        for (index, other) in self.ledger.banks.iter_mut().enumerate() {
+            if bank.is_none_or(|bank| bank == bank_at(index)) {
+                other.arrival_factor = multiplier;
+            }
+        }
+        self.ledger.events.record(|| Event::ArrivalRate { bank, multiplier });
+    }
+
+    fn change_collateral(&mut self, bank: BankId, collateral: Cents) {
+        let credit = self.setup.banks[bank.index()].haircut.complement().share_of(collateral);
+        let changed = &mut self.ledger.banks[bank.index()];
+        (changed.collateral, changed.collateral_credit) = (collateral, credit);
+        self.ledger.events.record(|| Event::CollateralChange { bank, collateral });
+    }
+
+    /// The payments of this tick from the file, as if they came today; returns how many.
+    pub(super) fn arrive_replayed(&mut self) -> u32 {
+        let Self { setup, ledger, progress, .. } = self;
+        let Some(replay) = &setup.replay else { return 0 };
+        let (day, tick) = (ledger.now.0 / setup.ticks_per_day, ledger.now.0 % setup.ticks_per_day);
+        let orders = replay.day(progress.seed, progress.episode, setup.episode_ticks / setup.ticks_per_day, day);
+        let mut arrivals = 0;
+        while let Some(order) = orders.get(progress.next_replayed as usize)
+            && order.arrival.0 <= tick
+        {
+            let morning = ledger.now.0 - tick;
+            let mut today = *order;
+            today.arrival.0 += morning;
+            today.deadline.0 += morning;
+            ledger.enter(&today);
+            progress.next_replayed += 1;
+            arrivals += 1;
+        }
+        arrivals
+    }
+}

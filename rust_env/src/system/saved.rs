@@ -1,0 +1,91 @@
+//! A system's whole state as bytes, and back.
+//!
+//! Layout: 8 bytes of mark and version, 8 bytes of the scenario's fingerprint, 8 bytes of checksum, then the state in postcard's format.
+
+use super::{Progress, System};
+use crate::bank::Bank;
+use crate::payment::Book;
+use crate::rng::Stream;
+use crate::units::Tick;
+use thiserror::Error;
+
+const MARK: &[u8; 8] = b"PAYSIM01";
+const HEADER: usize = 24;
+
+/// Bytes that are no state of this system.
+#[derive(Clone, Copy, Debug, Error, PartialEq)]
+pub enum RestoreError {
+    /// Too short, or not marked as a state of this version.
+    #[error("not a saved state of this version of the engine: {length} bytes that must begin with {MARK:?}")]
+    NotAState {
+        /// How many bytes there are.
+        length: usize,
+    },
+    /// The state of another scenario, or with other payments.
+    #[error("saved in another scenario: its fingerprint is {found:016x}, must be {expected:016x}")]
+    OtherScenario {
+        /// Fingerprint of the scenario it was saved in.
+        found: u64,
+        /// Fingerprint of this one.
+        expected: u64,
+    },
+    /// Bytes have changed or are missing.
+    #[error("damaged: the state's checksum does not fit its bytes")]
+    Damaged,
+}
+
+type State = (Tick, Progress, Vec<Bank>, Book, Vec<Stream>, Vec<Stream>);
+
+impl System {
+    /// The whole state as bytes; recorded events are not part of it.
+    #[must_use]
+    pub fn save(&self) -> Vec<u8> {
+        let Self { ledger, progress, demand_streams, policy_streams, .. } = self;
+        let state = (ledger.now, progress, &ledger.banks, &ledger.book, demand_streams, policy_streams);
+        // Plain data in memory: there is nothing that could fail.
+        let state = postcard::to_stdvec(&state).unwrap_or_default();
+        let mut bytes = Vec::with_capacity(HEADER + state.len());
+        bytes.extend_from_slice(MARK);
+        bytes.extend_from_slice(&self.setup.fingerprint.to_le_bytes());
+        bytes.extend_from_slice(&fingerprint([state.as_slice()]).to_le_bytes());
+        bytes.extend_from_slice(&state);
+        bytes
+    }
+
+    /// Takes up a saved state; the system goes on exactly as the one that was saved.
+    ///
+    /// # Errors
+    /// [`RestoreError`] if the bytes are not a state of this scenario; nothing has changed then.
+    pub fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
+        let word = |place: usize| bytes.get(place..place + 8).and_then(|word| word.try_into().ok());
+        let not_a_state = RestoreError::NotAState { length: bytes.len() };
+        let (Some(mark), Some(found), Some(checksum)) = (word(0), word(8), word(16)) else { return Err(not_a_state) };
+        if &mark != MARK {
+            return Err(not_a_state);
+        }
+        let (found, expected) = (u64::from_le_bytes(found), self.setup.fingerprint);
+        if found != expected {
+            return Err(RestoreError::OtherScenario { found, expected });
+        }
+        let state = &bytes[HEADER..];
+        if u64::from_le_bytes(checksum) != fingerprint([state]) {
+            return Err(RestoreError::Damaged);
+        }
+        let state: State = postcard::from_bytes(state).map_err(|_| RestoreError::Damaged)?;
+        (
+            self.ledger.now,
+            self.progress,
+            self.ledger.banks,
+            self.ledger.book,
+            self.demand_streams,
+            self.policy_streams,
+        ) = state;
+        Ok(())
+    }
+}
+
+/// FNV-1a with 64 bits (Fowler, Noll and Vo 1991) over all parts, one after the other.
+pub(crate) fn fingerprint<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u64 {
+    let bytes = parts.into_iter().flatten();
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
