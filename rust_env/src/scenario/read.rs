@@ -4,13 +4,14 @@ use super::PriorityConfig;
 use crate::error::ScenarioError;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::marker::PhantomData;
 use std::ops::Deref;
 
 /// Reads `T` from JSON; `root` names the document in errors that belong to no field.
-pub(crate) fn read_json<'de, T: Deserialize<'de>>(json: &'de str, root: &str) -> Result<T, ScenarioError> {
+pub(crate) fn read_json<'de, T: Deserialize<'de> + Serialize>(json: &'de str, root: &str) -> Result<T, ScenarioError> {
     let mut reader = serde_json::Deserializer::from_str(json);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = match error.path().to_string() {
@@ -19,8 +20,40 @@ pub(crate) fn read_json<'de, T: Deserialize<'de>>(json: &'de str, root: &str) ->
         };
         ScenarioError::Malformed { path, problem: in_plain_words(&error.into_inner()) }
     })?;
-    reader.end().map_err(|error| ScenarioError::Malformed { path: root.to_owned(), problem: error.to_string() })?;
+    let malformed =
+        |error: serde_json::Error| ScenarioError::Malformed { path: root.to_owned(), problem: error.to_string() };
+    reader.end().map_err(malformed)?;
+    let (given, read) =
+        (serde_json::from_str(json).map_err(malformed)?, serde_json::to_value(&value).map_err(malformed)?);
+    check_kinds(root, "", &given, &read)?;
     Ok(value)
+}
+
+/// Refuses a list or a mapping where the other one, or a plain value, belongs.
+///
+/// serde would take a list for a mapping's values in order, and a mapping of one key for a choice.
+fn check_kinds(root: &str, path: &str, given: &Value, read: &Value) -> Result<(), ScenarioError> {
+    match (given, read) {
+        (Value::Object(given), Value::Object(read)) => given.iter().try_for_each(|(key, value)| {
+            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            read.get(key).map_or(Ok(()), |read| check_kinds(root, &path, value, read))
+        }),
+        (Value::Array(given), Value::Array(read)) => {
+            let mut pairs = given.iter().zip(read).enumerate();
+            pairs.try_for_each(|(index, (given, read))| check_kinds(root, &format!("{path}[{index}]"), given, read))
+        }
+        (Value::Array(_) | Value::Object(_), _) => {
+            let kind = |value: &Value| match value {
+                Value::Array(_) => "a list",
+                Value::Object(_) => "a mapping",
+                _ => "a plain value",
+            };
+            let path = if path.is_empty() { root } else { path };
+            let problem = format!("invalid type: {}, expected {}", kind(given), kind(read));
+            Err(ScenarioError::Malformed { path: path.to_owned(), problem })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn in_plain_words(error: &serde_json::Error) -> String {

@@ -88,8 +88,8 @@ impl Scenario {
             );
         }
         if rail.settlement_type == SettlementType::DeferredNet && rail.queue_discipline != QueueDiscipline::Fifo {
-            let allowed = "must be absent: a deferred_net rail settles everything together";
-            return conflict(&format!("{path}.queue_discipline"), "given", allowed);
+            let allowed = "must be fifo: a deferred_net rail settles everything together";
+            return conflict(&format!("{path}.queue_discipline"), format!("{:?}", rail.queue_discipline), allowed);
         }
         Ok(())
     }

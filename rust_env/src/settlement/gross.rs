@@ -12,6 +12,8 @@ use std::collections::VecDeque;
 pub struct Gross {
     pending: Vec<usize>,
     is_pending: Vec<bool>,
+    /// Banks that have been paid since their queue was last walked: no other can pay more than before.
+    has_received: Vec<bool>,
     bypassing: Vec<Slot>,
 }
 
@@ -21,6 +23,8 @@ impl Gross {
     /// With blocking heads the result does not depend on the order of the banks: a settlement only
     /// ever adds to what other banks can pay, so every order reaches the same fixed point.
     pub fn settle(&mut self, ledger: &mut Ledger, rail: RailId) -> u32 {
+        self.has_received.clear();
+        self.has_received.resize(ledger.banks.len(), true);
         let mut settled = self.settle_heads(ledger, rail);
         if ledger.setup.rails[rail.index()].queue_discipline == QueueDiscipline::FifoBypass {
             loop {
@@ -48,6 +52,7 @@ impl Gross {
                 let receiver = ledger.book.get(slot).receiver.index();
                 ledger.banks[bank].central[queue].pop_front();
                 ledger.settle(slot, Mechanism::Gross);
+                self.has_received[receiver] = true;
                 settled += 1;
                 if !self.is_pending[receiver] && receiver != bank && !ledger.banks[receiver].central[queue].is_empty() {
                     self.is_pending[receiver] = true;
@@ -63,6 +68,9 @@ impl Gross {
     fn settle_bypassing(&mut self, ledger: &mut Ledger, rail: RailId) -> u32 {
         self.bypassing.clear();
         for bank in 0..ledger.banks.len() {
+            if !std::mem::take(&mut self.has_received[bank]) {
+                continue;
+            }
             let first = self.bypassing.len();
             let mut liquidity = ledger.banks[bank].capacity();
             let mut queue: VecDeque<Slot> = std::mem::take(&mut ledger.banks[bank].central[rail.index()]);
@@ -78,6 +86,7 @@ impl Gross {
             ledger.banks[bank].central[rail.index()] = queue;
         }
         for slot in &self.bypassing {
+            self.has_received[ledger.book.get(*slot).receiver.index()] = true;
             ledger.settle(*slot, Mechanism::Gross);
         }
         u32::try_from(self.bypassing.len()).unwrap_or(u32::MAX)

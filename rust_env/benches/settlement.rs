@@ -1,0 +1,69 @@
+//! A tick of a gross rail with long queues: `cargo bench --bench settlement`.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use paysim_engine::events::EventLog;
+use paysim_engine::scenario::Scenario;
+use paysim_engine::setup::Setup;
+use paysim_engine::system::System;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+const BANKS: usize = 100;
+const PAYMENTS: usize = 10_000;
+
+/// All payments arrive at tick 0 and find a little liquidity: some settle gross, most need offsets.
+fn scenario(discipline: &str, lsm: bool, balance: i64) -> Scenario {
+    let agents: Vec<Value> = (0..BANKS).map(|bank| json!({"id": format!("B{bank}"), "balance": balance})).collect();
+    let mut dice = 7_u64;
+    let mut draw = |below: usize| {
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (dice >> 33) as usize % below
+    };
+    let payment = |_| {
+        let (sender, offset) = (draw(BANKS), 1 + draw(BANKS - 1));
+        let (sender, receiver) = (format!("B{sender}"), format!("B{}", (sender + offset) % BANKS));
+        json!({"sender": sender, "receiver": receiver, "amount": 1 + draw(1_000_000), "arrival_tick": 0, "deadline_tick": 0})
+    };
+    let payments: Vec<Value> = (0..PAYMENTS).map(payment).collect();
+    let text = json!({
+        "ticks_per_day": 2, "agents": agents, "initial_transactions": payments,
+        "rails": [{
+            "id": "RTGS", "queue_discipline": discipline,
+            "lsm": {"entry_offset": lsm, "bilateral": lsm, "multilateral": lsm}
+        }]
+    });
+    Scenario::from_json(&text.to_string()).unwrap()
+}
+
+fn settle(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("tick with 10,000 queued payments of 100 banks");
+    group.sample_size(10);
+    for (name, discipline, lsm, balance) in [
+        ("fifo, poor, lsm", "fifo", true, 100_000),
+        ("fifo, rich, lsm", "fifo", true, 10_000_000),
+        ("fifo_bypass, poor, lsm", "fifo_bypass", true, 100_000),
+        ("fifo_bypass, rich, lsm", "fifo_bypass", true, 10_000_000),
+        ("fifo, poor, gross only", "fifo", false, 100_000),
+        ("fifo_bypass, poor, gross only", "fifo_bypass", false, 100_000),
+    ] {
+        let setup = Arc::new(Setup::new(&scenario(discipline, lsm, balance)).unwrap());
+        group.bench_function(name, |bencher| {
+            let begun = || {
+                let mut system = System::new(Arc::clone(&setup), &[], EventLog::default());
+                system.begin_tick().unwrap();
+                system
+            };
+            bencher.iter_batched(
+                begun,
+                |mut system| system.finish_tick().unwrap().settlements,
+                BatchSize::PerIteration,
+            );
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, settle);
+criterion_main!(benches);
