@@ -55,13 +55,14 @@ class ScriptedAgent:
             deterministic: Ignored.
 
         Returns:
-            Actions, int64 of shape (slots,) or (num_envs, slots), and the state.
+            Actions, int64 of the action space's shape, and the state.
 
         Raises:
             ActionError: If the environment's slots cannot express the decision.
         """
-        batch = np.shape(observation)[:-1]
-        return self._actions().reshape(*batch, -1), state
+        actions = self._actions()
+        action_shape = actions.shape if isinstance(self._env, gym.Env) else actions.shape[1:]
+        return actions.reshape(*np.shape(observation)[:-1], *action_shape), state
 
     def _actions(self) -> NDArray[np.int64]:
         if isinstance(self._env, gym.Env | VectorEnv):

@@ -29,7 +29,9 @@ class Orchestrator:
             ScenarioError: A ValueError that lists every problem of the scenario.
         """
         self.scenario = load_scenario(config)
-        self._engine = _engine.Orchestrator(self.scenario.model_dump_json(), record_events)
+        self._engine = _engine.Orchestrator(
+            self.scenario.model_dump_json(), record_events, self.scenario.payments
+        )
 
     @property
     def is_over(self) -> bool:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-_TAGGED = {"policy", "priority"}  # unions: pydantic's location names the member that was tried after them
+# Fields that hold a union, or a list of them: pydantic's location names the member that was tried after it.
+_UNIONS = {"policy", "priority", "events"}
 _LONGEST = 80
 
 
@@ -46,9 +47,14 @@ def shown(value: object) -> str:
 
 def _path(error: ErrorDetails) -> str:
     """The location as the user wrote it, without what pydantic adds: members of unions, marks of keys."""
-    *owners, last = error["loc"] or ("",)
-    parts = [part for before, part in zip(["", *owners], owners, strict=False) if before not in _TAGGED]
-    is_added = last == "[key]" or (bool(owners) and owners[-1] in _TAGGED)
-    if error["type"] == "extra_forbidden" or not is_added:
-        parts.append(last)
+    location = error["loc"]
+    parts, field = [], ""
+    for part in location[:-1]:
+        if isinstance(part, int) or field not in _UNIONS:
+            parts.append(part)
+        field = part if isinstance(part, str) else field
+    for last in location[-1:]:
+        is_added = last == "[key]" or (isinstance(last, str) and field in _UNIONS)
+        if error["type"] == "extra_forbidden" or not is_added:
+            parts.append(last)
     return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in parts).removeprefix(".")

@@ -23,7 +23,7 @@ def bundled_scenarios() -> list[str]:
 
 
 def read_scenario(source: str | os.PathLike[str]) -> Any:
-    """What a scenario file holds, unchecked.
+    """What a scenario file holds, unchecked, with the path of its `payments_file` made absolute.
 
     Args:
         source: A bundled scenario's name, or the path of a YAML file.
@@ -31,20 +31,24 @@ def read_scenario(source: str | os.PathLike[str]) -> Any:
     Raises:
         ScenarioError: If there is no such file, or it is not YAML.
     """
-    text, name = _read_text(source)
+    text, path = _read_text(source)
     try:
-        return yaml.load(text, Loader=_ScenarioLoader)
+        data = yaml.load(text, Loader=_ScenarioLoader)
     # PyYAML lets its constructors' own errors through, as for the date 2024-13-45 or `!!bool x`.
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
-        raise ScenarioError(f"{name}: not a valid YAML file: {error}") from None
+        raise ScenarioError(f"{path}: not a valid YAML file: {error}") from None
+    file = data.get("payments_file") if isinstance(data, dict) else None
+    if isinstance(file, str) and file:
+        data["payments_file"] = str(path.parent.absolute() / file)
+    return data
 
 
-def _read_text(source: str | os.PathLike[str]) -> tuple[str, str]:
-    """Text of a scenario and the name by which errors call it."""
+def _read_text(source: str | os.PathLike[str]) -> tuple[str, Path]:
+    """Text of a scenario, and where it stands."""
     if isinstance(source, str) and source in bundled_scenarios():
-        return (resources.files("paysim_gym") / "scenarios" / f"{source}.yaml").read_text("utf-8"), source
+        source = str(resources.files("paysim_gym") / "scenarios" / f"{source}.yaml")
     try:
-        return Path(source).read_text("utf-8"), os.fspath(source)
+        return Path(source).read_text("utf-8"), Path(source)
     except (OSError, ValueError, TypeError) as error:
         names = ", ".join(bundled_scenarios())
         raise ScenarioError(
@@ -68,6 +72,13 @@ class _ScenarioLoader(yaml.SafeLoader):
             seen.add(key)
         return super().construct_mapping(node, deep)
 
+    def construct_integer(self, node: yaml.ScalarNode) -> int | str:
+        """In YAML 1.1 the time 18:00 is the number 1080; in 1.2 it is a text."""
+        text = str(self.construct_scalar(node))
+        return text if ":" in text else self.construct_yaml_int(node)
+
+
+_ScenarioLoader.add_constructor("tag:yaml.org,2002:int", _ScenarioLoader.construct_integer)
 
 # PyYAML follows YAML 1.1, in which 1e-5 is a text; this is the float of YAML 1.2 (10.3.2, core schema).
 _ScenarioLoader.add_implicit_resolver(

@@ -1,196 +1,64 @@
-"""The scenario: everything that defines a payment system and its day, as a typed and checked object.
+"""The scenario: everything that defines a payment system and its days, as a typed and checked object.
 
-This module is the public schema. It checks each field by itself; the rules that tie fields together
-(unknown banks, overlapping windows, costs that could overflow) live in the engine, which sees every
-scenario before it becomes an object here.
+This module and those it imports are the public schema. They check each field by itself; the rules that
+tie fields together (unknown banks, overlapping windows, costs that could overflow) live in the engine,
+which sees every scenario before it becomes an object here.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    StrictBool,
-    StrictStr,
-    Tag,
-    ValidationError,
-    model_validator,
-)
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from paysim_gym import _engine
 from paysim_gym._engine import ScenarioError
-from paysim_gym.bounds import Length, Real, Whole
+from paysim_gym.bounds import Length, Whole
+from paysim_gym.demand import ArrivalConfig, InitialTransaction, TimeWindow
+from paysim_gym.policies import POLICIES, PolicyConfig, ReleaseAllPolicy
+from paysim_gym.prices import Costs, OverdraftTier
 from paysim_gym.problems import describe
+from paysim_gym.rails import LiquiditySaving, Rail
 from paysim_gym.reading import read_scenario
+from paysim_gym.scenario_events import EVENTS, EventConfig
+from paysim_gym.scenario_types import MAX_MONEY, FilePath, Identifier, Model, Money, Share, Text, TimeOfDay
 
-MAX_MONEY = 10**15
-"""The largest amount, balance or fee a scenario may name, in cents."""
-
-
-def _check_id(value: object) -> object:
-    if isinstance(value, str) and re.fullmatch(r"[A-Z0-9_]{1,64}", value):
-        return value
-    raise PydanticCustomError("identifier", "must be 1 to 64 characters from A-Z, 0-9 and _")
-
-
-def _check_text(value: str) -> str:
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise PydanticCustomError("text", "must be text without lone surrogates, which no file can hold")
-    return value
-
-
-def _check_some(value: object) -> object:
-    if isinstance(value, Mapping) and not value:
-        raise PydanticCustomError("weights", "must have at least one weight")
-    return value
-
-
-def _check_policy(value: object) -> object:
-    kind = value.get("type") if isinstance(value, Mapping) else None
-    if isinstance(value, _Model) or (isinstance(kind, str) and kind in POLICIES):
-        return value
-    raise PydanticCustomError("policy", f"must be a mapping with a `type`, one of {', '.join(POLICIES)}")
-
-
-def _check_keys(value: object) -> object:
-    """Keys that are equal once JSON has made them text would lose a value."""
-    if isinstance(value, Mapping) and len({str(key) for key in value}) < len(value):
-        raise PydanticCustomError("repeated_key", "must name each priority once")
-    return value
-
-
-def _priority_form(value: object) -> str:
-    return "weights" if isinstance(value, Mapping) else "level"
-
-
-Identifier = Annotated[str, BeforeValidator(_check_id), Field(pattern=r"^[A-Z0-9_]+$", max_length=64)]
-Money = Annotated[int, Whole(0, MAX_MONEY, "cents")]
-Amount = Annotated[int, Whole(1, MAX_MONEY, "cents")]
-Tick = Annotated[int, Whole(0, 2**32 - 1, "ticks")]
-TickSpan = Annotated[int, Whole(0, 10**6, "ticks")]
-Priority = Annotated[int, Whole(0, 10)]
-PriorityKey = Annotated[int, Whole(0, 10, is_key=True)]
-Share = Annotated[float, Real(0, 1)]
-Weight = Annotated[float, Real(0, 1e9)]
-Multiplier = Annotated[float, Real(0, 1000)]
-PriorityWeights = Annotated[
-    dict[PriorityKey, Weight], BeforeValidator(_check_keys), BeforeValidator(_check_some)
-]
-PriorityMultipliers = Annotated[dict[PriorityKey, Multiplier], BeforeValidator(_check_keys)]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class TimeWindow(_Model):
-    """A part of the day in which payments arrive more or less often."""
-
-    start_tick: Annotated[int, Whole(0, 999)]
-    """First tick of the day inside the window."""
-    end_tick: Annotated[int, Whole(1, 1000)]
-    """First tick of the day after the window."""
-    multiplier: Multiplier
-    """Factor on `rate_per_tick`."""
-
-
-class ArrivalConfig(_Model):
-    """The payments a bank's customers ask it to make."""
-
-    agent_id: Identifier | None = None
-    """The bank this belongs to; if given, it must be the id of the agent that holds it."""
-    rate_per_tick: Annotated[float, Real(0, 1000, above_low=True)]
-    """Expected number of payments a tick (Poisson)."""
-    distribution_type: Literal["normal", "lognormal", "uniform", "exponential"]
-    """Distribution of a payment's amount."""
-    amount_mean: Amount
-    """Mean amount in cents (of the amount itself, not of its logarithm)."""
-    amount_std_dev: Money | None = None
-    """Standard deviation of the amount in cents: required for normal and lognormal, optional for
-    uniform (without it amounts lie between one cent and twice the mean), refused for exponential."""
-    counterparty_weights: Annotated[dict[Identifier, Weight], BeforeValidator(_check_some)] | None = None
-    """Receiver's bank to relative frequency; without it all other banks are equally likely."""
-    time_windows: tuple[TimeWindow, ...] = ()
-    """Windows of the day that must not overlap; outside them the multiplier is 1."""
-    deadline_range: tuple[TickSpan, TickSpan] | None = None
-    """Least and most ticks from arrival to deadline (uniform, capped at the day's last tick); without
-    it every payment is due on the day's last tick."""
-    priority: Annotated[
-        Annotated[Priority, Tag("level")] | Annotated[PriorityWeights, Tag("weights")],
-        Discriminator(_priority_form),
-    ] = 5
-    """Priority of every payment, 0 to 10, or a mapping of priority to relative frequency."""
-    divisible: StrictBool = True
-    """Whether payments may be split."""
-
-
-class LearnerPolicy(_Model):
-    """Decisions come from outside, through an environment."""
-
-    type: Literal["learner"] = "learner"
-
-
-class ReleaseAllPolicy(_Model):
-    """Release every payment as it arrives."""
-
-    type: Literal["release_all"] = "release_all"
-
-
-class HoldUntilDeadlinePolicy(_Model):
-    """Release a payment `margin` ticks before its deadline."""
-
-    type: Literal["hold_until_deadline"] = "hold_until_deadline"
-    margin: TickSpan = 0
-
-
-class LiquidityAwarePolicy(_Model):
-    """Go through the queue in order and release each payment that leaves liquidity at or above `buffer`.
-
-    A smaller payment may so go although a larger one before it is held. Whatever is due is released.
-    """
-
-    type: Literal["liquidity_aware"] = "liquidity_aware"
-    buffer: Money = 0
-
-
-class SplitLargePolicy(_Model):
-    """Release everything, splitting what exceeds both `threshold` and the bank's liquidity."""
-
-    type: Literal["split_large"] = "split_large"
-    parts: Annotated[int, Whole(2, 100)] = 2
-    threshold: Money = 0
-
-
-class RandomPolicy(_Model):
-    """Release each payment with a fixed probability at every tick."""
-
-    type: Literal["random"] = "random"
-    release_probability: Share = 0.5
-
-
-PolicyConfig = Annotated[
-    LearnerPolicy
-    | ReleaseAllPolicy
-    | HoldUntilDeadlinePolicy
-    | LiquidityAwarePolicy
-    | SplitLargePolicy
-    | RandomPolicy,
-    Field(discriminator="type"),
-    BeforeValidator(_check_policy),
+__all__ = [
+    "EVENTS",
+    "MAX_MONEY",
+    "POLICIES",
+    "Agent",
+    "ArrivalConfig",
+    "Costs",
+    "EventConfig",
+    "InitialTransaction",
+    "LiquiditySaving",
+    "OverdraftTier",
+    "PaymentLimits",
+    "PolicyConfig",
+    "PriorityEscalation",
+    "Rail",
+    "Scenario",
+    "ScenarioSource",
+    "TimeWindow",
+    "load_scenario",
 ]
 
 
-class Agent(_Model):
+class PaymentLimits(Model):
+    """How much more than it receives a bank may pay in a day; what would exceed that waits."""
+
+    bilateral: dict[Identifier, Money] = Field(default={})
+    """Other bank to what may be paid to it, net of what it pays, in cents; no limit where absent."""
+    multilateral: Money | None = None
+    """What may be paid to all banks together, net of what they pay, in cents; no limit if absent."""
+
+
+class Agent(Model):
     """A bank."""
 
     id: Identifier
@@ -199,83 +67,36 @@ class Agent(_Model):
     """Opening balance in cents."""
     credit_limit: Money = 0
     """How far the balance may fall below zero, in cents."""
+    collateral: Money = 0
+    """Value of the assets it has pledged for further credit, in cents."""
+    collateral_haircut: Share = 0.0
+    """Fraction of that value that gives no credit."""
+    liquidity_pool: Money = 0
+    """Money outside the system of which it may commit a share at the opening of a day, in cents."""
+    liquidity_share: Share = 1.0
+    """Fraction of the pool that it commits, unless it is a learner that decides so."""
+    limits: PaymentLimits = PaymentLimits()
+    """How much more than it receives it may pay in a day."""
     arrival_config: ArrivalConfig | None = None
-    """Its customers' payments; without it the bank sends only what `initial_transactions` name."""
+    """Its customers' payments; without it the bank sends only what `initial_transactions`, `events` and
+    the `payments_file` name."""
     policy: PolicyConfig = ReleaseAllPolicy()
     """Who decides when its payments are released."""
 
 
-class Rail(_Model):
-    """A settlement system that the banks share."""
+class PriorityEscalation(Model):
+    """How a payment gains priority as its deadline comes near; no priority exceeds 10."""
 
-    id: Identifier
-    """Its name."""
-    settlement_type: Literal["immediate"] = "immediate"
-    """Gross, payment by payment, as soon as there is liquidity."""
-    queue_discipline: Literal["fifo", "fifo_bypass", "priority"] = "fifo"
-    """Order of the central queue: a blocked head blocks its bank (fifo), later payments may pass it
-    (fifo_bypass), or urgent ones come first (priority)."""
-    incoming_queue_visible: StrictBool = True
-    """Whether a bank sees the payments that wait in the central queue to be paid to it."""
+    ticks: Annotated[int, Whole(1, 10**6, "ticks")]
+    """Ticks before the deadline at which the gain begins."""
+    boost: Annotated[int, Whole(1, 10)]
+    """Gain at the deadline, in steps of priority; it grows evenly up to there."""
 
 
-class OverdraftTier(_Model):
-    """A higher price for the part of an overdraft above a threshold."""
+class Scenario(Model):
+    """A payment system: its clock, banks, rails, prices, known payments and events."""
 
-    above: Amount
-    """Threshold in cents."""
-    rate: Share
-    """Fraction of the part above it, per tick."""
-
-
-class Costs(_Model):
-    """What waiting, borrowing and failing cost. Everything is free unless priced."""
-
-    overdraft_rate: Share = 0.0
-    """Fraction of the overdrawn balance, per tick."""
-    overdraft_tiers: tuple[OverdraftTier, ...] = ()
-    """Marginal prices of larger overdrafts, in ascending order of `above`."""
-    delay_penalty_per_tick: Money = 0
-    """Cents per unsettled payment per tick."""
-    delay_rate: Share = 0.0
-    """Fraction of an unsettled payment's value, per tick."""
-    priority_multipliers: PriorityMultipliers = {}
-    """Priority to factor on the cost of delay (1 where absent)."""
-    overdue_multiplier: Annotated[float, Real(1, 1000)] = 1.0
-    """Factor on the cost of delay from the tick after the deadline."""
-    deadline_penalty: Money = 0
-    """Cents, once, for a payment that misses its deadline."""
-    split_fee: Money = 0
-    """Cents for each part of a split payment beyond the first."""
-    eod_penalty: Money = 0
-    """Cents for each payment unsettled at the end of a day."""
-    eod_rate: Share = 0.0
-    """Fraction of the value unsettled at the end of a day."""
-    delay_in_central_queue: StrictBool = True
-    """Whether delay also costs while a payment waits in the central queue."""
-
-
-class InitialTransaction(_Model):
-    """A payment known in advance, beside the sampled ones."""
-
-    sender: Identifier
-    receiver: Identifier
-    amount: Amount
-    """In cents."""
-    arrival_tick: Tick
-    """Tick of the episode in which it enters the sender's internal queue."""
-    deadline_tick: Tick
-    """Last tick of the episode in which it settles on time."""
-    priority: Priority = 5
-    divisible: StrictBool = True
-    rail: Identifier | None = None
-    """Rail it is sent through (the only one, if absent)."""
-
-
-class Scenario(_Model):
-    """A payment system: its clock, banks, rails, prices and known payments."""
-
-    description: Annotated[StrictStr, AfterValidator(_check_text)] = ""
+    description: Text = ""
     """What it models and where its numbers come from."""
     ticks_per_day: Annotated[int, Whole(1, 1000)]
     """Decision moments in a day."""
@@ -285,12 +106,22 @@ class Scenario(_Model):
     """Seed of the plain simulator (`Orchestrator`); an environment is seeded by `reset(seed=)`."""
     agents: Annotated[tuple[Agent, ...], Length(2, 1000)]
     """The banks."""
-    rails: Annotated[tuple[Rail, ...], Length(1, 1)] = (Rail(id="RTGS"),)
-    """The settlement systems."""
+    rails: Annotated[tuple[Rail, ...], Length(1, 8)] = (Rail(id="RTGS"),)
+    """The settlement systems; payments that name none go through the first."""
     costs: Costs = Costs()
     """The prices."""
     initial_transactions: tuple[InitialTransaction, ...] = ()
     """Payments known in advance."""
+    events: tuple[EventConfig, ...] = ()
+    """What happens at given ticks."""
+    payments_file: FilePath | None = None
+    """CSV or Parquet file of real payments to replay; in a scenario file, relative to its folder."""
+    opening_time: TimeOfDay | None = None
+    """When a day opens, as HH:MM; with `closing_time` it turns the times of `payments_file` into ticks."""
+    closing_time: TimeOfDay | None = None
+    """When a day closes, as HH:MM, later than `opening_time`; 24:00 is midnight."""
+    priority_escalation: PriorityEscalation | None = None
+    """How a payment gains priority as its deadline comes near; not at all if absent."""
     end_of_day: Literal["carry", "drop", "borrow"] = "carry"
     """What happens to unsettled payments: they stay queued, are cancelled, or settle with borrowed money.
 
@@ -305,13 +136,34 @@ class Scenario(_Model):
         _engine.validate_scenario(self.model_dump_json())
         return self
 
+    @cached_property
+    def payments(self) -> _engine.Payments | None:
+        """The payments of `payments_file` as the engine replays them, read once; None without a file.
+
+        Raises:
+            ScenarioError: If the file cannot be read or holds what the scenario cannot play.
+        """
+        if self.payments_file is None:
+            return None
+        from paysim_gym.data import load_payments
+
+        read = load_payments(
+            self.payments_file,
+            banks=[agent.id for agent in self.agents],
+            ticks_per_day=self.ticks_per_day,
+            opening_time=self.opening_time,
+            closing_time=self.closing_time,
+        )
+        columns = (read.day, read.tick, read.sender, read.receiver, read.amount, read.deadline, read.priority)
+        return _engine.Payments(self.model_dump_json(), *columns, read.divisible)
+
 
 ScenarioSource = str | os.PathLike[str] | Mapping[str, Any] | Scenario
 """A bundled scenario's name, the path of a YAML file, a mapping, or a scenario."""
 
 
 def load_scenario(source: ScenarioSource) -> Scenario:
-    """Read and check a scenario.
+    """Read and check a scenario, and the payments that it replays.
 
     Args:
         source: A bundled scenario's name, the path of a YAML file, a mapping, or a scenario.
@@ -323,8 +175,12 @@ def load_scenario(source: ScenarioSource) -> Scenario:
         ScenarioError: If it cannot be read or breaks a rule: one line for each problem, as
             `path = value: what is allowed`.
     """
-    if isinstance(source, Scenario):
-        return source
+    scenario = source if isinstance(source, Scenario) else _check(source)
+    _ = scenario.payments
+    return scenario
+
+
+def _check(source: str | os.PathLike[str] | Mapping[str, Any]) -> Scenario:
     data = source if isinstance(source, Mapping) else read_scenario(source)
     try:
         return Scenario.model_validate(data)
@@ -332,19 +188,19 @@ def load_scenario(source: ScenarioSource) -> Scenario:
         raise ScenarioError("\n".join(_problem(detail) for detail in error.errors())) from None
 
 
-POLICIES: dict[str, type[BaseModel]] = {
-    model.model_fields["type"].default: model for model in get_args(get_args(PolicyConfig)[0])
-}
-"""Type of a policy to its model."""
 _MODELS: dict[str, type[BaseModel]] = {
     "": Scenario,
     "agents": Agent,
     "arrival_config": ArrivalConfig,
     "time_windows": TimeWindow,
+    "limits": PaymentLimits,
     "rails": Rail,
+    "lsm": LiquiditySaving,
     "costs": Costs,
     "overdraft_tiers": OverdraftTier,
     "initial_transactions": InitialTransaction,
+    "priority_escalation": PriorityEscalation,
+    **EVENTS,
     **POLICIES,
 }
 

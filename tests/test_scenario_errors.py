@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_scenario import changed
+from full_scenario import REMOVED, changed
 
-from paysim_gym import ScenarioError, load_scenario
+from paysim_gym import ScenarioError, bundled_scenarios, load_scenario
 
 ARRIVALS = "agents/0/arrival_config"
 LEAST = "ticks_per_day: 4\nagents: [{id: A, balance: 0}, {id: B, balance: 0}]\n"
@@ -47,6 +47,12 @@ def test_a_key_is_an_integer_only_as_json_writes_it(path: str, key: str) -> None
         ("agents/1/policy/policy", "agents[1].policy.policy = 1: unknown key; allowed: type, margin"),
         (f"{ARRIVALS}/level", "agents[0].arrival_config.level = 1: unknown key; allowed: agent_id, "),
         ("costs/[key]", "costs.[key] = 1: unknown key; allowed: overdraft_rate, "),
+        ("events/0/events", "events[0].events = 1: unknown key; allowed: tick, every_ticks, until_tick, "),
+        (
+            "events/5/payment",
+            "events[5].payment = 1: unknown key; allowed: tick, every_ticks, until_tick, type, b",
+        ),
+        ("agents/0/limits/outage", "agents[0].limits.outage = 1: unknown key; allowed: bilateral, multi"),
     ],
 )
 def test_an_unknown_key_keeps_its_name(path: str, start: str) -> None:
@@ -73,6 +79,44 @@ def test_an_unknown_key_keeps_its_name(path: str, start: str) -> None:
             "agents[1].policy = 'learner': must be a mapping with a `type`, one of ",
         ),
         ("agents/1/policy", {"type": []}, "agents[1].policy = {'type': []}: must be a mapping with a `type`"),
+        ("events", {}, "events = {}: must be a list"),
+        ("events/0", "payment", "events[0] = 'payment': must be a mapping with a `type`, one of payment, "),
+        (
+            "events/0",
+            {"tick": 1},
+            "events[0] = {'tick': 1}: must be a mapping with a `type`, one of payment, ",
+        ),
+        (
+            "events/0",
+            {"type": 1},
+            "events[0] = {'type': 1}: must be a mapping with a `type`, one of payment, ",
+        ),
+        (
+            "events/0",
+            {"type": "strike"},
+            "events[0] = {'type': 'strike'}: must be a mapping with a `type`, one of payment, transfer, "
+            "arrival_rate, credit, collateral, outage, early_close",
+        ),
+        ("events/0/amount", 1.5, "events[0].amount = 1.5: must be an integer number of cents between 1 and"),
+        ("events/0/priority", "5", "events[0].priority = '5': must be an integer between 0 and 10"),
+        ("events/2/multiplier", -1, "events[2].multiplier = -1: must be a number between 0 and 1000"),
+        (
+            "events/3/tick",
+            10**7,
+            "events[3].tick = 10000000: must be an integer number of ticks between 0 and",
+        ),
+        ("events/3/tick", REMOVED, "events[3].tick: missing; it is required"),
+        (
+            "agents/0/limits/bilateral",
+            {"events": 1},
+            "agents[0].limits.bilateral.events = 'events': must be 1 to 64 characters from A-Z, 0-9 and _",
+        ),
+        ("agents/0/limits/bilateral", [], "agents[0].limits.bilateral = []: must be a mapping"),
+        ("rails/0/lsm", [], "rails[0].lsm = []: must be a mapping"),
+        ("rails/1/cycle_ticks", 0, "rails[1].cycle_ticks = 0: must be an integer number of ticks between 1"),
+        ("opening_time", "7:00", "opening_time = '7:00': must be a time HH:MM between 00:00 and 24:00"),
+        ("payments_file", "", "payments_file = '': must be the path of a CSV or Parquet file"),
+        ("payments_file", "\ud800", r"payments_file = '\ud800': must be text without lone surrogates"),
         ("description", "\ud800", r"description = '\ud800': must be text without lone surrogates"),
     ],
 )
@@ -91,7 +135,7 @@ def test_values_that_cannot_be_shown_are_named_by_type() -> None:
 
 @pytest.mark.parametrize("source", ["a\0b", Path("a\0b"), "a\ud800b"])
 def test_impossible_paths_name_the_bundled_scenarios(source: Any) -> None:
-    assert "must be a bundled scenario (five_bank, two_bank)" in problem(source)
+    assert f"must be a bundled scenario ({', '.join(bundled_scenarios())})" in problem(source)
 
 
 @pytest.mark.parametrize(

@@ -83,19 +83,17 @@ def check_shape(actions: NDArray[Any], shape: tuple[int, ...]) -> None:
         raise ValueError(f"actions have shape {actions.shape}: must be {shape}")
 
 
-def check_actions(
-    actions: object, shape: tuple[int, ...], bank: str, actions_per_slot: int
-) -> NDArray[np.int64]:
+def check_actions(actions: object, shape: tuple[int, ...], bank: str, choices: int) -> NDArray[np.int64]:
     """The actions as the engine takes them, which checks their range.
 
     Args:
         actions: Integers of the given shape.
-        shape: (num_envs, slots).
+        shape: (num_envs, slots), or (num_envs,) where an action is one number.
         bank: The bank that acts, for the error message.
-        actions_per_slot: Number of choices, for the error message.
+        choices: Number of values an action can have, for the error message.
 
     Returns:
-        Contiguous int64 of shape (num_envs, slots).
+        Contiguous int64 of that shape.
 
     Raises:
         ValueError: If the shape or the type is wrong.
@@ -106,9 +104,10 @@ def check_actions(
         raise ValueError(f"actions have dtype {array.dtype}: must be integers")
     check_shape(array, shape)
     if array.dtype == np.uint64 and (array > np.iinfo(np.int64).max).any():
-        row, slot = np.argwhere(array > np.iinfo(np.int64).max)[0]
+        place = tuple(np.argwhere(array > np.iinfo(np.int64).max)[0])
+        slot = place[1] if len(place) > 1 else 0
         raise ActionError(
-            f"environment {row}, bank {bank}, slot {slot}: action {array[row, slot]} "
-            f"must be between 0 and {actions_per_slot - 1}"
+            f"environment {place[0]}, bank {bank}, slot {slot}: action {array[place]} "
+            f"must be between 0 and {choices - 1}"
         )
     return np.ascontiguousarray(array, np.int64)

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from paysim_gym.envs.checks import check_options, check_seed, check_shape
 from paysim_gym.envs.infos import Info, row_infos
-from paysim_gym.envs.settings import DEFAULT_SLOTS, DEFAULT_SPLIT_PARTS, RewardKind
+from paysim_gym.envs.settings import DEFAULT_SLOTS, DEFAULT_SPLIT_PARTS, ActionMode, Decides, RewardKind
 from paysim_gym.envs.vector import PaymentVectorEnv
 from paysim_gym.scenario import ScenarioSource
 
 
-class PaymentEnv(gym.Env[NDArray[np.float32], NDArray[np.int64]]):
+class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
     """A bank's treasurer decides at every tick which queued payments to release.
 
     The bank's customers bring payments all day; paying needs liquidity, which comes from the opening
@@ -25,10 +25,13 @@ class PaymentEnv(gym.Env[NDArray[np.float32], NDArray[np.int64]]):
     the account, paying late costs too.
 
     ## Action space
-    `MultiDiscrete([A] * slots)`: for each of the first `slots` payments of the bank's queue (by
-    priority, deadline, arrival) 0 holds it, 1 releases it, and 2 + i splits it into `split_parts[i]`
-    equal parts and releases them all. `action_masks()` and `info["action_mask"]` say what is legal
-    (slot after slot); an illegal action acts as hold and is counted, or raises if `strict`.
+    In the `slots` mode `MultiDiscrete([A] * slots)`: for each of the first `slots` payments of the
+    bank's queue (by priority, deadline, arrival) 0 holds it, 1 releases it, and 2 + i splits it into
+    `split_parts[i]` equal parts and releases them all. In the `fraction` mode `Discrete(21)`: k releases
+    k twentieths of the queue's value in queue order, cutting the payment at the margin if it is
+    divisible. With a `liquidity_pool` every day begins with one step more, whose action commits a share
+    of it: its first number over the largest it could be. `action_masks()` and `info["action_mask"]` say
+    what is legal (head after head); an illegal action acts as hold and is counted, or raises if `strict`.
 
     ## Observation space
     `Box`, float32, with true finite bounds: the clock, the bank's own money, queues, receipts and
@@ -36,12 +39,12 @@ class PaymentEnv(gym.Env[NDArray[np.float32], NDArray[np.int64]]):
     its unit, bounds and meaning.
 
     ## Rewards
-    Minus the cost of the tick over `reward_scale`; over an episode they sum to minus its cost over
+    Minus the cost of the step over `reward_scale`; over an episode they sum to minus its cost over
     `reward_scale`. `info["costs"]` has the components in cents.
 
     ## Starting state
-    The first tick's payments have arrived. `reset(seed=s)` starts the first episode of seed s,
-    `reset()` the next one: same seed, same payments, whatever anyone does.
+    The first tick's payments have arrived, or a pool is about to be committed. `reset(seed=s)` starts
+    the first episode of seed s, `reset()` the next one: same seed, same payments, whatever anyone does.
 
     ## Episode end
     Terminated after the last tick of the last day, with the episode's figures for the learning bank
@@ -50,7 +53,8 @@ class PaymentEnv(gym.Env[NDArray[np.float32], NDArray[np.int64]]):
     ## Arguments
     * `scenario`: a bundled scenario's name, the path of a YAML file, a mapping, or a `Scenario`
     * `learner`: the bank that learns; by default the one whose policy is `learner`
-    * `slots`, `split_parts`: the action space
+    * `action_mode`, `slots`, `split_parts`: the action space
+    * `decides`: what the learner decides, `pool`, `payments` or `both`
     * `reward`: `own`, `system` or `blend` (with weight `reward_blend` on the system's cost)
     * `reward_scale`: cents per unit of reward; by default chosen from the scenario
     * `strict`: whether an illegal action raises
@@ -68,6 +72,8 @@ class PaymentEnv(gym.Env[NDArray[np.float32], NDArray[np.int64]]):
         *,
         slots: int = DEFAULT_SLOTS,
         split_parts: Sequence[int] = DEFAULT_SPLIT_PARTS,
+        action_mode: ActionMode = "slots",
+        decides: Decides = "both",
         reward: RewardKind = "own",
         reward_blend: float = 0.5,
         reward_scale: float | None = None,
@@ -86,6 +92,8 @@ class PaymentEnv(gym.Env[NDArray[np.float32], NDArray[np.int64]]):
             learner,
             slots=slots,
             split_parts=split_parts,
+            action_mode=action_mode,
+            decides=decides,
             reward=reward,
             reward_blend=reward_blend,
             reward_scale=reward_scale,
@@ -121,11 +129,11 @@ class PaymentEnv(gym.Env[NDArray[np.float32], NDArray[np.int64]]):
         observations, _ = self._fleet_of_one.reset(seed=seed)
         return observations[0], {"action_mask": self.action_masks()}
 
-    def step(self, action: NDArray[np.int64]) -> tuple[NDArray[np.float32], float, bool, bool, Info]:
-        """Play one tick.
+    def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, Info]:
+        """Play one step: a tick, or the opening of a day in which a pool is committed.
 
         Args:
-            action: Integers of shape (slots,).
+            action: Integers of shape (slots,), or one integer in the `fraction` mode.
 
         Returns:
             Observation, reward, terminated, truncated and an info with `costs`, `illegal_actions`,
@@ -138,7 +146,7 @@ class PaymentEnv(gym.Env[NDArray[np.float32], NDArray[np.int64]]):
             ResetNeeded: Before the first reset.
         """
         actions = np.asarray(action)
-        check_shape(actions, (self._fleet_of_one.slots,))
+        check_shape(actions, self.action_space.shape or ())
         tick = self._fleet_of_one.play(actions[None])
         (info,) = row_infos(tick.infos)
         return (
@@ -150,11 +158,11 @@ class PaymentEnv(gym.Env[NDArray[np.float32], NDArray[np.int64]]):
         )
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Legal actions now, slot after slot: bool of shape (slots * actions per slot,)."""
+        """Legal actions now, head after head: bool of shape (mask size,)."""
         masks: NDArray[np.bool_] = self._fleet_of_one.action_masks()[0]
         return masks
 
     def scripted_actions(self, policy: Mapping[str, Any]) -> NDArray[np.int64]:
-        """What a scripted policy would do now, int64 of shape (slots,); see `PaymentVectorEnv`."""
+        """What a scripted policy would do now, int64 of an action's shape; see `PaymentVectorEnv`."""
         actions: NDArray[np.int64] = self._fleet_of_one.scripted_actions(policy)[0]
         return actions

@@ -97,7 +97,7 @@ class PaymentVecEnv(VecEnv):
         return by_row
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Legal actions now: bool of shape (num_envs, slots * actions per slot)."""
+        """Legal actions now, head after head: bool of shape (num_envs, mask size)."""
         return self.vector_env.action_masks()
 
     def close(self) -> None:

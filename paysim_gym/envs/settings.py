@@ -15,6 +15,8 @@ from paysim_gym.bounds import Length, Real, Whole
 from paysim_gym.problems import describe
 
 RewardKind = Literal["own", "system", "blend"]
+ActionMode = Literal["slots", "fraction"]
+Decides = Literal["both", "pool", "payments"]
 
 DEFAULT_SLOTS = 8
 DEFAULT_SPLIT_PARTS = (2, 4)
@@ -48,6 +50,10 @@ class Settings(BaseModel):
         tuple[Annotated[int, Whole(2, 100)], ...], Length(0, 16), AfterValidator(_check_ascending)
     ] = DEFAULT_SPLIT_PARTS
     """Numbers of parts that an action may split a payment into, ascending."""
+    action_mode: ActionMode = "slots"
+    """What an action decides: payment by payment, or which share of the queue's value to release."""
+    decides: Decides = "both"
+    """What the learner decides; the rest follows its bank's own policy."""
     reward: RewardKind = "own"
     """Whose cost is the (negative) reward."""
     reward_blend: Annotated[float, Real(0, 1)] = 0.5

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium.error import ResetNeeded
-from gymnasium.spaces import Box, MultiDiscrete
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
@@ -19,7 +19,14 @@ from paysim_gym._engine import EpisodeOverError
 from paysim_gym.envs.checks import MAX_SEED, Seeds, check_actions, row_seeds, rows_to_reset
 from paysim_gym.envs.infos import Columns, Info, batch_info
 from paysim_gym.envs.scripted import check_policy
-from paysim_gym.envs.settings import DEFAULT_SLOTS, DEFAULT_SPLIT_PARTS, RewardKind, check_settings
+from paysim_gym.envs.settings import (
+    DEFAULT_SLOTS,
+    DEFAULT_SPLIT_PARTS,
+    ActionMode,
+    Decides,
+    RewardKind,
+    check_settings,
+)
 from paysim_gym.scenario import Scenario, ScenarioSource, load_scenario
 
 _FEW_ENVS = 64  # below this, waking threads costs more than it saves
@@ -34,7 +41,7 @@ class Tick(NamedTuple):
         terminated: bool of shape (num_envs,).
         truncated: bool of shape (num_envs,).
         outcome: `costs` (component to cents) and `illegal_actions`, int64 of shape (num_envs,).
-        masks: bool of shape (num_envs, slots * actions per slot); the environment's own.
+        masks: bool of shape (num_envs, mask size); the environment's own.
         totals: Figures of the episode, if one ends; of shape (num_envs,).
     """
 
@@ -60,7 +67,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
     as `gymnasium.vector.SyncVectorEnv` batches them. Every array returned belongs to the caller.
 
     ## Action space
-    `MultiDiscrete` of shape (num_envs, slots); see `PaymentEnv` for the meaning.
+    `MultiDiscrete` of shape (num_envs, slots), or (num_envs,) in the `fraction` mode; see `PaymentEnv`.
 
     ## Observation space
     `Box` of shape (num_envs, observation size), float32; see `PaymentEnv` for the columns.
@@ -92,6 +99,8 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         *,
         slots: int = DEFAULT_SLOTS,
         split_parts: Sequence[int] = DEFAULT_SPLIT_PARTS,
+        action_mode: ActionMode = "slots",
+        decides: Decides = "both",
         reward: RewardKind = "own",
         reward_blend: float = 0.5,
         reward_scale: float | None = None,
@@ -109,6 +118,10 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
             learner: The bank that learns; if None, the one whose policy is `learner`.
             slots: Number of queued payments that can be decided on in a step.
             split_parts: Numbers of parts that an action may split a payment into.
+            action_mode: What an action decides: payment by payment (`slots`), or which share of the
+                queue's value to release (`fraction`).
+            decides: What the learner decides: its pool, its payments or both; the rest follows its
+                bank's own policy.
             reward: Whose cost is the (negative) reward: the learner's, all banks', or a blend.
             reward_blend: Weight of the system's cost in the blend.
             reward_scale: Cents of cost per unit of negative reward; if None, chosen from the scenario.
@@ -132,6 +145,8 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         settings = check_settings(
             slots=slots,
             split_parts=split_parts,
+            action_mode=action_mode,
+            decides=decides,
             reward=reward,
             reward_blend=reward_blend,
             reward_scale=reward_scale,
@@ -143,13 +158,21 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         self.num_envs, self.slots = settings.num_envs, settings.slots
         threads = settings.num_threads or _default_threads(self.num_envs)
         self._fleet = _engine.Fleet(
-            self.scenario.model_dump_json(), settings.decision_json(self.learner), self.num_envs, threads
+            self.scenario.model_dump_json(),
+            settings.decision_json(self.learner),
+            self.num_envs,
+            threads,
+            self.scenario.payments,
         )
-        self._actions_per_slot = self._fleet.actions_per_slot
+        choices = self._fleet.choices
         self.amount_scale_cents = self._fleet.amount_scales[0]
         self.reward_scale_cents = self._fleet.reward_scales[0]
         self.single_observation_space = _observation_space(self.slots)
-        self.single_action_space = MultiDiscrete([self._actions_per_slot] * self.slots)
+        self.single_action_space: Discrete[np.int64] | MultiDiscrete = (
+            Discrete(choices)
+            if settings.action_mode == "fraction"
+            else MultiDiscrete([choices] * self._fleet.heads)
+        )
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._masks: NDArray[np.bool_] | None = None
@@ -184,10 +207,10 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
     def step(
         self, actions: NDArray[np.int64]
     ) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[Any], NDArray[Any], Info]:
-        """Play one tick in every row.
+        """Play one step in every row: a tick, or the opening of a day in which a pool is committed.
 
         Args:
-            actions: Integers of shape (num_envs, slots).
+            actions: Integers of the action space's shape.
 
         Returns:
             Observations (float32), rewards (float64), terminated and truncated (bool) and infos:
@@ -219,11 +242,12 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         Adapters that need no batched infos use it. It raises what `step` raises.
 
         Args:
-            actions: Integers of shape (num_envs, slots).
+            actions: Integers of the action space's shape.
         """
         self._check_running()
+        checked = check_actions(actions, self._batch_shape(), self.learner, self._fleet.choices)
         observations, rewards, terminated, truncated, costs, masks, illegal = self._fleet.step(
-            check_actions(actions, (self.num_envs, self.slots), self.learner, self._actions_per_slot)[:, None]
+            checked.reshape(self.num_envs, 1, self._fleet.heads)
         )
         self._masks, self._ended = masks[:, 0], terminated | truncated
         outcome = {
@@ -242,19 +266,22 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         )
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Legal actions now, slot after slot: bool of shape (num_envs, slots * actions per slot)."""
+        """Legal actions now, head after head: bool of shape (num_envs, mask size)."""
         if self._masks is None:
             raise ResetNeeded("call reset before action_masks")
         return self._masks.copy()
 
     def scripted_actions(self, policy: Mapping[str, Any]) -> NDArray[np.int64]:
-        """What a scripted policy would do now.
+        """What a scripted policy would do now, as near as the action space comes to it.
+
+        At an opening that is to commit the bank's own `liquidity_share`; in the `fraction` mode it is
+        the share of the queue's value that the policy would release.
 
         Args:
             policy: As in a scenario, such as `{"type": "liquidity_aware", "buffer": 500_000_00}`.
 
         Returns:
-            int64 of shape (num_envs, slots).
+            int64 of the action space's shape.
 
         Raises:
             ValueError: If the policy is unknown, has wrong parameters, or is `learner`.
@@ -263,7 +290,11 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         """
         if self._masks is None:
             raise ResetNeeded("call reset before scripted_actions")
-        return self._fleet.scripted_actions(check_policy(policy).model_dump_json())[:, 0]
+        actions = self._fleet.scripted_actions(check_policy(policy).model_dump_json())
+        return actions.reshape(self._batch_shape())
+
+    def _batch_shape(self) -> tuple[int, ...]:
+        return (self.num_envs, *(self.single_action_space.shape or ()))
 
     def _check_running(self) -> None:
         if self._masks is None:

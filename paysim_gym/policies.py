@@ -1,0 +1,82 @@
+"""The part of a scenario that says who decides when a bank's payments are released."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field
+
+from paysim_gym.bounds import Whole
+from paysim_gym.scenario_types import Model, Money, Share, TickSpan, by_type, typed
+
+
+class LearnerPolicy(Model):
+    """Decisions come from outside, through an environment."""
+
+    type: Literal["learner"] = "learner"
+
+
+class ReleaseAllPolicy(Model):
+    """Release every payment as it arrives."""
+
+    type: Literal["release_all"] = "release_all"
+
+
+class HoldUntilDeadlinePolicy(Model):
+    """Release a payment `margin` ticks before its deadline."""
+
+    type: Literal["hold_until_deadline"] = "hold_until_deadline"
+    margin: TickSpan = 0
+    """In ticks."""
+
+
+class LiquidityAwarePolicy(Model):
+    """Go through the queue in order and release each payment that leaves liquidity at or above `buffer`.
+
+    A smaller payment may so go although a larger one before it is held. Whatever is due is released.
+    """
+
+    type: Literal["liquidity_aware"] = "liquidity_aware"
+    buffer: Money = 0
+    """In cents."""
+
+
+class SplitLargePolicy(Model):
+    """Release everything, splitting what exceeds both `threshold` and the bank's liquidity."""
+
+    type: Literal["split_large"] = "split_large"
+    parts: Annotated[int, Whole(2, 100)] = 2
+    """Parts of a split payment."""
+    threshold: Money = 0
+    """In cents."""
+
+
+class RandomPolicy(Model):
+    """Release each payment with a fixed probability at every tick."""
+
+    type: Literal["random"] = "random"
+    release_probability: Share = 0.5
+    """The same for every payment and tick."""
+
+
+class MyopicPolicy(Model):
+    """Pay what is costliest to delay first, while the balance lasts.
+
+    It overdraws only for a payment whose delay costs more per tick than its overdraft.
+    """
+
+    type: Literal["myopic"] = "myopic"
+
+
+_Policy = (
+    LearnerPolicy
+    | ReleaseAllPolicy
+    | HoldUntilDeadlinePolicy
+    | LiquidityAwarePolicy
+    | SplitLargePolicy
+    | RandomPolicy
+    | MyopicPolicy
+)
+POLICIES = by_type(get_args(_Policy))
+"""Type of a policy to its model."""
+PolicyConfig = Annotated[_Policy, Field(discriminator="type"), typed(POLICIES)]

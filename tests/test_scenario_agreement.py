@@ -1,0 +1,195 @@
+"""Python and the engine accept the same scenarios, and fill in the same values for what is left out."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from full_scenario import REPLAY
+from hypothesis import HealthCheck, given, settings
+from pydantic import ValidationError
+from scenario_strategies import (
+    NASTY,
+    SCENARIOS,
+    Place,
+    add_key,
+    at,
+    change,
+    changed_scenarios,
+    places,
+    put,
+    remove,
+)
+
+from paysim_gym import Scenario, ScenarioError
+from paysim_gym._engine import validate_scenario
+
+MINIMAL = {"ticks_per_day": 4, "agents": [{"id": "A", "balance": 0}, {"id": "B", "balance": 0}]}
+SCHEMA = Scenario.model_json_schema()
+SETTINGS = settings(
+    max_examples=100,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+
+def verdicts(data: Any) -> tuple[Any, Any]:
+    """What Python and the engine alone make of a JSON document: all of its values, or why they refuse it."""
+    text = json.dumps(data)
+    try:
+        # Not load_scenario, which would also read the payments.
+        python = json.loads(Scenario.model_validate(json.loads(text)).model_dump_json())
+    except ValidationError as error:
+        python = str(error)
+    try:
+        engine = json.loads(validate_scenario(text))
+    except ScenarioError as error:
+        engine = str(error)
+    return python, engine
+
+
+def disagreement(data: Any) -> str:
+    """How Python and the engine differ about a document; empty if they do not."""
+    python, engine = verdicts(data)
+    both = f"Python: {str(python)[:300]}\nengine: {str(engine)[:300]}"
+    if isinstance(python, str) and isinstance(engine, str):
+        # "path: what is wrong" is about keys and types, "path = value: what is allowed" about values.
+        is_form = " = " not in engine.partition(": ")[0]
+        return both if is_form and not refused_by_field(python) else ""
+    return "" if python == engine else both
+
+
+def refused_by_field(python: Any) -> bool:
+    """Whether Python refuses before it asks the engine."""
+    return isinstance(python, str) and "[type=value_error," not in python
+
+
+def kind_of(data: Any, place: Place) -> tuple[Any, ...]:
+    """A place without its indices, and with the type of the policy or event that it is in."""
+    owners = [at(data, place[:depth]) for depth in range(len(place))]
+    types = [owner["type"] for owner in owners if isinstance(owner, dict) and "type" in owner]
+    return (*("*" if isinstance(key, int) else key for key in place), *types)
+
+
+def places_of_all_kinds() -> list[Place]:
+    """One place of each kind in the full scenario."""
+    return list({kind_of(REPLAY, place): place for place in places(REPLAY)}.values())
+
+
+def ranges(schema: Any, value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
+    """The places of a value for which a JSON schema has a range, each with that part of the schema."""
+    for option in schema.get("anyOf") or schema.get("oneOf") or [schema]:
+        if "$ref" in option:
+            option = SCHEMA["$defs"][option["$ref"].rpartition("/")[2]]
+        if {"minimum", "exclusiveMinimum"} & option.keys():
+            yield place, option
+        parts: dict[str | int, Any] = {}
+        if isinstance(value, dict) and is_member(option, value):
+            parts = option.get("properties") or dict.fromkeys(value, option.get("additionalProperties"))
+        elif isinstance(value, list) and option.get("type") == "array":
+            parts = dict(enumerate(option.get("prefixItems") or [option["items"]] * len(value)))
+        for key, part in parts.items():
+            if part and (isinstance(value, list) or key in value):
+                yield from ranges(part, value[key], (*place, key))
+
+
+def is_member(option: Any, value: dict[str, Any]) -> bool:
+    """Whether a mapping is of this member of a union."""
+    kind = option.get("properties", {}).get("type", {}).get("const")
+    return option.get("type") == "object" and kind in (None, value.get("type"))
+
+
+def roomy() -> dict[str, Any]:
+    """The full scenario on the longest clock, so that only a field's own range can refuse its value."""
+    data = copy.deepcopy(REPLAY) | {"ticks_per_day": 1000, "num_days": 10_000}
+    arrivals = data["agents"][0]["arrival_config"]
+    del arrivals["time_windows"][1:], data["costs"]["overdraft_tiers"][1:]
+    arrivals["deadline_range"] = [0, 10]
+    data["initial_transactions"][0]["arrival_tick"] = 0
+    for event in data["events"]:
+        event |= {"tick": 0, "every_ticks": 10**6}
+    return data
+
+
+def path(place: Place) -> str:
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in place).removeprefix(".")
+
+
+def range_cases() -> list[Any]:
+    data = roomy()
+    cases = {kind_of(data, place): (place, option) for place, option in ranges(SCHEMA, data)}
+    return [pytest.param(*case, id=path(case[0])) for case in cases.values()]
+
+
+@pytest.mark.parametrize(("place", "option"), range_cases())
+def test_a_number_has_the_same_range_on_both_sides(place: Place, option: dict[str, Any]) -> None:
+    step = 1 if option["type"] == "integer" else 1e-6
+    low, high = option.get("minimum", option.get("exclusiveMinimum")), option["maximum"]
+    lowest = low if "minimum" in option else low + step
+    for value, is_inside in ((lowest - step, False), (lowest, True), (high, True), (high + step, False)):
+        data = roomy()
+        change(data, place, put, value)
+        python, engine = verdicts(data)
+        named = isinstance(engine, str) and engine.startswith((f"{path(place)} =", f"{path(place)}:"))
+        assert named is not is_inside, (value, engine)
+        assert is_inside or refused_by_field(python)
+
+
+@pytest.mark.parametrize(
+    ("field", "item", "low", "high"), [("agents", {"balance": 0}, 2, 1000), ("rails", {}, 1, 8)]
+)
+def test_a_list_has_the_same_lengths_on_both_sides(field: str, item: Any, low: int, high: int) -> None:
+    for length in (low - 1, low, high, high + 1):
+        data = MINIMAL | {field: [{"id": f"ID_{place}", **item} for place in range(length)]}
+        python, engine = verdicts(data)
+        is_wrong = not low <= length <= high
+        assert (refused_by_field(python), isinstance(engine, str)) == (is_wrong, is_wrong)
+
+
+@pytest.mark.parametrize("how", [put, remove, add_key], ids=lambda how: how.__name__)
+def test_a_wrong_value_anywhere_is_judged_alike(how: Any) -> None:
+    found, full = {}, json.dumps(REPLAY)
+    for place in places_of_all_kinds():
+        for value in NASTY if how is put else NASTY[:1]:
+            data = json.loads(full)
+            change(data, place, how, value)
+            if problem := disagreement(data):
+                found[f"{path(place)} = {value!r:.40}"] = problem
+    assert found == {}
+
+
+@SETTINGS
+@given(SCENARIOS)
+def test_a_scenario_that_keeps_the_rules_is_read_alike(data: Any) -> None:
+    python, engine = verdicts(data)
+    assert isinstance(python, dict), python
+    assert python == engine
+
+
+@settings(SETTINGS, max_examples=300)
+@given(changed_scenarios())
+def test_a_changed_scenario_is_judged_alike(variants: list[Any]) -> None:
+    assert [disagreement(data) for data in variants] == [""] * len(variants)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("agents", 0, "limits"), []),
+        (("agents", 0, "policy"), ["learner"]),
+        (("rails", 0, "lsm"), [True, False, True]),
+        (("priority_escalation",), [2, 3]),
+        (("events", 6), ["early_close", 10]),
+        (("end_of_day",), {"carry": None}),
+        (("costs", "delay_rate"), 0.9710789742306039),
+    ],
+)
+def test_the_parsers_are_alike(place: Place, value: Any) -> None:
+    data = copy.deepcopy(REPLAY)
+    change(data, place, put, value)
+    assert disagreement(data) == ""
