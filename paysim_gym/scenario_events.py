@@ -113,7 +113,11 @@ class OutageEvent(_Event):
 
 
 class EarlyCloseEvent(_Event):
-    """The day ends with this tick; the rest of its ticks are left out."""
+    """The day ends with this tick; the rest of its ticks are left out.
+
+    Customers bring nothing in them, neither sampled nor replayed payments; what the scenario names for
+    them singly comes when the next day opens.
+    """
 
     type: Literal["early_close"] = "early_close"
 

@@ -136,6 +136,12 @@ impl Prices {
         rate.of(charged)
     }
 
+    /// Whether collateral costs anything.
+    #[must_use]
+    pub fn has_collateral_price(&self) -> bool {
+        self.collateral.0 != Rate::default()
+    }
+
     /// A day of committed liquidity.
     #[must_use]
     pub fn liquidity(&self, committed: Cents) -> i128 {

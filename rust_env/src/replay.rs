@@ -32,6 +32,8 @@ pub struct Replay {
     orders: Vec<Order>,
     /// Where each day starts in `orders`; one more entry than days.
     starts: Vec<usize>,
+    /// Banks and ticks a day of the scenario they were read for.
+    shape: (usize, i64),
 }
 
 impl Replay {
@@ -49,9 +51,16 @@ impl Replay {
         let last_day = days.last().map_or(-1, |(day, _)| *day);
         in_range("payments_file", last_day + 1, 1, 1_000_000, " (days)")?;
         let starts = (0..=last_day + 1).map(|day| days.partition_point(|(other, _)| *other < day)).collect();
-        let replay = Self { orders: days.into_iter().map(|(_, order)| order).collect(), starts };
+        let replay =
+            Self { orders: days.into_iter().map(|(_, order)| order).collect(), starts, shape: shape(scenario) };
         scenario.validate_load(replay.busiest(scenario.num_days))?;
         Ok(replay)
+    }
+
+    /// Whether these payments were read for a scenario with these banks and this clock.
+    #[must_use]
+    pub fn fits(&self, scenario: &Scenario) -> bool {
+        self.shape == shape(scenario)
     }
 
     /// The payments of day number `day` of an episode: the days follow one another, from the first
@@ -97,6 +106,10 @@ impl Replay {
         let most = loads.fold((0.0_f64, 0.0_f64), |most, load| (most.0.max(load.0), most.1.max(load.1)));
         Load { count: most.0 * num_days as f64, value: most.1 * num_days as f64 }
     }
+}
+
+fn shape(scenario: &Scenario) -> (usize, i64) {
+    (scenario.agents.len(), scenario.ticks_per_day)
 }
 
 fn check(scenario: &Scenario, record: &Record) -> Result<(), ScenarioError> {

@@ -142,7 +142,7 @@ impl Setup {
     /// [`ScenarioError`] if the scenario is not valid, or payments are missing or come unasked.
     pub fn replaying(scenario: &Scenario, replay: Option<Arc<Replay>>) -> Result<Self, ScenarioError> {
         scenario.validate()?;
-        check_replay(scenario, replay.is_some())?;
+        check_replay(scenario, replay.as_deref())?;
         let bank = |(index, agent): (usize, &AgentConfig)| BankSetup {
             id: agent.id.clone(),
             balance: agent.balance,
@@ -217,11 +217,13 @@ fn fingerprint(scenario: &Scenario, replay: Option<&Replay>) -> u64 {
     crate::system::fingerprint([format!("{rules:?}").as_bytes(), &payments.to_le_bytes()])
 }
 
-fn check_replay(scenario: &Scenario, is_given: bool) -> Result<(), ScenarioError> {
-    let problem = match (&scenario.payments_file, is_given) {
-        (Some(_), true) | (None, false) => return Ok(()),
-        (Some(_), false) => "the payments of this file must be read and given beside the scenario",
-        (None, true) => "must name the file of the payments that are given beside the scenario",
+fn check_replay(scenario: &Scenario, replay: Option<&Replay>) -> Result<(), ScenarioError> {
+    let problem = match (&scenario.payments_file, replay) {
+        (None, None) => return Ok(()),
+        (Some(_), Some(replay)) if replay.fits(scenario) => return Ok(()),
+        (Some(_), Some(_)) => "the payments given were read for other banks or another clock",
+        (Some(_), None) => "the payments of this file must be read and given beside the scenario",
+        (None, Some(_)) => "must name the file of the payments that are given beside the scenario",
     };
     Err(ScenarioError::Conflict {
         path: "payments_file".to_owned(),

@@ -9,13 +9,13 @@ pub use pool::Pool;
 pub use totals::{RATIO_NAMES, TOTAL_NAMES, Totals};
 
 use crate::costs::COMPONENTS;
-use crate::decision::Process;
 use crate::decision::reward::reward;
+use crate::decision::{Decides, Process};
 use crate::error::{ActionError, FleetError, TickError};
 use crate::events::EventLog;
 use crate::policy::{Decision, ScriptedPolicy};
 use crate::setup::Setup;
-use crate::system::{RestoreError, System};
+use crate::system::{RestoreError, System, fingerprint, is_marked};
 use std::sync::Arc;
 
 /// N independent systems of one scenario.
@@ -157,7 +157,8 @@ impl Fleet {
         for (env, row) in rows.iter_mut().enumerate() {
             for learner in &process.learners {
                 decisions.clear();
-                if !row.system.is_opening() {
+                // A rule that rolls dice must not take them from a bank that decides about its payments itself.
+                if !row.system.is_opening() && process.decides != Decides::Pool {
                     row.system.consult(*learner, policy, &mut decisions);
                 }
                 let Some(out) = out.next() else { break };
@@ -190,6 +191,8 @@ impl Fleet {
         let mut bytes = row.system.save();
         bytes.push(u8::from(row.has_ended));
         bytes.extend_from_slice(&row.steps.to_le_bytes());
+        let checksum = fingerprint([bytes.as_slice()]);
+        bytes.extend_from_slice(&checksum.to_le_bytes());
         bytes
     }
 
@@ -199,9 +202,16 @@ impl Fleet {
     /// [`RestoreError`] if the bytes are not a state of this scenario; nothing has changed then.
     pub fn restore(&mut self, row: usize, bytes: &[u8]) -> Result<(), RestoreError> {
         let not_a_state = RestoreError::NotAState { length: bytes.len() };
-        let Some((system, &[has_ended, ref steps @ ..])) = bytes.split_last_chunk::<5>() else {
+        let Some((state, checksum)) = bytes.split_last_chunk() else { return Err(not_a_state) };
+        let Some((system, &[has_ended, ref steps @ ..])) = state.split_last_chunk::<5>() else {
             return Err(not_a_state);
         };
+        if !is_marked(system) {
+            return Err(not_a_state);
+        }
+        if u64::from_le_bytes(*checksum) != fingerprint([state]) {
+            return Err(RestoreError::Damaged);
+        }
         let row = &mut self.rows[row];
         row.system.restore(system)?;
         (row.has_ended, row.steps) = (has_ended != 0, u32::from_le_bytes([steps[0], steps[1], steps[2], steps[3]]));

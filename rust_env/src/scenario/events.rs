@@ -134,6 +134,9 @@ event! {
 
 event! {
     /// The day ends with this tick; the rest of its ticks are left out.
+    ///
+    /// Customers bring nothing in them, neither sampled nor replayed payments; what the scenario
+    /// names for them singly comes when the next day opens.
     EarlyCloseEvent {}
 }
 

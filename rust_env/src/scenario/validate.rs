@@ -89,7 +89,7 @@ impl Scenario {
         }
         if rail.settlement_type == SettlementType::DeferredNet && rail.queue_discipline != QueueDiscipline::Fifo {
             let allowed = "must be fifo: a deferred_net rail settles everything together";
-            return conflict(&format!("{path}.queue_discipline"), format!("{:?}", rail.queue_discipline), allowed);
+            return conflict(&format!("{path}.queue_discipline"), as_json(&rail.queue_discipline), allowed);
         }
         Ok(())
     }
@@ -381,6 +381,11 @@ pub(crate) fn in_range<T: PartialOrd + Display>(path: &str, value: T, low: T, hi
 /// Refuses a value that contradicts another one.
 pub(super) fn conflict(path: &str, value: impl Display, allowed: impl Into<String>) -> Checked {
     Err(ScenarioError::Conflict { path: path.to_owned(), value: value.to_string(), allowed: allowed.into() })
+}
+
+/// A value as the scenario writes it.
+fn as_json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 fn list<'a>(ids: impl Iterator<Item = &'a str>) -> String {

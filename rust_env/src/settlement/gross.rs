@@ -1,5 +1,6 @@
 //! Gross settlement: one payment at a time, in full, against the sender's own liquidity.
 
+use crate::bank::Bank;
 use crate::events::Mechanism;
 use crate::ledger::Ledger;
 use crate::payment::Slot;
@@ -42,7 +43,9 @@ impl Gross {
     fn settle_heads(&mut self, ledger: &mut Ledger, rail: RailId) -> u32 {
         let queue = rail.index();
         self.is_pending.clear();
-        self.is_pending.extend(ledger.banks.iter().map(|bank| !bank.central[queue].is_empty()));
+        // The value is at hand where the queue itself is further away.
+        let waits = |bank: &Bank| bank.central_value > Cents::ZERO && !bank.central[queue].is_empty();
+        self.is_pending.extend(ledger.banks.iter().map(waits));
         self.pending.clear();
         self.pending.extend((0..ledger.banks.len()).filter(|bank| self.is_pending[*bank]));
         let mut settled = 0;

@@ -4,7 +4,7 @@ mod day;
 mod events;
 mod saved;
 
-pub(crate) use saved::fingerprint;
+pub(crate) use saved::{fingerprint, is_marked};
 
 pub use saved::RestoreError;
 
@@ -267,15 +267,19 @@ impl System {
         }
     }
 
+    /// Before deferred receipts land: they back no overdraft of this tick.
     fn charge_collateral(&mut self) -> Result<(), TickError> {
+        if !self.setup.prices.has_collateral_price() {
+            return Ok(());
+        }
         self.accrue_each(Component::Collateral, |setup, bank, index| {
             setup.prices.collateral(bank, setup.banks[index].haircut)
         })
     }
 
     fn land_receipts(&mut self) {
-        for bank in &mut self.ledger.banks {
-            bank.land();
+        if self.setup.rails.iter().any(|rail| rail.deferred_crediting) {
+            self.ledger.banks.iter_mut().for_each(Bank::land);
         }
     }
 
@@ -299,6 +303,9 @@ impl System {
     ) -> Result<(), TickError> {
         for (index, bank) in self.ledger.banks.iter_mut().enumerate() {
             let amount = charge(&self.setup, bank, index);
+            if amount == 0 {
+                continue;
+            }
             bank.accrue(component, amount).map_err(|component| TickError::CostOverflow {
                 bank: self.setup.banks[index].id.clone(),
                 component,

@@ -29,6 +29,9 @@ pub enum RestoreError {
         /// Fingerprint of this one.
         expected: u64,
     },
+    /// Saved where other banks were looked at from outside; what such banks see is part of the state.
+    #[error("saved where other banks were learners")]
+    OtherLearners,
     /// Bytes have changed or are missing.
     #[error("damaged: the state's checksum does not fit its bytes")]
     Damaged,
@@ -59,10 +62,9 @@ impl System {
     pub fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
         let word = |place: usize| bytes.get(place..place + 8).and_then(|word| word.try_into().ok());
         let not_a_state = RestoreError::NotAState { length: bytes.len() };
-        let (Some(mark), Some(found), Some(checksum)) = (word(0), word(8), word(16)) else { return Err(not_a_state) };
-        if &mark != MARK {
+        let (true, Some(found), Some(checksum)) = (is_marked(bytes), word(8), word(16)) else {
             return Err(not_a_state);
-        }
+        };
         let (found, expected) = (u64::from_le_bytes(found), self.setup.fingerprint);
         if found != expected {
             return Err(RestoreError::OtherScenario { found, expected });
@@ -72,6 +74,10 @@ impl System {
             return Err(RestoreError::Damaged);
         }
         let state: State = postcard::from_bytes(state).map_err(|_| RestoreError::Damaged)?;
+        let tracked = |banks: &[Bank]| banks.iter().map(|bank| bank.bilateral.len()).collect::<Vec<_>>();
+        if tracked(&state.2) != tracked(&self.ledger.banks) {
+            return Err(RestoreError::OtherLearners);
+        }
         (
             self.ledger.now,
             self.progress,
@@ -82,6 +88,11 @@ impl System {
         ) = state;
         Ok(())
     }
+}
+
+/// Whether these bytes begin like a saved state of this version of the engine.
+pub(crate) fn is_marked(bytes: &[u8]) -> bool {
+    bytes.starts_with(MARK)
 }
 
 /// FNV-1a with 64 bits (Fowler, Noll and Vo 1991) over all parts, one after the other.

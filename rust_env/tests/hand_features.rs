@@ -1,0 +1,300 @@
+//! Limits, collateral, pools, priorities, deferred crediting and policies, in days short enough to
+//! work out by hand. The arithmetic stands beside the numbers.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod short_days;
+
+use paysim_engine::costs::Component;
+use paysim_engine::events::Mechanism;
+use paysim_engine::policy::Decision;
+use paysim_engine::units::{Cents, PaymentId, Rate, bank_at};
+use serde_json::{Value, json};
+use short_days::{
+    A, B, C, balances, cost, decide, held, learning, pay, play, queued, scenario, settled, settlements, system, with,
+};
+
+fn urgent(amount: i64, arrival: i64, priority: i64) -> Value {
+    let mut payment = pay("A", "B", amount, arrival);
+    payment["priority"] = json!(priority);
+    payment
+}
+
+#[test]
+fn a_bilateral_limit_blocks_is_freed_by_receipts_and_starts_anew_next_day() {
+    let payments = vec![
+        pay("A", "B", 80, 0),
+        pay("A", "B", 50, 0),
+        pay("B", "A", 30, 1),
+        pay("A", "C", 500, 1),
+        pay("A", "B", 1, 2),
+        pay("A", "B", 99, 3),
+        pay("A", "B", 1, 4),
+    ];
+    let a = json!({"balance": 1_000, "limits": {"bilateral": {"B": 100}}});
+    let mut system = system(&with(scenario(3, a, payments), json!({"num_days": 2})));
+    // Tick 0: 80 leave 20 of 100, too few for 50. Tick 1: 30 come from B, 50 = 20 + 30 go, and so
+    // does what C gets. Tick 2: nothing is left for 1. Tick 3: 100 anew, for 1 + 99. Tick 4: none.
+    assert_eq!(settlements(&mut system, 5), [1, 3, 0, 2, 0]);
+    assert_eq!(balances(&system), [1_000 - 80 - 50 + 30 - 500 - 100, 80 + 50 - 30 + 100, 500]);
+    assert_eq!(system.ledger.bilateral_headroom(A, B), Some(Cents(0)));
+    assert_eq!((system.ledger.bilateral_headroom(A, C), system.ledger.bilateral_headroom(B, A)), (None, None));
+}
+
+#[test]
+fn a_multilateral_limit_counts_all_banks_and_starts_anew_next_day() {
+    let payments = vec![
+        pay("A", "B", 60, 0),
+        pay("A", "C", 60, 0),
+        pay("C", "A", 30, 1),
+        pay("A", "B", 20, 2),
+        pay("A", "B", 80, 3),
+    ];
+    let mut day = scenario(3, json!({"balance": 1_000, "limits": {"multilateral": 100}}), payments);
+    day["agents"][C]["balance"] = json!(30);
+    let mut system = system(&with(day, json!({"num_days": 2})));
+    // 60 leave 40, too few for 60; 30 more are enough; then 10 are left, too few for 20. Next day
+    // 100 are enough for 20 + 80.
+    assert_eq!(settlements(&mut system, 3), [1, 2, 0]);
+    assert_eq!(system.ledger.banks[A].capacity(), Cents(10));
+    assert_eq!(settlements(&mut system, 1), [2]);
+    assert_eq!(system.ledger.banks[A].multilateral_headroom(), Some(Cents(0)));
+}
+
+#[test]
+fn collateral_gives_credit_less_its_haircut_rounded_down() {
+    let a = json!({"credit_limit": 100, "collateral": 1_001, "collateral_haircut": 0.1});
+    let mut day = scenario(3, a, vec![pay("A", "B", 1_000, 0), pay("A", "B", 1, 1)]);
+    day["costs"] = json!({"collateral_rate": 0.01});
+    let mut system = system(&day);
+    // 1,001 x 0.9 = 900.9, so 900: with 100 of credit 1,000 can go, and not a cent more.
+    assert_eq!(settlements(&mut system, 3), [1, 0, 0]);
+    assert_eq!(system.ledger.banks[A].credit(), Cents(100 + 900));
+    // 1% of the 1,001 that are posted, 3 times: 30.03.
+    assert_eq!(cost(&system, A, Component::Collateral), 30);
+}
+
+#[test]
+fn used_collateral_is_what_backs_the_overdraft_beyond_the_credit_limit_rounded_up() {
+    let a = json!({"credit_limit": 100, "collateral": 1_000, "collateral_haircut": 0.3});
+    let mut day = scenario(4, a, vec![pay("A", "B", 100, 0), pay("A", "B", 101, 1), pay("A", "B", 599, 3)]);
+    day["costs"] = json!({"collateral_rate": 0.1, "collateral_charged": "used"});
+    let mut system = system(&day);
+    play(&mut system, 1);
+    // The credit limit alone backs the first 100.
+    assert_eq!(cost(&system, A, Component::Collateral), 0);
+    play(&mut system, 2);
+    // 101 / 0.7 = 144.3, so 145, at 10% twice: 29. Without rounding up it would be 28.9.
+    assert_eq!(cost(&system, A, Component::Collateral), 29);
+    play(&mut system, 1);
+    // 700 / 0.7 = 1,000: all of it.
+    assert_eq!(cost(&system, A, Component::Collateral), 29 + 100);
+}
+
+#[test]
+fn deferred_receipts_land_too_late_to_free_collateral_but_not_to_end_an_overdraft() {
+    let payments = vec![pay("A", "B", 70, 0), pay("C", "A", 70, 0)];
+    let mut day = scenario(1, json!({"collateral": 100, "collateral_haircut": 0.3}), payments);
+    day["agents"][C]["balance"] = json!(70);
+    day["rails"] = json!([{"id": "RTGS", "deferred_crediting": true}]);
+    day["costs"] = json!({"collateral_rate": 0.1, "collateral_charged": "used", "overdraft_rate": 0.5});
+    let mut system = system(&day);
+    play(&mut system, 1);
+    assert_eq!(balances(&system), [0, 70, 0]);
+    assert_eq!((cost(&system, A, Component::Collateral), cost(&system, A, Component::Overdraft)), (10, 0));
+}
+
+fn pool_days(overnight: &str) -> Value {
+    let a = json!({"liquidity_pool": 1_000, "liquidity_share": 0.25});
+    let payments = vec![pay("A", "B", 200, 0), pay("A", "B", 100, 1), pay("B", "A", 60, 2)];
+    let rules = json!({"num_days": 2, "overnight": overnight, "costs": {"liquidity_rate": 0.02}});
+    with(scenario(2, a, payments), rules)
+}
+
+#[test]
+fn a_pool_is_paid_in_at_the_opening_charged_once_a_day_and_taken_back_at_the_close() {
+    let mut system = system(&pool_days("carry"));
+    // 250 of 1,000 are committed: 200 go, 50 are too few for 100. 2% of 250 are 5.
+    assert_eq!(settlements(&mut system, 1), [1]);
+    assert_eq!((balances(&system), cost(&system, A, Component::Liquidity)), (vec![50, 200, 0], 5));
+    assert_eq!((system.external_money(), system.ledger.banks[A].committed), (Cents(250), Cents(250)));
+    assert_eq!(settlements(&mut system, 1), [0]);
+    // At the close they leave again.
+    assert_eq!((balances(&system), cost(&system, A, Component::Liquidity)), (vec![50 - 250, 200, 0], 5));
+    assert_eq!((system.external_money(), system.ledger.banks[A].committed), (Cents(0), Cents(0)));
+    // -200 + 250 + 60 = 110: the 100 go. The second day costs 5 as well.
+    assert_eq!(settlements(&mut system, 2), [2, 0]);
+    assert_eq!((balances(&system), cost(&system, A, Component::Liquidity)), (vec![10 - 250, 240, 0], 10));
+    assert_eq!(system.external_money(), Cents(0));
+}
+
+#[test]
+fn after_an_overnight_reset_a_pool_starts_from_the_opening_balance() {
+    let mut system = system(&pool_days("reset"));
+    play(&mut system, 2);
+    assert_eq!((balances(&system), system.external_money()), (vec![-200, 200, 0], Cents(0)));
+    // A gets 200 and loses B's 200; 0 + 250 cover the 100 with or without the 60 that B no longer has,
+    // until it has the 100.
+    assert_eq!(settlements(&mut system, 1), [2]);
+    assert_eq!((balances(&system), system.external_money()), (vec![250 - 100 + 60, 40, 0], Cents(250)));
+    play(&mut system, 1);
+    assert_eq!((balances(&system), system.external_money()), (vec![-40, 40, 0], Cents(0)));
+}
+
+#[test]
+fn an_opening_is_a_step_of_its_own_when_somebody_decides() {
+    let mut system = learning(&pool_days("carry"), &[A]);
+    system.begin_day().unwrap();
+    assert!(system.is_opening());
+    system.decide_pool(bank_at(A), Rate::from_fraction(0.5));
+    system.finish_opening().unwrap();
+    // 2% of 500.
+    let liquidity = Component::Liquidity as usize;
+    assert_eq!((balances(&system)[A], system.ledger.banks[A].tick_costs[liquidity]), (500, Cents(10)));
+    assert_eq!(decide(&mut system, &[Decision::Release]).costs[liquidity], Cents(0));
+    decide(&mut system, &[]);
+    // Nobody decides about the second day: the scenario's share.
+    decide(&mut system, &[]);
+    assert_eq!((system.ledger.banks[A].committed, cost(&system, A, Component::Liquidity)), (Cents(250), 10 + 5));
+}
+
+#[test]
+fn classes_of_the_rail_follow_priority_and_then_release() {
+    let payments = vec![urgent(20, 0, 6), urgent(30, 1, 8), urgent(10, 2, 5), urgent(40, 3, 9), pay("C", "A", 95, 4)];
+    let mut day = scenario(5, json!({}), payments);
+    day["agents"][C]["balance"] = json!(100);
+    day["rails"] = json!([{"id": "RTGS", "queue_discipline": "priority"}]);
+    let mut system = system(&day);
+    play(&mut system, 4);
+    // 9 is highly urgent; 6 and 8 are urgent alike, the older first; 5 is normal.
+    assert_eq!(queued(&system, A, 0), [40, 20, 30, 10]);
+    play(&mut system, 1);
+    // 95 = 40 + 20 + 30 + 5.
+    assert_eq!(settled(&mut system).iter().map(|(amount, _)| *amount).collect::<Vec<_>>(), [95, 40, 20, 30]);
+}
+
+#[test]
+fn a_class_of_its_own_goes_before_priority_and_a_blocked_urgent_head_blocks() {
+    let mut low = urgent(25, 0, 0);
+    low["rtgs_priority"] = json!("highly_urgent");
+    let mut high = urgent(15, 0, 10);
+    high["rtgs_priority"] = json!("normal");
+    let mut day = scenario(1, json!({"balance": 20}), vec![high, low]);
+    day["rails"] = json!([{"id": "RTGS", "queue_discipline": "priority"}]);
+    let mut urgent_first = system(&day);
+    // 20 would pay 15, but 25 are more urgent to the rail, though not to the bank.
+    assert_eq!(settlements(&mut urgent_first, 1), [0]);
+    assert_eq!(queued(&urgent_first, A, 0), [25, 15]);
+    day["rails"] = json!([{"id": "RTGS"}]);
+    assert_eq!(settlements(&mut system(&day), 1), [1]);
+}
+
+#[test]
+fn escalation_moves_the_queue_and_the_class_but_not_the_price() {
+    let due = |amount: i64, priority: i64, deadline: i64| json!({"sender": "A", "receiver": "B", "amount": amount, "arrival_tick": 0, "deadline_tick": deadline, "priority": priority});
+    let costs =
+        json!({"delay_penalty_per_tick": 10, "priority_multipliers": {"6": 2, "7": 50, "8": 50, "9": 50, "10": 50}});
+    let rules = json!({"priority_escalation": {"ticks": 4, "boost": 4}, "costs": costs});
+    let day = with(scenario(10, json!({}), vec![due(5, 5, 4), due(6, 6, 9)]), rules);
+    let mut system = learning(&day, &[A]);
+    let urgencies = |system: &paysim_engine::system::System| -> Vec<u8> {
+        system.ledger.banks[A].internal.iter().map(|slot| system.ledger.book.get(*slot).urgency).collect()
+    };
+    system.begin_tick().unwrap();
+    // 4 ticks before the deadline nothing is gained: 6 before 5.
+    assert_eq!((held(&system, A), urgencies(&system)), (vec![6, 5], vec![6, 5]));
+    system.finish_tick().unwrap();
+    for (tick, expected) in [(1, vec![6, 6]), (2, vec![7, 6]), (3, vec![8, 6]), (4, vec![9, 6])] {
+        system.begin_tick().unwrap();
+        // 5 + 4 x tick / 4, and among equals the nearer deadline first.
+        assert_eq!((held(&system, A), urgencies(&system)), (vec![5, 6], expected), "tick {tick}");
+        system.finish_tick().unwrap();
+    }
+    // 5 ticks at 10 and at 2 x 10.
+    assert_eq!(cost(&system, A, Component::Delay), 5 * 10 + 5 * 20);
+    decide(&mut system, &[Decision::Release]);
+    let head = system.ledger.book.get(system.ledger.banks[A].central[0][0]);
+    assert_eq!((head.priority, head.rtgs_priority), (5, Some(paysim_engine::scenario::RtgsPriority::HighlyUrgent)));
+}
+
+#[test]
+fn deferred_receipts_can_be_used_from_the_next_tick() {
+    let payments = vec![pay("B", "A", 100, 0), pay("A", "C", 100, 0)];
+    for (is_deferred, expected) in [(false, [2, 0]), (true, [1, 1])] {
+        let mut day = scenario(2, json!({}), payments.clone());
+        day["agents"][B]["balance"] = json!(100);
+        day["rails"] = json!([{"id": "RTGS", "deferred_crediting": is_deferred}]);
+        let mut system = system(&day);
+        assert_eq!(settlements(&mut system, 2), expected);
+        assert_eq!(balances(&system), [0, 0, 100]);
+    }
+}
+
+#[test]
+fn an_offset_nets_deferred_receipts_but_what_is_gained_waits() {
+    let payments = vec![pay("A", "B", 100, 0), pay("A", "C", 30, 0), pay("B", "A", 130, 0)];
+    let mut day = scenario(2, json!({}), payments);
+    day["agents"][B]["balance"] = json!(30);
+    day["rails"] = json!([{"id": "RTGS", "deferred_crediting": true, "lsm": {"bilateral": true}}]);
+    let mut system = system(&day);
+    // B pays 130 - 100 = 30 on balance, all it has. A's gain of 30 pays C only at tick 1.
+    assert_eq!(settlements(&mut system, 1), [2]);
+    assert_eq!(settled(&mut system), [(100, Mechanism::Bilateral), (130, Mechanism::Bilateral)]);
+    assert_eq!(settlements(&mut system, 1), [1]);
+    assert_eq!(balances(&system), [0, 0, 30]);
+}
+
+#[test]
+fn a_cut_pays_a_fee_and_leaves_the_rest_in_its_place() {
+    let payments = vec![pay("A", "B", 300, 0), pay("A", "B", 50, 0)];
+    let mut day = scenario(3, json!({"balance": 100}), payments);
+    day["costs"] = json!({"split_fee": 7, "delay_penalty_per_tick": 1});
+    let mut system = learning(&day, &[A]);
+    assert_eq!(decide(&mut system, &[Decision::Cut(Cents(100)), Decision::Hold]).settlements, 1);
+    assert_eq!((held(&system, A), balances(&system)[A]), (vec![200, 50], 0));
+    let rest = *system.ledger.book.get(system.ledger.banks[A].internal[0]);
+    assert_eq!((rest.id, rest.parent, rest.deadline.0, rest.is_released), (PaymentId(1), None, 1_000, false));
+    assert_eq!((cost(&system, A, Component::Split), cost(&system, A, Component::Delay)), (7, 2));
+    // Another 20 of it wait for money, which costs like any other payment: 3 wait now.
+    decide(&mut system, &[Decision::Cut(Cents(20))]);
+    let part = *system.ledger.book.get(system.ledger.banks[A].central[0][0]);
+    assert_eq!((part.id, part.parent, part.amount), (PaymentId(4), Some(PaymentId(1)), Cents(20)));
+    assert_eq!((cost(&system, A, Component::Split), cost(&system, A, Component::Delay)), (14, 2 + 3));
+    assert_eq!((held(&system, A), system.ledger.banks[A].statistics.split_count), (vec![180, 50], 2));
+}
+
+#[test]
+fn the_myopic_bank_pays_by_what_waiting_costs_and_borrows_when_waiting_costs_more() {
+    let a = json!({"balance": 100, "credit_limit": 1_000, "policy": {"type": "myopic"}});
+    let payments = vec![urgent(90, 0, 5), urgent(60, 0, 5), urgent(400, 0, 5), urgent(400, 1, 9), urgent(600, 1, 9)];
+    let mut day = scenario(2, a, payments);
+    day["costs"] = json!({"overdraft_rate": 0.01, "delay_penalty_per_tick": 2, "priority_multipliers": {"9": 2.5}});
+    let mut system = system(&day);
+    play(&mut system, 1);
+    // Each costs 2 to delay, so the smaller first: 60 leave 40. 90 take it to -50, for 0.5 < 2. 400
+    // more would cost 4 > 2.
+    assert_eq!((held(&system, A), balances(&system)[A]), (vec![400], -50));
+    play(&mut system, 1);
+    // To delay one of priority 9 costs 2.5 x 2 = 5 > 4: 400 go. 600 would cost 6 > 5.
+    assert_eq!((held(&system, A), balances(&system)[A]), (vec![600, 400], -450));
+}
+
+#[test]
+fn what_is_short_on_any_rail_is_borrowed_and_deferred_receipts_do_not_help() {
+    let mut by_net = pay("A", "B", 200, 0);
+    by_net["rail"] = json!("ACH");
+    let mut day = scenario(2, json!({"balance": 300}), vec![pay("A", "B", 1_000, 0), by_net, pay("B", "C", 50, 1)]);
+    day["rails"] = json!([
+        {"id": "RTGS", "deferred_crediting": true},
+        {"id": "ACH", "settlement_type": "deferred_net", "cycle_ticks": 2, "deferred_crediting": true}
+    ]);
+    let mut system = system(&with(day, json!({"end_of_day": "borrow", "costs": {"eod_rate": 0.1}, "num_days": 2})));
+    // The cycle's 200 settle at tick 1 with A's own money, so 900 of the 1,000 are borrowed. B's 200
+    // cannot be used in the tick in which they come, not even at its close: B borrows 50.
+    assert_eq!(settlements(&mut system, 2), [0, 1 + 2]);
+    assert_eq!(balances(&system), [0, 200 + 1_000 + 50 - 50, 50]);
+    assert_eq!((cost(&system, A, Component::EndOfDay), cost(&system, B, Component::EndOfDay)), (90, 5));
+    assert_eq!((system.ledger.banks[A].loan, system.external_money()), (Cents(900), Cents(950)));
+    play(&mut system, 1);
+    assert_eq!((balances(&system), system.external_money()), (vec![-900, 1_150, 50], Cents(0)));
+}

@@ -1,0 +1,345 @@
+//! Rails, offsets, events and replayed payments, in days short enough to work out by hand. The
+//! arithmetic stands beside the numbers.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod short_days;
+
+use paysim_engine::costs::Component;
+use paysim_engine::events::{Event, EventLog, Mechanism};
+use paysim_engine::policy::Decision;
+use paysim_engine::replay::{Record, Replay};
+use paysim_engine::scenario::Scenario;
+use paysim_engine::setup::Setup;
+use paysim_engine::system::System;
+use paysim_engine::units::{Cents, RailId};
+use serde_json::{Value, json};
+use short_days::{
+    A, B, C, balances, cost, decide, held, learning, pay, play, queued, scenario, settled, settlements, system, with,
+};
+use std::sync::Arc;
+
+fn by(rail: &str, mut payment: Value) -> Value {
+    payment["rail"] = json!(rail);
+    payment
+}
+
+fn net_rail(cycle_ticks: i64) -> Value {
+    json!([{"id": "ACH", "settlement_type": "deferred_net", "cycle_ticks": cycle_ticks}])
+}
+
+#[test]
+fn a_net_rail_settles_when_a_cycle_ends_and_at_the_days_close() {
+    let payments = vec![pay("A", "B", 100, 0), pay("B", "A", 70, 1), pay("A", "C", 5, 3), pay("A", "C", 5, 4)];
+    let mut system = system(&with(scenario(5, json!({"balance": 40}), payments), json!({"rails": net_rail(3)})));
+    // Tick 2 ends the first cycle: A owes 100 - 70 = 30 of its 40. The day's last tick ends another.
+    assert_eq!(settlements(&mut system, 5), [0, 0, 2, 0, 2]);
+    assert_eq!(
+        settled(&mut system),
+        [(100, Mechanism::Net), (70, Mechanism::Net), (5, Mechanism::Net), (5, Mechanism::Net)]
+    );
+    assert_eq!(balances(&system), [0, 30, 10]);
+}
+
+#[test]
+fn a_cycle_that_cannot_settle_waits_without_those_that_came_after_it() {
+    let payments = vec![pay("A", "B", 50, 0), pay("A", "B", 5, 2), pay("B", "A", 5, 5)];
+    let rules = json!({
+        "rails": net_rail(2), "num_days": 2,
+        "events": [{"type": "credit", "bank": "A", "credit_limit": 50, "tick": 4}]
+    });
+    let mut system = system(&with(scenario(3, json!({}), payments), rules));
+    play(&mut system, 2);
+    // The cycle ended at tick 1 with A short of 50. The day's close, tick 2, lets the 5 join it.
+    assert_eq!(system.ledger.banks[A].in_ended_cycle, [1]);
+    play(&mut system, 1);
+    assert_eq!(system.ledger.banks[A].in_ended_cycle, [2]);
+    // Next day credit of 50 comes at tick 4, which ends a cycle: A owes 55. At tick 5, 5 less.
+    assert_eq!(settlements(&mut system, 3), [0, 0, 3]);
+    assert_eq!(balances(&system), [-50, 50, 0]);
+}
+
+#[test]
+fn a_waiting_cycle_is_tried_in_every_tick() {
+    let rules =
+        json!({"rails": net_rail(2), "events": [{"type": "transfer", "receiver": "A", "amount": 50, "tick": 2}]});
+    let payments = vec![pay("A", "B", 50, 0), pay("A", "C", 1, 2), pay("B", "C", 2, 2)];
+    let mut system = system(&with(scenario(6, json!({}), payments), rules));
+    // Tick 2 ends no cycle: the 50 settle alone, and what came at tick 2 waits for tick 3. There A
+    // has nothing left, and B's 2 wait with A's 1.
+    assert_eq!(settlements(&mut system, 2), [0, 0]);
+    // That it has ended is part of the state.
+    let saved = system.save();
+    play(&mut system, 1);
+    system.restore(&saved).unwrap();
+    assert_eq!(settlements(&mut system, 4), [1, 0, 0, 0]);
+    assert_eq!((balances(&system), system.ledger.banks[B].in_ended_cycle[0]), (vec![0, 50, 0], 1));
+}
+
+#[test]
+fn payments_go_by_the_first_rail_unless_they_name_another_and_the_first_is_served_first() {
+    let rails = json!([{"id": "RTGS"}, {"id": "ACH", "settlement_type": "deferred_net", "cycle_ticks": 2}]);
+    let payments = vec![pay("A", "B", 10, 0), by("ACH", pay("A", "B", 20, 0))];
+    let mut both = system(&with(scenario(2, json!({"balance": 100}), payments), json!({"rails": rails})));
+    assert_eq!(settlements(&mut both, 2), [1, 1]);
+    assert_eq!(settled(&mut both), [(10, Mechanism::Gross), (20, Mechanism::Net)]);
+    // 100 pay for one of two: the first rail's, though the other came first.
+    let rails = json!([{"id": "FIRST"}, {"id": "SECOND"}]);
+    let payments = vec![by("SECOND", pay("A", "B", 100, 0)), pay("A", "C", 100, 0)];
+    let mut system = system(&with(scenario(1, json!({"balance": 100}), payments), json!({"rails": rails})));
+    assert_eq!(settlements(&mut system, 1), [1]);
+    assert_eq!((queued(&system, A, 0), queued(&system, A, 1), balances(&system)[C]), (vec![], vec![100], 100));
+    // The balance is shared, so what waits on one rail counts on the other.
+    assert_eq!(system.ledger.free_liquidity(A, RailId(0)), Cents(-100));
+}
+
+#[test]
+fn what_one_rail_brings_in_is_used_on_another_in_the_same_tick() {
+    let rails = json!([{"id": "FIRST"}, {"id": "SECOND"}]);
+    let payments = vec![pay("B", "C", 30, 0), by("SECOND", pay("A", "B", 30, 0))];
+    let mut system = system(&with(scenario(1, json!({"balance": 30}), payments), json!({"rails": rails})));
+    assert_eq!(settlements(&mut system, 1), [2]);
+    assert_eq!(balances(&system), [0, 0, 30]);
+}
+
+/// Settlements a tick with this liquidity-saving mechanism.
+fn with_lsm(lsm: &Value, a: Value, payments: &[Value], events: Value) -> Vec<u32> {
+    let rules = json!({"rails": [{"id": "RTGS", "lsm": lsm}], "events": events});
+    settlements(&mut system(&with(scenario(2, a, payments.to_vec()), rules)), 2)
+}
+
+#[test]
+fn each_kind_of_offset_settles_what_it_should_and_only_when_it_is_on() {
+    let (entry, bilateral, multilateral) =
+        (json!({"entry_offset": true}), json!({"bilateral": true}), json!({"multilateral": true}));
+    // A ring of three: no two banks owe each other anything.
+    let ring = [pay("A", "B", 100, 0), pay("B", "C", 100, 0), pay("C", "A", 100, 0)];
+    for (lsm, expected) in [(&json!({}), 0), (&entry, 0), (&bilateral, 0), (&multilateral, 3)] {
+        assert_eq!(with_lsm(lsm, json!({}), &ring, json!([])), [expected, 0], "{lsm}");
+    }
+    // A newcomer meets what already waits for it.
+    let pair = [pay("A", "B", 100, 0), pay("B", "A", 100, 1)];
+    for (lsm, expected) in [(&json!({}), 0), (&entry, 2), (&bilateral, 2), (&multilateral, 2)] {
+        assert_eq!(with_lsm(lsm, json!({}), &pair, json!([])), [0, expected], "{lsm}");
+    }
+    // A is short of the difference of 40 until its credit is raised; by then nobody is new.
+    let late = [pay("A", "B", 100, 0), pay("B", "A", 60, 0)];
+    let credit = json!([{"type": "credit", "bank": "A", "credit_limit": 40, "tick": 1}]);
+    for (lsm, expected) in [(&json!({}), 0), (&entry, 0), (&bilateral, 2), (&multilateral, 2)] {
+        assert_eq!(with_lsm(lsm, json!({}), &late, credit.clone()), [0, expected], "{lsm}");
+    }
+}
+
+#[test]
+fn an_offset_keeps_to_the_limits() {
+    let pair = [pay("A", "B", 100, 0), pay("B", "A", 60, 0)];
+    for limits in [json!({"bilateral": {"B": 39}}), json!({"multilateral": 39})] {
+        let a = |limits: &Value| json!({"balance": 90, "limits": limits});
+        for lsm in [json!({"entry_offset": true}), json!({"bilateral": true}), json!({"multilateral": true})] {
+            assert_eq!(with_lsm(&lsm, a(&limits), &pair, json!([])), [0, 0], "{lsm} {limits}");
+            let mut enough = limits.clone();
+            enough.as_object_mut().unwrap().values_mut().for_each(|limit| {
+                *limit = if limit.is_object() { json!({"B": 40}) } else { json!(40) };
+            });
+            assert_eq!(with_lsm(&lsm, a(&enough), &pair, json!([])), [2, 0], "{lsm} {enough}");
+        }
+    }
+}
+
+#[test]
+fn events_happen_when_they_should_and_again() {
+    let events = json!([
+        {"type": "payment", "sender": "A", "receiver": "B", "amount": 10, "tick": 1, "every_ticks": 2, "until_tick": 5},
+        {"type": "transfer", "receiver": "A", "amount": 15, "tick": 2},
+        {"type": "transfer", "sender": "A", "receiver": "C", "amount": 2, "tick": 4},
+        {"type": "transfer", "sender": "A", "amount": 1_000, "tick": 6},
+        {"type": "credit", "bank": "A", "credit_limit": 30, "tick": 6},
+        {"type": "collateral", "bank": "A", "collateral": 9, "tick": 7}
+    ]);
+    let a = json!({"collateral_haircut": 0.5});
+    let mut system = system(&with(scenario(8, a, vec![]), json!({"events": events})));
+    let outcomes = play(&mut system, 8);
+    assert_eq!(outcomes.iter().map(|outcome| outcome.arrivals).collect::<Vec<_>>(), [0, 1, 0, 1, 0, 1, 0, 0]);
+    // 15 - 10 = 5 at tick 2; 3 are left at tick 4, and leave at tick 6, when none of the new credit is
+    // there yet. Then the two payments that wait take 20 of 30.
+    assert_eq!(outcomes.iter().map(|outcome| outcome.settlements).collect::<Vec<_>>(), [0, 0, 1, 0, 0, 0, 2, 0]);
+    assert_eq!((balances(&system), system.external_money()), (vec![-20, 30, 2], Cents(15 - 3)));
+    assert_eq!(system.ledger.banks[A].credit(), Cents(30 + 4));
+    let events = system.ledger.events.take();
+    assert!(events.contains(&Event::Transfer {
+        sender: Some(paysim_engine::units::BankId(0)),
+        receiver: None,
+        asked: Cents(1_000),
+        amount: Cents(3)
+    }));
+    let deadlines = events.iter().filter_map(|event| match event {
+        Event::Arrival { deadline_tick, .. } => Some(deadline_tick.0),
+        _ => None,
+    });
+    assert_eq!(deadlines.collect::<Vec<_>>(), [7, 7, 7]);
+}
+
+#[test]
+fn a_transfer_takes_nothing_from_a_bank_below_its_limit() {
+    let events = json!([
+        {"type": "credit", "bank": "A", "credit_limit": 0, "tick": 1},
+        {"type": "transfer", "sender": "A", "receiver": "C", "amount": 5, "tick": 1}
+    ]);
+    let day = scenario(2, json!({"credit_limit": 20}), vec![pay("A", "B", 20, 0)]);
+    let mut system = system(&with(day, json!({"events": events})));
+    play(&mut system, 2);
+    assert_eq!(balances(&system), [-20, 20, 0]);
+}
+
+#[test]
+fn customers_bring_as_many_times_the_usual_orders_as_the_event_says() {
+    let arrivals = json!({"rate_per_tick": 10, "distribution_type": "uniform", "amount_mean": 1});
+    let mut day = scenario(1_000, json!({"arrival_config": arrivals}), vec![]);
+    day["agents"][B]["arrival_config"] = arrivals;
+    day["events"] = json!([
+        {"type": "arrival_rate", "bank": "A", "multiplier": 3, "tick": 250},
+        {"type": "arrival_rate", "multiplier": 0, "tick": 500},
+        {"type": "arrival_rate", "multiplier": 1, "tick": 750}
+    ]);
+    let mut system = system(&day);
+    let mut arrived = Vec::new();
+    for _ in 0..4 {
+        let before = [A, B].map(|bank| system.ledger.banks[bank].statistics.arrived_count);
+        play(&mut system, 250);
+        arrived.push([A, B].map(|bank| system.ledger.banks[bank].statistics.arrived_count - before[bank]));
+    }
+    // 250 ticks at 10, 30 and 0 a tick; 6 standard deviations of 2,500 are 300, of 7,500 are 520.
+    for (found, (expected, margin)) in arrived.iter().flatten().zip([
+        (2_500, 300),
+        (2_500, 300),
+        (7_500, 520),
+        (2_500, 300),
+        (0, 0),
+        (0, 0),
+        (2_500, 300),
+        (2_500, 300),
+    ]) {
+        assert!((found - expected).abs() <= margin, "{arrived:?}");
+    }
+}
+
+#[test]
+fn in_an_outage_nothing_is_released_but_what_is_released_still_settles() {
+    let payments = vec![pay("A", "B", 10, 0), pay("A", "B", 20, 1), pay("C", "A", 30, 1)];
+    let mut day = scenario(4, json!({}), payments);
+    day["agents"][C]["balance"] = json!(30);
+    day["events"] = json!([{"type": "outage", "bank": "A", "ticks": 2, "tick": 1}, {"type": "outage", "bank": "A", "ticks": 1, "tick": 1}]);
+    // At tick 1 C's 30 come and pay the 10 of tick 0; the 20 are released at tick 3.
+    assert_eq!(settlements(&mut system(&day), 4), [0, 2, 0, 1]);
+    // A learner's decisions are not kept for later either.
+    let mut learner = learning(&day, &[A]);
+    decide(&mut learner, &[Decision::Release]);
+    assert_eq!(decide(&mut learner, &[Decision::Release]).settlements, 2);
+    assert_eq!(decide(&mut learner, &[Decision::Split(2)]).settlements, 0);
+    assert_eq!(decide(&mut learner, &[]).settlements, 0);
+    assert_eq!((held(&learner, A), cost(&learner, A, Component::Split)), (vec![20], 0));
+}
+
+#[test]
+fn an_early_close_ends_the_day_and_what_was_to_come_opens_the_next() {
+    let payments = vec![pay("A", "B", 10, 0), pay("A", "C", 20, 3), pay("A", "C", 3, 5), pay("A", "C", 4, 7)];
+    let rules = json!({
+        "num_days": 2, "costs": {"eod_penalty": 7},
+        "events": [
+            {"type": "early_close", "tick": 1, "every_ticks": 2, "until_tick": 3},
+            {"type": "transfer", "receiver": "A", "amount": 100, "tick": 4},
+            {"type": "early_close", "tick": 6}
+        ]
+    });
+    let mut system = system(&with(scenario(5, json!({"liquidity_pool": 5}), payments), rules));
+    let first = play(&mut system, 2);
+    // The day ends with tick 1: 10 are unsettled, the pool leaves.
+    assert_eq!((cost(&system, A, Component::EndOfDay), system.external_money()), (7, Cents(0)));
+    let rest = play(&mut system, 2);
+    let ticks: Vec<u32> = first.iter().chain(&rest).map(|outcome| outcome.tick.0).collect();
+    assert_eq!(ticks, [0, 1, 5, 6]);
+    // The close of tick 3 has nothing to close; 100 and 20 come at tick 5 with the 3 of that tick.
+    assert_eq!((rest[0].arrivals, rest[0].settlements, rest[1].arrivals), (2, 3, 0));
+    assert_eq!(balances(&system), [100 - 10 - 20 - 3, 10, 23]);
+    // What was to come after the last day's close never does.
+    assert!(system.is_over() && system.tick().is_err());
+    assert_eq!((system.ledger.book.len(), system.ledger.now.0), (0, 10));
+}
+
+fn record(day: i64, tick: i64, amount: i64) -> Record {
+    Record { day, tick, sender: 0, receiver: 1, amount, deadline: -1, priority: 5, divisible: true }
+}
+
+fn replayed() -> Scenario {
+    let day = with(scenario(2, json!({}), vec![]), json!({"num_days": 2, "payments_file": "payments.csv"}));
+    Scenario::from_json(&day.to_string()).unwrap()
+}
+
+#[test]
+fn a_file_is_replayed_day_by_day_further_on_with_every_episode_and_seed() {
+    let scenario = replayed();
+    // Three days, given in no order; the second has its payment in its last tick.
+    let records = [record(2, 0, 300), record(1, 1, 200), record(0, 0, 100), record(0, 0, 101)];
+    let replay = Arc::new(Replay::new(&scenario, records.into_iter()).unwrap());
+    let setup = Arc::new(Setup::replaying(&scenario, Some(replay)).unwrap());
+    let mut system = System::new(setup, &[], EventLog::recording());
+    // (tick, amount, deadline) of days 0 and 1 of the file, or of days (seed + episode) x 2 modulo 3 and the next.
+    let day = |of_file: i64, of_episode: u32| match of_file {
+        0 => vec![(2 * of_episode, 100, 2 * of_episode + 1), (2 * of_episode, 101, 2 * of_episode + 1)],
+        1 => vec![(2 * of_episode + 1, 200, 2 * of_episode + 1)],
+        _ => vec![(2 * of_episode, 300, 2 * of_episode + 1)],
+    };
+    for (seed, episode, days) in [
+        (0, 0, [0, 1]),
+        (0, 1, [2, 0]),
+        (1, 0, [2, 0]),
+        (2, 0, [1, 2]),
+        (1, 2, [0, 1]),
+        (u64::MAX, 0, [0, 1]),
+        (u64::MAX, 1, [2, 0]),
+    ] {
+        system.reset(seed, episode);
+        play(&mut system, 4);
+        let events = system.ledger.events.take();
+        let mut tick = 0;
+        let arrived = events.iter().filter_map(|event| match event {
+            Event::Tick { tick: now } => {
+                tick = now.0;
+                None
+            }
+            Event::Arrival { amount, deadline_tick, .. } => Some((tick, amount.0, deadline_tick.0)),
+            _ => None,
+        });
+        assert_eq!(
+            arrived.collect::<Vec<_>>(),
+            [day(days[0], 0), day(days[1], 1)].concat(),
+            "seed {seed} episode {episode}"
+        );
+    }
+}
+
+#[test]
+fn records_that_are_no_payments_of_the_scenario_are_refused() {
+    let scenario = replayed();
+    let good = record(0, 0, 1);
+    let cases = [
+        (Record { day: -1, ..good }, "payments[1].day = -1: must be between 0 and 999999"),
+        (Record { tick: 2, ..good }, "payments[1].tick = 2: must be between 0 and 1 (ticks)"),
+        (Record { sender: 3, ..good }, "payments[1].sender = 3: must be between 0 and 2"),
+        (Record { receiver: -1, ..good }, "payments[1].receiver = -1: must be between 0 and 2"),
+        (Record { receiver: 0, ..good }, "payments[1].receiver = 0: a bank cannot pay itself; must be another bank"),
+        (Record { amount: 0, ..good }, "payments[1].amount = 0: must be between 1 and 1000000000000000 (cents)"),
+        (Record { priority: 11, ..good }, "payments[1].priority = 11: must be between 0 and 10"),
+        (Record { tick: 1, deadline: 0, ..good }, "payments[1].deadline = 0: must be between 1 and 1 (ticks)"),
+        (Record { deadline: 2, ..good }, "payments[1].deadline = 2: must be between 0 and 1 (ticks)"),
+        (Record { deadline: -2, ..good }, "payments[1].deadline = -2: must be between 0 and 1 (ticks)"),
+    ];
+    for (wrong, message) in cases {
+        assert_eq!(Replay::new(&scenario, [good, wrong].into_iter()).unwrap_err().to_string(), message);
+    }
+    let message = Replay::new(&scenario, std::iter::empty()).unwrap_err().to_string();
+    assert_eq!(message, "payments_file = 0: must be between 1 and 1000000 (days)");
+    let largest = 1_000_000_000_000_000;
+    let message = Replay::new(&scenario, std::iter::repeat_n(record(0, 0, largest), 3_000)).unwrap_err().to_string();
+    assert!(message.starts_with("value of all payments = 6.000e18"), "{message}");
+}

@@ -1,0 +1,77 @@
+//! A fleet with everything that a step writes.
+
+use paysim_engine::costs::COMPONENTS;
+use paysim_engine::decision::Process;
+use paysim_engine::error::FleetError;
+use paysim_engine::fleet::{Fleet, Pool, StepOutput};
+use paysim_engine::rng::Stream;
+use paysim_engine::scenario::Scenario;
+use paysim_engine::setup::Setup;
+use rand::RngExt;
+use serde_json::Value;
+use std::sync::Arc;
+
+pub struct SteppedFleet {
+    pub fleet: Fleet,
+    pool: Pool,
+    pub observations: Vec<f32>,
+    pub rewards: Vec<f64>,
+    pub terminated: Vec<bool>,
+    pub truncated: Vec<bool>,
+    pub costs: Vec<i64>,
+    pub masks: Vec<bool>,
+    pub illegal: Vec<i64>,
+}
+
+impl SteppedFleet {
+    /// Rows with the seeds 0, 1, ...
+    pub fn new(scenario: &Scenario, rows: usize, threads: usize, decision: &Value) -> Self {
+        let setup = Arc::new(Setup::new(scenario).unwrap());
+        let process = Arc::new(Process::from_json(&decision.to_string(), &setup).unwrap());
+        let learners = rows * process.learners.len();
+        let mut new = Self {
+            observations: vec![f32::NAN; learners * process.observation_size()],
+            rewards: vec![f64::NAN; learners],
+            terminated: vec![false; rows],
+            truncated: vec![true; rows],
+            costs: vec![-1; learners * COMPONENTS.len()],
+            masks: vec![false; learners * process.mask_size()],
+            illegal: vec![-1; learners],
+            fleet: Fleet::new(setup, process, rows),
+            pool: Pool::new(threads, rows),
+        };
+        for row in 0..rows {
+            new.fleet.reset(row, Some(row as u64)).unwrap();
+        }
+        new.observe();
+        new
+    }
+
+    pub fn observe(&mut self) {
+        self.fleet.observe(&mut self.observations, &mut self.masks);
+    }
+
+    pub fn step(&mut self, actions: &[i64]) -> Result<(), FleetError> {
+        let out = StepOutput {
+            observations: &mut self.observations,
+            rewards: &mut self.rewards,
+            terminated: &mut self.terminated,
+            truncated: &mut self.truncated,
+            costs: &mut self.costs,
+            masks: &mut self.masks,
+            illegal: &mut self.illegal,
+        };
+        self.fleet.step(actions, out, &self.pool)
+    }
+
+    /// Actions drawn among the legal ones.
+    pub fn legal_actions(&self, dice: &mut Stream) -> Vec<i64> {
+        self.masks.chunks(self.fleet.process.choices()).map(|flags| draw(flags, dice)).collect()
+    }
+}
+
+/// One of the flags that are up.
+pub fn draw(flags: &[bool], dice: &mut Stream) -> i64 {
+    let up: Vec<usize> = (0..flags.len()).filter(|action| flags[*action]).collect();
+    i64::try_from(up[dice.random_range(0..up.len())]).unwrap()
+}
