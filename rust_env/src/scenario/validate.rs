@@ -81,11 +81,8 @@ impl Scenario {
             (SettlementType::DeferredNet, Some(ticks)) => in_range(&cycle, ticks, 1, self.ticks_per_day, " (ticks)"),
         }?;
         if rail.settlement_type == SettlementType::DeferredNet && rail.lsm != LsmConfig::default() {
-            return conflict(
-                &format!("{path}.lsm"),
-                "on",
-                "must be off: a deferred_net rail settles everything together",
-            );
+            let allowed = "must be all off: a deferred_net rail settles everything together";
+            return conflict(&format!("{path}.lsm"), as_json(&rail.lsm), allowed);
         }
         if rail.settlement_type == SettlementType::DeferredNet && rail.queue_discipline != QueueDiscipline::Fifo {
             let allowed = "must be fifo: a deferred_net rail settles everything together";
