@@ -57,7 +57,8 @@ def candidate_grid(kind: str, scenario: ScenarioSource, learner: str) -> list[di
     """Parameters worth trying for one kind of scripted policy.
 
     Args:
-        kind: `release_all`, `hold_until_deadline`, `liquidity_aware`, `split_large` or `random`.
+        kind: `release_all`, `hold_until_deadline`, `liquidity_aware`, `split_large`,
+            `random` or `myopic`.
         scenario: Where it will act.
         learner: The bank it will act for.
 
@@ -79,6 +80,7 @@ def candidate_grid(kind: str, scenario: ScenarioSource, learner: str) -> list[di
             for threshold in _thresholds(bank)
         ],
         "random": [{"release_probability": tenths / 10} for tenths in range(1, 10)],
+        "myopic": [{}],
     }
     if kind not in grids:
         raise ValueError(f"kind = {kind!r}: must be one of {', '.join(grids)}")

@@ -54,12 +54,27 @@ class Orchestrator:
         """The whole system as it is now.
 
         Returns:
-            `tick`, `day` and `agents`: for each bank its `id`, `balance`, `credit_limit`, `liquidity`,
-            `internal_queue` and `central_queue` (lists of payments) and `costs` (component to cents
-            since the start of the run).
+            `tick`, `day` and `agents`: for each bank its `id`, `balance`, `credit_limit`, `collateral`,
+            `pool_committed`, `liquidity`, `internal_queue` and `central_queue` (lists of payments, the
+            latter rail after rail) and `costs` (component to cents since the start of the run).
         """
         return self._engine.get_state()
 
     def events(self) -> list[dict[str, Any]]:
         """What happened since the last call, in order; empty unless events are recorded."""
         return self._engine.take_events()
+
+    def save_state(self) -> bytes:
+        """The whole system as it is now, for `restore_state`; recorded events are not part of it."""
+        return self._engine.save_state()
+
+    def restore_state(self, state: bytes) -> None:
+        """Go on from a saved state, exactly as the system that was saved would.
+
+        Args:
+            state: What `save_state` returned in a run of the same scenario.
+
+        Raises:
+            ValueError: If it is damaged, or of another scenario or version; nothing has changed then.
+        """
+        self._engine.restore_state(state)

@@ -17,7 +17,7 @@ from paysim_gym import PaymentEnv, PaymentVectorEnv, load_scenario
 from paysim_gym.envs.sb3 import PaymentVecEnv
 from paysim_gym.evaluation import evaluate
 
-KINDS = ["release_all", "hold_until_deadline", "liquidity_aware", "split_large", "random"]
+KINDS = ["release_all", "hold_until_deadline", "liquidity_aware", "split_large", "random", "myopic"]
 
 
 @pytest.mark.parametrize(

@@ -387,7 +387,7 @@ class TestArguments:
             ({"reward_scale": 0.0}, "reward_scale"),
             ({"render_mode": "human"}, "render_mode"),
             ({"learner": "BANK_X"}, "BANK_X.*BANK_A, BANK_B"),
-            ({"scenario": "three_bank"}, "five_bank, two_bank"),
+            ({"scenario": "three_bank"}, "five_bank.*two_bank"),
         ],
     )
     def test_wrong_argument_is_a_value_error(self, arguments: dict[str, Any], message: str) -> None:

@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
-HEAVY = {"torch", "pettingzoo", "fastapi", "matplotlib", "stable_baselines3", "scipy", "ray", "tensorboard"}
+HEAVY = {
+    *("torch", "pettingzoo", "fastapi", "matplotlib", "stable_baselines3", "scipy", "ray", "tensorboard"),
+    *("duckdb", "typer", "rich"),
+}
 
 
 def test_import_is_light() -> None:

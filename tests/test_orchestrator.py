@@ -96,3 +96,28 @@ def test_end_is_an_error(small_scenario: dict[str, Any]) -> None:
     with pytest.raises(EpisodeOverError):
         orchestrator.tick()
     assert orchestrator.get_state() == before
+
+
+def test_a_restored_run_goes_on_as_the_saved_one(small_scenario: dict[str, Any]) -> None:
+    first, second = Orchestrator(small_scenario), Orchestrator(small_scenario)
+    for _ in range(5):
+        first.tick()
+    state = first.save_state()
+    second.restore_state(state)
+    assert second.get_state() == first.get_state()
+    while not first.is_over:
+        assert first.tick() == second.tick()
+    assert first.save_state() == second.save_state()
+
+
+def test_a_state_that_does_not_fit_is_refused(small_scenario: dict[str, Any]) -> None:
+    state = Orchestrator(small_scenario).save_state()
+    other = Orchestrator(small_scenario | {"ticks_per_day": 13})
+    before = other.get_state()
+    with pytest.raises(ValueError, match="saved in another scenario"):
+        other.restore_state(state)
+    with pytest.raises(ValueError, match="damaged"):
+        Orchestrator(small_scenario).restore_state(state[:-1])
+    with pytest.raises(ValueError, match="not a saved state"):
+        other.restore_state(b"")
+    assert other.get_state() == before

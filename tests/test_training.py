@@ -22,7 +22,8 @@ from training.callbacks import EPISODE_SCALARS, stretch_seed
 from training.config import TrainConfig, load_config, parse_config
 from training.run_folder import RunFolder
 
-POLICIES = {"ppo", "release_all", "hold_until_deadline", "liquidity_aware", "split_large", "random"}
+RULES = {"release_all", "hold_until_deadline", "liquidity_aware", "split_large", "random", "myopic"}
+POLICIES = {"ppo", *RULES}
 ROLLOUT = 8 * 48
 TINY = {
     "num_envs": 8,

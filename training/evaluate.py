@@ -18,7 +18,7 @@ from training.run_folder import RunFolder, RunFolderError, write_atomically
 from training.table import make_table, table_text
 from training.task import constructor_arguments
 
-FIXED_POLICIES = ("release_all", "hold_until_deadline", "random")
+FIXED_POLICIES = ("release_all", "hold_until_deadline", "random", "myopic")
 TUNED_POLICIES = ("liquidity_aware", "split_large")
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -1,13 +1,17 @@
-//! Speed of a tick with observations and masks, under random legal decisions, on one thread.
+//! Speed of a tick with observations and masks, under random legal decisions, on one thread; and of a
+//! day, early and late in an episode.
 
 #![allow(clippy::unwrap_used, clippy::cast_possible_wrap, missing_docs)]
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use paysim_engine::costs::COMPONENTS;
 use paysim_engine::decision::Process;
+use paysim_engine::events::EventLog;
 use paysim_engine::fleet::{Fleet, Pool, StepOutput};
 use paysim_engine::scenario::Scenario;
 use paysim_engine::setup::Setup;
+use paysim_engine::system::System;
+use serde_json::{Value, json};
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -72,5 +76,35 @@ fn step(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, step);
+/// The first day of an episode and its two-hundredth, from the same scenario: what has been played must not matter.
+fn day(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("day");
+    let mut config: Value = serde_json::from_str(&scenario(5)).unwrap();
+    config["num_days"] = json!(200);
+    // Every day starts with the same money and empty queues.
+    (config["overnight"], config["end_of_day"]) = (json!("reset"), json!("drop"));
+    let setup = Arc::new(Setup::new(&Scenario::from_json(&config.to_string()).unwrap()).unwrap());
+    let mut system = System::new(Arc::clone(&setup), &[], EventLog::default());
+    for day in [1, 200] {
+        while system.ledger.now.0 < (day - 1) * setup.ticks_per_day {
+            system.tick().unwrap();
+        }
+        let morning = system.save();
+        let begun = || {
+            let mut system = System::new(Arc::clone(&setup), &[], EventLog::default());
+            system.restore(&morning).unwrap();
+            system
+        };
+        group.bench_function(format!("number {day}"), |bencher| {
+            bencher.iter_batched(
+                begun,
+                |mut system| (0..setup.ticks_per_day).for_each(|_| _ = system.tick().unwrap()),
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, step, day);
 criterion_main!(benches);
