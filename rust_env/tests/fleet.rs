@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use paysim_engine::costs::COMPONENTS;
+mod stepped_fleet;
+
 use paysim_engine::decision::observation::fields;
 use paysim_engine::decision::{ActionMode, Decides, DecisionConfig, Process};
 use paysim_engine::error::{ActionError, FleetError};
-use paysim_engine::fleet::{Fleet, Pool, StepOutput};
 use paysim_engine::policy::scripted;
 use paysim_engine::rng::{Purpose, Stream, stream};
 use paysim_engine::scenario::{PolicyConfig, Scenario};
@@ -15,6 +15,7 @@ use paysim_engine::units::{BankId, Cents};
 use rand::RngExt;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use stepped_fleet::SteppedFleet;
 
 fn arrivals() -> Value {
     json!({
@@ -38,75 +39,19 @@ fn scenario() -> Value {
     })
 }
 
-/// A fleet with everything a step writes.
-struct Desk {
-    fleet: Fleet,
-    pool: Pool,
-    observations: Vec<f32>,
-    rewards: Vec<f64>,
-    terminated: Vec<bool>,
-    truncated: Vec<bool>,
-    costs: Vec<i64>,
-    masks: Vec<bool>,
-    illegal: Vec<i64>,
+fn stepped(rows: usize, threads: usize, decision: &Value) -> SteppedFleet {
+    playing(&scenario(), rows, threads, decision)
 }
 
-impl Desk {
-    fn new(rows: usize, threads: usize, decision: &Value) -> Self {
-        Self::playing(&scenario(), rows, threads, decision)
-    }
+fn playing(scenario: &Value, rows: usize, threads: usize, decision: &Value) -> SteppedFleet {
+    SteppedFleet::new(&Scenario::from_json(&scenario.to_string()).unwrap(), rows, threads, decision)
+}
 
-    fn playing(scenario: &Value, rows: usize, threads: usize, decision: &Value) -> Self {
-        let setup = Arc::new(Setup::new(&Scenario::from_json(&scenario.to_string()).unwrap()).unwrap());
-        let process = Arc::new(Process::from_json(&decision.to_string(), &setup).unwrap());
-        let learners = rows * process.learners.len();
-        let mut desk = Self {
-            observations: vec![f32::NAN; learners * process.observation_size()],
-            rewards: vec![f64::NAN; learners],
-            terminated: vec![false; rows],
-            truncated: vec![true; rows],
-            costs: vec![-1; learners * COMPONENTS.len()],
-            masks: vec![false; learners * process.mask_size()],
-            illegal: vec![-1; learners],
-            fleet: Fleet::new(setup, process, rows),
-            pool: Pool::new(threads, rows),
-        };
-        for row in 0..rows {
-            desk.fleet.reset(row, Some(row as u64)).unwrap();
-        }
-        desk.fleet.observe(&mut desk.observations, &mut desk.masks);
-        desk
-    }
-
-    fn step(&mut self, actions: &[i64]) -> Result<(), FleetError> {
-        let out = StepOutput {
-            observations: &mut self.observations,
-            rewards: &mut self.rewards,
-            terminated: &mut self.terminated,
-            truncated: &mut self.truncated,
-            costs: &mut self.costs,
-            masks: &mut self.masks,
-            illegal: &mut self.illegal,
-        };
-        self.fleet.step(actions, out, &self.pool)
-    }
-
-    fn random_actions(&self, stream: &mut Stream) -> Vec<i64> {
-        let process = &self.fleet.process;
-        let (count, highest) = (self.rewards.len() * process.slots, process.choices() as i64 - 1);
-        (0..count).map(|_| stream.random_range(0..=highest)).collect()
-    }
-
-    /// Actions drawn among the legal ones only.
-    fn legal_actions(&self, stream: &mut Stream) -> Vec<i64> {
-        let legal = |flags: &[bool]| loop {
-            let action = stream.random_range(0..flags.len());
-            if flags[action] {
-                return action as i64;
-            }
-        };
-        self.masks.chunks(self.fleet.process.choices()).map(legal).collect()
-    }
+/// Any actions, legal or not.
+fn random_actions(desk: &SteppedFleet, stream: &mut Stream) -> Vec<i64> {
+    let process = &desk.fleet.process;
+    let (count, highest) = (desk.rewards.len() * process.slots, process.choices() as i64 - 1);
+    (0..count).map(|_| stream.random_range(0..=highest)).collect()
 }
 
 fn dice() -> Stream {
@@ -117,11 +62,11 @@ fn dice() -> Stream {
 fn any_number_of_threads_gives_the_same_bytes() {
     let decision = json!({"learners": ["A", "C"], "reward": "blend"});
     let play = |threads: usize| {
-        let mut desk = Desk::new(150, threads, &decision);
+        let mut desk = stepped(150, threads, &decision);
         let mut stream = dice();
         let mut seen = Vec::new();
         for _ in 0..60 {
-            let actions = desk.random_actions(&mut stream);
+            let actions = random_actions(&desk, &mut stream);
             desk.step(&actions).unwrap();
             seen.extend(desk.observations.iter().map(|value| value.to_bits()));
             seen.extend(desk.rewards.iter().map(|value| value.to_bits() as u32));
@@ -135,11 +80,11 @@ fn any_number_of_threads_gives_the_same_bytes() {
 #[test]
 fn a_row_does_not_notice_its_neighbours() {
     let decision = json!({"learners": ["A"]});
-    let (mut many, mut alone) = (Desk::new(9, 1, &decision), Desk::new(1, 1, &decision));
+    let (mut many, mut alone) = (stepped(9, 1, &decision), stepped(1, 1, &decision));
     alone.fleet.reset(0, Some(5)).unwrap();
     let mut stream = dice();
     for _ in 0..60 {
-        let actions = many.random_actions(&mut stream);
+        let actions = random_actions(&many, &mut stream);
         many.step(&actions).unwrap();
         alone.step(&actions[5 * 8..6 * 8]).unwrap();
         let columns = alone.observations.len();
@@ -151,12 +96,12 @@ fn a_row_does_not_notice_its_neighbours() {
 
 #[test]
 fn rewards_are_minus_the_costs_and_observations_are_within_bounds() {
-    let mut desk = Desk::new(20, 1, &json!({"learners": ["A"], "reward_scale": 50.0}));
+    let mut desk = stepped(20, 1, &json!({"learners": ["A"], "reward_scale": 50.0}));
     let bounds: Vec<_> = fields(desk.fleet.process.slots).map(|(_, field)| field.low..=field.high).collect();
     let mut stream = dice();
     let mut returns = [0.0; 20];
     for step in 1..=24 {
-        let actions = desk.random_actions(&mut stream);
+        let actions = random_actions(&desk, &mut stream);
         desk.step(&actions).unwrap();
         returns.iter_mut().zip(&desk.rewards).for_each(|(sum, reward)| *sum += reward);
         for row in desk.observations.chunks(bounds.len()) {
@@ -173,7 +118,7 @@ fn rewards_are_minus_the_costs_and_observations_are_within_bounds() {
 
 #[test]
 fn an_ended_row_starts_its_next_episode_at_the_next_step() {
-    let mut desk = Desk::new(2, 1, &json!({"learners": ["A"], "max_episode_steps": 3}));
+    let mut desk = stepped(2, 1, &json!({"learners": ["A"], "max_episode_steps": 3}));
     let hold = vec![0; 2 * 8];
     for step in 1..=8 {
         desk.step(&hold).unwrap();
@@ -181,7 +126,7 @@ fn an_ended_row_starts_its_next_episode_at_the_next_step() {
         assert_eq!(desk.terminated, [false; 2]);
     }
     assert_eq!(desk.fleet.seeds_and_episodes().collect::<Vec<_>>(), [(0, 2), (1, 2)]);
-    let mut fresh = Desk::new(2, 1, &json!({"learners": ["A"]}));
+    let mut fresh = stepped(2, 1, &json!({"learners": ["A"]}));
     for row in 0..2 {
         fresh.fleet.reset(row, None).unwrap();
         fresh.fleet.reset(row, None).unwrap();
@@ -193,12 +138,12 @@ fn an_ended_row_starts_its_next_episode_at_the_next_step() {
 #[test]
 fn illegal_actions_hold_and_are_counted_or_are_refused_in_strict_mode() {
     let (mut lax, mut strict) =
-        (Desk::new(3, 1, &json!({"learners": ["A"]})), Desk::new(3, 1, &json!({"learners": ["A"], "strict": true})));
+        (stepped(3, 1, &json!({"learners": ["A"]})), stepped(3, 1, &json!({"learners": ["A"], "strict": true})));
     let mut stream = dice();
     let mut refused = 0;
     for _ in 0..200 {
         let legal = lax.legal_actions(&mut stream);
-        let any = lax.random_actions(&mut stream);
+        let any = random_actions(&lax, &mut stream);
         let flags = lax.masks.chunks(4).zip(&any);
         let masked = flags.filter(|(flags, action)| !flags[**action as usize]).count() as i64;
         let before = strict.observations.clone();
@@ -221,12 +166,12 @@ fn an_illegal_action_does_what_a_hold_does() {
     let mut indivisible = scenario();
     indivisible["agents"][0]["arrival_config"]["divisible"] = json!(false);
     let (mut any, mut held) = (
-        Desk::playing(&indivisible, 4, 1, &json!({"learners": ["A"]})),
-        Desk::playing(&indivisible, 4, 1, &json!({"learners": ["A"]})),
+        playing(&indivisible, 4, 1, &json!({"learners": ["A"]})),
+        playing(&indivisible, 4, 1, &json!({"learners": ["A"]})),
     );
     let mut stream = dice();
     for _ in 0..100 {
-        let wanted = any.random_actions(&mut stream);
+        let wanted = random_actions(&any, &mut stream);
         let is_legal = any.masks.chunks(4).zip(&wanted).map(|(flags, action)| flags[*action as usize]);
         let legal: Vec<bool> = is_legal.collect();
         let or_hold = wanted.iter().zip(&legal).map(|(action, legal)| if *legal { *action } else { 0 });
@@ -244,7 +189,7 @@ fn an_illegal_action_does_what_a_hold_does() {
 
 #[test]
 fn a_wrong_batch_is_refused_before_anything_moves() {
-    let mut desk = Desk::new(3, 1, &json!({"learners": ["A", "B"]}));
+    let mut desk = stepped(3, 1, &json!({"learners": ["A", "B"]}));
     let before = desk.fleet.totals().collect::<Vec<_>>();
     let mut actions = vec![0; 3 * 2 * 8];
     assert_eq!(
@@ -257,7 +202,7 @@ fn a_wrong_batch_is_refused_before_anything_moves() {
     actions[16 + 8 + 3] = -1;
     assert!(desk.step(&actions).unwrap_err().to_string().contains("action -1 must be between 0 and 3"));
     assert_eq!(before, desk.fleet.totals().collect::<Vec<_>>());
-    let mut ended = Desk::new(1, 1, &json!({"learners": ["A"], "max_episode_steps": 1, "strict": true}));
+    let mut ended = stepped(1, 1, &json!({"learners": ["A"], "max_episode_steps": 1, "strict": true}));
     ended.step(&[0; 8]).unwrap();
     ended.step(&[-5; 8]).unwrap();
     assert!(ended.step(&[-5; 8]).is_err());
@@ -282,7 +227,7 @@ fn a_scripted_policy_decides_alike_inside_and_through_the_slots() {
             system.tick().unwrap();
         }
         // 64 slots hold the whole queue.
-        let mut desk = Desk::new(1, 1, &json!({"learners": ["A"], "slots": 64}));
+        let mut desk = stepped(1, 1, &json!({"learners": ["A"], "slots": 64}));
         let rule = scripted(&serde_json::from_value::<PolicyConfig>(policy.clone()).unwrap());
         let mut actions = vec![0; 64];
         for _ in 0..24 {
@@ -293,7 +238,7 @@ fn a_scripted_policy_decides_alike_inside_and_through_the_slots() {
         assert_eq!(totals.costs, system.ledger.banks[0].costs, "{policy}");
         assert!(totals.integers[7] > 0);
     }
-    let mut desk = Desk::new(1, 1, &json!({"learners": ["A"]}));
+    let mut desk = stepped(1, 1, &json!({"learners": ["A"]}));
     let rule = scripted(&PolicyConfig::SplitLarge { parts: 3, threshold: Cents(0) });
     let mut actions = vec![0; 8];
     let refused = (0..24).find_map(|_| {

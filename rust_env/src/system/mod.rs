@@ -1,7 +1,7 @@
 //! One running copy of a scenario, and the tick that drives it.
 
+mod begin;
 mod day;
-mod events;
 mod saved;
 
 pub(crate) use saved::{fingerprint, is_marked};
@@ -194,34 +194,6 @@ impl System {
                 bank.escalate(escalation, now, book);
             }
         }
-    }
-
-    fn arrive(&mut self) {
-        let mut arrivals = self.arrive_scheduled() + self.arrive_replayed();
-        let Self { setup, ledger, demand_streams, .. } = self;
-        let now = ledger.now;
-        for (index, (bank, stream)) in setup.banks.iter().zip(demand_streams).enumerate() {
-            let Some(demand) = &bank.demand else { continue };
-            let factor = ledger.banks[index].arrival_factor;
-            demand.sample(now, setup.ticks_per_day, factor, stream, |order| {
-                ledger.enter(&order);
-                arrivals += 1;
-            });
-        }
-        self.progress.arrivals += arrivals;
-    }
-
-    fn arrive_scheduled(&mut self) -> u32 {
-        let Self { setup, ledger, progress, .. } = self;
-        let mut arrivals = 0;
-        while let Some(order) = setup.schedule.get(progress.next_scheduled as usize)
-            && order.arrival <= ledger.now
-        {
-            ledger.enter(order);
-            progress.next_scheduled += 1;
-            arrivals += 1;
-        }
-        arrivals
     }
 
     /// Scripted banks decide; learners have decided already.

@@ -1,4 +1,4 @@
-//! What the scenario lets happen at the start of a tick, and the payments that it replays.
+//! How a tick begins: what the scenario lets happen, and the payments that arrive.
 
 use super::System;
 use crate::events::Event;
@@ -70,8 +70,37 @@ impl System {
         self.ledger.events.record(|| Event::CollateralChange { bank, collateral });
     }
 
+    /// Lets the tick's payments enter the internal queues: scheduled, replayed, sampled.
+    pub(super) fn arrive(&mut self) {
+        let mut arrivals = self.arrive_scheduled() + self.arrive_replayed();
+        let Self { setup, ledger, demand_streams, .. } = self;
+        let now = ledger.now;
+        for (index, (bank, stream)) in setup.banks.iter().zip(demand_streams).enumerate() {
+            let Some(demand) = &bank.demand else { continue };
+            let factor = ledger.banks[index].arrival_factor;
+            demand.sample(now, setup.ticks_per_day, factor, stream, |order| {
+                ledger.enter(&order);
+                arrivals += 1;
+            });
+        }
+        self.progress.arrivals += arrivals;
+    }
+
+    fn arrive_scheduled(&mut self) -> u32 {
+        let Self { setup, ledger, progress, .. } = self;
+        let mut arrivals = 0;
+        while let Some(order) = setup.schedule.get(progress.next_scheduled as usize)
+            && order.arrival <= ledger.now
+        {
+            ledger.enter(order);
+            progress.next_scheduled += 1;
+            arrivals += 1;
+        }
+        arrivals
+    }
+
     /// The payments of this tick from the file, as if they came today; returns how many.
-    pub(super) fn arrive_replayed(&mut self) -> u32 {
+    fn arrive_replayed(&mut self) -> u32 {
         let Self { setup, ledger, progress, .. } = self;
         let Some(replay) = &setup.replay else { return 0 };
         let (day, tick) = (ledger.now.0 / setup.ticks_per_day, ledger.now.0 % setup.ticks_per_day);
