@@ -14,19 +14,32 @@ const BANKS: usize = 100;
 const PAYMENTS: usize = 10_000;
 
 /// All payments arrive at tick 0 and find a little liquidity: some settle gross, most need offsets.
-fn scenario(discipline: &str, lsm: bool, balance: i64) -> Scenario {
-    let agents: Vec<Value> = (0..BANKS).map(|bank| json!({"id": format!("B{bank}"), "balance": balance})).collect();
+fn random_payments() -> Vec<Value> {
     let mut dice = 7_u64;
     let mut draw = |below: usize| {
         dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (dice >> 33) as usize % below
     };
-    let payment = |_| {
+    let pay = |_| {
         let (sender, offset) = (draw(BANKS), 1 + draw(BANKS - 1));
-        let (sender, receiver) = (format!("B{sender}"), format!("B{}", (sender + offset) % BANKS));
-        json!({"sender": sender, "receiver": receiver, "amount": 1 + draw(1_000_000), "arrival_tick": 0, "deadline_tick": 0})
+        payment(sender, (sender + offset) % BANKS, 1 + draw(1_000_000))
     };
-    let payments: Vec<Value> = (0..PAYMENTS).map(payment).collect();
+    (0..PAYMENTS).map(pay).collect()
+}
+
+/// One bank pays all others in turn, and each pays it back: one pair of payments after the other.
+fn hub_payments() -> Vec<Value> {
+    let spoke = |index: usize| 1 + index % (BANKS - 1);
+    (0..PAYMENTS / 2).flat_map(|index| [payment(0, spoke(index), 1), payment(spoke(index), 0, 1)]).collect()
+}
+
+fn payment(sender: usize, receiver: usize, amount: usize) -> Value {
+    let (sender, receiver) = (format!("B{sender}"), format!("B{receiver}"));
+    json!({"sender": sender, "receiver": receiver, "amount": amount, "arrival_tick": 0, "deadline_tick": 0})
+}
+
+fn scenario(discipline: &str, lsm: bool, balance: i64, payments: &[Value]) -> Scenario {
+    let agents: Vec<Value> = (0..BANKS).map(|bank| json!({"id": format!("B{bank}"), "balance": balance})).collect();
     let text = json!({
         "ticks_per_day": 2, "agents": agents, "initial_transactions": payments,
         "rails": [{
@@ -40,7 +53,10 @@ fn scenario(discipline: &str, lsm: bool, balance: i64) -> Scenario {
 fn settle(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("tick with 10,000 queued payments of 100 banks");
     group.sample_size(10);
+    let (random, hub) = (random_payments(), hub_payments());
     for (name, discipline, lsm, balance) in [
+        ("fifo, hub, lsm", "fifo", true, 0),
+        ("fifo_bypass, hub, lsm", "fifo_bypass", true, 0),
         ("fifo, poor, lsm", "fifo", true, 100_000),
         ("fifo, rich, lsm", "fifo", true, 10_000_000),
         ("fifo_bypass, poor, lsm", "fifo_bypass", true, 100_000),
@@ -48,7 +64,8 @@ fn settle(criterion: &mut Criterion) {
         ("fifo, poor, gross only", "fifo", false, 100_000),
         ("fifo_bypass, poor, gross only", "fifo_bypass", false, 100_000),
     ] {
-        let setup = Arc::new(Setup::new(&scenario(discipline, lsm, balance)).unwrap());
+        let payments = if name.contains("hub") { &hub } else { &random };
+        let setup = Arc::new(Setup::new(&scenario(discipline, lsm, balance, payments)).unwrap());
         group.bench_function(name, |bencher| {
             let begun = || {
                 let mut system = System::new(Arc::clone(&setup), &[], EventLog::default());

@@ -16,6 +16,9 @@ pub struct Gross {
     /// Banks that have been paid since their queue was last walked: no other can pay more than before.
     has_received: Vec<bool>,
     bypassing: Vec<Slot>,
+    /// What the bank whose queue is walked pays each other bank; kept for banks with bilateral limits.
+    paid_to: Vec<Cents>,
+    touched: Vec<usize>,
 }
 
 impl Gross {
@@ -24,6 +27,7 @@ impl Gross {
     /// With blocking heads the result does not depend on the order of the banks: a settlement only
     /// ever adds to what other banks can pay, so every order reaches the same fixed point.
     pub fn settle(&mut self, ledger: &mut Ledger, rail: RailId) -> u32 {
+        self.touched.clear();
         self.has_received.clear();
         self.has_received.resize(ledger.banks.len(), true);
         let mut settled = self.settle_heads(ledger, rail);
@@ -37,6 +41,11 @@ impl Gross {
             }
         }
         settled
+    }
+
+    /// The banks that paid or were paid when heads last settled, some of them more than once.
+    pub fn touched(&self) -> &[usize] {
+        &self.touched
     }
 
     /// Settles heads of queues until every head is blocked.
@@ -56,6 +65,7 @@ impl Gross {
                 ledger.banks[bank].central[queue].pop_front();
                 ledger.settle(slot, Mechanism::Gross);
                 self.has_received[receiver] = true;
+                self.touched.extend([bank, receiver]);
                 settled += 1;
                 if !self.is_pending[receiver] && receiver != bank && !ledger.banks[receiver].central[queue].is_empty() {
                     self.is_pending[receiver] = true;
@@ -74,14 +84,18 @@ impl Gross {
             if !std::mem::take(&mut self.has_received[bank]) {
                 continue;
             }
-            let first = self.bypassing.len();
+            self.paid_to.clear();
+            self.paid_to.resize(ledger.setup.banks[bank].limits.bilateral.len(), Cents::ZERO);
             let mut liquidity = ledger.banks[bank].capacity();
             let mut queue: VecDeque<Slot> = std::mem::take(&mut ledger.banks[bank].central[rail.index()]);
             queue.retain(|slot| {
-                let amount = ledger.book.get(*slot).amount;
-                let is_payable = amount <= liquidity && is_within_limit(ledger, &self.bypassing[first..], *slot);
+                let (amount, receiver) = (ledger.book.get(*slot).amount, ledger.book.get(*slot).receiver.index());
+                let paid = self.paid_to.get(receiver).copied().unwrap_or_default();
+                let headroom = ledger.bilateral_headroom(bank, receiver);
+                let is_payable = amount <= liquidity && headroom.is_none_or(|headroom| paid + amount <= headroom);
                 if is_payable {
                     liquidity -= amount;
+                    self.paid_to.get_mut(receiver).into_iter().for_each(|paid| *paid += amount);
                     self.bypassing.push(*slot);
                 }
                 !is_payable
@@ -94,16 +108,6 @@ impl Gross {
         }
         u32::try_from(self.bypassing.len()).unwrap_or(u32::MAX)
     }
-}
-
-/// Whether a payment stays within its sender's bilateral limit when `earlier` ones are paid as well.
-fn is_within_limit(ledger: &Ledger, earlier: &[Slot], slot: Slot) -> bool {
-    let payment = ledger.book.get(slot);
-    let Some(headroom) = ledger.bilateral_headroom(payment.sender.index(), payment.receiver.index()) else {
-        return true;
-    };
-    let same = earlier.iter().map(|slot| ledger.book.get(*slot)).filter(|other| other.receiver == payment.receiver);
-    payment.amount + same.map(|other| other.amount).sum::<Cents>() <= headroom
 }
 
 fn payable_head(ledger: &Ledger, bank: usize, rail: RailId) -> Option<Slot> {

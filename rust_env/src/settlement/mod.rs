@@ -1,6 +1,7 @@
 //! Settlement: what moves released payments from the central queues to finality.
 
 mod gross;
+mod heads;
 mod net;
 mod offset;
 
@@ -13,6 +14,7 @@ use crate::scenario::{LsmConfig, QueueDiscipline};
 use crate::setup::Settlement;
 use crate::units::{Cents, RailId};
 use gross::Gross;
+use heads::Heads;
 use net::Net;
 
 /// Settlement of all rails. Holds only scratch space.
@@ -20,6 +22,8 @@ use net::Net;
 pub struct Settler {
     gross: Gross,
     net: Net,
+    heads: Heads,
+    touched: Vec<usize>,
     offsets: Offsets,
     queues: Queues,
     chosen: Vec<usize>,
@@ -47,12 +51,40 @@ impl Settler {
             Settlement::DeferredNet { .. } => return self.net.settle(ledger, rail),
             Settlement::Gross(lsm) => lsm,
         };
-        let mut settled = self.gross.settle(ledger, rail);
+        let settled = self.gross.settle(ledger, rail);
         if lsm == LsmConfig::default() {
             return settled;
         }
+        let may_pass = ledger.setup.rails[rail.index()].queue_discipline == QueueDiscipline::FifoBypass;
+        settled + if may_pass { self.offset_queues(ledger, rail, lsm) } else { self.offset_heads(ledger, rail, lsm) }
+    }
+
+    /// Offsets on entry and bilaterally wherever something has changed, then multilaterally; gross
+    /// settlement again after each success. Returns how many payments settled.
+    fn offset_heads(&mut self, ledger: &mut Ledger, rail: RailId, lsm: LsmConfig) -> u32 {
+        self.touched.clear();
+        self.touched.extend(0..ledger.banks.len());
+        let mut settled = 0;
         loop {
-            let offset = self.offset(ledger, rail, lsm);
+            let mut offset = self.heads.offset(ledger, rail, lsm, &mut self.offsets, &mut self.touched);
+            if offset == 0 {
+                let multilateral = LsmConfig { entry_offset: false, bilateral: false, ..lsm };
+                offset = self.offset_once(ledger, rail, multilateral);
+                self.touched.extend(0..ledger.banks.len());
+            }
+            if offset == 0 {
+                return settled;
+            }
+            settled += offset + self.gross.settle(ledger, rail);
+            self.touched.extend(self.gross.touched());
+        }
+    }
+
+    /// The same where payments may pass: then every queue is one with all the others.
+    fn offset_queues(&mut self, ledger: &mut Ledger, rail: RailId, lsm: LsmConfig) -> u32 {
+        let mut settled = 0;
+        loop {
+            let offset = self.offset_once(ledger, rail, lsm);
             if offset == 0 {
                 return settled;
             }
@@ -61,9 +93,9 @@ impl Settler {
     }
 
     /// The first kind of offset that settles anything settles it; returns how many payments that is.
-    fn offset(&mut self, ledger: &mut Ledger, rail: RailId, lsm: LsmConfig) -> u32 {
+    fn offset_once(&mut self, ledger: &mut Ledger, rail: RailId, lsm: LsmConfig) -> u32 {
         let Self { offsets, queues, chosen, slots, .. } = self;
-        if !fill(queues, ledger, rail) {
+        if lsm == LsmConfig::default() || !fill(queues, ledger, rail) {
             return 0;
         }
         let mechanism = if lsm.entry_offset && offsets.entry(queues, chosen) {

@@ -1,0 +1,101 @@
+//! Offsets on a rail where nothing may pass a blocked payment: there, only the first payments of a
+//! queue can be offset, and a bank can be in one offset with one other bank at a time.
+
+use super::{Offsets, Queued, Queues};
+use crate::events::Mechanism;
+use crate::ledger::Ledger;
+use crate::payment::{Payment, Slot};
+use crate::scenario::LsmConfig;
+use crate::units::{Cents, RailId};
+
+/// Offsets of two queues' heads against each other. Holds only scratch space.
+#[derive(Clone, Debug, Default)]
+pub struct Heads {
+    /// Pairs of banks whose heads go to each other, the lower bank first.
+    pairs: Vec<[usize; 2]>,
+    /// The two banks of a pair, as banks 0 and 1.
+    queues: Queues,
+    chosen: Vec<usize>,
+    slots: Vec<Slot>,
+}
+
+impl Heads {
+    /// Offsets each pair that one of `touched` belongs to, on entry or bilaterally; returns how many
+    /// payments settled. `touched` becomes the banks that took part.
+    ///
+    /// The pairs have no bank in common, so none takes anything from another.
+    pub fn offset(
+        &mut self,
+        ledger: &mut Ledger,
+        rail: RailId,
+        lsm: LsmConfig,
+        offsets: &mut Offsets,
+        touched: &mut Vec<usize>,
+    ) -> u32 {
+        self.pairs.clear();
+        for bank in touched.drain(..) {
+            let Some(other) = head_receiver(ledger, rail, bank) else { continue };
+            if head_receiver(ledger, rail, other) == Some(bank) {
+                self.pairs.push([bank.min(other), bank.max(other)]);
+            }
+        }
+        self.pairs.sort_unstable();
+        self.pairs.dedup();
+        let mut settled = 0;
+        for index in 0..self.pairs.len() {
+            let pair = self.pairs[index];
+            let in_this_pair = self.offset_pair(ledger, rail, pair, lsm, offsets);
+            if in_this_pair > 0 {
+                settled += in_this_pair;
+                touched.extend(pair);
+            }
+        }
+        settled
+    }
+
+    fn offset_pair(
+        &mut self,
+        ledger: &mut Ledger,
+        rail: RailId,
+        pair: [usize; 2],
+        lsm: LsmConfig,
+        offsets: &mut Offsets,
+    ) -> u32 {
+        self.queues.clear();
+        for (own, other) in [(pair[0], pair[1]), (pair[1], pair[0])] {
+            let place = u16::from(own == pair[0]);
+            let run = leading_run(ledger, rail, own, other).map(|payment| Queued {
+                receiver: place,
+                amount: payment.amount,
+                is_new: payment.released == ledger.now,
+            });
+            let limit = ledger.bilateral_headroom(own, other).unwrap_or(Cents(i64::MAX));
+            self.queues.push_bank(run, ledger.banks[own].capacity(), [limit, limit]);
+        }
+        let mechanism = if lsm.entry_offset && offsets.entry(&self.queues, &mut self.chosen) {
+            Mechanism::EntryOffset
+        } else if lsm.bilateral && offsets.bilateral(&self.queues, &mut self.chosen) {
+            Mechanism::Bilateral
+        } else {
+            return 0;
+        };
+        let of_first = self.chosen.partition_point(|index| *index < self.queues.starts[1]);
+        self.slots.clear();
+        for (bank, count) in pair.into_iter().zip([of_first, self.chosen.len() - of_first]) {
+            self.slots.extend(ledger.banks[bank].central[rail.index()].drain(..count));
+        }
+        ledger.settle_together(&self.slots, mechanism);
+        u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
+    }
+}
+
+fn head_receiver(ledger: &Ledger, rail: RailId, bank: usize) -> Option<usize> {
+    let head = ledger.banks[bank].central[rail.index()].front()?;
+    Some(ledger.book.get(*head).receiver.index())
+}
+
+/// The payments at the head of a bank's queue that go to one other bank.
+fn leading_run(ledger: &Ledger, rail: RailId, bank: usize, other: usize) -> impl Iterator<Item = &Payment> {
+    let queue = ledger.banks[bank].central[rail.index()].iter().map(|slot| ledger.book.get(*slot));
+    queue.take_while(move |payment| payment.receiver.index() == other)
+}
