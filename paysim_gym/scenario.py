@@ -157,6 +157,17 @@ class Scenario(Model):
         columns = (read.day, read.tick, read.sender, read.receiver, read.amount, read.deadline, read.priority)
         return _engine.Payments(self.model_dump_json(), *columns, read.divisible)
 
+    def __getstate__(self) -> dict[Any, Any]:
+        """All but the payments, which are read anew where they are needed."""
+        state = super().__getstate__()
+        return state | {"__dict__": {key: value for key, value in state["__dict__"].items() if key != "payments"}}
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Copy the scenario, some fields replaced (unchecked, as pydantic does); payments are read anew."""
+        copy = super().model_copy(update=update, deep=deep)
+        copy.__dict__.pop("payments", None)
+        return copy
+
 
 ScenarioSource = str | os.PathLike[str] | Mapping[str, Any] | Scenario
 """A bundled scenario's name, the path of a YAML file, a mapping, or a scenario."""

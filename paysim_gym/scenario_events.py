@@ -115,8 +115,8 @@ class OutageEvent(_Event):
 class EarlyCloseEvent(_Event):
     """The day ends with this tick; the rest of its ticks are left out.
 
-    Customers bring nothing in them, neither sampled nor replayed payments; what the scenario names for
-    them singly comes when the next day opens.
+    Customers bring nothing in them, neither sampled nor replayed payments. A payment that the scenario
+    names for one of them comes when the next day opens, its deadline as much later, if there is a next day.
     """
 
     type: Literal["early_close"] = "early_close"

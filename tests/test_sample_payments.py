@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import json
+import pickle
 from importlib import resources
 from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
 from agents.scripted import scripted
 from agents.tuning import candidate_grid, tune
-from paysim_gym import Orchestrator, Scenario, load_scenario
+from paysim_gym import Orchestrator, Scenario, ScenarioError, load_scenario
 from paysim_gym.calibration import calibrate
 from paysim_gym.data import load_payments
 from paysim_gym.evaluation import evaluate
@@ -78,3 +81,32 @@ def test_when_to_pay_matters_there(name: str, least: float) -> None:
     _, trials = tune(name, seeds, candidate_grid("liquidity_aware", name, "NORTH"))
     best = min(trial.cost_cents_mean for trial in trials)
     assert evaluate(scripted({"type": "release_all"}), name, seeds).cost.mean() > least * best
+
+
+def test_a_replaying_scenario_can_be_copied_and_pickled() -> None:
+    scenario = load_scenario("replayed_days")
+    copies = [pickle.loads(pickle.dumps(scenario)), copy.deepcopy(scenario), scenario.model_copy(deep=True)]
+    for other in copies:
+        assert other == scenario
+        assert len(other.payments) == len(scenario.payments or ())
+        assert gym.make("PaySim/Bank-v0", scenario=other).spec is not None
+
+
+def test_a_changed_copy_reads_its_own_payments() -> None:
+    scenario = load_scenario("replayed_days")
+    turned = scenario.model_copy(update={"agents": scenario.agents[::-1]})
+    balances = [
+        {bank["id"]: bank["balance"] for bank in played_for_a_while(one).get_state()["agents"]}
+        for one in (scenario, turned)
+    ]
+    assert balances[0] == balances[1]
+    assert scenario.model_copy(update={"payments_file": None}).payments is None
+    with pytest.raises(ScenarioError, match=r"absent\.csv"):
+        load_scenario(scenario.model_copy(update={"payments_file": "absent.csv"}))
+
+
+def played_for_a_while(scenario: Scenario) -> Orchestrator:
+    orchestrator = Orchestrator(scenario)
+    for _ in range(20):
+        orchestrator.tick()
+    return orchestrator

@@ -1,12 +1,14 @@
 //! Demand: the payment orders that customers bring to a bank in one tick, sampled or scheduled.
 
 use crate::amounts::{AmountDistribution, whole};
+use crate::replay::Replay;
 use crate::rng::Stream;
-use crate::scenario::{ArrivalConfig, PriorityConfig, RtgsPriority, Scenario, TransactionConfig};
+use crate::scenario::{AgentConfig, ArrivalConfig, PriorityConfig, RtgsPriority, Scenario, TransactionConfig};
 use crate::units::{BankId, Cents, RailId, Tick, bank_at};
 use rand::RngExt;
 use rand::distr::weighted::WeightedIndex;
 use rand_distr::{Distribution, Poisson};
+use std::collections::HashMap;
 
 /// A payment order as it reaches the bank.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,6 +31,16 @@ pub struct Order {
     pub rail: RailId,
     /// Its class in the rail's queue, if it has its own.
     pub rtgs_priority: Option<RtgsPriority>,
+}
+
+impl Order {
+    /// The same order as it comes `now`: one that an early close has kept away has as long as it would have had.
+    #[must_use]
+    pub fn coming(mut self, now: Tick) -> Self {
+        self.deadline = Tick(self.deadline.0.saturating_add(now.0.saturating_sub(self.arrival.0)));
+        self.arrival = self.arrival.max(now);
+        self
+    }
 }
 
 /// A bank's random demand.
@@ -151,9 +163,10 @@ fn priorities(config: &PriorityConfig) -> Option<Choice<u8>> {
 /// The payments known in advance, by arrival. The scenario must be valid.
 #[must_use]
 pub fn schedule(scenario: &Scenario) -> Vec<Order> {
+    let banks = banks_by_id(scenario);
     let order = |transaction: &TransactionConfig| Order {
-        sender: bank(scenario, &transaction.sender),
-        receiver: bank(scenario, &transaction.receiver),
+        sender: banks[transaction.sender.as_str()],
+        receiver: banks[transaction.receiver.as_str()],
         amount: transaction.amount,
         arrival: Tick(clamp_u32(transaction.arrival_tick)),
         deadline: Tick(clamp_u32(transaction.deadline_tick)),
@@ -167,26 +180,30 @@ pub fn schedule(scenario: &Scenario) -> Vec<Order> {
     orders
 }
 
-/// The number of payments a day that a bank expects to send, and their value in cents; replayed ones apart.
+/// The number of payments a day that each bank expects to send, and their value in cents.
 #[must_use]
-pub fn expected_day(scenario: &Scenario, index: usize) -> (f64, f64) {
-    let agent = &scenario.agents[index];
-    let (mut count, mut value) = (0.0, 0.0);
-    if let Some(config) = &agent.arrival_config {
-        count = (0..scenario.ticks_per_day).map(|tick| rate_at(config, tick)).sum();
-        value = count * config.amount_mean.0 as f64;
+pub fn expected_days(scenario: &Scenario, replay: Option<&Replay>) -> Vec<(f64, f64)> {
+    let sampled = |agent: &AgentConfig| {
+        let Some(config) = &agent.arrival_config else { return (0.0, 0.0) };
+        let count: f64 = (0..scenario.ticks_per_day).map(|tick| rate_at(config, tick)).sum();
+        (count, count * config.amount_mean.0 as f64)
+    };
+    let mut expected: Vec<(f64, f64)> = scenario.agents.iter().map(sampled).collect();
+    let mut add = |sender: BankId, amount: Cents, days: f64| {
+        let (count, value) = &mut expected[sender.index()];
+        *count += 1.0 / days;
+        *value += amount.0 as f64 / days;
+    };
+    schedule(scenario).iter().for_each(|order| add(order.sender, order.amount, scenario.num_days as f64));
+    if let Some(replay) = replay {
+        replay.orders().iter().for_each(|order| add(order.sender, order.amount, replay.num_days() as f64));
     }
-    let days = scenario.num_days as f64;
-    for transaction in scenario.initial_transactions.iter().filter(|transaction| transaction.sender == agent.id) {
-        count += 1.0 / days;
-        value += transaction.amount.0 as f64 / days;
-    }
-    (count, value)
+    expected
 }
 
-/// The bank with this id; the scenario must be valid.
-pub(crate) fn bank(scenario: &Scenario, id: &str) -> BankId {
-    bank_at(scenario.agents.iter().position(|agent| agent.id == id).unwrap_or_default())
+/// The banks by their ids.
+pub(crate) fn banks_by_id(scenario: &Scenario) -> HashMap<&str, BankId> {
+    scenario.agents.iter().enumerate().map(|(index, agent)| (agent.id.as_str(), bank_at(index))).collect()
 }
 
 /// The rail with this id, or the first one; the scenario must be valid.

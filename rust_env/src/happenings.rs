@@ -1,8 +1,9 @@
 //! The scenario's events, laid out in time.
 
-use crate::arrivals::{Order, bank, clamp_u32, priority_of, rail};
+use crate::arrivals::{Order, banks_by_id, clamp_u32, priority_of, rail};
 use crate::scenario::{EventConfig, PaymentEvent, Scenario};
 use crate::units::{BankId, Cents, Tick};
+use std::collections::HashMap;
 
 /// Something that happens at a tick, before that tick's payments arrive.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,47 +55,47 @@ pub enum Happening {
 #[must_use]
 pub fn timeline(scenario: &Scenario) -> Vec<(Tick, Happening)> {
     let episode_ticks = scenario.ticks_per_day * scenario.num_days;
+    let banks = banks_by_id(scenario);
     let mut timeline: Vec<(Tick, Happening)> = Vec::new();
     for event in &scenario.events {
-        timeline.extend(event.ticks(episode_ticks).map(|tick| (tick, happening(scenario, event, tick))));
+        timeline.extend(event.ticks(episode_ticks).map(|tick| (tick, happening(scenario, &banks, event, tick))));
     }
     timeline.sort_by_key(|(tick, _)| *tick);
     timeline
 }
 
-fn happening(scenario: &Scenario, event: &EventConfig, tick: Tick) -> Happening {
+fn happening(scenario: &Scenario, banks: &HashMap<&str, BankId>, event: &EventConfig, tick: Tick) -> Happening {
+    let bank = |id: &String| banks[id.as_str()];
     match event {
-        EventConfig::Payment(payment) => Happening::Payment(order(scenario, payment, tick)),
+        EventConfig::Payment(payment) => Happening::Payment(order(scenario, banks, payment, tick)),
         EventConfig::Transfer(transfer) => Happening::Transfer {
-            sender: transfer.sender.as_ref().map(|id| bank(scenario, id)),
-            receiver: transfer.receiver.as_ref().map(|id| bank(scenario, id)),
+            sender: transfer.sender.as_ref().map(bank),
+            receiver: transfer.receiver.as_ref().map(bank),
             amount: transfer.amount,
         },
-        EventConfig::ArrivalRate(change) => Happening::ArrivalRate {
-            bank: change.bank.as_ref().map(|id| bank(scenario, id)),
-            multiplier: change.multiplier,
-        },
+        EventConfig::ArrivalRate(change) => {
+            Happening::ArrivalRate { bank: change.bank.as_ref().map(bank), multiplier: change.multiplier }
+        }
         EventConfig::Credit(change) => {
-            Happening::Credit { bank: bank(scenario, &change.bank), credit_limit: change.credit_limit }
+            Happening::Credit { bank: bank(&change.bank), credit_limit: change.credit_limit }
         }
         EventConfig::Collateral(change) => {
-            Happening::Collateral { bank: bank(scenario, &change.bank), collateral: change.collateral }
+            Happening::Collateral { bank: bank(&change.bank), collateral: change.collateral }
         }
-        EventConfig::Outage(outage) => Happening::Outage {
-            bank: bank(scenario, &outage.bank),
-            until: Tick(tick.0.saturating_add(clamp_u32(outage.ticks))),
-        },
+        EventConfig::Outage(outage) => {
+            Happening::Outage { bank: bank(&outage.bank), until: Tick(tick.0.saturating_add(clamp_u32(outage.ticks))) }
+        }
         EventConfig::EarlyClose(_) => Happening::EarlyClose,
     }
 }
 
-fn order(scenario: &Scenario, payment: &PaymentEvent, tick: Tick) -> Order {
+fn order(scenario: &Scenario, banks: &HashMap<&str, BankId>, payment: &PaymentEvent, tick: Tick) -> Order {
     let ticks_per_day = clamp_u32(scenario.ticks_per_day);
     let day_end = tick.0 - tick.0 % ticks_per_day + ticks_per_day - 1;
     let deadline = payment.deadline_ticks.map_or(day_end, |ticks| tick.0.saturating_add(clamp_u32(ticks)));
     Order {
-        sender: bank(scenario, &payment.sender),
-        receiver: bank(scenario, &payment.receiver),
+        sender: banks[payment.sender.as_str()],
+        receiver: banks[payment.receiver.as_str()],
         amount: payment.amount,
         arrival: tick,
         deadline: Tick(deadline),

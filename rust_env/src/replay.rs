@@ -33,7 +33,7 @@ pub struct Replay {
     /// Where each day starts in `orders`; one more entry than days.
     starts: Vec<usize>,
     /// Banks and ticks a day of the scenario they were read for.
-    shape: (usize, i64),
+    shape: (Vec<String>, i64),
 }
 
 impl Replay {
@@ -108,8 +108,8 @@ impl Replay {
     }
 }
 
-fn shape(scenario: &Scenario) -> (usize, i64) {
-    (scenario.agents.len(), scenario.ticks_per_day)
+fn shape(scenario: &Scenario) -> (Vec<String>, i64) {
+    (scenario.agents.iter().map(|agent| agent.id.clone()).collect(), scenario.ticks_per_day)
 }
 
 fn check(scenario: &Scenario, record: &Record) -> Result<(), ScenarioError> {

@@ -1,6 +1,6 @@
 //! A validated scenario in the engine's own units, shared by every system that plays it.
 
-use crate::arrivals::{Demand, Order, bank, clamp_u32, expected_day, priority_of, schedule};
+use crate::arrivals::{Demand, Order, clamp_u32, expected_days, priority_of, schedule};
 use crate::costs::Prices;
 use crate::error::ScenarioError;
 use crate::happenings::{Happening, timeline};
@@ -143,6 +143,7 @@ impl Setup {
     pub fn replaying(scenario: &Scenario, replay: Option<Arc<Replay>>) -> Result<Self, ScenarioError> {
         scenario.validate()?;
         check_replay(scenario, replay.as_deref())?;
+        let days = expected_days(scenario, replay.as_deref());
         let bank = |(index, agent): (usize, &AgentConfig)| BankSetup {
             id: agent.id.clone(),
             balance: agent.balance,
@@ -154,7 +155,7 @@ impl Setup {
             limits: Limits::new(scenario, agent),
             demand: Demand::new(scenario, index),
             policy: scripted(&agent.policy),
-            amount_scale: amount_scale(scenario, replay.as_deref(), index),
+            amount_scale: amount_scale(agent, days[index]),
         };
         Ok(Self {
             ticks_per_day: clamp_u32(scenario.ticks_per_day),
@@ -184,10 +185,8 @@ impl Setup {
 impl Limits {
     fn new(scenario: &Scenario, agent: &AgentConfig) -> Self {
         let given = &agent.limits.bilateral;
-        let mut bilateral = vec![None; if given.is_empty() { 0 } else { scenario.agents.len() }];
-        for (id, limit) in given.iter() {
-            bilateral[bank(scenario, id).index()] = Some(*limit);
-        }
+        let banks = scenario.agents.iter().take(if given.is_empty() { 0 } else { usize::MAX });
+        let bilateral = banks.map(|other| given.get(&other.id).copied()).collect();
         Self { bilateral, multilateral: agent.limits.multilateral }
     }
 }
@@ -235,16 +234,7 @@ fn check_replay(scenario: &Scenario, replay: Option<&Replay>) -> Result<(), Scen
 /// Mean amount of a bank's own payments times the square root of their expected number a day: the
 /// size of the swing that independent payments give its balance. Its opening liquidity if it pays
 /// nobody; at least one cent.
-fn amount_scale(scenario: &Scenario, replay: Option<&Replay>, index: usize) -> Cents {
-    let (mut count, mut value) = expected_day(scenario, index);
-    if let Some(replay) = replay {
-        let days = replay.num_days() as f64;
-        for order in replay.orders().iter().filter(|order| order.sender.index() == index) {
-            count += 1.0 / days;
-            value += order.amount.0 as f64 / days;
-        }
-    }
-    let agent = &scenario.agents[index];
+fn amount_scale(agent: &AgentConfig, (count, value): (f64, f64)) -> Cents {
     let swing = if count > 0.0 { value / count * count.sqrt() } else { 0.0 };
     let own = (agent.balance + agent.credit_limit + agent.collateral + agent.liquidity_pool).0 as f64;
     let scale = if swing > 0.0 { swing } else { own };

@@ -338,3 +338,14 @@ fn a_damaged_row_is_refused_and_changes_nothing() {
     assert_eq!(fleet.fleet.restore(0, &[]), Err(RestoreError::NotAState { length: 0 }));
     assert!(fleet.fleet.save(0) == good);
 }
+
+#[test]
+fn a_row_is_not_restored_where_the_learner_decides_something_else() {
+    let saved = SteppedFleet::new(&read(&scenario()), 1, 1, &of_a(json!({}))).fleet.save(0);
+    for other in [json!({"decides": "payments"}), json!({"decides": "pool"}), json!({"learners": ["C"]})] {
+        let mut fleet = SteppedFleet::new(&read(&scenario()), 1, 1, &of_a(other));
+        let before = fleet.fleet.save(0);
+        assert_eq!(fleet.fleet.restore(0, &saved), Err(RestoreError::OtherLearners));
+        assert!(fleet.fleet.save(0) == before);
+    }
+}

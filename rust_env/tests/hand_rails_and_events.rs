@@ -266,6 +266,26 @@ fn an_early_close_ends_the_day_and_what_was_to_come_opens_the_next() {
     assert_eq!((system.ledger.book.len(), system.ledger.now.0), (0, 10));
 }
 
+#[test]
+fn what_an_early_close_keeps_away_has_as_long_as_it_would_have_had() {
+    let late = json!({
+        "num_days": 2, "costs": {"deadline_penalty": 9},
+        "events": [
+            {"type": "early_close", "tick": 1},
+            {"type": "payment", "tick": 3, "sender": "A", "receiver": "B", "amount": 10},
+            {"type": "payment", "tick": 3, "sender": "A", "receiver": "B", "amount": 20, "deadline_ticks": 0}
+        ]
+    });
+    let mut system = system(&with(scenario(5, json!({"balance": 0}), vec![]), late));
+    play(&mut system, 2);
+    system.begin_tick().unwrap();
+    let dates: Vec<_> = system.ledger.unsettled(A).map(|payment| (payment.arrival.0, payment.deadline.0)).collect();
+    // Both come at tick 5, two ticks late: 4 becomes 6, 3 becomes 5.
+    assert_eq!(dates, [(5, 5), (5, 6)]);
+    system.finish_tick().unwrap();
+    assert_eq!(cost(&system, A, Component::Deadline), 9);
+}
+
 fn record(day: i64, tick: i64, amount: i64) -> Record {
     Record { day, tick, sender: 0, receiver: 1, amount, deadline: -1, priority: 5, divisible: true }
 }

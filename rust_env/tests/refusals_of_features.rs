@@ -15,9 +15,13 @@ fn good() -> Value {
 
 /// The error after `keys` have been added to a good scenario.
 fn refusal(keys: &Value) -> String {
+    Scenario::from_json(&extended(keys).to_string()).unwrap_err().to_string()
+}
+
+fn extended(keys: &Value) -> Value {
     let mut scenario = good();
     scenario.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
-    Scenario::from_json(&scenario.to_string()).unwrap_err().to_string()
+    scenario
 }
 
 fn check(cases: Vec<(Value, &[&str])>) {
@@ -222,4 +226,19 @@ fn what_pools_transfers_and_changes_of_credit_could_come_to_must_fit() {
         (pool, &["costs = ", "must stay below"]),
         (seldom, &["events[100]", "more than 1000000 times"]),
     ]);
+}
+
+#[test]
+fn more_payments_a_tick_than_memory_holds_are_refused() {
+    let arrivals = json!({
+        "rate_per_tick": 1000, "distribution_type": "exponential", "amount_mean": 1,
+        "time_windows": [{"start_tick": 0, "end_tick": 1, "multiplier": 500}]
+    });
+    let mut keys = bank(json!({"arrival_config": arrivals}));
+    let accepted = |keys: &Value| Scenario::from_json(&extended(keys).to_string()).unwrap();
+    accepted(&keys);
+    keys["events"] = json!([{"type": "arrival_rate", "tick": 0, "bank": "A", "multiplier": 3}]);
+    check(vec![(keys.clone(), &["rate_per_tick = 1500000", "at most 1000000 payments a tick"])]);
+    keys["events"][0]["bank"] = json!("B");
+    accepted(&keys);
 }

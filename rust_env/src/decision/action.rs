@@ -41,7 +41,11 @@ impl Process {
         let bank = &system.ledger.banks[learner.index()];
         if system.is_opening() {
             let has_pool = system.setup.banks[learner.index()].pool > Cents::ZERO;
-            return if has_pool { Subject::Pool } else { Subject::Nothing("the bank has no pool to commit") };
+            return match self.decides {
+                Decides::Payments => Subject::Nothing("the learner decides about its payments only"),
+                _ if has_pool => Subject::Pool,
+                _ => Subject::Nothing("the bank has no pool to commit"),
+            };
         }
         match self.action_mode {
             _ if self.decides == Decides::Pool => Subject::Nothing("the learner decides about its pool only"),

@@ -7,6 +7,7 @@ pub mod reward;
 use crate::error::ScenarioError;
 use crate::scenario::{MOST_PARTS, in_range, read_json};
 use crate::setup::Setup;
+use crate::system::fingerprint;
 use crate::units::{BankId, Cents};
 use reward::RewardScope;
 use serde::{Deserialize, Serialize};
@@ -165,6 +166,12 @@ impl Process {
     #[must_use]
     pub fn mask_size(&self) -> usize {
         self.heads() * self.choices()
+    }
+
+    /// Tells apart who decides what: a state that was saved under one such rule makes no sense under another.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        fingerprint([format!("{:?}", (&self.learners, self.decides, self.max_episode_steps)).as_bytes()])
     }
 
     /// The banks whose payments are decided about from outside.

@@ -191,6 +191,7 @@ impl Fleet {
         let mut bytes = row.system.save();
         bytes.push(u8::from(row.has_ended));
         bytes.extend_from_slice(&row.steps.to_le_bytes());
+        bytes.extend_from_slice(&self.process.fingerprint().to_le_bytes());
         let checksum = fingerprint([bytes.as_slice()]);
         bytes.extend_from_slice(&checksum.to_le_bytes());
         bytes
@@ -203,18 +204,22 @@ impl Fleet {
     pub fn restore(&mut self, row: usize, bytes: &[u8]) -> Result<(), RestoreError> {
         let not_a_state = RestoreError::NotAState { length: bytes.len() };
         let Some((state, checksum)) = bytes.split_last_chunk() else { return Err(not_a_state) };
-        let Some((system, &[has_ended, ref steps @ ..])) = state.split_last_chunk::<5>() else {
-            return Err(not_a_state);
-        };
+        let Some((state, process)) = state.split_last_chunk() else { return Err(not_a_state) };
+        let Some((state, steps)) = state.split_last_chunk() else { return Err(not_a_state) };
+        let Some((has_ended, system)) = state.split_last() else { return Err(not_a_state) };
         if !is_marked(system) {
             return Err(not_a_state);
         }
-        if u64::from_le_bytes(*checksum) != fingerprint([state]) {
+        if u64::from_le_bytes(*checksum) != fingerprint([&bytes[..bytes.len() - checksum.len()]]) {
             return Err(RestoreError::Damaged);
         }
         let row = &mut self.rows[row];
-        row.system.restore(system)?;
-        (row.has_ended, row.steps) = (has_ended != 0, u32::from_le_bytes([steps[0], steps[1], steps[2], steps[3]]));
+        let state = row.system.read(system)?;
+        if u64::from_le_bytes(*process) != self.process.fingerprint() {
+            return Err(RestoreError::OtherLearners);
+        }
+        row.system.take_up(state);
+        (row.has_ended, row.steps) = (*has_ended != 0, u32::from_le_bytes(*steps));
         Ok(())
     }
 

@@ -60,6 +60,15 @@ impl Payments {
         self.replay.num_days()
     }
 
+    /// They never change, so a copy is the thing itself.
+    fn __copy__(this: Py<Self>) -> Py<Self> {
+        this
+    }
+
+    fn __deepcopy__(this: Py<Self>, _memo: &Bound<'_, PyAny>) -> Py<Self> {
+        this
+    }
+
     fn __len__(&self) -> usize {
         self.replay.orders().len()
     }

@@ -1,7 +1,7 @@
 //! What a scenario lets happen at given ticks.
 
-use super::validate::{Checked, conflict, in_range, money};
-use super::{RtgsPriority, Scenario, five, yes};
+use super::validate::{Checked, Checker, conflict, in_range, money};
+use super::{RtgsPriority, five, yes};
 use crate::units::{Cents, Tick};
 use serde::{Deserialize, Serialize};
 
@@ -135,8 +135,9 @@ event! {
 event! {
     /// The day ends with this tick; the rest of its ticks are left out.
     ///
-    /// Customers bring nothing in them, neither sampled nor replayed payments; what the scenario
-    /// names for them singly comes when the next day opens.
+    /// Customers bring nothing in them, neither sampled nor replayed payments. A payment that the
+    /// scenario names for one of them comes when the next day opens, its deadline as much later, if
+    /// there is a next day.
     EarlyCloseEvent {}
 }
 
@@ -171,7 +172,7 @@ impl EventConfig {
     }
 }
 
-impl Scenario {
+impl Checker<'_> {
     /// Checks the events.
     pub(super) fn validate_events(&self) -> Checked {
         let mut occurrences = 0;

@@ -1,11 +1,13 @@
 //! What an episode may come to at worst: money is refused before it could outgrow 64 bits.
 
-use super::validate::{Checked, MOST_PARTS};
-use super::{EndOfDay, EventConfig, Scenario};
+use super::validate::{Checked, MOST_PARTS, conflict};
+use super::{AgentConfig, EndOfDay, EventConfig, Scenario};
 use crate::error::ScenarioError;
 
 /// Money totals of an episode must stay below this many cents (half of what 64 bits hold).
 const TOTAL_LIMIT: f64 = 4.6e18;
+/// Payments that all banks together may expect in a tick, at most.
+const MOST_A_TICK: f64 = 1_000_000.0;
 /// How many times its mean a random total may reach before the engine gives up on it.
 const SLACK: f64 = 100.0;
 
@@ -26,6 +28,14 @@ impl Scenario {
 
     /// The same with `replayed` payments beside those that the scenario names.
     pub(crate) fn validate_load(&self, replayed: Load) -> Checked {
+        let a_tick: f64 = self.agents.iter().map(|agent| self.busiest_rate(agent)).sum();
+        if a_tick > MOST_A_TICK {
+            let allowed = format!(
+                "must be at most {MOST_A_TICK} payments a tick at the busiest, all banks together: lower \
+                 rate_per_tick or the multipliers of time_windows and events"
+            );
+            return conflict("rate_per_tick", a_tick, allowed);
+        }
         let load = self.load(replayed);
         below_limit("value of all payments", load.value)?;
         below_limit("balances, credit, collateral and pools of all banks", self.most_money())?;
@@ -39,26 +49,34 @@ impl Scenario {
             count += 1.0;
             value += transaction.amount.0 as f64;
         }
-        let mut surge = 1.0_f64;
         for event in &self.events {
-            match event {
-                EventConfig::Payment(payment) => {
-                    let occurrences = event.occurrences(self.episode_ticks()) as f64;
-                    count += occurrences;
-                    value += occurrences * payment.amount.0 as f64;
-                }
-                EventConfig::ArrivalRate(change) => surge = surge.max(change.multiplier),
-                _ => {}
+            if let EventConfig::Payment(payment) = event {
+                let occurrences = event.occurrences(self.episode_ticks()) as f64;
+                count += occurrences;
+                value += occurrences * payment.amount.0 as f64;
             }
         }
-        for arrivals in self.agents.iter().filter_map(|agent| agent.arrival_config.as_ref()) {
-            let busiest = arrivals.time_windows.iter().fold(1.0_f64, |most, window| most.max(window.multiplier));
-            let mean = (ticks * arrivals.rate_per_tick * busiest * surge).max(1.0);
+        for agent in &self.agents {
+            let Some(arrivals) = &agent.arrival_config else { continue };
+            let mean = (ticks * self.busiest_rate(agent)).max(1.0);
             let spread = arrivals.amount_std_dev.map_or(0.0, |deviation| deviation.0 as f64);
             count += mean * SLACK;
             value += mean * (arrivals.amount_mean.0 as f64 + spread) * SLACK;
         }
         Load { count, value }
+    }
+
+    /// Payments that a bank's customers bring in its busiest tick, on average.
+    fn busiest_rate(&self, agent: &AgentConfig) -> f64 {
+        let Some(arrivals) = &agent.arrival_config else { return 0.0 };
+        let window = arrivals.time_windows.iter().fold(1.0_f64, |most, window| most.max(window.multiplier));
+        let surge = self.events.iter().fold(1.0_f64, |most, event| match event {
+            EventConfig::ArrivalRate(change) if change.bank.as_ref().is_none_or(|bank| *bank == agent.id) => {
+                most.max(change.multiplier)
+            }
+            _ => most,
+        });
+        arrivals.rate_per_tick * window * surge
     }
 
     /// Balances, pools, and all credit that the banks ever have.

@@ -9,6 +9,7 @@ use crate::error::ScenarioError;
 use crate::units::{Cents, MAX_MONEY};
 use std::collections::HashSet;
 use std::fmt::Display;
+use std::ops::Deref;
 
 pub(super) type Checked = Result<(), ScenarioError>;
 
@@ -24,6 +25,30 @@ impl Scenario {
     /// # Errors
     /// [`ScenarioError`] with the path of the field, its value and what is allowed.
     pub fn validate(&self) -> Checked {
+        Checker { scenario: self, banks: self.agents.iter().map(|agent| agent.id.as_str()).collect() }.validate()
+    }
+
+    /// Ticks in an episode.
+    pub(super) fn episode_ticks(&self) -> i64 {
+        self.ticks_per_day * self.num_days
+    }
+}
+
+/// A scenario with its banks' ids, to be looked up once for each payment, limit, weight and event.
+pub(super) struct Checker<'a> {
+    scenario: &'a Scenario,
+    banks: HashSet<&'a str>,
+}
+
+impl Deref for Checker<'_> {
+    type Target = Scenario;
+    fn deref(&self) -> &Scenario {
+        self.scenario
+    }
+}
+
+impl Checker<'_> {
+    fn validate(&self) -> Checked {
         in_range("ticks_per_day", self.ticks_per_day, 1, 1000, "")?;
         in_range("num_days", self.num_days, 1, 10_000, "")?;
         in_range("agents", self.agents.len(), 2, 1000, " (banks)")?;
@@ -42,11 +67,6 @@ impl Scenario {
         }
         self.validate_events()?;
         self.validate_totals()
-    }
-
-    /// Ticks in an episode.
-    pub(super) fn episode_ticks(&self) -> i64 {
-        self.ticks_per_day * self.num_days
     }
 
     fn validate_day(&self) -> Checked {
@@ -98,7 +118,7 @@ impl Scenario {
 
     /// Refuses an id that is no bank's.
     pub(super) fn known_bank(&self, path: &str, id: &str) -> Checked {
-        if self.agents.iter().any(|agent| agent.id == id) {
+        if self.banks.contains(id) {
             return Ok(());
         }
         let known = list(self.agents.iter().map(|agent| agent.id.as_str()));

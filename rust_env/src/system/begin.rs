@@ -15,7 +15,7 @@ impl System {
             let is_late = tick < self.ledger.now;
             match happening {
                 Happening::Payment(order) => {
-                    self.ledger.enter(&order);
+                    self.ledger.enter(&order.coming(self.ledger.now));
                     self.progress.arrivals += 1;
                 }
                 Happening::Transfer { sender, receiver, amount } => self.transfer(sender, receiver, amount),
@@ -92,7 +92,7 @@ impl System {
         while let Some(order) = setup.schedule.get(progress.next_scheduled as usize)
             && order.arrival <= ledger.now
         {
-            ledger.enter(order);
+            ledger.enter(&order.coming(ledger.now));
             progress.next_scheduled += 1;
             arrivals += 1;
         }

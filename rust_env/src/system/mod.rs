@@ -45,7 +45,7 @@ pub struct System {
 
 /// How far a system has come.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
-struct Progress {
+pub(crate) struct Progress {
     seed: u64,
     episode: u64,
     stage: Stage,

@@ -29,15 +29,16 @@ pub enum RestoreError {
         /// Fingerprint of this one.
         expected: u64,
     },
-    /// Saved where other banks were looked at from outside; what such banks see is part of the state.
-    #[error("saved where other banks were learners")]
+    /// Saved where other banks were learners, or decided about something else; that is part of the state.
+    #[error("saved where the learners were others or decided something else")]
     OtherLearners,
     /// Bytes have changed or are missing.
     #[error("damaged: the state's checksum does not fit its bytes")]
     Damaged,
 }
 
-type State = (Tick, Progress, Vec<Bank>, Book, Vec<Stream>, Vec<Stream>);
+/// Everything that changes while a system runs.
+pub(crate) type State = (Tick, Progress, Vec<Bank>, Book, Vec<Stream>, Vec<Stream>);
 
 impl System {
     /// The whole state as bytes; recorded events are not part of it.
@@ -60,6 +61,13 @@ impl System {
     /// # Errors
     /// [`RestoreError`] if the bytes are not a state of this scenario; nothing has changed then.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
+        let state = self.read(bytes)?;
+        self.take_up(state);
+        Ok(())
+    }
+
+    /// Reads a saved state of this scenario.
+    pub(crate) fn read(&self, bytes: &[u8]) -> Result<State, RestoreError> {
         let word = |place: usize| bytes.get(place..place + 8).and_then(|word| word.try_into().ok());
         let not_a_state = RestoreError::NotAState { length: bytes.len() };
         let (true, Some(found), Some(checksum)) = (is_marked(bytes), word(8), word(16)) else {
@@ -78,6 +86,11 @@ impl System {
         if tracked(&state.2) != tracked(&self.ledger.banks) {
             return Err(RestoreError::OtherLearners);
         }
+        Ok(state)
+    }
+
+    /// Goes on from a state that it has read.
+    pub(crate) fn take_up(&mut self, state: State) {
         (
             self.ledger.now,
             self.progress,
@@ -86,7 +99,6 @@ impl System {
             self.demand_streams,
             self.policy_streams,
         ) = state;
-        Ok(())
     }
 }
 
