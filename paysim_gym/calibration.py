@@ -95,7 +95,8 @@ def calibrate(
         whole_hours=True,
     )
     bounds = _window_bounds(ticks_per_day, windows, payments.hours)
-    banks = [_bank(payments, index, bounds) for index in range(len(payments.banks))]
+    sent, received = (_by_bank(side, len(payments.banks)) for side in (payments.sender, payments.receiver))
+    banks = [_bank(payments, index, sent[index], received[index], bounds) for index in range(len(sent))]
     banks.sort(key=lambda bank: (-bank.sent, bank.id))
     scenario = {
         "description": _description(Path(path).name, payments),
@@ -133,35 +134,40 @@ def _window_bounds(ticks_per_day: int, windows: int | None, hours: tuple[str, st
     return [index * ticks_per_day // windows for index in range(windows + 1)]
 
 
-def _bank(payments: Payments, index: int, bounds: list[int]) -> _Bank:
-    sends = payments.sender == index
-    peaks = _peak_outflows(payments, sends, payments.receiver == index, bounds[-1])
+def _by_bank(side: Column, banks: int) -> list[Column]:
+    """The indices of each bank's payments, in the order of the file; `side` says whose each of them is."""
+    order = np.argsort(side, kind="stable")
+    return np.split(order, np.searchsorted(side[order], np.arange(1, banks)))
+
+
+def _bank(payments: Payments, index: int, sends: Column, receives: Column, bounds: list[int]) -> _Bank:
+    """A bank that sends and receives the payments with these indices."""
+    peaks = _peak_outflows(payments, sends, receives, bounds[-1])
     balance = _rounded_up(peaks.mean())
     credit_limit = _rounded_up(max(0.0, peaks.max() - balance))
     sent = float(payments.amount[sends].sum(dtype=np.float64))
-    demand = _demand(payments, sends, bounds) if sends.any() else None
+    demand = _demand(payments, sends, bounds) if len(sends) else None
     return _Bank(payments.banks[index], sent, balance, credit_limit, demand)
 
 
-def _peak_outflows(
-    payments: Payments, sends: NDArray[np.bool_], receives: NDArray[np.bool_], ticks_per_day: int
-) -> Floats:
+def _peak_outflows(payments: Payments, sends: Column, receives: Column, ticks_per_day: int) -> Floats:
     """What a bank needs on each day if everybody pays at once, in cents: float64 of shape (days,)."""
-    moments = payments.day * ticks_per_day + payments.tick
     size = len(payments.days) * ticks_per_day
-    sent = np.bincount(moments[sends], payments.amount[sends], size)
-    received = np.bincount(moments[receives], payments.amount[receives], size)
+    sent, received = (
+        np.bincount(payments.day[mine] * ticks_per_day + payments.tick[mine], payments.amount[mine], size)
+        for mine in (sends, receives)
+    )
     outflow = (sent - received).reshape(-1, ticks_per_day).cumsum(axis=1)
     peaks: Floats = np.maximum(outflow.max(axis=1), 0)
     return peaks
 
 
-def _demand(payments: Payments, mine: NDArray[np.bool_], bounds: list[int]) -> dict[str, Any]:
-    """The `arrival_config` of the bank whose payments are `mine`."""
+def _demand(payments: Payments, mine: Column, bounds: list[int]) -> dict[str, Any]:
+    """The `arrival_config` of the bank that sends the payments with the indices `mine`."""
     rate, windows = _rates(payments.tick[mine], len(payments.days), bounds)
     receivers = np.bincount(payments.receiver[mine], minlength=len(payments.banks))
     weights = {
-        payments.banks[place]: _short(receivers[place] / mine.sum()) for place in np.flatnonzero(receivers)
+        payments.banks[place]: _short(receivers[place] / len(mine)) for place in np.flatnonzero(receivers)
     }
     config = {"rate_per_tick": rate, **_amounts(payments.amount[mine]), "counterparty_weights": weights}
     if len(windows) > 1:
@@ -170,9 +176,9 @@ def _demand(payments: Payments, mine: NDArray[np.bool_], bounds: list[int]) -> d
     if deadlines is not None:
         config["deadline_range"] = deadlines
     levels, counts = np.unique(payments.priority[mine], return_counts=True)
-    shares = {int(level): _short(count / mine.sum()) for level, count in zip(levels, counts, strict=True)}
+    shares = {int(level): _short(count / len(mine)) for level, count in zip(levels, counts, strict=True)}
     config["priority"] = shares if len(shares) > 1 else int(levels[0])
-    config["divisible"] = bool(2 * payments.divisible[mine].sum() >= mine.sum())
+    config["divisible"] = bool(2 * payments.divisible[mine].sum() >= len(mine))
     return config
 
 
@@ -196,7 +202,14 @@ def _amounts(amounts: Column) -> dict[str, Any]:
     }
     kind = min(distances, key=lambda name: distances[name], default="lognormal")
     config: dict[str, Any] = {"distribution_type": kind, "amount_mean": mean}
+    if kind == "uniform":
+        deviation = min(deviation, _widest_uniform(mean))
     return config if kind == "exponential" else {**config, "amount_std_dev": deviation}
+
+
+def _widest_uniform(mean: int) -> int:
+    """Largest standard deviation of uniform amounts: that between one cent and twice the mean."""
+    return math.floor((mean - 1) / math.sqrt(3))
 
 
 def _candidates(count: int, mean: int, deviation: int) -> dict[str, Callable[[Floats], Floats]]:
@@ -212,11 +225,14 @@ def _candidates(count: int, mean: int, deviation: int) -> dict[str, Callable[[Fl
         peak, spread = _before_the_cut(mean, deviation)
         below_zero = ndtr(-peak / spread)
         found["normal"] = lambda amount: (ndtr((amount - peak) / spread) - below_zero) / (1 - below_zero)
-    if deviation <= (mean - 1) / math.sqrt(3):
-        half = math.sqrt(3) * deviation
+    # An exponential's deviation is its mean, a uniform's by default the widest; a sample's strays from that,
+    # relative to its mean, by a standard error of at most 1/sqrt(n).
+    tolerance = 3 / math.sqrt(count)
+    widest = _widest_uniform(mean)
+    if deviation <= widest * (1 + tolerance):
+        half = math.sqrt(3) * min(deviation, widest)
         found["uniform"] = lambda amount: np.clip((amount - mean + half) / (2 * half), 0, 1)
-    # An exponential's deviation is its mean; a sample's strays from that by a standard error of 1/sqrt(n).
-    if abs(deviation / mean - 1) <= 3 / math.sqrt(count):
+    if abs(deviation / mean - 1) <= tolerance:
         found["exponential"] = lambda amount: -np.expm1(-amount / mean)
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -62,10 +63,7 @@ def calibrate(
     """
     console = Console(stderr=True)
     try:
-        if out.exists() and not force:
-            raise ScenarioError(f"{out}: exists already; --force replaces it")
-        if out.exists() and payments.exists() and out.samefile(payments):
-            raise ScenarioError(f"{out}: is the payments file itself")
+        _check_target(out, payments, force=force)
         if console.is_terminal:
             with console.status(f"Fitting {payments}"):
                 text = _fitted(payments, ticks_per_day, opening_time, closing_time, windows)
@@ -81,6 +79,18 @@ def calibrate(
 def main() -> None:
     """Run the command line."""
     app()
+
+
+def _check_target(out: Path, payments: Path, *, force: bool) -> None:
+    """Refuse what cannot be written, before the fit takes its time."""
+    if not out.parent.is_dir():
+        raise ScenarioError(f"{out}: there is no folder {out.parent}")
+    if out.is_dir():
+        raise ScenarioError(f"{out}: is a folder; name the file to write")
+    if out.exists() and not force:
+        raise ScenarioError(f"{out}: exists already; --force replaces it")
+    if out.exists() and payments.exists() and out.samefile(payments):
+        raise ScenarioError(f"{out}: is the payments file itself")
 
 
 def _fitted(
@@ -109,8 +119,11 @@ def _write(path: Path, text: str) -> None:
     try:
         part.write_text(text, "utf-8")
         part.replace(path)
+    except OSError as error:
+        raise ScenarioError(f"{path}: cannot be written: {error.strerror}") from None
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
 
 
 if __name__ == "__main__":

@@ -14,12 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paysim_gym._engine import ScenarioError
-from paysim_gym.payment_cells import ID, MAX_PROBLEMS, NONE_GIVEN, WRONG, Cells, open_cells
+from paysim_gym.payment_cells import MAX_PROBLEMS, NONE_GIVEN, WRONG, Cells, open_cells
 from paysim_gym.problems import shown
-
-MAX_AMOUNT = 10**15
-"""The largest amount of a payment, in cents."""
-_ID_RULE = "must be 1 to 64 characters from A-Z, 0-9 and _"
+from paysim_gym.scenario_types import ID, ID_RULE, MAX_MONEY
 
 Column = NDArray[np.int64]
 
@@ -130,7 +127,7 @@ def load_payments(
         if whole_hours and hours is None:
             hours = _whole_hours(values["moment"], values["deadline"])
         clock = _clock(cells, ticks_per_day, hours)
-        allowed = _ID_RULE if banks is None else _one_of(ids)
+        allowed = ID_RULE if banks is None else _one_of(ids)
         problems = _problems(cells, values, list(_checks(cells, values, clock, allowed)))
     if problems:
         raise ScenarioError("\n".join([f"{cells.name}: not all of its values are allowed", *problems]))
@@ -143,7 +140,7 @@ def _check_banks(banks: Sequence[str]) -> None:
     seen: set[str] = set()
     for index, bank in enumerate(banks):
         if not isinstance(bank, str) or not re.fullmatch(ID, bank):
-            raise ScenarioError(f"banks[{index}] = {shown(bank)}: {_ID_RULE}")
+            raise ScenarioError(f"banks[{index}] = {shown(bank)}: {ID_RULE}")
         if bank in seen:
             raise ScenarioError(f"banks[{index}] = {shown(bank)}: must not stand twice")
         seen.add(bank)
@@ -153,10 +150,14 @@ def _business_hours(opening_time: str | None, closing_time: str | None) -> tuple
     """Seconds since midnight at which the day starts and ends."""
     if opening_time is None and closing_time is None:
         return None
+    if opening_time is None:
+        raise ScenarioError("opening_time: is required beside closing_time")
+    if closing_time is None:
+        raise ScenarioError("closing_time: is required beside opening_time")
     seconds = []
     for name, value in {"opening_time": opening_time, "closing_time": closing_time}.items():
         if not isinstance(value, str) or not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d|24:00", value, re.ASCII):
-            allowed = 'must be a time of day as text, like "07:00" (in YAML it needs the quotes)'
+            allowed = 'must be a time of day as text, like "07:00"'
             raise ScenarioError(f"{name} = {shown(value)}: {allowed}")
         hour, minute = value.split(":")
         seconds.append(3600 * int(hour) + 60 * int(minute))
@@ -201,7 +202,7 @@ def _checks(cells: Cells, values: dict[str, Column], clock: _Clock, banks: str) 
     day, moment, sender, receiver = (values[name] for name in ("day", "moment", "sender", "receiver"))
     amount, deadline, priority = (values[name] for name in ("amount", "deadline", "priority"))
     kind = "a date like 2024-03-01" if cells.has_dates else "an integer from 0"
-    amounts = f"must be an integer number of cents between 1 and {MAX_AMOUNT}"
+    amounts = f"must be an integer number of cents between 1 and {MAX_MONEY}"
     is_outside = (moment < clock.start) | (moment >= clock.end)
     earliest = np.where(is_outside, clock.start, moment)
     is_wrong_deadline = (deadline < earliest) | (deadline > clock.last_deadline)
@@ -210,7 +211,7 @@ def _checks(cells: Cells, values: dict[str, Column], clock: _Clock, banks: str) 
     yield _Check("sender", sender < 0, banks)
     yield _Check("receiver", receiver < 0, banks)
     yield _Check("receiver", (receiver == sender) & (receiver >= 0), "must not be the sender")
-    yield _Check("amount", (amount < 1) | (amount > MAX_AMOUNT), amounts)
+    yield _Check("amount", (amount < 1) | (amount > MAX_MONEY), amounts)
     yield _Check("deadline", is_wrong_deadline & (deadline != NONE_GIVEN), clock.due)
     yield _Check("priority", (priority < 0) | (priority > 10), "must be an integer between 0 and 10")
     yield _Check("divisible", values["divisible"] == WRONG, "must be true, false, 1 or 0")

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paysim_gym._engine import ScenarioError
+from paysim_gym.scenario_types import ID
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -31,11 +32,12 @@ NONE_GIVEN: Final = -1
 """Stands for an empty cell of the column `deadline`."""
 MAX_PROBLEMS: Final = 20
 """How many problems of a file an error names."""
-ID: Final = "[A-Z0-9_]{1,64}"
 
-_LINES = """CREATE TEMP TABLE lines AS SELECT line FROM read_csv(?, columns={'line': 'VARCHAR'},
-    auto_detect=false, header=false, strict_mode=true, delim='\x1f', quote='', escape='',
-    hive_partitioning=false)"""
+_SEPARATOR = "\x1f"
+_LONGEST_LINE = 2_000_000
+_LINES = f"""CREATE TEMP TABLE lines AS SELECT line FROM read_csv(?, columns={{'line': 'VARCHAR'}},
+    auto_detect=false, header=false, strict_mode=true, delim='{_SEPARATOR}', quote='', escape='',
+    max_line_size={_LONGEST_LINE}, hive_partitioning=false)"""
 _IS_FILLED = "regexp_matches(line, '[^ \t]')"
 _UNQUOTED = """CASE WHEN trim({0}) LIKE '"%"' AND length(trim({0})) > 1 THEN trim(trim({0})[2:-2])
     ELSE trim({0}) END"""
@@ -268,4 +270,11 @@ def _why_unreadable(name: str) -> str | None:
     both = data.count(b"\r\n")
     ends = {r"\r\n": both, r"\n": data.count(b"\n") - both, r"\r": data.count(b"\r") - both}
     used = [end for end, count in ends.items() if count]
-    return f"lines must end in one way, not in {' and '.join(used)}" if len(used) > 1 else None
+    if len(used) > 1:
+        return f"lines must end in one way, not in {' and '.join(used)}"
+    for number, text in enumerate(data.splitlines(), 1):
+        if _SEPARATOR.encode() in text:
+            return f"line {number}: must not have the control character {_SEPARATOR!r}"
+        if len(text) >= _LONGEST_LINE:
+            return f"line {number}: has {len(text)} bytes: must have less than {_LONGEST_LINE}"
+    return None

@@ -160,7 +160,9 @@ class Scenario(Model):
     def __getstate__(self) -> dict[Any, Any]:
         """All but the payments, which are read anew where they are needed."""
         state = super().__getstate__()
-        return state | {"__dict__": {key: value for key, value in state["__dict__"].items() if key != "payments"}}
+        return state | {
+            "__dict__": {key: value for key, value in state["__dict__"].items() if key != "payments"}
+        }
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Copy the scenario, some fields replaced (unchecked, as pydantic does); payments are read anew."""

@@ -38,10 +38,15 @@ def typed(members: Mapping[str, type[Model]]) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+ID = "[A-Z0-9_]{1,64}"
+"""What an id matches, all of it."""
+ID_RULE = "must be 1 to 64 characters from A-Z, 0-9 and _"
+
+
 def _check_id(value: object) -> object:
-    if isinstance(value, str) and re.fullmatch(r"[A-Z0-9_]{1,64}", value):
+    if isinstance(value, str) and re.fullmatch(ID, value):
         return value
-    raise PydanticCustomError("identifier", "must be 1 to 64 characters from A-Z, 0-9 and _")
+    raise PydanticCustomError("identifier", ID_RULE)
 
 
 def _check_text(value: str) -> str:

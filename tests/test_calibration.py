@@ -243,6 +243,19 @@ def test_the_closest_distribution_is_taken(tmp_path: Path, kind: str, draw: Any)
     assert found.get("amount_std_dev") == (None if kind == "exponential" else round(amounts.std()))
 
 
+def test_uniform_amounts_without_a_deviation_are_found_again(tmp_path: Path) -> None:
+    # Their deviation is the largest that a uniform one can have, so half of all samples exceed it.
+    demand = {"rate_per_tick": 0.5, "distribution_type": "uniform", "amount_mean": 40_000_00}
+    banks = [{"id": f"B{bank}", "balance": 10**12, "arrival_config": demand} for bank in range(10)]
+    path = write(tmp_path / "uniform.csv", {"ticks_per_day": TICKS, "agents": banks}, seed=5)
+    found = [bank["arrival_config"] for bank in calibrate(path, ticks_per_day=TICKS)["agents"]]
+    assert [fit["distribution_type"] for fit in found] == ["uniform"] * 10
+    widest = [math.floor((fit["amount_mean"] - 1) / math.sqrt(3)) for fit in found]
+    deviations = [fit["amount_std_dev"] for fit in found]
+    assert all(deviation <= most for deviation, most in zip(deviations, widest, strict=True))
+    assert 0 < sum(deviation == most for deviation, most in zip(deviations, widest, strict=True)) < 10
+
+
 def test_deadlines_that_the_day_cuts_off_are_censored() -> None:
     rng = np.random.default_rng(3)
     ticks, spans = rng.integers(0, 48, 20_000), rng.integers(6, 31, 20_000)

@@ -73,9 +73,30 @@ def test_the_payments_are_never_replaced(folder: Path) -> None:
     [
         (["absent.csv", "-o", "x.yaml"], "error: absent.csv: cannot be read: No such file or directory"),
         (["wrong.csv", "-o", "x.yaml"], "line 2: amount = '1.5': must be an integer number of cents"),
-        (["payments.csv", "-o", "no/such/folder/x.yaml"], "No such file or directory"),
         (
-            ["payments.csv", "-o", "x.yaml", "--opening-time", "9"],
+            ["wrong.csv", "-o", "no/such/folder/x.yaml"],
+            "error: no/such/folder/x.yaml: there is no folder no/such/folder\n",
+        ),
+        (
+            ["wrong.csv", "-o", "payments.csv/x.yaml"],
+            "error: payments.csv/x.yaml: there is no folder payments.csv\n",
+        ),
+        (["wrong.csv", "-o", "."], "error: .: is a folder; name the file to write\n"),
+        (["wrong.csv", "-o", ".", "--force"], "error: .: is a folder; name the file to write\n"),
+        (
+            ["payments.csv", "-o", f"{'x' * 250}.yaml"],
+            f"error: {'x' * 250}.yaml: cannot be written: File name too long\n",
+        ),
+        (
+            ["payments.csv", "-o", "x.yaml", "--opening-time", "09:00"],
+            "error: closing_time: is required beside opening_time\n",
+        ),
+        (
+            ["payments.csv", "-o", "x.yaml", "--closing-time", "19:00"],
+            "error: opening_time: is required beside closing_time\n",
+        ),
+        (
+            ["payments.csv", "-o", "x.yaml", "--opening-time", "9", "--closing-time", "19:00"],
             "error: opening_time = '9': must be a time",
         ),
         (["payments.csv", "-o", "x.yaml", "--windows", "49"], "error: windows = 49: must be an integer"),

@@ -10,9 +10,11 @@ from typing import Any
 import duckdb
 import numpy as np
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 from paysim_gym import ScenarioError
 from paysim_gym.data import Payments, load_payments
+from paysim_gym.scenario_types import Identifier
 
 HEADER = "day,tick,sender,receiver,amount"
 TIMES = {"opening_time": "07:00", "closing_time": "19:00"}
@@ -298,6 +300,11 @@ def test_wrong_columns_are_refused(tmp_path: Path, header: str, told: list[str])
             f"{HEADER}\r\n1,1,A,B,5\n1,1,A,B,5\n".encode(),
             r"cannot be read: lines must end in one way, not in \r\n and \n",
         ),
+        (
+            "payments.csv",
+            f"{HEADER}\n1,1,A,B,5\n1,1,A\x1f,B,5\n".encode(),
+            r"cannot be read: line 3: must not have the control character '\x1f'",
+        ),
         ("payments.parquet", b"", "is empty"),
         ("payments.parquet", HEADER.encode(), "not a Parquet file, in spite of its name"),
         ("payments.parquet", b"PAR1 and more PAR1", "cannot be read: Invalid Input Error: Footer length"),
@@ -306,6 +313,26 @@ def test_wrong_columns_are_refused(tmp_path: Path, header: str, told: list[str])
 )
 def test_what_is_no_payments_file_is_refused(tmp_path: Path, name: str, data: bytes, told: str) -> None:
     assert refusal(tmp_path, data, name).startswith(f"{name}: {told}")
+
+
+def test_a_line_without_end_is_refused(tmp_path: Path) -> None:
+    told = refusal(tmp_path, f"{HEADER}\n1,1,A,B,{'5' * 2_100_000}\n")
+    assert told == "payments.csv: cannot be read: line 2: has 2100008 bytes: must have less than 2000000"
+
+
+@pytest.mark.parametrize("bank", ["", "a", "A B", "\u00c4", "\u0661", "A\n", "A" * 65])
+def test_a_bank_that_no_scenario_can_have_is_refused_in_its_words(bank: str) -> None:
+    with pytest.raises(ValidationError) as of_scenario:
+        TypeAdapter(Identifier).validate_python(bank)
+    with pytest.raises(ScenarioError) as of_payments:
+        load_payments("absent.csv", banks=[bank], ticks_per_day=48)
+    assert str(of_payments.value).endswith(f": {of_scenario.value.errors()[0]['msg']}")
+
+
+@pytest.mark.parametrize("bank", ["A", "_", "0", "BANK_7", "A" * 64])
+def test_a_bank_that_a_scenario_can_have_is_taken(tmp_path: Path, bank: str) -> None:
+    TypeAdapter(Identifier).validate_python(bank)
+    assert load(tmp_path, f"{HEADER}\n1,1,{bank},OTHER,5\n").banks == tuple(sorted([bank, "OTHER"]))
 
 
 def test_an_absent_file_is_refused(tmp_path: Path) -> None:
@@ -327,7 +354,8 @@ def test_a_name_is_no_pattern_and_a_folder_no_column(tmp_path: Path) -> None:
     ("arguments", "told"),
     [
         ({}, "gives times of day, which need opening_time and closing_time to become ticks"),
-        ({"opening_time": "07:00"}, "closing_time = None: must be a time of day as text"),
+        ({"opening_time": "07:00"}, "^closing_time: is required beside opening_time$"),
+        ({"closing_time": "19:00"}, "^opening_time: is required beside closing_time$"),
         (
             {"opening_time": "07:00", "closing_time": 1140},
             "closing_time = 1140: must be a time of day as text",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from stable_baselines3 import PPO
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from typer.testing import CliRunner, Result
 
+from paysim_gym import load_scenario
 from paysim_gym._engine import COST_COMPONENTS
 from training import evaluate, train
 from training.callbacks import EPISODE_SCALARS, stretch_seed
@@ -234,6 +236,27 @@ def test_default_folder_is_numbered_up(tmp_path: Path, monkeypatch: pytest.Monke
     _, scenario = resolve_env(config.env)
     made = [create_run_folder(None, "two_bank", config, scenario).path for _ in range(3)]
     assert [str(path) for path in made] == [f"runs/two_bank-seed0{suffix}" for suffix in ("", "-2", "-3")]
+
+
+def test_run_folder_brings_the_payments_that_it_replays(tmp_path: Path) -> None:
+    from training.run_folder import create_run_folder
+
+    original = tmp_path / "original"
+    original.mkdir()
+    bundled = resources.files("paysim_gym") / "scenarios"
+    for name in ("replayed_days.yaml", "sample_payments.csv"):
+        (original / name).write_bytes((bundled / name).read_bytes())
+    scenario = load_scenario(original / "replayed_days.yaml")
+    run = create_run_folder(tmp_path / "run", "replayed", TrainConfig(), scenario)
+    shutil.rmtree(original)
+    moved = RunFolder(run.path.rename(tmp_path / "moved"))
+    assert (moved.path / "payments.csv").read_bytes() == (bundled / "sample_payments.csv").read_bytes()
+    assert str(tmp_path) not in (moved.path / "scenario.yaml").read_text()
+    reloaded = moved.scenario()
+    assert reloaded.payments is not None
+    assert reloaded.payments_file == str(moved.path / "payments.csv")
+    file = {"payments_file": scenario.payments_file}
+    assert reloaded.model_copy(update=file).model_dump() == scenario.model_dump()
 
 
 def test_bundled_config_keeps_training_seeds_apart_from_evaluation() -> None:

@@ -163,6 +163,12 @@ def _numbered(base: Path) -> Iterable[Path]:
 
 
 def _write_inputs(run: RunFolder, config: TrainConfig, scenario: Scenario) -> None:
+    if scenario.payments_file is not None:
+        # A scenario file names its payments relative to its folder, so that the run can be moved.
+        original = Path(scenario.payments_file)
+        payments = run.path / f"payments{original.suffix}"
+        write_atomically(payments, original.read_bytes())
+        scenario = scenario.model_copy(update={"payments_file": payments.name})
     write_atomically(run.path / "config.yaml", dump_yaml(config.model_dump(mode="json")).encode())
     write_atomically(run.path / "scenario.yaml", dump_yaml(scenario.model_dump(mode="json")).encode())
     run.write_json(run.path / "versions.json", _versions())

@@ -41,7 +41,7 @@ pub struct Bank {
     pub outage_until: Tick,
     /// How many times the usual number of orders its customers bring.
     pub arrival_factor: f64,
-    /// Payments not released, by priority, deadline and arrival.
+    /// Payments not released, by urgency, deadline and arrival.
     pub internal: Vec<Slot>,
     /// Payments released and waiting for settlement, next first, by rail.
     pub central: Vec<VecDeque<Slot>>,

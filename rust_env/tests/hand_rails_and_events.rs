@@ -103,6 +103,25 @@ fn what_one_rail_brings_in_is_used_on_another_in_the_same_tick() {
 }
 
 /// Settlements a tick with this liquidity-saving mechanism.
+/// Payments that settle in one tick of a bilateral rail between five banks of which only B has 5.
+fn bilaterally(payments: &[Value]) -> u32 {
+    let bank = |id: &str| json!({"id": id, "balance": if id == "B" { 5 } else { 0 }});
+    let banks: Vec<Value> = ["A", "B", "C", "D", "E"].map(bank).into();
+    let rules = json!({"agents": banks, "rails": [{"id": "RTGS", "lsm": {"bilateral": true}}]});
+    play(&mut system(&with(scenario(1, json!({}), payments.to_vec()), rules)), 1)[0].settlements
+}
+
+#[test]
+fn an_offset_makes_way_for_the_next_one() {
+    // A's payment to C comes up once that to B has gone.
+    let chain = [pay("A", "B", 10, 0), pay("A", "C", 10, 0), pay("B", "A", 10, 0), pay("C", "A", 10, 0)];
+    assert_eq!(bilaterally(&chain), 4);
+    // A gains 5 from B, which go on to C and D; then C and E, whom no offset had touched, can offset.
+    let gain = [pay("A", "B", 10, 0), pay("B", "A", 15, 0), pay("A", "C", 5, 0), pay("C", "D", 5, 0)];
+    let after = [pay("C", "E", 10, 0), pay("E", "C", 10, 0)];
+    assert_eq!(bilaterally(&[&gain[..], &after].concat()), 6);
+}
+
 fn with_lsm(lsm: &Value, a: Value, payments: &[Value], events: Value) -> Vec<u32> {
     let rules = json!({"rails": [{"id": "RTGS", "lsm": lsm}], "events": events});
     settlements(&mut system(&with(scenario(2, a, payments.to_vec()), rules)), 2)

@@ -121,7 +121,7 @@ columns! {
     SLOT_FIELDS, write_slot, SlotView<'_>, me;
     amount ["amount scale", 0.0, CLIP] "Amount of the payment; 0 in an empty slot, as are all columns." => me.view.money(me.payment.amount);
     ticks_to_deadline ["days", -1.0, 1.0] "Ticks to its deadline, as a share of a day; negative once it has passed." => me.ticks_to_deadline();
-    priority ["10", 0.0, 1.0] "Its priority." => f32::from(me.payment.priority) / 10.0;
+    priority ["10", 0.0, 1.0] "Its priority as the customer gave it, by which its delay is priced." => f32::from(me.payment.priority) / 10.0;
     age ["days", 0.0, 1.0] "Ticks since it arrived, as a share of a day." => me.age();
     divisible ["flag", 0.0, 1.0] "Whether it may be split." => f32::from(u8::from(me.payment.divisible));
     affordable ["flag", 0.0, 1.0] "Whether the free liquidity of its rail covers it, within the bilateral limit to its receiver." => f32::from(u8::from(me.is_affordable()));
