@@ -107,6 +107,10 @@ def evaluate(
     days = [check_seed(seed) for seed in seeds]
     if not days:
         raise ValueError("seeds: must have at least one")
+    if not isinstance(env_kwargs.get("learner"), str | None):
+        raise ValueError(
+            f"learner = {env_kwargs['learner']!r}: must be one bank, the others keep their policies"
+        )
     env = PaymentVectorEnv(len(days), scenario, autoreset_mode=AutoresetMode.DISABLED, **env_kwargs)
     policy = factory(env)
     observations, infos = env.reset(seed=days)

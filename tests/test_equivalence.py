@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
+from same import assert_same
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from paysim_gym import PaymentEnv, PaymentVectorEnv
@@ -20,27 +21,6 @@ STEPS = DAYS * TICKS
 
 def random_actions(steps: int, rows: int = ROWS) -> NDArray[np.int64]:
     return np.random.default_rng(1).integers(4, size=(steps, rows, 8))
-
-
-def assert_same(one: Any, other: Any, where: str = "") -> None:
-    """Equal types, shapes, dtypes and bits, however deep."""
-    assert type(one) is type(other), where
-    if isinstance(one, dict):
-        assert one.keys() == other.keys(), where
-        for key in one:
-            assert_same(one[key], other[key], f"{where}/{key}")
-    elif isinstance(one, tuple | list):
-        assert len(one) == len(other), where
-        for index, (left, right) in enumerate(zip(one, other, strict=True)):
-            assert_same(left, right, f"{where}/{index}")
-    elif isinstance(one, np.ndarray):
-        assert (one.dtype, one.shape) == (other.dtype, other.shape), where
-        if one.dtype == object:
-            assert_same(list(one), list(other), where)
-        else:
-            assert one.tobytes() == other.tobytes(), where
-    else:
-        assert one == other, where
 
 
 def row_info(infos: dict[str, Any], row: int) -> dict[str, Any]:

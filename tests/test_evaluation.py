@@ -53,7 +53,7 @@ def test_further_arguments_reach_the_environment(small_scenario: dict[str, Any])
         return RELEASE_ALL(env)
 
     evaluate(factory, small_scenario, [0], learner="BANK_B", slots=3)
-    assert (seen[0].learner, seen[0].slots) == ("BANK_B", 3)
+    assert (seen[0].learner, seen[0].settings.slots) == ("BANK_B", 3)
 
 
 def test_table_is_frozen_and_has_every_total(small_scenario: dict[str, Any]) -> None:

@@ -115,7 +115,7 @@ def test_monitor_reports_the_return(venv: PaymentVecEnv) -> None:
         assert info["episode"]["l"] == 12
         assert info["episode"]["r"] == pytest.approx(returns[row], rel=1e-5)
         cost = info["episode_totals"]["cost"]
-        assert returns[row] == pytest.approx(-cost / venv.vector_env.reward_scale_cents, rel=1e-5)
+        assert returns[row] == pytest.approx(-cost / venv.vector_env.reward_scales_cents["BANK_A"], rel=1e-5)
 
 
 def test_normaliser_sees_terminal_observations(venv: PaymentVecEnv) -> None:

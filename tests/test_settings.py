@@ -86,7 +86,7 @@ def test_numpy_values_are_taken() -> None:
     )
     env: Any = PaymentVectorEnv(np.int64(2), slots=np.int32(3), split_parts=[np.int64(2), np.int64(5)])
     assert (env.num_envs, env.action_space.shape) == (2, (2, 3))
-    assert type(env.num_envs) is type(env.slots) is int
+    assert type(env.num_envs) is type(env.settings.slots) is int
     assert env.single_action_space.nvec.tolist() == [4, 4, 4]
 
 

@@ -83,13 +83,15 @@ def check_shape(actions: NDArray[Any], shape: tuple[int, ...]) -> None:
         raise ValueError(f"actions have shape {actions.shape}: must be {shape}")
 
 
-def check_actions(actions: object, shape: tuple[int, ...], bank: str, choices: int) -> NDArray[np.int64]:
+def check_actions(
+    actions: object, shape: tuple[int, ...], learners: Sequence[str], choices: int
+) -> NDArray[np.int64]:
     """The actions as the engine takes them, which checks their range.
 
     Args:
         actions: Integers of the given shape.
         shape: (num_envs, slots), or (num_envs,) where an action is one number.
-        bank: The bank that acts, for the error message.
+        learners: The banks that act in the rows of a system, for the error message.
         choices: Number of values an action can have, for the error message.
 
     Returns:
@@ -106,8 +108,9 @@ def check_actions(actions: object, shape: tuple[int, ...], bank: str, choices: i
     if array.dtype == np.uint64 and (array > np.iinfo(np.int64).max).any():
         place = tuple(np.argwhere(array > np.iinfo(np.int64).max)[0])
         slot = place[1] if len(place) > 1 else 0
+        system, learner = divmod(int(place[0]), len(learners))
         raise ActionError(
-            f"environment {place[0]}, bank {bank}, slot {slot}: action {array[place]} "
+            f"environment {system}, bank {learners[learner]}, slot {slot}: action {array[place]} "
             f"must be between 0 and {choices - 1}"
         )
     return np.ascontiguousarray(array, np.int64)

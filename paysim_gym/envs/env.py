@@ -59,6 +59,13 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
     * `reward_scale`: cents per unit of reward; by default chosen from the scenario
     * `strict`: whether an illegal action raises
 
+    Attributes:
+        scenario: The checked scenario.
+        learner: The bank that learns.
+        settings: The decision process, as given and checked.
+        amount_scale_cents: Cents of one unit of amount in the observation.
+        reward_scale_cents: Cents of cost of one unit of negative reward.
+
     ## Versions
     * v0: first version
     """
@@ -103,8 +110,9 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
         )
         self.scenario = self._fleet_of_one.scenario
         self.learner = self._fleet_of_one.learner
-        self.amount_scale_cents = self._fleet_of_one.amount_scale_cents
-        self.reward_scale_cents = self._fleet_of_one.reward_scale_cents
+        self.settings = self._fleet_of_one.settings
+        self.amount_scale_cents = self._fleet_of_one.amount_scales_cents[self.learner]
+        self.reward_scale_cents = self._fleet_of_one.reward_scales_cents[self.learner]
         self.observation_space = self._fleet_of_one.single_observation_space
         self.action_space = self._fleet_of_one.single_action_space
 
@@ -166,3 +174,28 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
         """What a scripted policy would do now, int64 of an action's shape; see `PaymentVectorEnv`."""
         actions: NDArray[np.int64] = self._fleet_of_one.scripted_actions(policy)[0]
         return actions
+
+    def save_state(self) -> bytes:
+        """The whole state, to be taken up by `restore_state`.
+
+        Raises:
+            ResetNeeded: Before the first reset.
+        """
+        return self._fleet_of_one.save_state()
+
+    def restore_state(self, state: bytes) -> tuple[NDArray[np.float32], Info]:
+        """Take up a saved state: what follows is, bit for bit, what followed it then.
+
+        Wrappers keep their own counts: `TimeLimit` goes on counting.
+
+        Args:
+            state: What `save_state` gave, in any environment of the same scenario and learner.
+
+        Returns:
+            Observation and info, as `reset` returns them.
+
+        Raises:
+            ValueError: If the bytes are not such a state, which changes nothing.
+            ResetNeeded: Before the first reset.
+        """
+        return self._fleet_of_one.restore_state(0, state)

@@ -1,8 +1,8 @@
-"""Infos: columns over all rows, and the two shapes that Gymnasium gives them."""
+"""What a tick did to all rows; its infos as columns, and the two shapes that Gymnasium gives them."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,34 @@ from numpy.typing import NDArray
 Columns = dict[str, Any]
 """Key to an array of shape (num_envs, ...), or to a mapping of such keys."""
 Info = dict[str, Any]
+
+
+class Tick(NamedTuple):
+    """What one tick did to every row.
+
+    Attributes:
+        observations: float32 of shape (num_envs, observation size).
+        rewards: float64 of shape (num_envs,).
+        terminated: bool of shape (num_envs,).
+        truncated: bool of shape (num_envs,).
+        outcome: `costs` (component to cents) and `illegal_actions`, int64 of shape (num_envs,).
+        masks: bool of shape (num_envs, mask size); the environment's own.
+        totals: Figures of the episode, if one ends; of shape (num_envs,).
+    """
+
+    observations: NDArray[np.float32]
+    rewards: NDArray[np.float64]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    outcome: Columns
+    masks: NDArray[np.bool_]
+    totals: Columns
+
+    @property
+    def infos(self) -> Columns:
+        """All infos of a row that played this tick."""
+        ends = {"episode_totals": self.totals} if self.totals else {}
+        return {**self.outcome, "action_mask": self.masks, **ends}
 
 
 def batch_info(columns: Columns, rows: NDArray[np.bool_]) -> Info:

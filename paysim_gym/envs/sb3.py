@@ -16,12 +16,16 @@ from paysim_gym.envs.vector import PaymentVectorEnv
 
 Indices = int | Iterable[int] | None
 
+_METHODS_OF_A_ROW = ("save_state", "restore_state")
+"""Methods of the vector environment that are about the row that is their first argument."""
+
 
 class PaymentVecEnv(VecEnv):
     """What Stable-Baselines3 trains on; each row behaves as a `PaymentEnv` in its `DummyVecEnv`.
 
     Only the last step of an episode has an info: `terminal_observation`, `TimeLimit.truncated` and
-    `episode_totals`. `action_masks` serves sb3-contrib's maskable algorithms.
+    `episode_totals`. `action_masks` serves sb3-contrib's maskable algorithms. Over a vector environment
+    of several learners the rows are pairs of system and learner, which share the policy that is trained.
 
     Attributes:
         vector_env: The environment underneath.
@@ -56,6 +60,7 @@ class PaymentVecEnv(VecEnv):
         observations, _ = self.vector_env.reset(seed=self._seeds)
         self._reset_seeds()
         self._reset_options()
+        self._keep_reset_infos(np.arange(self.num_envs))
         return observations
 
     def step_async(self, actions: NDArray[np.int64]) -> None:
@@ -78,7 +83,15 @@ class PaymentVecEnv(VecEnv):
         actions, self._actions = self._actions, None
         observations, rewards, terminated, truncated, infos = self.vector_env.step(actions)
         ended = terminated | truncated
+        self._keep_reset_infos(np.flatnonzero(ended))
         return observations, rewards.astype(np.float32), ended, self._row_infos(ended, terminated, infos)
+
+    def _keep_reset_infos(self, rows: NDArray[np.intp]) -> None:
+        """What `reset` told these rows, now that they have begun an episode."""
+        if rows.size:
+            masks = self.vector_env.action_masks()
+            for row in rows:
+                self.reset_infos[row] = {"action_mask": masks[row]}
 
     def _row_infos(
         self, ended: NDArray[np.bool_], terminated: NDArray[np.bool_], infos: dict[str, Any]
@@ -125,13 +138,16 @@ class PaymentVecEnv(VecEnv):
     def env_method(
         self, method_name: str, *method_args: Any, indices: Indices = None, **method_kwargs: Any
     ) -> list[Any]:
-        """Results, row by row, of a method that returns one for each row, such as `action_masks`.
+        """What a method of `PaymentEnv` returns in each row: of `action_masks`, `save_state` and so on.
 
         Raises:
             AttributeError: If there is no such method.
         """
-        results = getattr(self.vector_env, method_name)(*method_args, **method_kwargs)
-        return [results[row] for row in self._get_indices(indices)]
+        method, rows = getattr(self.vector_env, method_name), self._get_indices(indices)
+        if method_name in _METHODS_OF_A_ROW:
+            return [method(row, *method_args, **method_kwargs) for row in rows]
+        results = method(*method_args, **method_kwargs)
+        return [results[row] for row in rows]
 
     def env_is_wrapped(
         self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: Indices = None

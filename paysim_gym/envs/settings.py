@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from gymnasium.vector import AutoresetMode
 from pydantic import AfterValidator, BaseModel, ConfigDict, StrictBool, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -74,10 +75,10 @@ class Settings(BaseModel):
     def _take_numpy(cls, data: Any) -> Any:
         return plain(data)
 
-    def decision_json(self, learner: str) -> str:
+    def decision_json(self, learners: Sequence[str]) -> str:
         """The engine's settings of the decision process."""
         decision = self.model_dump(exclude={"num_envs", "num_threads"})
-        return json.dumps({"learners": [learner], **decision})
+        return json.dumps({"learners": learners, **decision})
 
 
 def check_settings(**given: Any) -> Settings:
@@ -91,3 +92,16 @@ def check_settings(**given: Any) -> Settings:
     except ValidationError as error:
         lines = [describe(detail, {"": Settings}) for detail in error.errors()]
         raise ValueError("\n".join(lines)) from None
+
+
+def resolve_mode(mode: AutoresetMode | str) -> AutoresetMode:
+    """An autoreset mode out of itself or its string value.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    try:
+        return AutoresetMode(mode)
+    except ValueError:
+        values = ", ".join(repr(known.value) for known in AutoresetMode)
+        raise ValueError(f"autoreset_mode = {mode!r}: must be an AutoresetMode or one of {values}") from None

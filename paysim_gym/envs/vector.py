@@ -5,11 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from gymnasium.error import ResetNeeded
-from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
@@ -17,7 +16,8 @@ from numpy.typing import NDArray
 from paysim_gym import _engine
 from paysim_gym._engine import EpisodeOverError
 from paysim_gym.envs.checks import MAX_SEED, Seeds, check_actions, row_seeds, rows_to_reset
-from paysim_gym.envs.infos import Columns, Info, batch_info
+from paysim_gym.envs.infos import Info, Tick, batch_info
+from paysim_gym.envs.learners import resolve_learners
 from paysim_gym.envs.scripted import check_policy
 from paysim_gym.envs.settings import (
     DEFAULT_SLOTS,
@@ -26,38 +26,12 @@ from paysim_gym.envs.settings import (
     Decides,
     RewardKind,
     check_settings,
+    resolve_mode,
 )
-from paysim_gym.scenario import Scenario, ScenarioSource, load_scenario
+from paysim_gym.envs.spaces import action_space, observation_space
+from paysim_gym.scenario import ScenarioSource, load_scenario
 
 _FEW_ENVS = 64  # below this, waking threads costs more than it saves
-
-
-class Tick(NamedTuple):
-    """What one tick did to every row.
-
-    Attributes:
-        observations: float32 of shape (num_envs, observation size).
-        rewards: float64 of shape (num_envs,).
-        terminated: bool of shape (num_envs,).
-        truncated: bool of shape (num_envs,).
-        outcome: `costs` (component to cents) and `illegal_actions`, int64 of shape (num_envs,).
-        masks: bool of shape (num_envs, mask size); the environment's own.
-        totals: Figures of the episode, if one ends; of shape (num_envs,).
-    """
-
-    observations: NDArray[np.float32]
-    rewards: NDArray[np.float64]
-    terminated: NDArray[np.bool_]
-    truncated: NDArray[np.bool_]
-    outcome: Columns
-    masks: NDArray[np.bool_]
-    totals: Columns
-
-    @property
-    def infos(self) -> Columns:
-        """All infos of a row that played this tick."""
-        ends = {"episode_totals": self.totals} if self.totals else {}
-        return {**self.outcome, "action_mask": self.masks, **ends}
 
 
 class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[Any]]):
@@ -65,6 +39,10 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
 
     Row i behaves exactly as `PaymentEnv` would: same observations, rewards, ends and infos, batched
     as `gymnasium.vector.SyncVectorEnv` batches them. Every array returned belongs to the caller.
+
+    With several learners a row is a pair of system and learner: the learners of the first system in the
+    order given, then those of the second. The rows of a system start, end and are reset together; one
+    policy that acts in all rows is shared by all learners.
 
     ## Action space
     `MultiDiscrete` of shape (num_envs, slots), or (num_envs,) in the `fraction` mode; see `PaymentEnv`.
@@ -85,6 +63,13 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
     ## Arguments
     Those of `PaymentEnv`, and `num_envs`, `autoreset_mode`, `num_threads`, `max_episode_steps`.
 
+    Attributes:
+        scenario: The checked scenario.
+        learners: The banks that learn.
+        settings: The decision process, as given and checked.
+        amount_scales_cents: Learner to the cents of one unit of amount in its observation.
+        reward_scales_cents: Learner to the cents of cost of one unit of negative reward.
+
     ## Versions
     * v0: first version
     """
@@ -95,7 +80,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         self,
         num_envs: int = 1,
         scenario: ScenarioSource = "two_bank",
-        learner: str | None = None,
+        learner: str | Sequence[str] | None = None,
         *,
         slots: int = DEFAULT_SLOTS,
         split_parts: Sequence[int] = DEFAULT_SPLIT_PARTS,
@@ -113,9 +98,9 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         """Build the fleet.
 
         Args:
-            num_envs: Number of rows.
+            num_envs: Number of rows; a multiple of the number of learners.
             scenario: A bundled scenario's name, the path of a YAML file, a mapping, or a scenario.
-            learner: The bank that learns; if None, the one whose policy is `learner`.
+            learner: The bank that learns, or several; if None, the one whose policy is `learner`.
             slots: Number of queued payments that can be decided on in a step.
             split_parts: Numbers of parts that an action may split a payment into.
             action_mode: What an action decides: payment by payment (`slots`), or which share of the
@@ -139,10 +124,10 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         if render_mode is not None:
             raise ValueError(f"render_mode = {render_mode!r}: must be None")
         self.scenario = load_scenario(scenario)
-        self.learner = _resolve_learner(self.scenario, learner)
-        self.autoreset_mode = _resolve_mode(autoreset_mode)
+        self.learners = resolve_learners(self.scenario, learner)
+        self.autoreset_mode = resolve_mode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
-        settings = check_settings(
+        self.settings = check_settings(
             slots=slots,
             split_parts=split_parts,
             action_mode=action_mode,
@@ -155,28 +140,32 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
             num_envs=num_envs,
             num_threads=num_threads,
         )
-        self.num_envs, self.slots = settings.num_envs, settings.slots
-        threads = settings.num_threads or _default_threads(self.num_envs)
-        self._fleet = _engine.Fleet(
-            self.scenario.model_dump_json(),
-            settings.decision_json(self.learner),
-            self.num_envs,
-            threads,
-            self.scenario.payments,
-        )
-        choices = self._fleet.choices
-        self.amount_scale_cents = self._fleet.amount_scales[0]
-        self.reward_scale_cents = self._fleet.reward_scales[0]
-        self.single_observation_space = _observation_space(self.slots)
-        self.single_action_space: Discrete[np.int64] | MultiDiscrete = (
-            Discrete(choices)
-            if settings.action_mode == "fraction"
-            else MultiDiscrete([choices] * self._fleet.heads)
-        )
+        self.num_envs = self.settings.num_envs
+        self._fleet = self._build_fleet()
+        self.amount_scales_cents = dict(zip(self.learners, self._fleet.amount_scales, strict=True))
+        self.reward_scales_cents = dict(zip(self.learners, self._fleet.reward_scales, strict=True))
+        self.single_observation_space = observation_space(self.settings.slots)
+        self.single_action_space = action_space(self._fleet, self.settings.action_mode)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._masks: NDArray[np.bool_] | None = None
         self._ended = np.zeros(self.num_envs, np.bool_)
+
+    @property
+    def learner(self) -> str:
+        """The bank that learns.
+
+        Raises:
+            AttributeError: If there are several.
+        """
+        if len(self.learners) > 1:
+            raise AttributeError(f"learner: there are several, learners = {self.learners}")
+        return self.learners[0]
+
+    @property
+    def ended(self) -> NDArray[np.bool_]:
+        """Rows whose episode is over and which have not been reset: bool of shape (num_envs,)."""
+        return self._ended.copy()
 
     def reset(
         self, *, seed: Seeds = None, options: dict[str, Any] | None = None
@@ -186,6 +175,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         Args:
             seed: An int seeds row i with `seed + i`; a sequence seeds each row (None: as below);
                 without it a row goes on to the next episode of its seed, or draws one if it has none.
+                A system of several learners takes the seed of its first row.
             options: `reset_mask`: rows to reset, bool of shape (num_envs,). Other keys are ignored.
 
         Returns:
@@ -199,10 +189,9 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         super().reset(seed=seeds[0])
         if self._masks is None:
             seeds = [self._draw_seed() if lane is None else lane for lane in seeds]
-        observations, masks = self._fleet.reset(rows, seeds)
-        self._masks = masks[:, 0]
+        observations = self._restart(rows, seeds)
         self._ended = self._ended & ~rows
-        return observations[:, 0], batch_info({"action_mask": self._masks}, rows)
+        return observations, batch_info({"action_mask": self._masks}, rows)
 
     def step(
         self, actions: NDArray[np.int64]
@@ -244,25 +233,25 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         Args:
             actions: Integers of the action space's shape.
         """
-        self._check_running()
-        checked = check_actions(actions, self._batch_shape(), self.learner, self._fleet.choices)
+        self.check_running()
+        checked = check_actions(actions, self._batch_shape(), self.learners, self._fleet.choices)
         observations, rewards, terminated, truncated, costs, masks, illegal = self._fleet.step(
-            checked.reshape(self.num_envs, 1, self._fleet.heads)
+            checked.reshape(-1, len(self.learners), self._fleet.heads)
         )
-        self._masks, self._ended = masks[:, 0], terminated | truncated
+        self._masks, self._ended = _rows(masks), self._each_learner(terminated | truncated)
         outcome = {
-            "costs": dict(zip(_engine.COST_COMPONENTS, costs[:, 0].T, strict=True)),
-            "illegal_actions": illegal[:, 0],
+            "costs": dict(zip(_engine.COST_COMPONENTS, _rows(costs).T, strict=True)),
+            "illegal_actions": _rows(illegal),
         }
         totals = self._fleet.totals() if self._ended.any() else {}
         return Tick(
-            observations[:, 0],
-            rewards[:, 0],
-            terminated,
-            truncated,
+            _rows(observations),
+            _rows(rewards),
+            self._each_learner(terminated),
+            self._each_learner(truncated),
             outcome,
             self._masks,
-            {name: column[:, 0] for name, column in totals.items()},
+            {name: _rows(column) for name, column in totals.items()},
         )
 
     def action_masks(self) -> NDArray[np.bool_]:
@@ -293,10 +282,94 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         actions = self._fleet.scripted_actions(check_policy(policy).model_dump_json())
         return actions.reshape(self._batch_shape())
 
+    def save_state(self, row: int = 0) -> bytes:
+        """The whole state of a row's system, to be taken up by `restore_state`.
+
+        Args:
+            row: From 0 to num_envs - 1.
+
+        Raises:
+            ValueError: If there is no such row.
+            ResetNeeded: Before the first reset.
+        """
+        if self._masks is None:
+            raise ResetNeeded("call reset before save_state")
+        return self._fleet.save_state(self._system(row))
+
+    def restore_state(self, row: int, state: bytes) -> tuple[NDArray[np.float32], Info]:
+        """Take up a saved state in a row's system: what follows is, bit for bit, what followed it then.
+
+        Args:
+            row: From 0 to num_envs - 1; it need not be the one that was saved.
+            state: What `save_state` gave, in any environment of the same scenario and learners.
+
+        Returns:
+            The row's observation, float32 of shape (observation size,), and its info with `action_mask`.
+
+        Raises:
+            ValueError: If the bytes are not such a state, which changes nothing, or there is no such row.
+            ResetNeeded: Before the first reset.
+        """
+        observations, masks = self.restore_system(self._system(row), state)
+        learner = row % len(self.learners)
+        return observations[learner].copy(), {"action_mask": masks[learner].copy()}
+
+    def restore_system(self, system: int, state: bytes) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Take up a saved state, as `restore_state` does, and look at it with all learners' eyes.
+
+        Returns:
+            Observations, float32 of shape (learners, observation size), and masks, bool of shape
+            (learners, mask size).
+        """
+        if self._masks is None:
+            raise ResetNeeded("call reset before restore_state")
+        observations, masks, has_ended = self._fleet.restore_state(system, state)
+        rows = slice(system * len(self.learners), (system + 1) * len(self.learners))
+        self._masks[rows], self._ended[rows] = masks, has_ended
+        return observations, masks
+
+    def _build_fleet(self) -> _engine.Fleet:
+        systems, rest = divmod(self.num_envs, len(self.learners))
+        if rest:
+            raise ValueError(
+                f"num_envs = {self.num_envs}: must be a multiple of {len(self.learners)}, "
+                "each learner of a system is a row"
+            )
+        return _engine.Fleet(
+            self.scenario.model_dump_json(),
+            self.settings.decision_json(self.learners),
+            systems,
+            self.settings.num_threads or _default_threads(systems),
+            self.scenario.payments,
+        )
+
+    def _restart(self, rows: NDArray[np.bool_], seeds: list[int | None]) -> NDArray[np.float32]:
+        """Start the next episode, or that of a seed, in the systems of these rows."""
+        first_rows = slice(None, None, len(self.learners))
+        systems = np.ascontiguousarray(rows[first_rows])
+        observations, masks = self._fleet.reset(systems, seeds[first_rows])
+        self._masks = _rows(masks)
+        return _rows(observations)
+
+    def _each_learner(self, systems: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """What holds for a system, for each of its rows."""
+        return systems if len(self.learners) == 1 else systems.repeat(len(self.learners))
+
+    def _system(self, row: int) -> int:
+        if isinstance(row, bool) or not isinstance(row, int | np.integer) or not 0 <= row < self.num_envs:
+            raise ValueError(f"row = {row!r}: must be an integer between 0 and {self.num_envs - 1}")
+        return int(row) // len(self.learners)
+
     def _batch_shape(self) -> tuple[int, ...]:
         return (self.num_envs, *(self.single_action_space.shape or ()))
 
-    def _check_running(self) -> None:
+    def check_running(self) -> None:
+        """Refuse to step what is not running.
+
+        Raises:
+            EpisodeOverError: If an ended row was not reset, in the DISABLED mode.
+            ResetNeeded: Before the first reset.
+        """
         if self._masks is None:
             raise ResetNeeded("call reset before step")
         if self.autoreset_mode is AutoresetMode.DISABLED and self._ended.any():
@@ -311,9 +384,9 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
             final_obs[row] = tick.observations[row]
         infos = {"final_obs": final_obs, "_final_obs": ended.copy()}
         infos |= batch_info({"final_info": tick.infos}, ended)
-        observations, masks = self._fleet.reset(ended, [None] * self.num_envs)
-        self._masks, self._ended = masks[:, 0], np.zeros_like(ended)
-        return observations[:, 0], infos
+        observations = self._restart(ended, [None] * self.num_envs)
+        self._ended = np.zeros_like(ended)
+        return observations, infos
 
     def _draw_seed(self) -> int:
         return int(self.np_random.integers(MAX_SEED, dtype=np.uint64, endpoint=True))
@@ -322,41 +395,20 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         rows = rows_to_reset(options, self.num_envs)
         if self._masks is None and not rows.all():
             raise ResetNeeded("the first reset must reset every row")
+        by_system = rows.reshape(-1, len(self.learners))
+        if (by_system != by_system[:, :1]).any():
+            raise ValueError(
+                f"reset_mask = {rows!r}: must name all {len(self.learners)} rows of a system, or none"
+            )
         return rows
 
 
-def _resolve_learner(scenario: Scenario, learner: str | None) -> str:
-    banks = [agent.id for agent in scenario.agents]
-    if learner is None:
-        learners = [agent.id for agent in scenario.agents if agent.policy.type == "learner"]
-        if len(learners) == 1:
-            return learners[0]
-        found = ", ".join(learners) or "none"
-        raise ValueError(
-            f"learner = None: the scenario must have exactly one bank whose policy is learner, "
-            f"it has {found}; name one of {', '.join(banks)}"
-        )
-    if learner not in banks:
-        raise ValueError(f"learner = {learner!r}: must be one of {', '.join(banks)}")
-    return learner
-
-
-def _resolve_mode(mode: AutoresetMode | str) -> AutoresetMode:
-    try:
-        return AutoresetMode(mode)
-    except ValueError:
-        values = ", ".join(repr(known.value) for known in AutoresetMode)
-        raise ValueError(f"autoreset_mode = {mode!r}: must be an AutoresetMode or one of {values}") from None
+def _rows(by_system: NDArray[Any]) -> NDArray[Any]:
+    """What has the axes (system, learner, ...), with one axis of rows in their place."""
+    return by_system.reshape(-1, *by_system.shape[2:])
 
 
 def _default_threads(num_envs: int) -> int:
     if num_envs < _FEW_ENVS or multiprocessing.parent_process() is not None:
         return 1
     return os.cpu_count() or 1
-
-
-def _observation_space(slots: int) -> Box:
-    fields = _engine.observation_fields(slots)
-    low = np.array([field[2] for field in fields], np.float32)
-    high = np.array([field[3] for field in fields], np.float32)
-    return Box(low, high, dtype=np.float32)

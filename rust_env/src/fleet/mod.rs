@@ -94,6 +94,13 @@ impl Fleet {
         }
     }
 
+    /// Writes what every learner of a row sees and may do: L x D columns and L x M flags; returns whether its
+    /// episode is over.
+    pub fn observe_row(&self, row: usize, observations: &mut [f32], masks: &mut [bool]) -> bool {
+        self.rows[row].observe(&self.process, observations, masks);
+        self.rows[row].has_ended
+    }
+
     /// Plays one step of every row, a tick or an opening, with N x L x heads actions. A row whose episode is over starts
     /// its next one instead: its actions are ignored, its reward and costs are zero.
     ///

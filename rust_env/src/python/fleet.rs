@@ -16,6 +16,7 @@ use pyo3::types::{PyBytes, PyDict};
 use std::sync::Arc;
 
 type Observed<'py> = (Bound<'py, PyArray3<f32>>, Bound<'py, PyArray3<bool>>);
+type Restored<'py> = (Bound<'py, PyArray2<f32>>, Bound<'py, PyArray2<bool>>, bool);
 type Stepped<'py> = (
     Bound<'py, PyArray3<f32>>,
     Bound<'py, PyArray2<f64>>,
@@ -180,11 +181,18 @@ impl Fleet {
         Ok(PyBytes::new(py, &bytes))
     }
 
-    fn restore_state<'py>(&mut self, py: Python<'py>, row: usize, state: &[u8]) -> PyResult<Observed<'py>> {
+    fn restore_state<'py>(&mut self, py: Python<'py>, row: usize, state: &[u8]) -> PyResult<Restored<'py>> {
         self.check_row(row)?;
         let fleet = &mut self.fleet;
         self.health.guard(py, || fleet.restore(row, state))?;
-        self.observe(py)
+        let process = &self.fleet.process;
+        let observations = PyArray2::zeros(py, [process.learners.len(), process.observation_size()], false);
+        let masks = PyArray2::zeros(py, [process.learners.len(), process.mask_size()], false);
+        let has_ended = {
+            let (mut observations, mut masks) = (observations.readwrite(), masks.readwrite());
+            self.fleet.observe_row(row, observations.as_slice_mut()?, masks.as_slice_mut()?)
+        };
+        Ok((observations, masks, has_ended))
     }
 }
 

@@ -1,0 +1,24 @@
+"""Spaces of one learner, from the engine's own tables."""
+
+from __future__ import annotations
+
+import numpy as np
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
+
+from paysim_gym import _engine
+from paysim_gym.envs.settings import ActionMode
+
+
+def observation_space(slots: int) -> Box:
+    """Columns with their true bounds: float32 of shape (observation size,)."""
+    fields = _engine.observation_fields(slots)
+    low = np.array([field[2] for field in fields], np.float32)
+    high = np.array([field[3] for field in fields], np.float32)
+    return Box(low, high, dtype=np.float32)
+
+
+def action_space(fleet: _engine.Fleet, action_mode: ActionMode) -> Discrete[np.int64] | MultiDiscrete:
+    """One choice for each slot, or one share of the queue."""
+    if action_mode == "fraction":
+        return Discrete(fleet.choices)
+    return MultiDiscrete([fleet.choices] * fleet.heads)
