@@ -126,6 +126,7 @@ def test_sb3_view_equals_the_fleet_and_a_dummy_vec_env() -> None:
     first = view.reset()
     assert_same(first, dummy.reset())
     assert_same(first, fleet.reset(seed=SEED)[0])
+    assert_same(view.reset_infos, dummy.reset_infos)
     for actions in random_actions(STEPS):
         observations, rewards, dones, infos = view.step(actions)
         dummy_observations, dummy_rewards, dummy_dones, dummy_infos = dummy.step(actions)
@@ -136,6 +137,8 @@ def test_sb3_view_equals_the_fleet_and_a_dummy_vec_env() -> None:
         for info, dummy_info, done in zip(infos, dummy_infos, dones, strict=True):
             assert_same(info, {key: dummy_info[key] for key in info})
             assert bool(info) is bool(done)
+        assert_same(view.reset_infos, dummy.reset_infos)
+        assert_same(view.env_method("action_masks"), dummy.env_method("action_masks"))
 
 
 def test_threads_do_not_matter() -> None:

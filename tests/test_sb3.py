@@ -93,6 +93,33 @@ def test_methods_answer_row_by_row(venv: PaymentVecEnv) -> None:
         venv.env_method("surprise")
 
 
+def test_states_are_saved_and_restored_row_by_row(venv: PaymentVecEnv) -> None:
+    venv.seed(0)
+    venv.reset()
+    saved = venv.env_method("save_state")
+    assert len(set(saved)) == 3
+    first = hold(venv)[0]
+    venv.env_method("restore_state", saved[1], indices=[0, 1])
+    again = hold(venv)[0]
+    assert np.array_equal(again[0], first[1])
+    assert np.array_equal(again[1], first[1])
+    assert not np.array_equal(again[2], first[2])
+
+
+def test_rows_of_several_learners_are_pairs(small_scenario: dict[str, Any]) -> None:
+    fleet = PaymentVectorEnv(4, small_scenario, ["BANK_B", "BANK_A"], autoreset_mode="SameStep")
+    venv = PaymentVecEnv(fleet)
+    assert venv.num_envs == 4
+    venv.seed(3)
+    first = venv.reset()
+    assert np.array_equal(first, fleet.reset(seed=[3, 4, 5, 6])[0])
+    for _ in range(12):
+        _, rewards, dones, infos = hold(venv)
+    assert dones.all()
+    assert len({info["episode_totals"]["cost"] for info in infos}) == 4
+    assert rewards.shape == (4,)
+
+
 def test_no_row_is_wrapped(venv: PaymentVecEnv) -> None:
     assert venv.env_is_wrapped(gym.Wrapper) == [False] * 3
     assert venv.env_is_wrapped(gym.Wrapper, indices=0) == [False]
