@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from training.evaluate import FIXED_POLICIES, TUNED_POLICIES
 
 ROOT = Path(__file__).parent.parent
 ALL_POLICIES = (*FIXED_POLICIES, *TUNED_POLICIES)
+PAGES = [page for page in sorted((ROOT / "docs").glob("*.md")) if "```python" in page.read_text("utf-8")]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -36,6 +38,16 @@ def test_the_readme_examples_run(number: int, printed: str) -> None:
     run = subprocess.run([sys.executable, "-W", "error", "-c", example], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert re.fullmatch(printed, run.stdout)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_script_of_a_page_runs(page: Path, tmp_path: Path) -> None:
+    (script,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-W", "error", "-c", script]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout
 
 
 def test_the_readme_results_name_every_policy_once() -> None:
