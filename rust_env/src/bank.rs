@@ -66,8 +66,8 @@ pub struct Bank {
     pub unsettled_value: Cents,
     /// Costs since the start of the episode.
     pub costs: Costs,
-    /// All costs of today.
-    pub cost_today: Cents,
+    /// Costs since the start of the day.
+    pub costs_today: Costs,
     /// What it has done since the start of the episode.
     pub statistics: Statistics,
     /// Value received today.
@@ -147,7 +147,7 @@ impl Bank {
         self.day_opening = self.balance;
         self.received_today = Cents::ZERO;
         self.paid_today = Cents::ZERO;
-        self.cost_today = Cents::ZERO;
+        self.costs_today = Costs::default();
         self.received = [Cents::ZERO; RING];
         self.bilateral.fill(Cents::ZERO);
     }
@@ -295,9 +295,9 @@ impl Bank {
 
     /// Closes a tick's books.
     pub fn close_tick(&mut self) {
-        for (total, cost) in self.costs.iter_mut().zip(self.tick_costs) {
+        for ((total, today), cost) in self.costs.iter_mut().zip(&mut self.costs_today).zip(self.tick_costs) {
             *total += cost;
-            self.cost_today += cost;
+            *today += cost;
         }
         self.are_books_closed = true;
     }

@@ -8,6 +8,20 @@ use crate::scenario::RtgsPriority;
 use crate::units::{BankId, Cents, PaymentId, RailId, Tick};
 use serde::{Deserialize, Serialize};
 
+/// Ticks within which a deadline counts as soon.
+const SOON: u32 = 4;
+
+/// How near a payment's deadline is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Nearness {
+    /// This tick, or passed.
+    Due,
+    /// 1 to 4 ticks away.
+    Soon,
+    /// Further away.
+    Later,
+}
+
 /// A payment that has not settled.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Payment {
@@ -48,6 +62,18 @@ impl Payment {
     #[must_use]
     pub fn can_be_split(&self, parts: u8) -> bool {
         self.divisible && self.amount.0 >= i64::from(parts)
+    }
+
+    /// How near its deadline is.
+    #[must_use]
+    pub fn nearness(&self, now: Tick) -> Nearness {
+        if self.deadline <= now {
+            Nearness::Due
+        } else if self.deadline.0 <= now.0 + SOON {
+            Nearness::Soon
+        } else {
+            Nearness::Later
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 use super::Process;
 use crate::bank::{Bank, RECENT_TICKS};
 use crate::ledger::Ledger;
-use crate::payment::{Payment, Slot};
+use crate::payment::{Nearness, Payment, Slot};
 use crate::system::System;
 use crate::units::{BankId, Cents, RailId, Tick};
 
@@ -28,8 +28,6 @@ pub struct Field {
 
 /// Money is clipped at this many amount scales.
 const CLIP: f32 = 10.0;
-/// Ticks within which a deadline counts as soon.
-const SOON: u32 = 4;
 
 /// What the encoder looks at, gathered once an observation.
 struct View<'a> {
@@ -183,10 +181,10 @@ impl QueueSummary {
         for (place, payment) in payments.enumerate() {
             summary.count += 1.0;
             summary.value += payment.amount;
-            if payment.deadline.0 <= now {
-                summary.due += payment.amount;
-            } else if payment.deadline.0 <= now + SOON {
-                summary.soon += payment.amount;
+            match payment.nearness(Tick(now)) {
+                Nearness::Due => summary.due += payment.amount,
+                Nearness::Soon => summary.soon += payment.amount,
+                Nearness::Later => {}
             }
             if payment.is_overdue {
                 summary.overdue += payment.amount;
@@ -229,7 +227,8 @@ impl View<'_> {
 
     #[expect(clippy::cast_possible_truncation, reason = "an observation has 32 bits")]
     fn cost_today(&self) -> f32 {
-        (self.bank.cost_today.0 as f64 / self.cost_scale) as f32
+        let cost: Cents = self.bank.costs_today.iter().copied().sum();
+        (cost.0 as f64 / self.cost_scale) as f32
     }
 }
 

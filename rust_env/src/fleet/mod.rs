@@ -4,9 +4,11 @@
 
 mod pool;
 mod totals;
+mod view;
 
 pub use pool::Pool;
 pub use totals::{RATIO_NAMES, TOTAL_NAMES, Totals};
+pub use view::{QueueView, URGENCIES, View};
 
 use crate::costs::COMPONENTS;
 use crate::decision::reward::reward;
@@ -184,6 +186,12 @@ impl Fleet {
         self.rows
             .iter()
             .flat_map(|row| self.process.learners.iter().map(|learner| Totals::of(&row.system.ledger, learner.index())))
+    }
+
+    /// What every learner of a row has before it.
+    pub fn views(&self, row: usize) -> impl Iterator<Item = View> + '_ {
+        let system = &self.rows[row].system;
+        self.process.learners.iter().map(|learner| View::of(system, *learner))
     }
 
     /// Seed and episode of every row.

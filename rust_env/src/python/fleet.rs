@@ -1,14 +1,16 @@
 //! `Fleet`: arrays in, arrays out. Every array that leaves is fresh and belongs to the caller.
 
 use super::errors::{Health, detached, to_python};
+use super::orchestrator::costs_dict;
 use super::payments::Payments;
 use crate::costs::COMPONENTS;
 use crate::decision::Process;
 use crate::error::FleetError;
-use crate::fleet::{self, Pool, RATIO_NAMES, StepOutput, TOTAL_NAMES};
+use crate::fleet::{self, Pool, QueueView, RATIO_NAMES, StepOutput, TOTAL_NAMES, URGENCIES, View};
 use crate::policy::scripted;
 use crate::scenario::{PolicyConfig, Scenario, in_range, read_json};
 use crate::setup::Setup;
+use crate::system::named_costs;
 use numpy::{PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray3, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -174,6 +176,17 @@ impl Fleet {
         Ok(columns)
     }
 
+    fn view<'py>(&self, py: Python<'py>, row: usize) -> PyResult<Bound<'py, PyDict>> {
+        self.health.check()?;
+        self.check_row(row)?;
+        let views = PyDict::new(py);
+        for view in self.fleet.views(row) {
+            let id = &self.fleet.setup.banks[view.bank.index()].id;
+            views.set_item(id, view_dict(py, id, &view)?)?;
+        }
+        Ok(views)
+    }
+
     fn save_state<'py>(&self, py: Python<'py>, row: usize) -> PyResult<Bound<'py, PyBytes>> {
         self.health.check()?;
         self.check_row(row)?;
@@ -215,4 +228,35 @@ impl Fleet {
         }
         Ok((observations, masks))
     }
+}
+
+fn view_dict<'py>(py: Python<'py>, id: &str, view: &View) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("bank", id)?;
+    dict.set_item("tick", view.tick)?;
+    dict.set_item("day", view.day)?;
+    dict.set_item("num_days", view.num_days)?;
+    dict.set_item("ticks_per_day", view.ticks_per_day)?;
+    dict.set_item("is_opening", view.is_opening)?;
+    dict.set_item("balance", view.balance.0)?;
+    dict.set_item("liquidity", view.liquidity.0)?;
+    dict.set_item("limit", view.limit.0)?;
+    dict.set_item("pool", view.pool.0)?;
+    dict.set_item("pool_committed", view.pool_committed.0)?;
+    dict.set_item("internal_queue", queue_dict(py, &view.internal)?)?;
+    dict.set_item("central_queue", queue_dict(py, &view.central)?)?;
+    dict.set_item("received_today", view.received_today.0)?;
+    dict.set_item("paid_today", view.paid_today.0)?;
+    dict.set_item("costs_today", costs_dict(py, named_costs(&view.costs_today))?)?;
+    dict.set_item("costs", costs_dict(py, named_costs(&view.costs))?)?;
+    Ok(dict)
+}
+
+/// Urgency to count and cents.
+fn queue_dict<'py>(py: Python<'py>, queue: &QueueView) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for ((urgency, count), value) in URGENCIES.iter().zip(queue.counts).zip(queue.values) {
+        dict.set_item(urgency, (count, value.0))?;
+    }
+    Ok(dict)
 }

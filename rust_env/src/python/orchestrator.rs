@@ -50,8 +50,7 @@ impl Orchestrator {
         let ledger = &self.system.ledger;
         let state = PyDict::new(py);
         state.set_item("tick", ledger.now.0)?;
-        let last_day = self.system.setup.episode_ticks / self.system.setup.ticks_per_day - 1;
-        state.set_item("day", (ledger.now.0 / self.system.setup.ticks_per_day).min(last_day))?;
+        state.set_item("day", self.system.day())?;
         let agents = PyList::empty(py);
         for (index, bank) in ledger.banks.iter().enumerate() {
             agents.append(self.bank_dict(py, index, bank)?)?;
@@ -148,7 +147,10 @@ impl Orchestrator {
     }
 }
 
-fn costs_dict<'py>(py: Python<'py>, costs: impl Iterator<Item = (&'static str, i64)>) -> PyResult<Bound<'py, PyDict>> {
+pub(super) fn costs_dict<'py>(
+    py: Python<'py>,
+    costs: impl Iterator<Item = (&'static str, i64)>,
+) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     for (name, cents) in costs {
         dict.set_item(name, cents)?;

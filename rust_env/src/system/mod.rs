@@ -344,6 +344,18 @@ impl System {
         self.progress.stage == Stage::Opening
     }
 
+    /// The day that is being played, from 0; the last one even when it is over.
+    #[must_use]
+    pub fn day(&self) -> u32 {
+        (self.ledger.now.0 / self.setup.ticks_per_day).min(self.num_days() - 1)
+    }
+
+    /// Days of an episode.
+    #[must_use]
+    pub fn num_days(&self) -> u32 {
+        self.setup.episode_ticks / self.setup.ticks_per_day
+    }
+
     /// The seed and the episode that are being played.
     #[must_use]
     pub fn seed_and_episode(&self) -> (u64, u64) {
