@@ -1,0 +1,45 @@
+"""A window on the screen; loads pygame."""
+
+from __future__ import annotations
+
+import numpy as np
+from gymnasium.error import DependencyNotInstalled
+from numpy.typing import NDArray
+
+
+class Window:
+    """Shows pictures one after the other, at most `fps` a second."""
+
+    def __init__(self, title: str, fps: int) -> None:
+        """Open nothing yet: the first picture does.
+
+        Raises:
+            DependencyNotInstalled: Without pygame.
+        """
+        try:
+            import pygame
+        except ImportError as error:
+            raise DependencyNotInstalled(
+                'pygame is not installed, run `pip install "paysim-gym[render]"`'
+            ) from error
+        self._pygame = pygame
+        self._title, self._fps = title, fps
+        self._clock = pygame.time.Clock()
+        self._surface: pygame.Surface | None = None
+
+    def show(self, picture: NDArray[np.uint8]) -> None:
+        """Show a picture, uint8 of shape (height, width, 3)."""
+        if self._surface is None:
+            self._pygame.display.init()
+            self._pygame.display.set_caption(self._title)
+            self._surface = self._pygame.display.set_mode((picture.shape[1], picture.shape[0]))
+        self._pygame.surfarray.blit_array(self._surface, picture.transpose(1, 0, 2))
+        self._pygame.event.pump()
+        self._pygame.display.flip()
+        self._clock.tick(self._fps)
+
+    def close(self) -> None:
+        """Close it; showing a picture opens it again."""
+        if self._surface is not None:
+            self._pygame.display.quit()
+            self._surface = None
