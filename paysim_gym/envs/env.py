@@ -14,6 +14,7 @@ from paysim_gym.envs.checks import check_options, check_seed, check_shape
 from paysim_gym.envs.infos import Info, row_infos
 from paysim_gym.envs.settings import DEFAULT_SLOTS, DEFAULT_SPLIT_PARTS, ActionMode, Decides, RewardKind
 from paysim_gym.envs.vector import PaymentVectorEnv
+from paysim_gym.render.screen import Frame, make_screens, warn_of_no_render_mode
 from paysim_gym.scenario import ScenarioSource
 
 
@@ -58,6 +59,7 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
     * `reward`: `own`, `system` or `blend` (with weight `reward_blend` on the system's cost)
     * `reward_scale`: cents per unit of reward; by default chosen from the scenario
     * `strict`: whether an illegal action raises
+    * `render_mode`: `human` (a window), `rgb_array` (pictures), `ansi` (text) or None
 
     Attributes:
         scenario: The checked scenario.
@@ -70,7 +72,7 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
     * v0: first version
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
+    metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array", "ansi"], "render_fps": 8}  # noqa: RUF012
 
     def __init__(
         self,
@@ -85,7 +87,7 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
         reward_blend: float = 0.5,
         reward_scale: float | None = None,
         strict: bool = False,
-        render_mode: None = None,
+        render_mode: str | None = None,
     ) -> None:
         """Build the system; the arguments are described above.
 
@@ -106,8 +108,9 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
             reward_scale=reward_scale,
             strict=strict,
             autoreset_mode=AutoresetMode.DISABLED,
-            render_mode=render_mode,
         )
+        self.render_mode = render_mode
+        self._screens = make_screens(render_mode, self.metadata)
         self.scenario = self._fleet_of_one.scenario
         self.learner = self._fleet_of_one.learner
         self.settings = self._fleet_of_one.settings
@@ -135,6 +138,7 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
         super().reset(seed=None if seed is None else check_seed(seed))
         self._fleet_of_one.np_random = self.np_random
         observations, _ = self._fleet_of_one.reset(seed=seed)
+        self._record()
         return observations[0], {"action_mask": self.action_masks()}
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, Info]:
@@ -157,6 +161,7 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
         check_shape(actions, self.action_space.shape or ())
         tick = self._fleet_of_one.play(actions[None])
         (info,) = row_infos(tick.infos)
+        self._record()
         return (
             tick.observations[0],
             float(tick.rewards[0]),
@@ -198,4 +203,34 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
             ValueError: If the bytes are not such a state, which changes nothing.
             ResetNeeded: Before the first reset.
         """
-        return self._fleet_of_one.restore_state(0, state)
+        restored = self._fleet_of_one.restore_state(0, state)
+        for screen in self._screens:
+            screen.clear()
+        self._record()
+        return restored
+
+    def render(self) -> Frame | None:
+        """The day so far: balance and credit limit, receipts and payments, queues by urgency, costs.
+
+        Returns:
+            With `rgb_array` a fresh picture, uint8 of shape (height, width, 3); with `ansi` text; with
+            `human` None, as `reset` and `step` show it already; without a render mode None, and a warning.
+
+        Raises:
+            ResetNeeded: Before the first reset.
+            DependencyNotInstalled: If a picture needs Pillow and it is missing.
+        """
+        if self.render_mode is None:
+            warn_of_no_render_mode()
+            return None
+        frame = self._screens[0].frame()
+        return None if self.render_mode == "human" else frame
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        for screen in self._screens:
+            screen.close()
+
+    def _record(self) -> None:
+        for screen in self._screens:
+            screen.record(self._fleet_of_one.views()[0])

@@ -16,6 +16,7 @@ from paysim_gym.envs.checks import check_options, check_seed, check_shape
 from paysim_gym.envs.infos import Info, row_infos
 from paysim_gym.envs.learners import own_learners
 from paysim_gym.envs.vector import PaymentVectorEnv
+from paysim_gym.render.screen import Frame
 from paysim_gym.scenario import ScenarioSource, load_scenario
 
 Observations = dict[str, NDArray[np.float32]]
@@ -54,8 +55,12 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
     * v0: first version
     """
 
-    metadata: dict[str, Any] = {"name": "paysim_v0", "render_modes": [], "is_parallelizable": True}  # noqa: RUF012
-    render_mode: str | None = None
+    metadata: dict[str, Any] = {  # noqa: RUF012
+        "name": "paysim_v0",
+        "render_modes": ["rgb_array", "ansi"],
+        "render_fps": 8,
+        "is_parallelizable": True,
+    }
 
     def __init__(
         self, scenario: ScenarioSource = "five_bank", learners: Sequence[str] | None = None, **settings: Any
@@ -72,6 +77,7 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
             max(len(named), 1), self.scenario, named, autoreset_mode=AutoresetMode.DISABLED, **settings
         )
         self.settings = self._system.settings
+        self.render_mode = self._system.render_mode
         self.amount_scales_cents = self._system.amount_scales_cents
         self.reward_scales_cents = self._system.reward_scales_cents
         self.possible_agents = list(named)
@@ -164,6 +170,15 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
         observations, masks = self._system.restore_system(0, state)
         self.agents = [] if self._system.ended.any() else list(self.possible_agents)
         return self._by_agent(observations), self._by_agent(row_infos({"action_mask": masks}))
+
+    def render(self) -> Frame | None:
+        """All agents' days so far, one below the other; see `PaymentEnv.render`."""
+        frames = self._system.render()
+        if frames is None:
+            return None
+        if self.render_mode == "ansi":
+            return "\n\n".join(str(frame) for frame in frames)
+        return np.concatenate([np.asarray(frame, np.uint8) for frame in frames])
 
     def _batch(self, actions: Mapping[str, Any]) -> NDArray[np.int64]:
         """Actions in the order of the rows."""

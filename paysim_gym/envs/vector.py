@@ -29,6 +29,8 @@ from paysim_gym.envs.settings import (
     resolve_mode,
 )
 from paysim_gym.envs.spaces import action_space, observation_space
+from paysim_gym.render.day import View
+from paysim_gym.render.screen import Frame, make_screens, warn_of_no_render_mode
 from paysim_gym.scenario import ScenarioSource, load_scenario
 
 _FEW_ENVS = 64  # below this, waking threads costs more than it saves
@@ -74,7 +76,11 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
     * v0: first version
     """
 
-    metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
+    metadata: dict[str, Any] = {  # noqa: RUF012
+        "render_modes": ["rgb_array", "ansi"],
+        "render_fps": 8,
+        "autoreset_mode": AutoresetMode.NEXT_STEP,
+    }
 
     def __init__(
         self,
@@ -93,7 +99,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         num_threads: int | None = None,
         max_episode_steps: int | None = None,
-        render_mode: None = None,
+        render_mode: str | None = None,
     ) -> None:
         """Build the fleet.
 
@@ -115,14 +121,12 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
             num_threads: Engine threads; if None, one for each processor of a large fleet, and one in
                 a small fleet or a worker process.
             max_episode_steps: Steps after which an episode is truncated, if it has not ended.
-            render_mode: Only None.
+            render_mode: What `render` returns of each row: `rgb_array` (a picture), `ansi` (text), or None.
 
         Raises:
             ScenarioError: If the scenario breaks a rule.
             ValueError: If another argument does.
         """
-        if render_mode is not None:
-            raise ValueError(f"render_mode = {render_mode!r}: must be None")
         self.scenario = load_scenario(scenario)
         self.learners = resolve_learners(self.scenario, learner)
         self.autoreset_mode = resolve_mode(autoreset_mode)
@@ -148,6 +152,8 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         self.single_action_space = action_space(self._fleet, self.settings.action_mode)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self.render_mode = render_mode
+        self._screens = make_screens(render_mode, self.metadata, self.num_envs)
         self._masks: NDArray[np.bool_] | None = None
         self._ended = np.zeros(self.num_envs, np.bool_)
 
@@ -243,6 +249,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
             "costs": dict(zip(_engine.COST_COMPONENTS, _rows(costs).T, strict=True)),
             "illegal_actions": _rows(illegal),
         }
+        self._record()
         totals = self._fleet.totals() if self._ended.any() else {}
         return Tick(
             _rows(observations),
@@ -326,6 +333,9 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         observations, masks, has_ended = self._fleet.restore_state(system, state)
         rows = slice(system * len(self.learners), (system + 1) * len(self.learners))
         self._masks[rows], self._ended[rows] = masks, has_ended
+        for screen in self._screens[rows]:
+            screen.clear()
+        self._record()
         return observations, masks
 
     def _build_fleet(self) -> _engine.Fleet:
@@ -349,6 +359,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         systems = np.ascontiguousarray(rows[first_rows])
         observations, masks = self._fleet.reset(systems, seeds[first_rows])
         self._masks = _rows(masks)
+        self._record()
         return _rows(observations)
 
     def _each_learner(self, systems: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -359,6 +370,23 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         if isinstance(row, bool) or not isinstance(row, int | np.integer) or not 0 <= row < self.num_envs:
             raise ValueError(f"row = {row!r}: must be an integer between 0 and {self.num_envs - 1}")
         return int(row) // len(self.learners)
+
+    def views(self) -> list[View]:
+        """What the bank of each row has before it now, money in whole cents; see `paysim_gym.render.View`."""
+        systems = range(self.num_envs // len(self.learners))
+        return [view for system in systems for view in self._fleet.view(system).values()]
+
+    def render(self) -> tuple[Frame, ...] | None:
+        """Each row's day, up to what its last returned observation shows; see `PaymentEnv.render`."""
+        if self.render_mode is None:
+            warn_of_no_render_mode()
+            return None
+        return tuple(screen.frame() for screen in self._screens)
+
+    def _record(self) -> None:
+        if self._screens:
+            for screen, view in zip(self._screens, self.views(), strict=True):
+                screen.record(view)
 
     def _batch_shape(self) -> tuple[int, ...]:
         return (self.num_envs, *(self.single_action_space.shape or ()))

@@ -41,6 +41,10 @@ class Screen:
         if self._window:
             self._window.show(picture(self._day))
 
+    def clear(self) -> None:
+        """Forget the day so far."""
+        self._day = Day()
+
     def frame(self) -> Frame:
         """The day as text, or else as a fresh picture.
 
