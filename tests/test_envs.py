@@ -385,7 +385,7 @@ class TestArguments:
             ({"reward": "theirs"}, "reward"),
             ({"reward_blend": 1.5}, "reward_blend"),
             ({"reward_scale": 0.0}, "reward_scale"),
-            ({"render_mode": "human"}, "render_mode"),
+            ({"render_mode": "x"}, "render_mode"),
             ({"learner": "BANK_X"}, "BANK_X.*BANK_A, BANK_B"),
             ({"scenario": "three_bank"}, "five_bank.*two_bank"),
         ],

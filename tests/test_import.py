@@ -5,7 +5,7 @@ import sys
 
 HEAVY = {
     *("torch", "pettingzoo", "fastapi", "matplotlib", "stable_baselines3", "scipy", "ray", "tensorboard"),
-    *("sb3_contrib", "pygame", "duckdb", "typer", "rich"),
+    *("sb3_contrib", "pygame", "PIL", "moviepy", "duckdb", "typer", "rich"),
 }
 
 

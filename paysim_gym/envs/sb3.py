@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -116,6 +116,11 @@ class PaymentVecEnv(VecEnv):
     def close(self) -> None:
         """Close the environment underneath."""
         self.vector_env.close()
+
+    def get_images(self) -> Sequence[NDArray[np.uint8] | None]:
+        """Each row's picture, uint8 of shape (height, width, 3), where the render mode is `rgb_array`."""
+        frames = self.vector_env.render() or ()
+        return [np.asarray(frame, np.uint8) for frame in frames]
 
     def get_attr(self, attr_name: str, indices: Indices = None) -> list[Any]:
         """An attribute of the environment underneath, once for each row (they share it).

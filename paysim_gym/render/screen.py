@@ -11,9 +11,9 @@ from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from paysim_gym.render.day import Day, View
-from paysim_gym.render.picture import picture
-from paysim_gym.render.text import text
+from paysim_gym.render.drawing import picture
 from paysim_gym.render.window import Window
+from paysim_gym.render.writing import text
 
 Frame = NDArray[np.uint8] | str
 

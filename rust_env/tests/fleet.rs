@@ -188,6 +188,33 @@ fn an_illegal_action_does_what_a_hold_does() {
 }
 
 #[test]
+fn a_view_agrees_with_totals_and_observations() {
+    let mut desk = stepped(3, 1, &json!({"learners": ["A", "C"], "slots": 4, "split_parts": [2]}));
+    let mut dice = dice();
+    let columns = desk.fleet.process.observation_size();
+    let place = |name| fields(4).position(|(column, _)| column == name).unwrap();
+    let (counts, paid) = (["queue_count", "central_count"].map(place), place("paid_today"));
+    for _ in 0..60 {
+        let views = (0..3).flat_map(|row| desk.fleet.views(row)).collect::<Vec<_>>();
+        assert_eq!(views.len(), 6);
+        let totals = desk.fleet.totals().collect::<Vec<_>>();
+        for ((view, totals), seen) in views.iter().zip(totals).zip(desk.observations.chunks(columns)) {
+            assert_eq!(view.costs, totals.costs);
+            assert!(view.costs_today.iter().zip(view.costs).all(|(today, total)| *today <= total));
+            assert_eq!(view.liquidity, view.balance + view.limit);
+            assert_eq!(view.day, (view.tick / 12).min(1));
+            for (queue, column) in [view.internal, view.central].iter().zip(counts) {
+                let count: i64 = queue.counts.iter().sum();
+                assert_eq!(seen[column], (count as f32 / 4.0).min(10.0));
+            }
+            assert_eq!(seen[paid] > 0.0, view.paid_today > Cents::ZERO);
+        }
+        let actions = random_actions(&desk, &mut dice);
+        desk.step(&actions).unwrap();
+    }
+}
+
+#[test]
 fn a_wrong_batch_is_refused_before_anything_moves() {
     let mut desk = stepped(3, 1, &json!({"learners": ["A", "B"]}));
     let before = desk.fleet.totals().collect::<Vec<_>>();
