@@ -1,7 +1,7 @@
 //! What a learner has before it, in whole cents: for people to look at, where an observation is scaled.
 
 use crate::costs::Costs;
-use crate::payment::{Nearness, Payment};
+use crate::payment::Payment;
 use crate::system::System;
 use crate::units::{BankId, Cents};
 
