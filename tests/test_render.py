@@ -287,6 +287,9 @@ class TestDay:
         day = hand_day([HOLD_BOTH])
         day.record(hand_day([]).now)
         assert [view["tick"] for view in day.views] == [0]
+        # Another episode's first tick, not a later one of this.
+        day.record({**day.now, "balance": 5})
+        assert [view["balance"] for view in day.views] == [5]
 
     def test_an_opening_belongs_to_its_day(self) -> None:
         env = PaymentVectorEnv(1, "castro_twelve_period", "A", action_mode="fraction")
