@@ -9,7 +9,7 @@ use crate::rng::Stream;
 use crate::units::Tick;
 use thiserror::Error;
 
-const MARK: &[u8; 8] = b"PAYSIM01";
+const MARK: &[u8; 8] = b"PAYSIM02";
 const HEADER: usize = 24;
 
 /// Bytes that are no state of this system.
