@@ -27,6 +27,17 @@ def check_seed(seed: object) -> int:
     raise ValueError(f"seed = {shown(seed)}: must be an integer between 0 and {MAX_SEED}")
 
 
+def check_state(state: object) -> bytes:
+    """The saved state, whose bytes the engine checks.
+
+    Raises:
+        ValueError: If it is not bytes.
+    """
+    if isinstance(state, bytes):
+        return state
+    raise ValueError(f"state = {shown(state)}: must be the bytes that save_state gave")
+
+
 def row_seeds(seed: Seeds, num_envs: int) -> list[int | None]:
     """The seed of each row; None goes on to the row's next episode.
 

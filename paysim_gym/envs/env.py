@@ -188,22 +188,25 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
         """
         return self._fleet_of_one.save_state()
 
-    def restore_state(self, state: bytes) -> tuple[NDArray[np.float32], Info]:
+    def restore_state(self, state: bytes, *, seed: int | None = None) -> tuple[NDArray[np.float32], Info]:
         """Take up a saved state: what follows is, bit for bit, what followed it then.
 
+        With a seed only the past is taken up, and what is scheduled or replayed: demand and scripted
+        policies draw the rest of the episode anew. The episodes after it are those of the saved state.
         Wrappers keep their own counts: `TimeLimit` goes on counting.
 
         Args:
-            state: What `save_state` gave, in any environment of the same scenario and learner.
+            state: What `save_state` gave, in any environment of the same scenario, `learner` and `decides`.
+            seed: 0 to 2**64 - 1; the same state and seed give the same future.
 
         Returns:
             Observation and info, as `reset` returns them.
 
         Raises:
-            ValueError: If the bytes are not such a state, which changes nothing.
+            ValueError: If the bytes are not such a state or the seed is wrong, which changes nothing.
             ResetNeeded: Before the first reset.
         """
-        restored = self._fleet_of_one.restore_state(0, state)
+        restored = self._fleet_of_one.restore_state(0, state, seed=seed)
         for screen in self._screens:
             screen.clear()
         self._record()

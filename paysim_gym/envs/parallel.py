@@ -157,17 +157,17 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
         """The whole state of the system; see `PaymentEnv`."""
         return self._system.save_state()
 
-    def restore_state(self, state: bytes) -> tuple[Observations, Infos]:
-        """Take up a saved state; see `PaymentEnv`.
+    def restore_state(self, state: bytes, *, seed: int | None = None) -> tuple[Observations, Infos]:
+        """Take up a saved state, with a seed in an unknown future; see `PaymentEnv`.
 
         Returns:
             By agent, observation and info, as `reset` returns them.
 
         Raises:
-            ValueError: If the bytes are not a state of this system, which changes nothing.
+            ValueError: If the bytes are not a state of this system or the seed is wrong: nothing changes.
             ResetNeeded: Before the first reset.
         """
-        observations, masks = self._system.restore_system(0, state)
+        observations, masks = self._system.restore_system(0, state, seed=seed)
         self.agents = [] if self._system.ended.any() else list(self.possible_agents)
         return self._by_agent(observations), self._by_agent(row_infos({"action_mask": masks}))
 

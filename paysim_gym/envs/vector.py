@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 
 from paysim_gym import _engine
 from paysim_gym._engine import EpisodeOverError
-from paysim_gym.envs.checks import MAX_SEED, Seeds, check_actions, row_seeds, rows_to_reset
+from paysim_gym.envs.checks import (
+    MAX_SEED,
+    Seeds,
+    check_actions,
+    check_seed,
+    check_state,
+    row_seeds,
+    rows_to_reset,
+)
 from paysim_gym.envs.infos import Info, Tick, batch_info
 from paysim_gym.envs.learners import resolve_learners
 from paysim_gym.envs.scripted import check_policy
@@ -303,25 +311,33 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
             raise ResetNeeded("call reset before save_state")
         return self._fleet.save_state(self._system(row))
 
-    def restore_state(self, row: int, state: bytes) -> tuple[NDArray[np.float32], Info]:
+    def restore_state(
+        self, row: int, state: bytes, *, seed: int | None = None
+    ) -> tuple[NDArray[np.float32], Info]:
         """Take up a saved state in a row's system: what follows is, bit for bit, what followed it then.
+
+        With a seed only the past is taken up, and what is scheduled or replayed: demand and scripted
+        policies draw the rest of the episode anew. The episodes after it are those of the saved state.
 
         Args:
             row: From 0 to num_envs - 1; it need not be the one that was saved.
-            state: What `save_state` gave, in any environment of the same scenario and learners.
+            state: From any environment of the same scenario, `learner`, `decides` and `max_episode_steps`.
+            seed: 0 to 2**64 - 1; the same state and seed give the same future.
 
         Returns:
             The row's observation, float32 of shape (observation size,), and its info with `action_mask`.
 
         Raises:
-            ValueError: If the bytes are not such a state, which changes nothing, or there is no such row.
+            ValueError: If the bytes are not such a state, or row or seed are wrong; nothing has changed then.
             ResetNeeded: Before the first reset.
         """
-        observations, masks = self.restore_system(self._system(row), state)
+        observations, masks = self.restore_system(self._system(row), state, seed=seed)
         learner = row % len(self.learners)
         return observations[learner].copy(), {"action_mask": masks[learner].copy()}
 
-    def restore_system(self, system: int, state: bytes) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def restore_system(
+        self, system: int, state: bytes, *, seed: int | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Take up a saved state, as `restore_state` does, and look at it with all learners' eyes.
 
         Returns:
@@ -330,7 +346,8 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         """
         if self._masks is None:
             raise ResetNeeded("call reset before restore_state")
-        observations, masks, has_ended = self._fleet.restore_state(system, state)
+        fresh = None if seed is None else check_seed(seed)
+        observations, masks, has_ended = self._fleet.restore_state(system, check_state(state), fresh)
         rows = slice(system * len(self.learners), (system + 1) * len(self.learners))
         self._masks[rows], self._ended[rows] = masks, has_ended
         for screen in self._screens[rows]:
@@ -338,9 +355,26 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         self._record()
         return observations, masks
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything, the engine as saved states of its systems: for `copy.deepcopy` and pickle."""
+        is_running = self._masks is not None
+        states = [self._fleet.save_state(system) for system in range(self._num_systems if is_running else 0)]
+        return {**self.__dict__, "_fleet": states}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Build the engine anew and take up the saved states."""
+        self.__dict__.update(state)
+        self._fleet = self._build_fleet()
+        for system, saved in enumerate(state["_fleet"]):
+            self._fleet.restore_state(system, saved)
+
+    @property
+    def _num_systems(self) -> int:
+        return self.num_envs // len(self.learners)
+
     def _build_fleet(self) -> _engine.Fleet:
-        systems, rest = divmod(self.num_envs, len(self.learners))
-        if rest:
+        systems = self._num_systems
+        if self.num_envs % len(self.learners):
             raise ValueError(
                 f"num_envs = {self.num_envs}: must be a multiple of {len(self.learners)}, "
                 "each learner of a system is a row"
@@ -373,8 +407,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
 
     def views(self) -> list[View]:
         """What the bank of each row has before it now, money in whole cents; see `paysim_gym.render.View`."""
-        systems = range(self.num_envs // len(self.learners))
-        return [view for system in systems for view in self._fleet.view(system).values()]
+        return [view for system in range(self._num_systems) for view in self._fleet.view(system).values()]
 
     def render(self) -> tuple[Frame, ...] | None:
         """Each row's day, up to what its last returned observation shows; see `PaymentEnv.render`."""

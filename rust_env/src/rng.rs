@@ -1,8 +1,9 @@
 //! The seed tree: (seed, episode, bank, purpose) names one independent stream of random numbers.
 //!
-//! Nothing else in the engine is random, so demand never depends on what anybody did.
+//! Nothing else in the engine is random, so demand never depends on what anybody did. Only a copy that
+//! must not know the future leaves the tree, for streams of its own.
 
-use crate::units::BankId;
+use crate::units::{BankId, Tick};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
@@ -21,7 +22,17 @@ pub enum Purpose {
 /// The stream that this path through the seed tree names.
 #[must_use]
 pub fn stream(seed: u64, episode: u64, bank: BankId, purpose: Purpose) -> Stream {
-    let path = [seed, episode, u64::from(bank.0), purpose as u64];
+    named(&[seed, episode, u64::from(bank.0), purpose as u64])
+}
+
+/// A stream for what is still to come in a copy of a system, at `now` in the episode `(seed, episode)` that is
+/// being played: independent of that episode's own streams and of those of every other `copy_seed` and tick.
+#[must_use]
+pub fn copy_stream(copy_seed: u64, (seed, episode): (u64, u64), now: Tick, bank: BankId, purpose: Purpose) -> Stream {
+    named(&[copy_seed, seed, episode, u64::from(now.0), u64::from(bank.0), purpose as u64])
+}
+
+fn named(path: &[u64]) -> Stream {
     let mut bytes = [0; 32];
     for (lane, word) in bytes.chunks_exact_mut(8).enumerate() {
         // Four lanes absorb the path from different starts: 256 bits of state, no short cut between paths.
@@ -61,6 +72,23 @@ mod tests {
             }
         }
         assert_eq!(first.len(), 3 * 20 * 20 * 2);
+    }
+
+    #[test]
+    fn a_copy_draws_from_no_stream_that_an_episode_has() {
+        let mut first = HashSet::new();
+        for seed in 0..6 {
+            for episode in 0..3 {
+                for bank in (0..3).map(BankId) {
+                    let purpose = Purpose::Demand;
+                    first.insert(stream(seed, episode, bank, purpose).next_u64());
+                    for (copy_seed, now) in [(0, 0), (0, 1), (1, 0), (1, 1), (seed + 2, 0)] {
+                        first.insert(copy_stream(copy_seed, (seed, episode), Tick(now), bank, purpose).next_u64());
+                    }
+                }
+            }
+        }
+        assert_eq!(first.len(), 6 * 3 * 3 * 6);
     }
 
     #[test]

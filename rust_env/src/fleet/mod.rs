@@ -238,6 +238,11 @@ impl Fleet {
         Ok(())
     }
 
+    /// Gives a row a future of its own: see [`System::reseed`].
+    pub fn reseed(&mut self, row: usize, copy_seed: u64) {
+        self.rows[row].system.reseed(copy_seed);
+    }
+
     fn columns(&self) -> usize {
         self.process.learners.len() * self.process.observation_size()
     }

@@ -194,10 +194,20 @@ impl Fleet {
         Ok(PyBytes::new(py, &bytes))
     }
 
-    fn restore_state<'py>(&mut self, py: Python<'py>, row: usize, state: &[u8]) -> PyResult<Restored<'py>> {
+    #[pyo3(signature = (row, state, seed = None))]
+    fn restore_state<'py>(
+        &mut self,
+        py: Python<'py>,
+        row: usize,
+        state: &[u8],
+        seed: Option<u64>,
+    ) -> PyResult<Restored<'py>> {
         self.check_row(row)?;
         let fleet = &mut self.fleet;
         self.health.guard(py, || fleet.restore(row, state))?;
+        if let Some(seed) = seed {
+            self.fleet.reseed(row, seed);
+        }
         let process = &self.fleet.process;
         let observations = PyArray2::zeros(py, [process.learners.len(), process.observation_size()], false);
         let masks = PyArray2::zeros(py, [process.learners.len(), process.mask_size()], false);

@@ -5,8 +5,8 @@
 use super::{Progress, System};
 use crate::bank::Bank;
 use crate::payment::Book;
-use crate::rng::Stream;
-use crate::units::Tick;
+use crate::rng::{Purpose, Stream, copy_stream};
+use crate::units::{Tick, bank_at};
 use thiserror::Error;
 
 const MARK: &[u8; 8] = b"PAYSIM02";
@@ -16,7 +16,7 @@ const HEADER: usize = 24;
 #[derive(Clone, Copy, Debug, Error, PartialEq)]
 pub enum RestoreError {
     /// Too short, or not marked as a state of this version.
-    #[error("not a saved state of this version of the engine: {length} bytes that must begin with {MARK:?}")]
+    #[error("not a saved state of this version of the engine: {length} bytes that must begin with {}", MARK.escape_ascii())]
     NotAState {
         /// How many bytes there are.
         length: usize,
@@ -29,8 +29,8 @@ pub enum RestoreError {
         /// Fingerprint of this one.
         expected: u64,
     },
-    /// Saved where other banks were learners, or decided about something else; that is part of the state.
-    #[error("saved where the learners were others or decided something else")]
+    /// Saved where other banks were learners, decided about something else or were cut short elsewhere.
+    #[error("saved under another decision process: learners, decides and max_episode_steps must be the same")]
     OtherLearners,
     /// Bytes have changed or are missing.
     #[error("damaged: the state's checksum does not fit its bytes")]
@@ -64,6 +64,18 @@ impl System {
         let state = self.read(bytes)?;
         self.take_up(state);
         Ok(())
+    }
+
+    /// Draws all that is still random in this episode, demand and policies, from fresh streams of `copy_seed`: what
+    /// a planner that does not know the future may play with. The past stays, and so does what the scenario schedules
+    /// or a file says; the next episode is that of the same sequence as ever. The same state and seed give the same
+    /// future, and the same seed gives another one in another tick or episode.
+    pub fn reseed(&mut self, copy_seed: u64) {
+        let (played, now) = (self.seed_and_episode(), self.ledger.now);
+        let fresh =
+            |purpose: Purpose| (0..).map(bank_at).map(move |bank| copy_stream(copy_seed, played, now, bank, purpose));
+        self.demand_streams.iter_mut().zip(fresh(Purpose::Demand)).for_each(|(stream, fresh)| *stream = fresh);
+        self.policy_streams.iter_mut().zip(fresh(Purpose::Policy)).for_each(|(stream, fresh)| *stream = fresh);
     }
 
     /// Reads a saved state of this scenario.

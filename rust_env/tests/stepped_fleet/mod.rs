@@ -1,5 +1,7 @@
 //! A fleet with everything that a step writes.
 
+#![allow(dead_code, reason = "not every file of tests plays at random")]
+
 use paysim_engine::costs::COMPONENTS;
 use paysim_engine::decision::Process;
 use paysim_engine::error::FleetError;
