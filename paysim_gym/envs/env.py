@@ -103,6 +103,7 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
         )
         self.scenario = self._fleet_of_one.scenario
         self.learner = self._fleet_of_one.learner
+        self.settings = self._fleet_of_one.settings
         self.amount_scale_cents = self._fleet_of_one.amount_scale_cents
         self.reward_scale_cents = self._fleet_of_one.reward_scale_cents
         self.observation_space = self._fleet_of_one.single_observation_space

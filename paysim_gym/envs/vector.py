@@ -155,6 +155,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
             num_envs=num_envs,
             num_threads=num_threads,
         )
+        self.settings = settings
         self.num_envs, self.slots = settings.num_envs, settings.slots
         threads = settings.num_threads or _default_threads(self.num_envs)
         self._fleet = _engine.Fleet(
@@ -163,6 +164,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
             self.num_envs,
             threads,
             self.scenario.payments,
+            self.scenario.networks,
         )
         choices = self._fleet.choices
         self.amount_scale_cents = self._fleet.amount_scales[0]
@@ -284,7 +286,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
             int64 of the action space's shape.
 
         Raises:
-            ValueError: If the policy is unknown, has wrong parameters, or is `learner`.
+            ValueError: If the policy is unknown, has wrong parameters, or is `learner` or `network`.
             ActionError: If the slots cannot express what it would do.
             ResetNeeded: Before the first reset.
         """

@@ -55,7 +55,7 @@ pub struct Bank {
     pub incoming_value: Cents,
     /// What to do with the internal queue, payment by payment; missing ones are held.
     pub decisions: Vec<Decision>,
-    /// Net receipts from each other bank today; kept for learners and for banks with bilateral limits, else empty.
+    /// Net receipts from each other bank today; kept for banks that are observed and for banks with bilateral limits, else empty.
     pub bilateral: Vec<Cents>,
     /// Costs of this tick, or of this opening where that is a step of its own.
     pub tick_costs: Costs,
@@ -66,7 +66,7 @@ pub struct Bank {
     pub unsettled_value: Cents,
     /// Costs since the start of the episode.
     pub costs: Costs,
-    /// All costs of today.
+    /// All costs of today that are in the totals.
     pub cost_today: Cents,
     /// What it has done since the start of the episode.
     pub statistics: Statistics,
@@ -300,6 +300,13 @@ impl Bank {
             self.cost_today += cost;
         }
         self.are_books_closed = true;
+    }
+
+    /// All costs of today, those of an opening included that is no step of its own.
+    #[must_use]
+    pub fn cost_so_far_today(&self) -> Cents {
+        let open = if self.are_books_closed { Cents::ZERO } else { self.tick_costs.iter().copied().sum() };
+        self.cost_today + open
     }
 
     /// Notes how far the balance has fallen below the day's opening.
