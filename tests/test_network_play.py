@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from network_files import against, network_file
+from network_files import against, network_file, parts
 from numpy.typing import NDArray
+from safetensors.numpy import save
 from sb3_contrib import MaskablePPO
 from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.vec_env import VecNormalize
@@ -30,7 +31,8 @@ Predict = Callable[[NDArray[np.float32], NDArray[np.bool_]], NDArray[np.int64]]
 def busy(small_scenario: dict[str, Any]) -> dict[str, Any]:
     """Two banks with much to decide; the second is the one that networks play."""
     for agent in small_scenario["agents"]:
-        agent |= {"liquidity_pool": 400_000_00, "liquidity_share": 0.25}
+        pool = {"liquidity_pool": 400_000_00, "liquidity_share": 0.25}
+        agent |= {"balance": 0, "credit_limit": 100_000_00} | pool
     costs = small_scenario["costs"] | {"liquidity_rate": 0.0005}
     outage = {"type": "outage", "tick": 5, "every_ticks": 12, "until_tick": 23, "bank": "BANK_B", "ticks": 2}
     return small_scenario | {"num_days": 2, "costs": costs, "events": [outage]}
@@ -197,28 +199,20 @@ def test_a_network_takes_its_seat_whatever_the_learner_is(tmp_path: Path, busy: 
 def test_a_learner_leaves_to_its_own_network_what_it_does_not_decide(
     tmp_path: Path, busy: dict[str, Any]
 ) -> None:
-    file = network_file(tmp_path / "policy.safetensors")
-    played = against(busy, file)
-    run = Orchestrator(played | {"seed": SEEDS[0]})
-    while not run.is_over:
-        run.tick()
-    expected = run.get_state()["agents"][1]
-    assert expected["costs"]["liquidity"] > 0
-    # Its network commits the pool while the learner holds its payments, or the other way round.
-    holder, _ = days(fleet(played, ["BANK_B"], decides="payments"), 24, learns=False)
-    liquidity = holder[-1][sorted(_totals()).index("cost_liquidity")]
-    assert liquidity[0] == expected["costs"]["liquidity"]
-    pool = fleet(played, ["BANK_B"], decides="pool")
-    pool.reset(np.ones(ROWS, np.bool_), SEEDS)
-    for _ in range(26):
-        pool.step(np.zeros((ROWS, 1, pool.heads), np.int64))
-    assert pool.totals()["split_count"][0, 0] > 0
-
-
-def _totals() -> list[str]:
-    engine = _engine.Fleet(load_scenario("two_bank").model_dump_json(), '{"learners": ["BANK_A"]}', 1, 1)
-    engine.reset(np.ones(1, np.bool_), [0])
-    return list(engine.totals())
+    tensors, metadata = parts()
+    tensors["layer.1.bias"][:4] = [0, 0, 90, 0]  # two thirds of the pool, and its first payment in two parts
+    file = tmp_path / "policy.safetensors"
+    file.write_bytes(save(tensors, metadata))
+    committed, split_count = [], []
+    for decides, steps in (("payments", 24), ("pool", 26)):
+        engine = fleet(against(busy, file), ["BANK_B"], decides=decides)
+        days(engine, steps, learns=False)
+        totals = engine.totals()
+        committed.append(totals["cost_liquidity"][0, 0])
+        split_count.append(totals["split_count"][0, 0] > 0)
+    # A learner that does nothing: its network commits two thirds, twice; or splits in its place.
+    assert committed == [2 * 400_000_00 * 2 // 3 * 5 // 10_000, 0]
+    assert split_count == [False, True]
 
 
 @pytest.mark.parametrize("deterministic", [True, False])

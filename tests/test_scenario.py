@@ -167,6 +167,14 @@ def test_a_relative_scenario_file_names_an_absolute_payments_file(
     assert read_scenario("replay.yaml") == {"payments_file": str(tmp_path / "payments.csv")}
 
 
+def test_a_scenario_files_network_is_relative_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "replay.yaml"
+    path.write_text(yaml.safe_dump(REPLAY), "utf-8")
+    policies = [bank["policy"] for bank in read_scenario(path)["agents"]]
+    moved = {"weights": str(tmp_path / "network.safetensors")}
+    assert policies == [*(bank["policy"] for bank in FULL["agents"]), NETWORK | moved]
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -178,14 +186,6 @@ def test_a_relative_scenario_file_names_an_absolute_payments_file(
         "agents: [5, {policy: 5}, {policy: {type: network, weights: 5}}, {policy: {weights: file}}]",
     ],
 )
-def test_a_scenario_files_network_is_relative_to_it(tmp_path: Path) -> None:
-    path = tmp_path / "replay.yaml"
-    path.write_text(yaml.safe_dump(REPLAY), "utf-8")
-    policies = [bank["policy"] for bank in read_scenario(path)["agents"]]
-    moved = {"weights": str(tmp_path / "network.safetensors")}
-    assert policies == [*(bank["policy"] for bank in FULL["agents"]), NETWORK | moved]
-
-
 def test_what_is_no_payments_file_is_left_as_it_is(tmp_path: Path, text: str) -> None:
     path = tmp_path / "replay.yaml"
     path.write_text(text, "utf-8")
