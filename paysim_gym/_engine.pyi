@@ -1,6 +1,6 @@
 """The compiled engine; users meet it through `paysim_gym.envs` and `paysim_gym.Orchestrator`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self, final
 
 import numpy as np
@@ -12,6 +12,7 @@ __all__ = [
     "ActionError",
     "EpisodeOverError",
     "Fleet",
+    "Network",
     "Orchestrator",
     "Payments",
     "ScenarioError",
@@ -50,9 +51,20 @@ class Payments:
     def __len__(self) -> int: ...
 
 @final
+class Network:
+    def __new__(cls, data: bytes) -> Self: ...
+    def outputs(self, observations: NDArray[np.float32]) -> NDArray[np.float32]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, _memo: Any) -> Self: ...
+
+@final
 class Orchestrator:
     def __new__(
-        cls, scenario_json: str, record_events: bool = False, payments: Payments | None = None
+        cls,
+        scenario_json: str,
+        record_events: bool = False,
+        payments: Payments | None = None,
+        networks: Mapping[str, Network] | None = None,
     ) -> Self: ...
     @property
     def is_over(self) -> bool: ...
@@ -71,6 +83,7 @@ class Fleet:
         num_envs: int,
         num_threads: int,
         payments: Payments | None = None,
+        networks: Mapping[str, Network] | None = None,
     ) -> Self: ...
     @property
     def heads(self) -> int: ...

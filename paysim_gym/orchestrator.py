@@ -9,7 +9,7 @@ from paysim_gym.scenario import ScenarioSource, load_scenario
 
 
 class Orchestrator:
-    """Runs a scenario tick by tick with its scripted policies.
+    """Runs a scenario tick by tick, every bank with the policy that it names.
 
     A bank whose policy is `learner` follows `release_all` here. Everything returned is read fresh
     from the engine; all money is an integer number of cents.
@@ -30,7 +30,7 @@ class Orchestrator:
         """
         self.scenario = load_scenario(config)
         self._engine = _engine.Orchestrator(
-            self.scenario.model_dump_json(), record_events, self.scenario.payments
+            self.scenario.model_dump_json(), record_events, self.scenario.payments, self.scenario.networks
         )
 
     @property

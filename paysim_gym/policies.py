@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from paysim_gym.bounds import Whole
-from paysim_gym.scenario_types import Model, Money, Share, TickSpan, by_type, typed
+from paysim_gym.scenario_types import Model, Money, NetworkPath, Share, TickSpan, by_type, typed
 
 
 class LearnerPolicy(Model):
@@ -68,6 +68,19 @@ class MyopicPolicy(Model):
     type: Literal["myopic"] = "myopic"
 
 
+class NetworkPolicy(Model):
+    """Decide as a trained network does, which sees and decides what it did in training.
+
+    It releases everything if it decides only its pool, and commits `liquidity_share` if only its payments.
+    """
+
+    type: Literal["network"] = "network"
+    weights: NetworkPath
+    """File that `paysim_gym.envs.export.export_network` wrote; in a scenario file, relative to its folder."""
+    deterministic: StrictBool = True
+    """Whether it takes its best action, or draws one with the probabilities that it gives."""
+
+
 _Policy = (
     LearnerPolicy
     | ReleaseAllPolicy
@@ -76,6 +89,7 @@ _Policy = (
     | SplitLargePolicy
     | RandomPolicy
     | MyopicPolicy
+    | NetworkPolicy
 )
 POLICIES = by_type(get_args(_Policy))
 """Type of a policy to its model."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ def bundled_scenarios() -> list[str]:
 
 
 def read_scenario(source: str | os.PathLike[str]) -> Any:
-    """What a scenario file holds, unchecked, with the path of its `payments_file` made absolute.
+    """What a scenario file holds, unchecked, with the paths of the files that it names made absolute.
 
     Args:
         source: A bundled scenario's name, or the path of a YAML file.
@@ -37,10 +37,22 @@ def read_scenario(source: str | os.PathLike[str]) -> Any:
     # PyYAML lets its constructors' own errors through, as for the date 2024-13-45 or `!!bool x`.
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
         raise ScenarioError(f"{path}: not a valid YAML file: {error}") from None
-    file = data.get("payments_file") if isinstance(data, dict) else None
-    if isinstance(file, str) and file:
-        data["payments_file"] = str(path.parent.absolute() / file)
+    for owner, key in _file_keys(data):
+        if isinstance(file := owner.get(key), str) and file:
+            owner[key] = str(path.parent.absolute() / file)
     return data
+
+
+def _file_keys(data: Any) -> Iterator[tuple[dict[str, Any], str]]:
+    """Every mapping of an unchecked scenario that may name a file, with the key for it."""
+    if not isinstance(data, dict):
+        return
+    yield data, "payments_file"
+    agents = data.get("agents")
+    for agent in agents if isinstance(agents, list) else []:
+        policy = agent.get("policy") if isinstance(agent, dict) else None
+        if isinstance(policy, dict) and policy.get("type") == "network":
+            yield policy, "weights"
 
 
 def _read_text(source: str | os.PathLike[str]) -> tuple[str, Path]:

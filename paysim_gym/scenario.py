@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -19,13 +20,22 @@ from paysim_gym import _engine
 from paysim_gym._engine import ScenarioError
 from paysim_gym.bounds import Length, Whole
 from paysim_gym.demand import ArrivalConfig, InitialTransaction, TimeWindow
-from paysim_gym.policies import POLICIES, PolicyConfig, ReleaseAllPolicy
+from paysim_gym.policies import POLICIES, NetworkPolicy, PolicyConfig, ReleaseAllPolicy
 from paysim_gym.prices import Costs, OverdraftTier
 from paysim_gym.problems import describe
 from paysim_gym.rails import LiquiditySaving, Rail
 from paysim_gym.reading import read_scenario
 from paysim_gym.scenario_events import EVENTS, EventConfig
-from paysim_gym.scenario_types import MAX_MONEY, FilePath, Identifier, Model, Money, Share, Text, TimeOfDay
+from paysim_gym.scenario_types import (
+    MAX_MONEY,
+    Identifier,
+    Model,
+    Money,
+    PaymentsPath,
+    Share,
+    Text,
+    TimeOfDay,
+)
 
 __all__ = [
     "EVENTS",
@@ -114,7 +124,7 @@ class Scenario(Model):
     """Payments known in advance."""
     events: tuple[EventConfig, ...] = ()
     """What happens at given ticks."""
-    payments_file: FilePath | None = None
+    payments_file: PaymentsPath | None = None
     """CSV or Parquet file of real payments to replay; in a scenario file, relative to its folder."""
     opening_time: TimeOfDay | None = None
     """When a day opens, as HH:MM; with `closing_time` it turns the times of `payments_file` into ticks."""
@@ -157,18 +167,41 @@ class Scenario(Model):
         columns = (read.day, read.tick, read.sender, read.receiver, read.amount, read.deadline, read.priority)
         return _engine.Payments(self.model_dump_json(), *columns, read.divisible)
 
+    @cached_property
+    def networks(self) -> dict[str, _engine.Network]:
+        """Bank to the network that plays it, for each whose policy is one; every file is read once.
+
+        Raises:
+            ScenarioError: If a file cannot be read, or holds no network that the engine can play.
+        """
+        files: dict[str, _engine.Network] = {}
+        networks = {}
+        for index, agent in enumerate(self.agents):
+            if isinstance(agent.policy, NetworkPolicy):
+                file = agent.policy.weights
+                try:
+                    files[file] = networks[agent.id] = files.get(file) or _engine.Network(
+                        Path(file).read_bytes()
+                    )
+                except (OSError, ValueError) as error:
+                    raise ScenarioError(f"agents[{index}].policy.weights = {file!r}: {error}") from None
+        return networks
+
     def __getstate__(self) -> dict[Any, Any]:
-        """All but the payments, which are read anew where they are needed."""
+        """All but what was read from files, which is read anew where it is needed."""
         state = super().__getstate__()
-        return state | {
-            "__dict__": {key: value for key, value in state["__dict__"].items() if key != "payments"}
-        }
+        fields = {key: value for key, value in state["__dict__"].items() if key not in _READ}
+        return state | {"__dict__": fields}
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Copy the scenario, some fields replaced (unchecked, as pydantic does); payments are read anew."""
+        """Copy the scenario, some fields replaced (unchecked, as pydantic does); files are read anew."""
         copy = super().model_copy(update=update, deep=deep)
-        copy.__dict__.pop("payments", None)
+        for name in _READ:
+            copy.__dict__.pop(name, None)
         return copy
+
+
+_READ = ("payments", "networks")
 
 
 ScenarioSource = str | os.PathLike[str] | Mapping[str, Any] | Scenario
@@ -176,7 +209,7 @@ ScenarioSource = str | os.PathLike[str] | Mapping[str, Any] | Scenario
 
 
 def load_scenario(source: ScenarioSource) -> Scenario:
-    """Read and check a scenario, and the payments that it replays.
+    """Read and check a scenario, and the payments and networks that it names.
 
     Args:
         source: A bundled scenario's name, the path of a YAML file, a mapping, or a scenario.
@@ -189,7 +222,7 @@ def load_scenario(source: ScenarioSource) -> Scenario:
             `path = value: what is allowed`.
     """
     scenario = source if isinstance(source, Scenario) else _check(source)
-    _ = scenario.payments
+    _ = scenario.payments, scenario.networks
     return scenario
 
 

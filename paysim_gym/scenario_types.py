@@ -55,10 +55,15 @@ def _check_text(value: str) -> str:
     return value
 
 
-def _check_file(value: object) -> object:
-    if isinstance(value, str) and value:
-        return _check_text(value)
-    raise PydanticCustomError("file", "must be the path of a CSV or Parquet file")
+def _file(kind: str) -> BeforeValidator:
+    """The check that a value can be the path of a file; `kind` says of which."""
+
+    def check(value: object) -> object:
+        if isinstance(value, str) and value:
+            return _check_text(value)
+        raise PydanticCustomError("file", f"must be the path of a {kind} file")
+
+    return BeforeValidator(check)
 
 
 def _check_time(value: object) -> object:
@@ -84,7 +89,8 @@ _TIME = r"^(?:(?:[01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
 
 Identifier = Annotated[str, Field(pattern=r"^[A-Z0-9_]+$", max_length=64), BeforeValidator(_check_id)]
 Text = Annotated[StrictStr, AfterValidator(_check_text)]
-FilePath = Annotated[str, Field(min_length=1), BeforeValidator(_check_file)]
+PaymentsPath = Annotated[str, Field(min_length=1), _file("CSV or Parquet")]
+NetworkPath = Annotated[str, Field(min_length=1), _file("safetensors")]
 TimeOfDay = Annotated[str, Field(pattern=_TIME), BeforeValidator(_check_time)]
 Money = Annotated[int, Whole(0, MAX_MONEY, "cents")]
 Amount = Annotated[int, Whole(1, MAX_MONEY, "cents")]

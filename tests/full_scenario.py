@@ -67,7 +67,7 @@ EVENTS: list[dict[str, Any]] = [
     {"type": "early_close", "tick": 10, "every_ticks": 12, "until_tick": 23},
 ]
 FULL: dict[str, Any] = {
-    "description": "Every field but payments_file, none at its default.",
+    "description": "Every field but those that name files, none at its default.",
     "ticks_per_day": 12,
     "num_days": 2,
     "seed": 2**64 - 1,
@@ -139,8 +139,12 @@ FULL: dict[str, Any] = {
     "end_of_day": "borrow",
     "overnight": "reset",
 }
-REPLAY = FULL | {"payments_file": "payments.csv"}
-"""With the one key that `load_scenario` follows to a file, so only for the schema itself."""
+NETWORK = {"type": "network", "weights": "network.safetensors", "deterministic": False}
+REPLAY = FULL | {
+    "payments_file": "payments.csv",
+    "agents": [*FULL["agents"], {"id": "BANK_H", "balance": 0, "policy": NETWORK}],
+}
+"""With the keys that `load_scenario` follows to files, so only for the schema itself."""
 REMOVED = object()
 
 

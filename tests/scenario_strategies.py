@@ -100,6 +100,7 @@ def policies() -> Strategy:
         mapping({"type": "liquidity_aware"}, buffer=MONEY),
         mapping({"type": "split_large"}, parts=st.integers(2, 100), threshold=MONEY),
         mapping({"type": "random"}, release_probability=SHARES),
+        mapping({"type": "network", "weights": "networks/\u00e9.safetensors"}, deterministic=FLAGS),
     )
 
 

@@ -26,6 +26,10 @@ WRONG_POLICIES = [
         {"type": "learner"},
         "policy = {'type': 'learner'}: a learner has no rule to follow; must be a mapping with",
     ),
+    (
+        {"type": "network", "weights": "file"},
+        "policy = {'type': 'network', 'weights': 'file'}: a network plays only in its bank's own seat; must",
+    ),
 ]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from full_scenario import EVENTS, FULL, REMOVED, REPLAY, changed
+from full_scenario import EVENTS, FULL, NETWORK, REMOVED, REPLAY, changed
 from pydantic import BaseModel, ValidationError
 
 from paysim_gym import Scenario, ScenarioError, bundled_scenarios, load_scenario
@@ -167,8 +167,24 @@ def test_a_relative_scenario_file_names_an_absolute_payments_file(
     assert read_scenario("replay.yaml") == {"payments_file": str(tmp_path / "payments.csv")}
 
 
+def test_a_scenario_files_network_is_relative_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "replay.yaml"
+    path.write_text(yaml.safe_dump(REPLAY), "utf-8")
+    policies = [bank["policy"] for bank in read_scenario(path)["agents"]]
+    moved = {"weights": str(tmp_path / "network.safetensors")}
+    assert policies == [*(bank["policy"] for bank in FULL["agents"]), NETWORK | moved]
+
+
 @pytest.mark.parametrize(
-    "text", ["payments_file: ''", "payments_file: 5", "payments_file:", "[payments_file]"]
+    "text",
+    [
+        "payments_file: ''",
+        "payments_file: 5",
+        "payments_file:",
+        "[payments_file]",
+        "agents: 5",
+        "agents: [5, {policy: 5}, {policy: {type: network, weights: 5}}, {policy: {weights: file}}]",
+    ],
 )
 def test_what_is_no_payments_file_is_left_as_it_is(tmp_path: Path, text: str) -> None:
     path = tmp_path / "replay.yaml"

@@ -115,6 +115,11 @@ def test_an_unknown_key_keeps_its_name(path: str, start: str) -> None:
         ("rails/0/lsm", [], "rails[0].lsm = []: must be a mapping"),
         ("rails/1/cycle_ticks", 0, "rails[1].cycle_ticks = 0: must be an integer number of ticks between 1"),
         ("opening_time", "7:00", "opening_time = '7:00': must be a time HH:MM between 00:00 and 24:00"),
+        (
+            "agents/1/policy",
+            {"type": "network", "weights": ""},
+            "agents[1].policy.weights = '': must be the path of a safetensors file",
+        ),
         ("payments_file", "", "payments_file = '': must be the path of a CSV or Parquet file"),
         ("payments_file", "\ud800", r"payments_file = '\ud800': must be text without lone surrogates"),
         ("description", "\ud800", r"description = '\ud800': must be text without lone surrogates"),

@@ -259,6 +259,24 @@ def test_run_folder_brings_the_payments_that_it_replays(tmp_path: Path) -> None:
     assert reloaded.model_copy(update=file).model_dump() == scenario.model_dump()
 
 
+def test_run_folder_brings_the_networks_that_play_in_it(tmp_path: Path) -> None:
+    from network_files import network_file
+
+    from training.run_folder import create_run_folder
+
+    file = network_file(tmp_path / "opponent.safetensors")
+    played = load_scenario("two_bank").model_dump()
+    played["agents"][1]["policy"] = {"type": "network", "weights": str(file)}
+    run = create_run_folder(tmp_path / "run", "frozen", TrainConfig(), load_scenario(played))
+    content = file.read_bytes()
+    file.unlink()
+    moved = RunFolder(run.path.rename(tmp_path / "moved"))
+    assert str(tmp_path) not in (moved.path / "scenario.yaml").read_text()
+    agent = moved.scenario().agents[1]
+    assert Path(agent.policy.weights) == moved.path / "network_BANK_B.safetensors"
+    assert Path(agent.policy.weights).read_bytes() == content
+
+
 def test_bundled_config_keeps_training_seeds_apart_from_evaluation() -> None:
     config = load_config("two_bank")
     last_rows = [stretch_seed(config, timesteps) + config.num_envs - 1 for timesteps in range(1000)]

@@ -13,8 +13,9 @@ from agents.scripted import scripted
 from agents.tuning import candidate_grid, tune
 from paysim_gym import PaymentVectorEnv, Scenario
 from paysim_gym.evaluation import EpisodeTable, evaluate, paired_difference_ci95, summarise
+from paysim_gym.files import write_atomically
 from training.config import TrainConfig
-from training.run_folder import RunFolder, RunFolderError, write_atomically
+from training.run_folder import RunFolder, RunFolderError
 from training.table import make_table, table_text
 from training.task import constructor_arguments
 

@@ -18,10 +18,11 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from paysim_gym import PaymentVectorEnv, Scenario
 from paysim_gym._engine import observation_fields
 from paysim_gym.envs.sb3 import PaymentVecEnv
+from paysim_gym.files import write_atomically
 from training.callbacks import Checkpoints, EpisodeMetrics, ProgressBar, saved_files, stretch_seed
 from training.config import TrainConfig
 from training.policy import QueuePolicy
-from training.run_folder import RunFolder, write_atomically
+from training.run_folder import RunFolder
 from training.task import constructor_arguments
 
 

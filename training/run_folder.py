@@ -24,6 +24,9 @@ from typing import Any
 import yaml
 
 from paysim_gym import Scenario, load_scenario
+from paysim_gym.files import write_atomically
+from paysim_gym.policies import NetworkPolicy
+from paysim_gym.scenario import Agent
 from training.config import ConfigError, TrainConfig, dump_yaml, parse_config
 
 PACKAGES = ("paysim-gym", "gymnasium", "numpy", "stable-baselines3", "tensorboard", "torch")
@@ -146,16 +149,6 @@ def create_run_folder(out: Path | None, name: str, config: TrainConfig, scenario
     raise RunFolderError(f"out = {base}: exists already; choose another, or continue it with --resume {base}")
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is either whole under its name or not there under it."""
-    hidden = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with hidden.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    hidden.replace(path)
-
-
 def _numbered(base: Path) -> Iterable[Path]:
     yield base
     for number in range(2, 10_000):
@@ -164,16 +157,28 @@ def _numbered(base: Path) -> Iterable[Path]:
 
 def _write_inputs(run: RunFolder, config: TrainConfig, scenario: Scenario) -> None:
     if scenario.payments_file is not None:
-        # A scenario file names its payments relative to its folder, so that the run can be moved.
+        # A scenario file names other files relative to its folder, so that the run can be moved.
         original = Path(scenario.payments_file)
         payments = run.path / f"payments{original.suffix}"
         write_atomically(payments, original.read_bytes())
         scenario = scenario.model_copy(update={"payments_file": payments.name})
+    scenario = scenario.model_copy(
+        update={"agents": tuple(_own_network(run, agent) for agent in scenario.agents)}
+    )
     write_atomically(run.path / "config.yaml", dump_yaml(config.model_dump(mode="json")).encode())
     write_atomically(run.path / "scenario.yaml", dump_yaml(scenario.model_dump(mode="json")).encode())
     run.write_json(run.path / "versions.json", _versions())
     run.checkpoints.mkdir()
     run.tensorboard.mkdir()
+
+
+def _own_network(run: RunFolder, agent: Agent) -> Agent:
+    """The bank, playing a copy of its network in the run's folder, if a network plays it."""
+    if not isinstance(agent.policy, NetworkPolicy):
+        return agent
+    copy = run.path / f"network_{agent.id}.safetensors"
+    write_atomically(copy, Path(agent.policy.weights).read_bytes())
+    return agent.model_copy(update={"policy": agent.policy.model_copy(update={"weights": copy.name})})
 
 
 def _versions() -> dict[str, Any]:

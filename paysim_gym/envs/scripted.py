@@ -10,7 +10,11 @@ from paysim_gym.envs.settings import plain
 from paysim_gym.problems import describe, shown
 from paysim_gym.scenario import POLICIES, PolicyConfig
 
-_RULES = [name for name in POLICIES if name != "learner"]
+_NO_RULES = {
+    "learner": "a learner has no rule to follow; ",
+    "network": "a network plays only in its bank's own seat; ",
+}
+_RULES = [name for name in POLICIES if name not in _NO_RULES]
 _ADAPTER: TypeAdapter[BaseModel] = TypeAdapter(PolicyConfig)
 
 
@@ -21,12 +25,12 @@ def check_policy(policy: object) -> BaseModel:
         policy: As in a scenario, such as `{"type": "hold_until_deadline", "margin": 2}`.
 
     Raises:
-        ValueError: If it is unknown, has wrong parameters, or is `learner`.
+        ValueError: If it is unknown, has wrong parameters, or is `learner` or `network`.
     """
     value = policy.model_dump() if isinstance(policy, BaseModel) else plain(policy)
     kind = value.get("type") if isinstance(value, Mapping) else None
     if kind not in _RULES:
-        reason = "a learner has no rule to follow; " if kind == "learner" else ""
+        reason = _NO_RULES.get(kind, "") if isinstance(kind, str) else ""
         raise ValueError(
             f"policy = {shown(value)}: {reason}must be a mapping with a `type`, one of {', '.join(_RULES)}"
         )

@@ -288,7 +288,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
             int64 of the action space's shape.
 
         Raises:
-            ValueError: If the policy is unknown, has wrong parameters, or is `learner`.
+            ValueError: If the policy is unknown, has wrong parameters, or is `learner` or `network`.
             ActionError: If the slots cannot express what it would do.
             ResetNeeded: Before the first reset.
         """
@@ -385,6 +385,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
             systems,
             self.settings.num_threads or _default_threads(systems),
             self.scenario.payments,
+            self.scenario.networks,
         )
 
     def _restart(self, rows: NDArray[np.bool_], seeds: list[int | None]) -> NDArray[np.float32]:

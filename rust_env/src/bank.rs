@@ -55,7 +55,7 @@ pub struct Bank {
     pub incoming_value: Cents,
     /// What to do with the internal queue, payment by payment; missing ones are held.
     pub decisions: Vec<Decision>,
-    /// Net receipts from each other bank today; kept for learners and for banks with bilateral limits, else empty.
+    /// Net receipts from each other bank today; kept for banks that are observed and for banks with bilateral limits, else empty.
     pub bilateral: Vec<Cents>,
     /// Costs of this tick, or of this opening where that is a step of its own.
     pub tick_costs: Costs,
@@ -66,7 +66,7 @@ pub struct Bank {
     pub unsettled_value: Cents,
     /// Costs since the start of the episode.
     pub costs: Costs,
-    /// Costs since the start of the day.
+    /// Costs of today that are in the totals.
     pub costs_today: Costs,
     /// What it has done since the start of the episode.
     pub statistics: Statistics,
@@ -300,6 +300,17 @@ impl Bank {
             *today += cost;
         }
         self.are_books_closed = true;
+    }
+
+    /// All costs of today, those of an opening included that is no step of its own.
+    #[must_use]
+    pub fn cost_so_far_today(&self) -> Cents {
+        self.costs_today.iter().chain(self.open_costs()).copied().sum()
+    }
+
+    /// Costs that are not in the totals yet: those of a step that has begun.
+    fn open_costs(&self) -> &[Cents] {
+        if self.are_books_closed { &[] } else { &self.tick_costs }
     }
 
     /// Notes how far the balance has fallen below the day's opening.

@@ -54,11 +54,12 @@ pub trait ScriptedPolicy: Send + Sync {
     fn decide(&self, desk: &mut Desk<'_>, stream: &mut Stream, decisions: &mut Vec<Decision>);
 }
 
-/// The rule that a scenario names. A learner that nobody teaches releases everything.
+/// The rule that a scenario names. A learner that nobody teaches releases everything, and so does a bank whose
+/// network decides about its pool only.
 #[must_use]
 pub fn scripted(config: &PolicyConfig) -> Box<dyn ScriptedPolicy> {
     match config {
-        PolicyConfig::Learner {} | PolicyConfig::ReleaseAll {} => Box::new(ReleaseAll),
+        PolicyConfig::Learner {} | PolicyConfig::ReleaseAll {} | PolicyConfig::Network { .. } => Box::new(ReleaseAll),
         PolicyConfig::HoldUntilDeadline { margin } => Box::new(HoldUntilDeadline { margin: clamp_u32(*margin) }),
         PolicyConfig::LiquidityAware { buffer } => Box::new(LiquidityAware { buffer: *buffer }),
         PolicyConfig::SplitLarge { parts, threshold } => {

@@ -15,7 +15,7 @@ pub type Stream = Xoshiro256PlusPlus;
 pub enum Purpose {
     /// The bank's payment orders.
     Demand = 1,
-    /// A scripted policy that rolls dice.
+    /// A policy that rolls dice.
     Policy = 2,
 }
 

@@ -2,15 +2,18 @@
 
 use crate::arrivals::{Demand, Order, clamp_u32, expected_days, priority_of, schedule};
 use crate::costs::Prices;
+use crate::decision::seat::Seat;
 use crate::error::ScenarioError;
 use crate::happenings::{Happening, timeline};
+use crate::network::Network;
 use crate::policy::{ScriptedPolicy, scripted};
 use crate::replay::Replay;
 use crate::scenario::{
-    AgentConfig, EndOfDay, EscalationConfig, LsmConfig, Overnight, QueueDiscipline, RailConfig, Scenario,
-    SettlementType,
+    AgentConfig, EndOfDay, EscalationConfig, LsmConfig, Overnight, PolicyConfig, QueueDiscipline, RailConfig, Scenario,
+    SettlementType, conflict,
 };
-use crate::units::{BankId, Cents, Rate, Tick};
+use crate::units::{BankId, Cents, Rate, Tick, bank_at};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A validated scenario in the engine's own units.
@@ -33,6 +36,8 @@ pub struct Setup {
     pub timeline: Vec<(Tick, Happening)>,
     /// Real payments.
     pub replay: Option<Arc<Replay>>,
+    /// The banks that trained networks play.
+    pub seats: Vec<Arc<Seat>>,
     /// How payments gain urgency.
     pub escalation: Option<Escalation>,
     /// What becomes of unsettled payments.
@@ -41,6 +46,15 @@ pub struct Setup {
     pub overnight: Overnight,
     /// Tells scenarios and their payments apart.
     pub fingerprint: u64,
+}
+
+/// What the files hold that a scenario names; whoever plays it reads them.
+#[derive(Clone, Default)]
+pub struct Files {
+    /// The payments of its `payments_file`.
+    pub replay: Option<Arc<Replay>>,
+    /// By the id of the bank, the network of its policy's `weights`.
+    pub networks: BTreeMap<String, Arc<Network>>,
 }
 
 /// What defines a bank.
@@ -128,21 +142,23 @@ impl Escalation {
 }
 
 impl Setup {
-    /// Prepares a scenario that replays no file.
+    /// Prepares a scenario that names no files.
     ///
     /// # Errors
     /// [`ScenarioError`] if the scenario is not valid.
     pub fn new(scenario: &Scenario) -> Result<Self, ScenarioError> {
-        Self::replaying(scenario, None)
+        Self::with_files(scenario, Files::default())
     }
 
-    /// Prepares a scenario, with the payments of its file if it names one.
+    /// Prepares a scenario, with what the files hold that it names.
     ///
     /// # Errors
-    /// [`ScenarioError`] if the scenario is not valid, or payments are missing or come unasked.
-    pub fn replaying(scenario: &Scenario, replay: Option<Arc<Replay>>) -> Result<Self, ScenarioError> {
+    /// [`ScenarioError`] if the scenario is not valid, or payments or networks are missing or come unasked.
+    pub fn with_files(scenario: &Scenario, files: Files) -> Result<Self, ScenarioError> {
         scenario.validate()?;
-        check_replay(scenario, replay.as_deref())?;
+        check_replay(scenario, files.replay.as_deref())?;
+        let fingerprint = fingerprint(scenario, &files);
+        let Files { replay, networks } = files;
         let days = expected_days(scenario, replay.as_deref());
         let bank = |(index, agent): (usize, &AgentConfig)| BankSetup {
             id: agent.id.clone(),
@@ -157,7 +173,7 @@ impl Setup {
             policy: scripted(&agent.policy),
             amount_scale: amount_scale(agent, days[index]),
         };
-        Ok(Self {
+        let mut setup = Self {
             ticks_per_day: clamp_u32(scenario.ticks_per_day),
             episode_ticks: clamp_u32(scenario.ticks_per_day * scenario.num_days),
             seed: scenario.seed,
@@ -169,9 +185,12 @@ impl Setup {
             escalation: scenario.priority_escalation.map(Escalation::new),
             end_of_day: scenario.end_of_day,
             overnight: scenario.overnight,
-            fingerprint: fingerprint(scenario, replay.as_deref()),
+            fingerprint,
             replay,
-        })
+            seats: Vec::new(),
+        };
+        setup.seats = seats(scenario, &networks, &setup)?;
+        Ok(setup)
     }
 
     /// The bank with this id.
@@ -209,11 +228,53 @@ impl Rail {
     }
 }
 
-fn fingerprint(scenario: &Scenario, replay: Option<&Replay>) -> u64 {
-    // Neither what it says about itself nor where its file stands changes what is played.
-    let rules = Scenario { description: String::new(), payments_file: None, ..scenario.clone() };
-    let payments = replay.map_or(0, Replay::fingerprint);
-    crate::system::fingerprint([format!("{rules:?}").as_bytes(), &payments.to_le_bytes()])
+fn fingerprint(scenario: &Scenario, files: &Files) -> u64 {
+    // Neither what it says about itself nor where its files stand changes what is played.
+    let mut rules = Scenario { description: String::new(), payments_file: None, ..scenario.clone() };
+    for agent in &mut rules.agents {
+        if let PolicyConfig::Network { weights, .. } = &mut agent.policy {
+            weights.clear();
+        }
+    }
+    let payments = files.replay.as_deref().map_or(0, Replay::fingerprint).to_le_bytes();
+    let networks: Vec<u8> = files.networks.values().flat_map(|network| network.fingerprint.to_le_bytes()).collect();
+    crate::system::fingerprint([format!("{rules:?}").as_bytes(), &payments, &networks])
+}
+
+/// The banks that networks play, each with the one that is given for it.
+fn seats(
+    scenario: &Scenario,
+    networks: &BTreeMap<String, Arc<Network>>,
+    setup: &Setup,
+) -> Result<Vec<Arc<Seat>>, ScenarioError> {
+    let mut seats = Vec::new();
+    for (index, agent) in scenario.agents.iter().enumerate() {
+        let (path, given) = (format!("agents[{index}].policy"), networks.get(&agent.id));
+        let seat = match (&agent.policy, given) {
+            (PolicyConfig::Network { deterministic: false, weights }, Some(network)) if !network.is_drawable() => {
+                let problem = "its outputs are values, from which nothing can be drawn; must be true";
+                return conflict(&format!("{path}.deterministic"), format!("false ({weights:?})"), problem);
+            }
+            (PolicyConfig::Network { deterministic, .. }, Some(network)) => {
+                Seat::new(bank_at(index), Arc::clone(network), *deterministic, setup)
+                    .map_err(|error| error.under(&format!("{path}.weights: ")))?
+            }
+            (PolicyConfig::Network { weights, .. }, None) => {
+                let problem = "the network of this file must be read and given beside the scenario";
+                return conflict(&format!("{path}.weights"), format!("{weights:?}"), problem);
+            }
+            (_, Some(_)) => {
+                let problem = "must be a network, as one is given for it beside the scenario";
+                return conflict(&path, format!("{:?}", agent.policy), problem);
+            }
+            (_, None) => continue,
+        };
+        seats.push(Arc::new(seat));
+    }
+    match networks.keys().find(|id| setup.bank(id).is_none()) {
+        Some(id) => conflict("networks", format!("{id:?}"), "must name a bank whose policy is a network"),
+        None => Ok(seats),
+    }
 }
 
 fn check_replay(scenario: &Scenario, replay: Option<&Replay>) -> Result<(), ScenarioError> {
@@ -224,11 +285,7 @@ fn check_replay(scenario: &Scenario, replay: Option<&Replay>) -> Result<(), Scen
         (Some(_), None) => "the payments of this file must be read and given beside the scenario",
         (None, Some(_)) => "must name the file of the payments that are given beside the scenario",
     };
-    Err(ScenarioError::Conflict {
-        path: "payments_file".to_owned(),
-        value: format!("{:?}", scenario.payments_file.as_deref().unwrap_or_default()),
-        allowed: problem.to_owned(),
-    })
+    conflict("payments_file", format!("{:?}", scenario.payments_file.as_deref().unwrap_or_default()), problem)
 }
 
 /// Mean amount of a bank's own payments times the square root of their expected number a day: the

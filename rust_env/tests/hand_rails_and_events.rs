@@ -10,7 +10,7 @@ use paysim_engine::events::{Event, EventLog, Mechanism};
 use paysim_engine::policy::Decision;
 use paysim_engine::replay::{Record, Replay};
 use paysim_engine::scenario::Scenario;
-use paysim_engine::setup::Setup;
+use paysim_engine::setup::{Files, Setup};
 use paysim_engine::system::System;
 use paysim_engine::units::{Cents, RailId};
 use serde_json::{Value, json};
@@ -320,7 +320,8 @@ fn a_file_is_replayed_day_by_day_further_on_with_every_episode_and_seed() {
     // Three days, given in no order; the second has its payment in its last tick.
     let records = [record(2, 0, 300), record(1, 1, 200), record(0, 0, 100), record(0, 0, 101)];
     let replay = Arc::new(Replay::new(&scenario, records.into_iter()).unwrap());
-    let setup = Arc::new(Setup::replaying(&scenario, Some(replay)).unwrap());
+    let files = Files { replay: Some(replay), ..Files::default() };
+    let setup = Arc::new(Setup::with_files(&scenario, files).unwrap());
     let mut system = System::new(setup, &[], EventLog::recording());
     // (tick, amount, deadline) of days 0 and 1 of the file, or of days (seed + episode) x 2 modulo 3 and the next.
     let day = |of_file: i64, of_episode: u32| match of_file {

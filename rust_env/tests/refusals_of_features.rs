@@ -5,7 +5,7 @@
 
 use paysim_engine::replay::{Record, Replay};
 use paysim_engine::scenario::Scenario;
-use paysim_engine::setup::Setup;
+use paysim_engine::setup::{Files, Setup};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -179,17 +179,18 @@ fn a_file_needs_its_payments_and_payments_need_their_file() {
     let mut named = good();
     named["payments_file"] = json!("days.csv");
     let with = Scenario::from_json(&named.to_string()).unwrap();
-    let replay = || Some(Arc::new(Replay::new(&with, std::iter::once(record)).unwrap()));
+    let replay = Arc::new(Replay::new(&with, std::iter::once(record)).unwrap());
+    let files = || Files { replay: Some(Arc::clone(&replay)), ..Files::default() };
     let message = |setup: Result<Setup, paysim_engine::error::ScenarioError>| setup.err().unwrap().to_string();
     assert_eq!(
         message(Setup::new(&with)),
         "payments_file = \"days.csv\": the payments of this file must be read and given beside the scenario"
     );
     assert_eq!(
-        message(Setup::replaying(&without, replay())),
+        message(Setup::with_files(&without, files())),
         "payments_file = \"\": must name the file of the payments that are given beside the scenario"
     );
-    assert!(Setup::replaying(&with, replay()).is_ok() && Setup::new(&without).is_ok());
+    assert!(Setup::with_files(&with, files()).is_ok() && Setup::new(&without).is_ok());
 }
 
 #[test]

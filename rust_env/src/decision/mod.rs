@@ -3,6 +3,7 @@
 pub mod action;
 pub mod observation;
 pub mod reward;
+pub mod seat;
 
 use crate::error::ScenarioError;
 use crate::scenario::{MOST_PARTS, in_range, read_json};
@@ -47,6 +48,47 @@ pub struct DecisionConfig {
     pub max_episode_steps: Option<u32>,
 }
 
+impl DecisionConfig {
+    /// The defaults, for one learner.
+    #[must_use]
+    pub fn of(learner: &str) -> Self {
+        Self {
+            learners: vec![learner.to_owned()],
+            slots: default_slots(),
+            split_parts: default_split_parts(),
+            action_mode: ActionMode::default(),
+            decides: Decides::default(),
+            reward: RewardScope::default(),
+            reward_blend: default_blend(),
+            reward_scale: None,
+            strict: false,
+            max_episode_steps: None,
+        }
+    }
+
+    /// Checks all that needs no scenario.
+    ///
+    /// # Errors
+    /// [`ScenarioError`] with the path of the field, its value and what is allowed.
+    pub fn validate(&self) -> Result<(), ScenarioError> {
+        in_range("slots", self.slots, 1, 64, "")?;
+        in_range("split_parts", self.split_parts.len(), 0, 16, " (entries)")?;
+        let mut lowest = 2;
+        for (index, parts) in self.split_parts.iter().enumerate() {
+            in_range(&format!("split_parts[{index}]"), *parts, lowest, MOST_PARTS, "")?;
+            lowest = parts + 1;
+        }
+        in_range("reward_blend", self.reward_blend, 0.0, 1.0, "")?;
+        if let Some(scale) = self.reward_scale {
+            in_range("reward_scale", scale, 1e-6, 1e15, " (cents)")?;
+        }
+        if let Some(steps) = self.max_episode_steps {
+            in_range("max_episode_steps", steps, 1, u32::MAX, "")?;
+        }
+        Ok(())
+    }
+}
+
 /// What an action decides about the payments.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -56,6 +98,26 @@ pub enum ActionMode {
     Slots,
     /// Which share of the internal queue's value to release, in queue order.
     Fraction,
+}
+
+impl ActionMode {
+    /// How many numbers an action is made of.
+    #[must_use]
+    pub fn heads(self, slots: usize) -> usize {
+        match self {
+            Self::Slots => slots,
+            Self::Fraction => 1,
+        }
+    }
+
+    /// How many values each of them has, with so many splits on offer.
+    #[must_use]
+    pub fn choices(self, splits: usize) -> usize {
+        match self {
+            Self::Slots => 2 + splits,
+            Self::Fraction => action::SHARES,
+        }
+    }
 }
 
 /// What a learner decides.
@@ -110,20 +172,7 @@ impl Process {
     /// [`ScenarioError`] with the path of the field, its value and what is allowed.
     pub fn new(config: &DecisionConfig, setup: &Setup) -> Result<Self, ScenarioError> {
         in_range("learners", config.learners.len(), 1, setup.banks.len(), " (banks)")?;
-        in_range("slots", config.slots, 1, 64, "")?;
-        in_range("split_parts", config.split_parts.len(), 0, 16, " (entries)")?;
-        let mut lowest = 2;
-        for (index, parts) in config.split_parts.iter().enumerate() {
-            in_range(&format!("split_parts[{index}]"), *parts, lowest, MOST_PARTS, "")?;
-            lowest = parts + 1;
-        }
-        in_range("reward_blend", config.reward_blend, 0.0, 1.0, "")?;
-        if let Some(scale) = config.reward_scale {
-            in_range("reward_scale", scale, 1e-6, 1e15, " (cents)")?;
-        }
-        if let Some(steps) = config.max_episode_steps {
-            in_range("max_episode_steps", steps, 1, u32::MAX, "")?;
-        }
+        config.validate()?;
         let learners = find_learners(config, setup)?;
         let scale = |learner: &BankId| setup.banks[learner.index()].amount_scale.0 as f64 * 1e-4;
         Ok(Self {
@@ -147,19 +196,13 @@ impl Process {
     /// How many numbers an action of a learner is made of: one a slot, or one share.
     #[must_use]
     pub fn heads(&self) -> usize {
-        match self.action_mode {
-            ActionMode::Slots => self.slots,
-            ActionMode::Fraction => 1,
-        }
+        self.action_mode.heads(self.slots)
     }
 
     /// How many values each of them has: hold, release and each split, or the shares.
     #[must_use]
     pub fn choices(&self) -> usize {
-        match self.action_mode {
-            ActionMode::Slots => 2 + self.split_parts.len(),
-            ActionMode::Fraction => action::SHARES,
-        }
+        self.action_mode.choices(self.split_parts.len())
     }
 
     /// Length of a learner's mask.
@@ -183,7 +226,7 @@ impl Process {
     /// Length of a learner's observation.
     #[must_use]
     pub fn observation_size(&self) -> usize {
-        observation::FIELDS.len() + self.slots * observation::SLOT_FIELDS.len()
+        observation::size(self.slots)
     }
 }
 

@@ -134,6 +134,12 @@ pub fn fields(slots: usize) -> impl Iterator<Item = (String, Field)> {
     bank.chain(slots)
 }
 
+/// Number of columns of an observation with `slots` slots.
+#[must_use]
+pub fn size(slots: usize) -> usize {
+    FIELDS.len() + slots * SLOT_FIELDS.len()
+}
+
 impl Process {
     /// Writes what learner number `learner` sees into `out` (`observation_size` columns).
     pub fn write_observation(&self, system: &System, learner: usize, out: &mut [f32]) {
@@ -227,8 +233,7 @@ impl View<'_> {
 
     #[expect(clippy::cast_possible_truncation, reason = "an observation has 32 bits")]
     fn cost_today(&self) -> f32 {
-        let cost: Cents = self.bank.costs_today.iter().copied().sum();
-        (cost.0 as f64 / self.cost_scale) as f32
+        (self.bank.cost_so_far_today().0 as f64 / self.cost_scale) as f32
     }
 }
 

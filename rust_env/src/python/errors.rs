@@ -1,6 +1,7 @@
 //! Every engine error has one Python exception; a panic becomes a `RuntimeError`.
 
 use crate::error;
+use crate::network::NetworkError;
 use crate::system::RestoreError;
 use pyo3::exceptions::{PyOverflowError, PyRuntimeError, PyValueError};
 use pyo3::{PyErr, PyResult, Python, create_exception};
@@ -27,11 +28,18 @@ pub enum EngineError {
     Tick(error::TickError),
     Fleet(error::FleetError),
     Restore(RestoreError),
+    Network(NetworkError),
 }
 
 impl From<RestoreError> for EngineError {
     fn from(error: RestoreError) -> Self {
         Self::Restore(error)
+    }
+}
+
+impl From<NetworkError> for EngineError {
+    fn from(error: NetworkError) -> Self {
+        Self::Network(error)
     }
 }
 
@@ -65,6 +73,7 @@ impl From<EngineError> for PyErr {
             EngineError::Scenario(error) => ScenarioError::new_err(error.to_string()),
             EngineError::Action(error) => ActionError::new_err(error.to_string()),
             EngineError::Restore(error) => PyValueError::new_err(error.to_string()),
+            EngineError::Network(error) => PyValueError::new_err(error.to_string()),
             EngineError::Tick(error) => tick_error(&error, error.to_string()),
             EngineError::Fleet(error::FleetError::Action(error)) => ActionError::new_err(error.to_string()),
             EngineError::Fleet(error::FleetError::Tick { env, source }) => {

@@ -1,6 +1,7 @@
 //! `Fleet`: arrays in, arrays out. Every array that leaves is fresh and belongs to the caller.
 
 use super::errors::{Health, detached, to_python};
+use super::network::{Networks, files};
 use super::orchestrator::costs_dict;
 use super::payments::Payments;
 use crate::costs::COMPONENTS;
@@ -40,7 +41,7 @@ pub struct Fleet {
 #[pymethods]
 impl Fleet {
     #[new]
-    #[pyo3(signature = (scenario_json, decision_json, num_envs, num_threads, payments = None))]
+    #[pyo3(signature = (scenario_json, decision_json, num_envs, num_threads, payments = None, networks = None))]
     fn new(
         py: Python<'_>,
         scenario_json: &str,
@@ -48,12 +49,13 @@ impl Fleet {
         num_envs: usize,
         num_threads: usize,
         payments: Option<&Payments>,
+        networks: Option<Networks>,
     ) -> PyResult<Self> {
-        let replay = payments.map(Payments::share);
+        let files = files(payments, networks);
         in_range("num_envs", num_envs, 1, 1 << 24, "").map_err(to_python)?;
         in_range("num_threads", num_threads, 1, 1024, "").map_err(to_python)?;
         detached(py, || {
-            let setup = Arc::new(Setup::replaying(&Scenario::from_json(scenario_json)?, replay)?);
+            let setup = Arc::new(Setup::with_files(&Scenario::from_json(scenario_json)?, files)?);
             let process = Arc::new(Process::from_json(decision_json, &setup)?);
             let fleet = fleet::Fleet::new(setup, process, num_envs);
             Ok::<_, crate::error::ScenarioError>(Self {
@@ -147,6 +149,11 @@ impl Fleet {
     fn scripted_actions<'py>(&mut self, py: Python<'py>, policy_json: &str) -> PyResult<Bound<'py, PyArray3<i64>>> {
         let policy: PolicyConfig = read_json(policy_json, "policy").map_err(to_python)?;
         policy.validate("policy").map_err(to_python)?;
+        if matches!(policy, PolicyConfig::Network { .. }) {
+            return Err(PyValueError::new_err(
+                "policy = network: must be a scripted policy; a network only plays in its bank's own seat",
+            ));
+        }
         let shape = [self.fleet.num_envs(), self.fleet.process.learners.len(), self.fleet.process.heads()];
         let actions = PyArray3::zeros(py, shape, false);
         let mut borrowed = actions.readwrite();

@@ -2,6 +2,7 @@
 
 mod errors;
 mod fleet;
+mod network;
 mod orchestrator;
 mod payments;
 
@@ -25,6 +26,7 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(observation_fields, module)?)?;
     module.add_class::<fleet::Fleet>()?;
     module.add_class::<payments::Payments>()?;
+    module.add_class::<network::Network>()?;
     module.add_class::<orchestrator::Orchestrator>()
 }
 

@@ -1,6 +1,7 @@
 //! `Orchestrator`: one system, driven tick by tick, seen as dicts. For people, not for training.
 
 use super::errors::{Health, detached};
+use super::network::{Networks, files};
 use super::payments::Payments;
 use crate::bank::Bank;
 use crate::error::ScenarioError;
@@ -14,7 +15,7 @@ use pyo3::types::{PyBytes, PyDict, PyList};
 use serde_json::Value;
 use std::sync::Arc;
 
-/// One system whose banks all follow scripted policies; learners release everything.
+/// One system whose banks all follow their policies; learners release everything.
 #[pyclass(module = "paysim_gym._engine")]
 pub struct Orchestrator {
     system: System,
@@ -24,11 +25,17 @@ pub struct Orchestrator {
 #[pymethods]
 impl Orchestrator {
     #[new]
-    #[pyo3(signature = (scenario_json, record_events = false, payments = None))]
-    fn new(py: Python<'_>, scenario_json: &str, record_events: bool, payments: Option<&Payments>) -> PyResult<Self> {
-        let replay = payments.map(Payments::share);
+    #[pyo3(signature = (scenario_json, record_events = false, payments = None, networks = None))]
+    fn new(
+        py: Python<'_>,
+        scenario_json: &str,
+        record_events: bool,
+        payments: Option<&Payments>,
+        networks: Option<Networks>,
+    ) -> PyResult<Self> {
+        let files = files(payments, networks);
         detached(py, || {
-            let setup = Arc::new(Setup::replaying(&Scenario::from_json(scenario_json)?, replay)?);
+            let setup = Arc::new(Setup::with_files(&Scenario::from_json(scenario_json)?, files)?);
             let events = if record_events { EventLog::recording() } else { EventLog::default() };
             Ok::<_, ScenarioError>(Self { system: System::new(setup, &[], events), health: Health::default() })
         })

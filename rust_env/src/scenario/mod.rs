@@ -19,7 +19,7 @@ pub use rails::{LsmConfig, QueueDiscipline, RailConfig, RtgsPriority, Settlement
 pub use read::UniqueMap;
 pub(crate) use read::read_json;
 pub(crate) use totals::Load;
-pub(crate) use validate::{MOST_PARTS, in_range};
+pub(crate) use validate::{MOST_PARTS, conflict, in_range};
 
 use crate::error::ScenarioError;
 use crate::units::Cents;
@@ -242,6 +242,14 @@ pub enum PolicyConfig {
     /// Pays what is costliest to delay first, while the balance lasts; overdraws only for a payment
     /// whose delay costs more a tick than its overdraft.
     Myopic {},
+    /// Plays as a trained network does, which whoever plays the scenario must read and bring along.
+    Network {
+        /// The file of the network.
+        weights: String,
+        /// Whether it takes its best action, or draws one.
+        #[serde(default = "yes")]
+        deterministic: bool,
+    },
 }
 
 /// A payment that is known in advance.

@@ -265,6 +265,10 @@ impl PolicyConfig {
             Self::Random { release_probability } => {
                 in_range(&format!("{path}.release_probability"), *release_probability, 0.0, 1.0, "")
             }
+            Self::Network { weights, .. } if weights.is_empty() => {
+                conflict(&format!("{path}.weights"), "\"\"", "must be the path of a safetensors file")
+            }
+            Self::Network { .. } => Ok(()),
         }
     }
 }
@@ -396,7 +400,7 @@ pub(crate) fn in_range<T: PartialOrd + Display>(path: &str, value: T, low: T, hi
 }
 
 /// Refuses a value that contradicts another one.
-pub(super) fn conflict(path: &str, value: impl Display, allowed: impl Into<String>) -> Checked {
+pub(crate) fn conflict<T>(path: &str, value: impl Display, allowed: impl Into<String>) -> Result<T, ScenarioError> {
     Err(ScenarioError::Conflict { path: path.to_owned(), value: value.to_string(), allowed: allowed.into() })
 }
 

@@ -63,6 +63,7 @@ impl System {
 
     /// Pays the committed share of every pool into its bank's account, and charges it.
     pub(super) fn commit_pools(&mut self) -> Result<(), TickError> {
+        self.play_seats(|system, seat| system.ledger.banks[seat.bank.index()].pool_decision.is_none());
         for (index, (bank, setup)) in self.ledger.banks.iter_mut().zip(&self.setup.banks).enumerate() {
             let share = bank.pool_decision.take().unwrap_or(setup.pool_share);
             let amount = share.share_of(setup.pool);

@@ -10,6 +10,7 @@ pub use saved::RestoreError;
 
 use crate::bank::Bank;
 use crate::costs::{COMPONENTS, Component, Costs};
+use crate::decision::seat::{Seat, SeatRoom};
 use crate::error::TickError;
 use crate::events::{Event, EventLog};
 use crate::ledger::Ledger;
@@ -34,9 +35,12 @@ pub struct System {
     /// Banks and payments.
     pub ledger: Ledger,
     settler: Settler,
-    /// Banks whose payments are decided about from outside, and all whom somebody outside looks at.
+    /// Banks whose payments are decided about from outside, and all whom somebody looks at as a learner would.
     learners: Vec<bool>,
     observed: Vec<bool>,
+    /// The banks that networks play, and room for that.
+    seats: Vec<Arc<Seat>>,
+    seat_room: SeatRoom,
     demand_streams: Vec<Stream>,
     policy_streams: Vec<Stream>,
     places: Vec<u32>,
@@ -105,13 +109,18 @@ impl System {
     #[must_use]
     pub fn observed(setup: Arc<Setup>, observed: &[BankId], learners: &[BankId], events: EventLog) -> Self {
         let count = setup.banks.len();
+        let seats = setup.seats.clone();
         let flags = |banks: &[BankId]| (0..count).map(|index| banks.contains(&bank_at(index))).collect();
+        let seated = seats.iter().map(|seat| seat.bank);
+        let observed: Vec<BankId> = observed.iter().copied().chain(seated).collect();
         let seed = setup.seed;
         let mut system = Self {
             ledger: Ledger::new(Arc::clone(&setup), events),
             settler: Settler::default(),
             learners: flags(learners),
-            observed: flags(observed),
+            observed: flags(&observed),
+            seats,
+            seat_room: SeatRoom::default(),
             demand_streams: Vec::with_capacity(count),
             policy_streams: Vec::with_capacity(count),
             places: Vec::new(),
@@ -196,8 +205,13 @@ impl System {
         }
     }
 
-    /// Scripted banks decide; learners have decided already.
+    /// Scripted banks and networks decide; learners have decided already.
     fn decide(&mut self) {
+        self.decide_by_rule();
+        self.play_seats(|system, seat| !system.learners[seat.bank.index()]);
+    }
+
+    fn decide_by_rule(&mut self) {
         let Self { setup, ledger, learners, policy_streams, places, .. } = self;
         for (index, bank) in setup.banks.iter().enumerate().filter(|(index, _)| !learners[*index]) {
             let mut decisions = std::mem::take(&mut ledger.banks[index].decisions);
@@ -205,6 +219,23 @@ impl System {
             bank.policy.decide(&mut desk(ledger, places, index), &mut policy_streams[index], &mut decisions);
             ledger.banks[index].decisions = decisions;
         }
+    }
+
+    /// Lets networks decide about what is to be decided now, in the seats of which `is_free` holds. A rule has
+    /// decided about the payments in them, which is what stands where a network decides about its pool only.
+    fn play_seats(&mut self, is_free: impl Fn(&Self, &Seat) -> bool) {
+        let (seats, mut room) = (std::mem::take(&mut self.seats), std::mem::take(&mut self.seat_room));
+        for seat in &seats {
+            if is_free(self, seat) {
+                seat.play(self, &mut room);
+            }
+        }
+        (self.seats, self.seat_room) = (seats, room);
+    }
+
+    /// The dice of a bank's policy.
+    pub(crate) fn policy_stream(&mut self, bank: BankId) -> &mut Stream {
+        &mut self.policy_streams[bank.index()]
     }
 
     /// Appends what a scripted policy would do now in the place of a bank.

@@ -1,0 +1,152 @@
+"""Policies trained with Stable-Baselines3, as files that banks inside the engine play.
+
+Needs the `train` extra, and is not imported by `import paysim_gym`. docs/frozen_opponents.md shows the
+whole way and describes the file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.torch_layers import FlattenExtractor
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize, unwrap_vec_normalize
+from stable_baselines3.dqn.policies import DQNPolicy
+from torch import nn
+
+from paysim_gym import _engine
+from paysim_gym.envs.settings import Settings
+from paysim_gym.files import write_atomically
+
+FORMAT = "paysim_gym.policy.1"
+ACTIVATIONS: dict[type[nn.Module], str] = {nn.Tanh: "tanh", nn.ReLU: "relu"}
+"""What may stand between two layers, and what files call it."""
+
+_ALLOWED = "must be PPO, A2C or MaskablePPO with MlpPolicy, or DQN with MlpPolicy"
+_Tensors = Mapping[str, NDArray[Any]]
+
+
+class _Perceptron(NamedTuple):
+    """The part of a policy that leads from observations to actions."""
+
+    layers: list[nn.Linear]
+    activation: str
+    outputs: str
+    """`logits` of the actions' probabilities, or `values` of the actions."""
+
+
+def export_network(
+    model: BaseAlgorithm, path: str | os.PathLike[str], env: VecEnv | gym.Env[Any, Any] | None = None
+) -> None:
+    """Write a trained policy to a file that a scenario can name: `policy: {type: network, weights: path}`.
+
+    The file also says what the policy sees and decides, and normalises observations if `VecNormalize` did in
+    training. It is there whole, or not at all.
+
+    Args:
+        model: PPO, A2C, DQN or sb3-contrib's MaskablePPO, with an `MlpPolicy` of tanh or ReLU layers.
+        path: Where to write it; what stands there is replaced.
+        env: The environment it was trained in, `VecNormalize` included; by default the model's own.
+
+    Raises:
+        ValueError: If the policy is of another kind, the environment is not one of payments, or its
+            observations are not those that the policy sees.
+    """
+    perceptron = _perceptron(model)
+    own = model.get_env() if env is None else env
+    settings = _settings(own)
+    _check_observations(model, settings)
+    names = [field[0] for field in _engine.observation_fields(settings.slots)]
+    decision = settings.model_dump(include={"action_mode", "slots", "split_parts", "decides", "reward_scale"})
+    metadata = {
+        "format": FORMAT,
+        "activation": perceptron.activation,
+        "outputs": perceptron.outputs,
+        "masked": json.dumps(type(model.policy) is MaskableActorCriticPolicy),
+        "decision": json.dumps(decision),
+        "observation": json.dumps(names),
+    }
+    data = save({**_weights(perceptron.layers), **_normalisation(own)}, metadata)
+    _engine.Network(data)
+    write_atomically(Path(path), data)
+
+
+def _perceptron(model: BaseAlgorithm) -> _Perceptron:
+    policy: Any = model.policy
+    if type(policy) in (ActorCriticPolicy, MaskableActorCriticPolicy):
+        extractor, outputs = policy.pi_features_extractor, "logits"
+        modules = [*policy.mlp_extractor.policy_net, policy.action_net]
+    elif type(policy) is DQNPolicy:
+        extractor, outputs = policy.q_net.features_extractor, "values"
+        modules = list(policy.q_net.q_net)
+    else:
+        raise ValueError(f"model = {type(model).__name__} with {type(policy).__name__}: {_ALLOWED}")
+    if type(extractor) is not FlattenExtractor:
+        kind = type(extractor).__name__
+        raise ValueError(f"features_extractor_class = {kind}: must be FlattenExtractor, as MlpPolicy has")
+    if not isinstance(model.action_space, gym.spaces.Discrete | gym.spaces.MultiDiscrete):
+        raise ValueError(f"action_space = {model.action_space}: must be that of a payment environment")
+    layers, between = modules[::2], modules[1::2]
+    kinds = {type(module) for module in between}
+    if not kinds <= ACTIVATIONS.keys() or len(kinds) > 1:
+        found = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise ValueError(
+            f"activation_fn = {found}: must be {' or '.join(kind.__name__ for kind in ACTIVATIONS)}"
+        )
+    activation = ACTIVATIONS[kinds.pop()] if kinds else "tanh"
+    return _Perceptron([layer for layer in layers if isinstance(layer, nn.Linear)], activation, outputs)
+
+
+def _settings(env: Any) -> Settings:
+    """The decision process of an environment."""
+    if env is None:
+        raise ValueError("env = None: the model has none either; give the environment that it was trained in")
+    try:
+        found = env.get_attr("settings")[0] if isinstance(env, VecEnv) else env.unwrapped.settings
+    except AttributeError:
+        found = None
+    if not isinstance(found, Settings):
+        raise ValueError(f"env = {type(env).__name__}: must be a payment environment, or a VecEnv of some")
+    return found
+
+
+def _check_observations(model: BaseAlgorithm, settings: Settings) -> None:
+    fields = _engine.observation_fields(settings.slots)
+    low, high = (np.array([field[place] for field in fields], np.float32) for place in (2, 3))
+    if model.observation_space != gym.spaces.Box(low, high, dtype=np.float32):
+        raise ValueError(
+            f"observation_space = {model.observation_space}: must be that of the payment environment; no "
+            "wrapper but VecNormalize may change observations"
+        )
+
+
+def _weights(layers: list[nn.Linear]) -> _Tensors:
+    tensors = {}
+    for index, layer in enumerate(layers):
+        for name in ("weight", "bias"):
+            values = getattr(layer, name).detach().cpu().numpy()
+            tensors[f"layer.{index}.{name}"] = np.ascontiguousarray(values, np.float32)
+    return tensors
+
+
+def _normalisation(env: object) -> _Tensors:
+    """What `VecNormalize` has learned about observations; float64, in which it computes."""
+    wrapper = unwrap_vec_normalize(env) if isinstance(env, VecEnv) else None
+    if not isinstance(wrapper, VecNormalize) or not wrapper.norm_obs:
+        return {}
+    statistics: Any = wrapper.obs_rms
+    return {
+        "observation.mean": np.array(statistics.mean, np.float64),
+        "observation.scale": np.sqrt(np.array(statistics.var, np.float64) + wrapper.epsilon),
+        "observation.clip": np.array([wrapper.clip_obs], np.float64),
+    }

@@ -1,0 +1,204 @@
+//! Banks that networks play: decisions worked out by hand, and no memory asked for once a system runs.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(unsafe_code, reason = "an allocator that counts is unsafe to write")]
+
+use paysim_engine::decision::observation::fields;
+use paysim_engine::events::{Event, EventLog};
+use paysim_engine::network::{FORMAT, Network};
+use paysim_engine::scenario::Scenario;
+use paysim_engine::setup::{Files, Setup};
+use paysim_engine::system::System;
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+use serde_json::{Value, json};
+use std::alloc::{GlobalAlloc, Layout, System as SystemAllocator};
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        unsafe { SystemAllocator.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        unsafe { SystemAllocator.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// A network without hidden layers: each number of an action has, for each of its values, the bias given for it
+/// and weights on the columns named.
+fn linear(decision: &Value, masked: bool, biases: &[f32], weights: &[(usize, &str, f32)]) -> Arc<Network> {
+    let slots = usize::try_from(decision["slots"].as_u64().unwrap()).unwrap();
+    let names: Vec<String> = fields(slots).map(|(name, _)| name).collect();
+    let mut rows = vec![0.0_f32; biases.len() * names.len()];
+    for (output, column, weight) in weights {
+        let column = names.iter().position(|name| name == column).unwrap();
+        rows[output * names.len() + column] = *weight;
+    }
+    let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+    let (rows, biases) = (bytes(&rows), (biases.len(), bytes(biases)));
+    let tensor = |shape, bytes| TensorView::new(Dtype::F32, shape, bytes).unwrap();
+    let tensors = BTreeMap::from([
+        ("layer.0.weight", tensor(vec![biases.0, names.len()], &rows)),
+        ("layer.0.bias", tensor(vec![biases.0], &biases.1)),
+    ]);
+    let metadata = [
+        ("format", FORMAT.to_owned()),
+        ("activation", "relu".to_owned()),
+        ("outputs", "logits".to_owned()),
+        ("masked", masked.to_string()),
+        ("decision", decision.to_string()),
+        ("observation", json!(names).to_string()),
+    ];
+    let metadata = metadata.into_iter().map(|(key, text)| (key.to_owned(), text)).collect::<HashMap<_, _>>();
+    let metadata = metadata.into_iter().collect();
+    Arc::new(Network::from_bytes(&safetensors::serialize(tensors, Some(metadata)).unwrap()).unwrap())
+}
+
+fn slots(count: usize, split_parts: &[u8]) -> Value {
+    json!({
+        "action_mode": "slots", "slots": count, "split_parts": split_parts, "decides": "both", "reward_scale": null
+    })
+}
+
+/// A system whose bank A is played by the network.
+fn played(mut scenario: Value, network: Arc<Network>) -> System {
+    scenario["agents"][0]["policy"] = json!({"type": "network", "weights": "a.safetensors"});
+    let scenario = Scenario::from_json(&scenario.to_string()).unwrap();
+    let files = Files { networks: BTreeMap::from([("A".to_owned(), network)]), ..Files::default() };
+    System::new(Arc::new(Setup::with_files(&scenario, files).unwrap()), &[], EventLog::recording())
+}
+
+fn pay(amount: i64, arrival: i64, divisible: bool) -> Value {
+    json!({
+        "sender": "A", "receiver": "B", "amount": amount, "arrival_tick": arrival, "deadline_tick": 3,
+        "divisible": divisible
+    })
+}
+
+fn three_payments() -> Value {
+    json!({
+        "ticks_per_day": 4,
+        "agents": [{"id": "A", "balance": 1_000}, {"id": "B", "balance": 0}],
+        "initial_transactions": [pay(100, 0, false), pay(400, 0, true), pay(200, 1, false)]
+    })
+}
+
+/// Tick and amount of every settlement.
+fn settled(system: &mut System) -> Vec<(u32, i64)> {
+    while !system.is_over() {
+        system.tick().unwrap();
+    }
+    let mut now = 0;
+    let amount = |event: Event| match event {
+        Event::Tick { tick } => {
+            now = tick.0;
+            None
+        }
+        Event::Settlement { amount, .. } => Some((now, amount.0)),
+        _ => None,
+    };
+    system.ledger.events.take().into_iter().filter_map(amount).collect()
+}
+
+#[test]
+fn a_network_releases_what_its_weights_say() {
+    // One slot: release beats hold once a quarter of the day is over, so one payment a tick from tick 1 on.
+    let network = linear(&slots(1, &[]), false, &[0.2, 0.0], &[(1, "time_of_day", 1.0)]);
+    let mut system = played(three_payments(), network);
+    assert_eq!(settled(&mut system), [(1, 100), (2, 400), (3, 200)]);
+}
+
+#[test]
+fn among_equal_outputs_the_first_wins() {
+    let mut system = played(three_payments(), linear(&slots(3, &[]), false, &[0.5; 6], &[]));
+    assert_eq!(settled(&mut system), []);
+}
+
+#[test]
+fn an_illegal_choice_holds_without_a_mask_and_is_not_made_with_one() {
+    // Two slots; the best is a split, the second best a release. The first payment is indivisible.
+    let biases = [0.0, 1.0, 2.0, 0.0, 1.0, 2.0];
+    let unmasked = linear(&slots(2, &[2]), false, &biases, &[]);
+    assert_eq!(settled(&mut played(three_payments(), unmasked)), [(0, 200), (0, 200)]);
+    let masked = linear(&slots(2, &[2]), true, &biases, &[]);
+    assert_eq!(settled(&mut played(three_payments(), masked)), [(0, 100), (0, 200), (0, 200), (1, 200)]);
+}
+
+#[test]
+fn a_network_commits_its_pool_and_what_it_does_not_decide_follows_a_rule() {
+    let mut scenario = three_payments();
+    scenario["agents"][0] = json!({"id": "A", "balance": 0, "liquidity_pool": 1_000, "liquidity_share": 0.25});
+    // The second of three values is half of the pool; it also releases.
+    let biases = [0.0, 1.0, 0.0, 0.0, 1.0, 0.0];
+    for (decides, committed, settles) in [
+        ("both", 500, vec![(0, 100), (0, 400)]),
+        ("pool", 500, vec![(0, 100), (0, 400)]),
+        ("payments", 250, vec![(0, 100)]),
+    ] {
+        let mut decision = slots(2, &[2]);
+        decision["decides"] = json!(decides);
+        let mut system = played(scenario.clone(), linear(&decision, false, &biases, &[]));
+        system.tick().unwrap();
+        assert_eq!(system.ledger.banks[0].committed.0, committed, "{decides}");
+        assert_eq!(settled(&mut system), settles, "{decides}");
+    }
+    let mut holds = slots(2, &[2]);
+    holds["decides"] = json!("payments");
+    let mut system = played(scenario, linear(&holds, false, &[1.0, 0.0, 0.0, 1.0, 0.0, 0.0], &[]));
+    assert_eq!(settled(&mut system), []);
+}
+
+#[test]
+fn the_cost_of_an_opening_is_seen_whoever_takes_it() {
+    let mut scenario = three_payments();
+    scenario["agents"][0] = json!({"id": "A", "balance": 0, "liquidity_pool": 1_000});
+    scenario["costs"] = json!({"liquidity_rate": 0.1});
+    // Releases only if the pool has cost something today.
+    let network = linear(&slots(2, &[]), false, &[0.0, -0.01, 0.0, -0.01], &[(1, "cost_today", 1.0)]);
+    for takes_opening in [false, true] {
+        let mut system = played(scenario.clone(), Arc::clone(&network));
+        system.begin_day().unwrap();
+        system.decide_pool(paysim_engine::units::BankId(0), paysim_engine::units::Rate::from_fraction(1.0));
+        if takes_opening {
+            system.finish_opening().unwrap();
+        }
+        assert_eq!(settled(&mut system)[0], (0, 100), "{takes_opening}");
+    }
+}
+
+#[test]
+fn a_tick_asks_for_no_memory_once_it_has_run() {
+    let arrivals = json!({
+        "rate_per_tick": 3.0, "distribution_type": "exponential", "amount_mean": 100, "deadline_range": [1, 6]
+    });
+    let bank = |id: &str| json!({"id": id, "balance": 1_000, "credit_limit": 500, "arrival_config": arrivals});
+    let scenario = json!({"ticks_per_day": 24, "agents": [bank("A"), bank("B")]});
+    let weights = [(1, "slot_0_amount", 1.0), (2, "balance", -1.0), (4, "time_of_day", 2.0)];
+    let network = linear(&slots(2, &[2]), true, &[0.1, 0.0, 0.0, 0.5, 0.0, 0.0], &weights);
+    let mut system = played(scenario, network);
+    system.ledger.events = EventLog::default();
+    let mut allocations = 0;
+    for episode in 0..40 {
+        // The same days again: every queue has been as long before.
+        system.reset(1, episode % 20);
+        let before = ALLOCATIONS.get();
+        while !system.is_over() {
+            system.tick().unwrap();
+        }
+        allocations = if episode < 20 { 0 } else { allocations + ALLOCATIONS.get() - before };
+    }
+    assert_eq!(allocations, 0);
+}
