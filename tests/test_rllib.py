@@ -136,7 +136,9 @@ class TestNativeFleet:
 class TestSeveralLearners:
     def test_rllibs_own_check_passes_without_a_complaint(self, caplog: pytest.LogCaptureFixture) -> None:
         with caplog.at_level(logging.WARNING):
-            check_multiagent_environments(PaymentMultiAgentEnv({"scenario": "five_bank", "learners": LEARNERS}))
+            check_multiagent_environments(
+                PaymentMultiAgentEnv({"scenario": "five_bank", "learners": LEARNERS})
+            )
         assert not caplog.records
 
     def test_it_equals_the_fleet_and_pettingzoos_view(self) -> None:
@@ -164,7 +166,9 @@ class TestSeveralLearners:
 
     @pytest.mark.parametrize(("limit", "ends"), [(None, (True, False)), (5, (False, True))])
     def test_all_banks_end_together(self, limit: int | None, ends: tuple[bool, bool]) -> None:
-        door = PaymentMultiAgentEnv({"scenario": "five_bank", "learners": LEARNERS, "max_episode_steps": limit})
+        door = PaymentMultiAgentEnv(
+            {"scenario": "five_bank", "learners": LEARNERS, "max_episode_steps": limit}
+        )
         door.reset(seed=0)
         for step in range(limit or TICKS):
             *_, terminated, truncated, _ = door.step(dict.fromkeys(LEARNERS, np.zeros(8, np.int64)))

@@ -46,7 +46,7 @@ class PaymentMultiAgentEnv(MultiAgentEnv):
         self.possible_agents = list(self.agents)
         self.observation_spaces = self.parallel_env.observation_spaces
         self.action_spaces = self.parallel_env.action_spaces
-        self.metadata = {"render_modes": []}
+        self.metadata: dict[str, Any] = {"render_modes": []}
         super().__init__()
 
     def reset(
@@ -96,6 +96,6 @@ class PaymentMultiAgentEnv(MultiAgentEnv):
 def register_with_ray() -> None:
     """Make `PaySim/Parallel-v0` known to RLlib, here and in its env runners.
 
-    Ray forgets it when it is shut down. The class itself also does: `config.environment(PaymentMultiAgentEnv)`.
+    Ray forgets it when it is shut down; `config.environment(PaymentMultiAgentEnv)` needs no name.
     """
     register_env(PARALLEL_ID, PaymentMultiAgentEnv)
