@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -32,6 +33,7 @@ from paysim_gym.envs.rllib import PARALLEL_ID, PaymentMultiAgentEnv, register_wi
 
 LEARNERS = ["CORE_A", "SMALL_D", "CORE_B"]
 ROWS, TICKS, SEED = 4, 48, 7
+ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0"}
 PAGE = Path(__file__).parent.parent / "docs" / "rllib.md"
 
 
@@ -205,10 +207,13 @@ class TestSeveralLearners:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     """Ray on this machine alone."""
-    ray.init(num_cpus=1, include_dashboard=False, configure_logging=False)
-    register_with_ray()
-    yield
-    ray.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        ray.init(num_cpus=1, include_dashboard=False, configure_logging=False)
+        register_with_ray()
+        yield
+        ray.shutdown()
 
 
 @pytest.mark.usefixtures("cluster")
@@ -251,7 +256,8 @@ class TestPPO:
 @pytest.mark.timeout(600)  # Ray starts its processes slowly on a busy machine
 def test_the_page_of_rllib_runs() -> None:
     (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    run = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True)
+    command = [sys.executable, "-c", example]
+    run = subprocess.run(command, capture_output=True, text=True, env=os.environ | ENVIRONMENT)
     assert run.returncode == 0, run.stderr
     printed = [line.split() for line in run.stdout.splitlines() if re.fullmatch(r"\w+ -?\d+\.\d+", line)]
     assert [bank for bank, _ in printed] == ["BANK_A"] * 2 + ["CORE_A", "CORE_B"] * 2
