@@ -31,6 +31,9 @@ from ray.rllib.utils.pre_checks.env import check_multiagent_environments
 from paysim_gym.envs.parallel import PaymentParallelEnv
 from paysim_gym.envs.rllib import PARALLEL_ID, PaymentMultiAgentEnv, register_with_ray
 
+# Every multi-agent env runner of a process registers this name again.
+pytestmark = pytest.mark.filterwarnings("ignore:.*Overriding environment rllib-multi-agent:UserWarning")
+
 LEARNERS = ["CORE_A", "SMALL_D", "CORE_B"]
 ROWS, TICKS, SEED = 4, 48, 7
 ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0"}
@@ -179,7 +182,6 @@ class TestSeveralLearners:
             assert truncated == dict.fromkeys([*LEARNERS, "__all__"], is_last and ends[1])
         assert door.agents == door.possible_agents == LEARNERS
 
-    @pytest.mark.filterwarnings("ignore:.*Overriding environment rllib-multi-agent-env-v0:UserWarning")
     def test_env_runners_play_different_days(self) -> None:
         config, hold = parallel({"shared"}), [dict.fromkeys(LEARNERS, np.zeros(8, np.int64))] * 2
         one, two = (mornings(MultiAgentEnvRunner(config=config, worker_index=i), hold) for i in (1, 2))
