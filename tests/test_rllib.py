@@ -206,7 +206,7 @@ class TestSeveralLearners:
             PaymentMultiAgentEnv({"learners": LEARNERS, "slots": 0})
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="class")
 def cluster() -> Iterator[None]:
     """Ray on this machine alone."""
     with pytest.MonkeyPatch.context() as patch:
