@@ -36,7 +36,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*Overriding environment rllib-m
 
 LEARNERS = ["CORE_A", "SMALL_D", "CORE_B"]
 ROWS, TICKS, SEED = 4, 48, 7
-ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0"}
+# No reports home; and workers in this environment, not in one that `uv run` builds for each of them.
+ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
 PAGE = Path(__file__).parent.parent / "docs" / "rllib.md"
 
 
