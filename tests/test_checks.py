@@ -10,6 +10,7 @@ import pytest
 
 from agents import ScriptedAgent, scripted
 from paysim_gym import ActionError, PaymentEnv, PaymentVectorEnv
+from paysim_gym.envs.checks import spread_seeds
 
 WRONG_POLICIES = [
     ({"type": "liquidity_aware", "buffer": 1.5}, "policy.buffer = 1.5: must be an integer number of cents"),
@@ -66,6 +67,26 @@ def test_a_reset_mask_need_not_be_contiguous() -> None:
 def test_a_seed_array_must_have_one_entry_a_row(seed: Any) -> None:
     with pytest.raises(ValueError, match=r"^seed = array"):
         PaymentVectorEnv(2).reset(seed=seed)
+
+
+def test_spread_seeds_are_shared_with_no_other_seed_or_worker() -> None:
+    drawn = [spread_seeds(seed, 64, worker) for seed in range(8) for worker in range(8)]
+    assert len({seed for seeds in drawn for seed in seeds}) == 64 * 64
+    assert spread_seeds(3, 5) == spread_seeds(3, 64)[:5]
+    assert spread_seeds(0, 2) == [8668861027912758289, 14584187760040447831]
+
+
+def test_a_fleet_spreads_the_seed_if_told_to() -> None:
+    spread, listed = PaymentVectorEnv(3, seeding="spread"), PaymentVectorEnv(3)
+    for seed in (0, 2**64 - 1):
+        ours, theirs = spread.reset(seed=seed)[0], listed.reset(seed=spread_seeds(seed, 3))[0]
+        assert np.array_equal(ours, theirs)
+    assert np.array_equal(spread.reset(seed=[1, 2, 3])[0], listed.reset(seed=1)[0])
+    assert np.array_equal(spread.reset()[0], listed.reset()[0])
+    with pytest.raises(ValueError, match=r"^seed = -1: must be an integer"):
+        spread.reset(seed=-1)
+    with pytest.raises(ValueError, match=r"^seeding = 'apart'"):
+        PaymentVectorEnv(3, seeding="apart")  # type: ignore[arg-type]
 
 
 def test_a_huge_seed_is_named_by_type() -> None:

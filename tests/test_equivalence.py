@@ -10,10 +10,8 @@ import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 from same import assert_same
-from stable_baselines3.common.vec_env import DummyVecEnv
 
 from paysim_gym import PaymentEnv, PaymentVectorEnv
-from paysim_gym.envs.sb3 import PaymentVecEnv
 
 ROWS, DAYS, TICKS, SEED = 4, 25, 48, 20_240
 STEPS = DAYS * TICKS
@@ -118,6 +116,12 @@ def test_rows_do_not_depend_on_their_neighbours() -> None:
 
 
 def test_sb3_view_equals_the_fleet_and_a_dummy_vec_env() -> None:
+    """Skipped where Ray is installed instead: the two want different versions of Gymnasium."""
+    pytest.importorskip("stable_baselines3")
+    from stable_baselines3.common.vec_env import DummyVecEnv
+
+    from paysim_gym.envs.sb3 import PaymentVecEnv
+
     fleet = PaymentVectorEnv(ROWS, autoreset_mode=AutoresetMode.SAME_STEP)
     view = PaymentVecEnv(PaymentVectorEnv(ROWS, autoreset_mode=AutoresetMode.SAME_STEP))
     dummy = DummyVecEnv([PaymentEnv] * ROWS)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paysim_gym._engine import ActionError
+from paysim_gym.envs.settings import Seeding
 from paysim_gym.problems import shown
 
 Seeds = int | Sequence[int | None] | None
@@ -38,8 +39,13 @@ def check_state(state: object) -> bytes:
     raise ValueError(f"state = {shown(state)}: must be the bytes that save_state gave")
 
 
-def row_seeds(seed: Seeds, num_envs: int) -> list[int | None]:
+def row_seeds(seed: Seeds, num_envs: int, seeding: Seeding = "consecutive") -> list[int | None]:
     """The seed of each row; None goes on to the row's next episode.
+
+    Args:
+        seed: As `PaymentVectorEnv.reset` takes it.
+        num_envs: Number of rows.
+        seeding: Whether an int s seeds row i with s + i, or the rows with `spread_seeds`.
 
     Raises:
         ValueError: If a seed is wrong, or there is not one for each row.
@@ -52,7 +58,24 @@ def row_seeds(seed: Seeds, num_envs: int) -> list[int | None]:
         if len(seed) != num_envs:
             raise ValueError(f"seed has {len(seed)} entries: must have one for each of {num_envs} rows")
         return [None if lane is None else check_seed(lane) for lane in seed]
+    if seeding == "spread":
+        return [*spread_seeds(seed, num_envs)]
     return [check_seed(check_seed(seed) + row) for row in range(num_envs)]
+
+
+def spread_seeds(seed: int, count: int, worker: int = 0) -> list[int]:
+    """Seeds that another seed or worker does not share, drawn by `numpy.random.SeedSequence`.
+
+    Args:
+        seed: Between 0 and 2**64 - 1.
+        count: How many are drawn; fewer are the first of more.
+        worker: Number of the process that draws, for processes that draw from one seed.
+
+    Raises:
+        ValueError: If the seed is not an integer between 0 and 2**64 - 1.
+    """
+    sequence = np.random.SeedSequence(check_seed(seed), spawn_key=(worker,))
+    return [int(drawn) for drawn in sequence.generate_state(count, np.uint64)]
 
 
 def check_options(options: object) -> Mapping[str, Any]:

@@ -49,7 +49,7 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
     ## Arguments
     * `scenario`: a bundled scenario's name, the path of a YAML file, a mapping, or a `Scenario`
     * `learners`: the banks that learn; by default those whose policy is `learner`
-    * all others of `PaymentVectorEnv` but `num_envs`, `autoreset_mode` and `num_threads`
+    * all others of `PaymentVectorEnv` but `num_envs`, `autoreset_mode`, `seeding` and `num_threads`
 
     ## Versions
     * v0: first version

@@ -18,6 +18,7 @@ from paysim_gym.problems import describe
 RewardKind = Literal["own", "system", "blend"]
 ActionMode = Literal["slots", "fraction"]
 Decides = Literal["both", "pool", "payments"]
+Seeding = Literal["consecutive", "spread"]
 
 DEFAULT_SLOTS = 8
 DEFAULT_SPLIT_PARTS = (2, 4)
@@ -69,6 +70,8 @@ class Settings(BaseModel):
     """Number of rows."""
     num_threads: Annotated[int, Whole(1, 1024)] | None = None
     """Engine threads."""
+    seeding: Seeding = "consecutive"
+    """How an integer seeds the rows."""
 
     @model_validator(mode="before")
     @classmethod
@@ -77,7 +80,7 @@ class Settings(BaseModel):
 
     def decision_json(self, learners: Sequence[str]) -> str:
         """The engine's settings of the decision process."""
-        decision = self.model_dump(exclude={"num_envs", "num_threads"})
+        decision = self.model_dump(exclude={"num_envs", "num_threads", "seeding"})
         return json.dumps({"learners": learners, **decision})
 
 

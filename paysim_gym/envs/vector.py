@@ -33,6 +33,7 @@ from paysim_gym.envs.settings import (
     ActionMode,
     Decides,
     RewardKind,
+    Seeding,
     check_settings,
     resolve_mode,
 )
@@ -71,7 +72,8 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
     the totals of a truncated episode count what has arrived by then, the last arrivals included.
 
     ## Arguments
-    Those of `PaymentEnv`, and `num_envs`, `autoreset_mode`, `num_threads`, `max_episode_steps`.
+    Those of `PaymentEnv`, and `num_envs`, `autoreset_mode`, `seeding`, `num_threads`,
+    `max_episode_steps`.
 
     Attributes:
         scenario: The checked scenario.
@@ -105,6 +107,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         reward_scale: float | None = None,
         strict: bool = False,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        seeding: Seeding = "consecutive",
         num_threads: int | None = None,
         max_episode_steps: int | None = None,
         render_mode: str | None = None,
@@ -126,6 +129,8 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
             reward_scale: Cents of cost per unit of negative reward; if None, chosen from the scenario.
             strict: Whether an illegal action raises instead of acting as hold.
             autoreset_mode: A mode or its string value.
+            seeding: How an int seeds the rows: row i with `seed + i`, as Gymnasium does (`consecutive`),
+                or with numbers drawn from it, which those of `seed + 1` do not overlap (`spread`).
             num_threads: Engine threads; if None, one for each processor of a large fleet, and one in
                 a small fleet or a worker process.
             max_episode_steps: Steps after which an episode is truncated, if it has not ended.
@@ -151,6 +156,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
             max_episode_steps=max_episode_steps,
             num_envs=num_envs,
             num_threads=num_threads,
+            seeding=seeding,
         )
         self.num_envs = self.settings.num_envs
         self._fleet = self._build_fleet()
@@ -187,8 +193,9 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         """Start an episode in every row, or in those of `options["reset_mask"]`.
 
         Args:
-            seed: An int seeds row i with `seed + i`; a sequence seeds each row (None: as below);
-                without it a row goes on to the next episode of its seed, or draws one if it has none.
+            seed: An int seeds row i with `seed + i`, unless `seeding` is `spread`; a sequence seeds each
+                row (None: as below); without it a row goes on to the next episode of its seed, or draws
+                one if it has none.
                 A system of several learners takes the seed of its first row.
             options: `reset_mask`: rows to reset, bool of shape (num_envs,). Other keys are ignored.
 
@@ -198,7 +205,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         Raises:
             ValueError: If a seed, the options or the mask are not as described.
         """
-        seeds = row_seeds(seed, self.num_envs)
+        seeds = row_seeds(seed, self.num_envs, self.settings.seeding)
         rows = self._rows_to_reset(options)
         super().reset(seed=seeds[0])
         if self._masks is None:
