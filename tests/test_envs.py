@@ -18,7 +18,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 from paysim_gym import ActionError, EpisodeOverError, PaymentEnv, PaymentVectorEnv
 from paysim_gym._engine import COST_COMPONENTS, observation_fields
-from paysim_gym.envs import vector
+from paysim_gym.envs import rows
 from paysim_gym.envs.registration import ENV_SCENARIOS, register_envs
 
 HOLD = np.zeros(8, np.int64)
@@ -422,7 +422,7 @@ class TestArguments:
 
     def test_small_fleets_and_worker_processes_use_one_thread(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(os, "cpu_count", lambda: 4)
-        assert vector._default_threads(8) == 1
-        assert vector._default_threads(64) == 4
+        assert rows.default_threads(8) == 1
+        assert rows.default_threads(64) == 4
         monkeypatch.setattr(multiprocessing, "parent_process", lambda: object())
-        assert vector._default_threads(64) == 1
+        assert rows.default_threads(64) == 1

@@ -17,8 +17,8 @@ def observation_space(slots: int) -> Box:
     return Box(low, high, dtype=np.float32)
 
 
-def action_space(fleet: _engine.Fleet, action_mode: ActionMode) -> Discrete[np.int64] | MultiDiscrete:
+def action_space(heads: int, choices: int, action_mode: ActionMode) -> Discrete[np.int64] | MultiDiscrete:
     """One choice for each slot, or one share of the queue."""
     if action_mode == "fraction":
-        return Discrete(fleet.choices)
-    return MultiDiscrete([fleet.choices] * fleet.heads)
+        return Discrete(choices)
+    return MultiDiscrete([choices] * heads)

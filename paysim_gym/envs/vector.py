@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +11,6 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from paysim_gym import _engine
 from paysim_gym._engine import EpisodeOverError
 from paysim_gym.envs.checks import (
     MAX_SEED,
@@ -26,6 +23,7 @@ from paysim_gym.envs.checks import (
 )
 from paysim_gym.envs.infos import Info, Tick, batch_info
 from paysim_gym.envs.learners import resolve_learners
+from paysim_gym.envs.rows import Rows
 from paysim_gym.envs.scripted import check_policy
 from paysim_gym.envs.settings import (
     DEFAULT_SLOTS,
@@ -41,8 +39,6 @@ from paysim_gym.envs.spaces import action_space, observation_space
 from paysim_gym.render.day import View
 from paysim_gym.render.screen import Frame, make_screens, warn_of_no_render_mode
 from paysim_gym.scenario import ScenarioSource, load_scenario
-
-_FEW_ENVS = 64  # below this, waking threads costs more than it saves
 
 
 class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[Any]]):
@@ -159,11 +155,12 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
             seeding=seeding,
         )
         self.num_envs = self.settings.num_envs
-        self._fleet = self._build_fleet()
-        self.amount_scales_cents = dict(zip(self.learners, self._fleet.amount_scales, strict=True))
-        self.reward_scales_cents = dict(zip(self.learners, self._fleet.reward_scales, strict=True))
+        self._rows = Rows(self.scenario, self.learners, self.settings)
+        self.amount_scales_cents, self.reward_scales_cents = self._rows.scales_cents()
         self.single_observation_space = observation_space(self.settings.slots)
-        self.single_action_space = action_space(self._fleet, self.settings.action_mode)
+        self.single_action_space = action_space(
+            self._rows.heads, self._rows.choices, self.settings.action_mode
+        )
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self.render_mode = render_mode
@@ -255,26 +252,11 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
             actions: Integers of the action space's shape.
         """
         self.check_running()
-        checked = check_actions(actions, self._batch_shape(), self.learners, self._fleet.choices)
-        observations, rewards, terminated, truncated, costs, masks, illegal = self._fleet.step(
-            checked.reshape(-1, len(self.learners), self._fleet.heads)
-        )
-        self._masks, self._ended = _rows(masks), self._each_learner(terminated | truncated)
-        outcome = {
-            "costs": dict(zip(_engine.COST_COMPONENTS, _rows(costs).T, strict=True)),
-            "illegal_actions": _rows(illegal),
-        }
+        checked = check_actions(actions, self._batch_shape(), self.learners, self._rows.choices)
+        tick = self._rows.step(checked)
+        self._masks, self._ended = tick.masks, tick.terminated | tick.truncated
         self._record()
-        totals = self._fleet.totals() if self._ended.any() else {}
-        return Tick(
-            _rows(observations),
-            _rows(rewards),
-            self._each_learner(terminated),
-            self._each_learner(truncated),
-            outcome,
-            self._masks,
-            {name: _rows(column) for name, column in totals.items()},
-        )
+        return tick._replace(totals=self._rows.totals()) if self._ended.any() else tick
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Legal actions now, head after head: bool of shape (num_envs, mask size)."""
@@ -301,7 +283,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         """
         if self._masks is None:
             raise ResetNeeded("call reset before scripted_actions")
-        actions = self._fleet.scripted_actions(check_policy(policy).model_dump_json())
+        actions = self._rows.scripted_actions(check_policy(policy).model_dump_json())
         return actions.reshape(self._batch_shape())
 
     def save_state(self, row: int = 0) -> bytes:
@@ -316,7 +298,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         """
         if self._masks is None:
             raise ResetNeeded("call reset before save_state")
-        return self._fleet.save_state(self._system(row))
+        return self._rows.save_state(row)
 
     def restore_state(
         self, row: int, state: bytes, *, seed: int | None = None
@@ -338,8 +320,8 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
             ValueError: If the bytes are not such a state, or row or seed are wrong; nothing has changed then.
             ResetNeeded: Before the first reset.
         """
-        observations, masks = self.restore_system(self._system(row), state, seed=seed)
-        learner = row % len(self.learners)
+        system, learner = self._rows.place(row)
+        observations, masks = self.restore_system(system, state, seed=seed)
         return observations[learner].copy(), {"action_mask": masks[learner].copy()}
 
     def restore_system(
@@ -354,68 +336,23 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         if self._masks is None:
             raise ResetNeeded("call reset before restore_state")
         fresh = None if seed is None else check_seed(seed)
-        observations, masks, has_ended = self._fleet.restore_state(system, check_state(state), fresh)
-        rows = slice(system * len(self.learners), (system + 1) * len(self.learners))
+        observations, masks, has_ended = self._rows.restore_system(system, check_state(state), fresh)
+        rows = self._rows.of_system(system)
         self._masks[rows], self._ended[rows] = masks, has_ended
         for screen in self._screens[rows]:
             screen.clear()
         self._record()
         return observations, masks
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Everything, the engine as saved states of its systems: for `copy.deepcopy` and pickle."""
-        is_running = self._masks is not None
-        states = [self._fleet.save_state(system) for system in range(self._num_systems if is_running else 0)]
-        return {**self.__dict__, "_fleet": states}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Build the engine anew and take up the saved states."""
-        self.__dict__.update(state)
-        self._fleet = self._build_fleet()
-        for system, saved in enumerate(state["_fleet"]):
-            self._fleet.restore_state(system, saved)
-
-    @property
-    def _num_systems(self) -> int:
-        return self.num_envs // len(self.learners)
-
-    def _build_fleet(self) -> _engine.Fleet:
-        systems = self._num_systems
-        if self.num_envs % len(self.learners):
-            raise ValueError(
-                f"num_envs = {self.num_envs}: must be a multiple of {len(self.learners)}, "
-                "each learner of a system is a row"
-            )
-        return _engine.Fleet(
-            self.scenario.model_dump_json(),
-            self.settings.decision_json(self.learners),
-            systems,
-            self.settings.num_threads or _default_threads(systems),
-            self.scenario.payments,
-            self.scenario.networks,
-        )
-
     def _restart(self, rows: NDArray[np.bool_], seeds: list[int | None]) -> NDArray[np.float32]:
         """Start the next episode, or that of a seed, in the systems of these rows."""
-        first_rows = slice(None, None, len(self.learners))
-        systems = np.ascontiguousarray(rows[first_rows])
-        observations, masks = self._fleet.reset(systems, seeds[first_rows])
-        self._masks = _rows(masks)
+        observations, self._masks = self._rows.reset(rows, seeds)
         self._record()
-        return _rows(observations)
-
-    def _each_learner(self, systems: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """What holds for a system, for each of its rows."""
-        return systems if len(self.learners) == 1 else systems.repeat(len(self.learners))
-
-    def _system(self, row: int) -> int:
-        if isinstance(row, bool) or not isinstance(row, int | np.integer) or not 0 <= row < self.num_envs:
-            raise ValueError(f"row = {row!r}: must be an integer between 0 and {self.num_envs - 1}")
-        return int(row) // len(self.learners)
+        return observations
 
     def views(self) -> list[View]:
         """What the bank of each row has before it now, money in whole cents; see `paysim_gym.render.View`."""
-        return [view for system in range(self._num_systems) for view in self._fleet.view(system).values()]
+        return self._rows.views()
 
     def render(self) -> tuple[Frame, ...] | None:
         """Each row's day, up to what its last returned observation shows; see `PaymentEnv.render`."""
@@ -470,14 +407,3 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
                 f"reset_mask = {rows!r}: must name all {len(self.learners)} rows of a system, or none"
             )
         return rows
-
-
-def _rows(by_system: NDArray[Any]) -> NDArray[Any]:
-    """What has the axes (system, learner, ...), with one axis of rows in their place."""
-    return by_system.reshape(-1, *by_system.shape[2:])
-
-
-def _default_threads(num_envs: int) -> int:
-    if num_envs < _FEW_ENVS or multiprocessing.parent_process() is not None:
-        return 1
-    return os.cpu_count() or 1
