@@ -20,10 +20,14 @@ from stable_baselines3.common.vec_env import VecNormalize
 from paysim_gym import Orchestrator, PaymentVectorEnv, _engine, load_scenario
 from paysim_gym.envs.export import export_network
 from paysim_gym.envs.sb3 import PaymentVecEnv
+from training.policy import QueuePolicy
 
 torch.set_num_threads(1)
 ROWS = 6
 SEEDS = [2**40 + row for row in range(ROWS)]
+COLUMNS = [field[0] for field in _engine.observation_fields(8)]
+QUEUE = {"slots": 8, "slot_columns": len(_engine.observation_fields(9)) - len(COLUMNS)}
+QUEUE["opening_column"] = COLUMNS.index("is_opening")
 Predict = Callable[[NDArray[np.float32], NDArray[np.bool_]], NDArray[np.int64]]
 
 
@@ -39,7 +43,12 @@ def busy(small_scenario: dict[str, Any]) -> dict[str, Any]:
 
 
 def trained(
-    algorithm: Any, scenario: dict[str, Any], path: Path, is_normalised: bool = False, **settings: Any
+    algorithm: Any,
+    scenario: dict[str, Any],
+    path: Path,
+    is_normalised: bool = False,
+    is_of_training: bool = False,
+    **settings: Any,
 ) -> Predict:
     """Train for a short while in the second bank's seat and export; what the model would do."""
     env = PaymentVectorEnv(4, scenario, "BANK_B", autoreset_mode="SameStep", **settings)
@@ -48,7 +57,10 @@ def trained(
         venv = VecNormalize(venv, clip_obs=2.0)
     # A large step makes the actions depend on everything that is seen.
     brief = {"learning_starts": 50} if algorithm is DQN else {"n_steps": 64}
-    model = algorithm("MlpPolicy", venv, seed=3, learning_rate=0.02, device="cpu", **brief).learn(256)
+    policy: Any = "MlpPolicy"
+    if is_of_training:
+        policy, brief = QueuePolicy, brief | {"policy_kwargs": {**QUEUE, "hidden_size": 12}}
+    model = algorithm(policy, venv, seed=3, learning_rate=0.02, device="cpu", **brief).learn(256)
     export_network(model, path)
 
     def predict(observations: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -121,6 +133,7 @@ CASES = {
     "pool": (PPO, {"decides": "pool"}),
     "fraction": (DQN, {"action_mode": "fraction"}),
     "fraction normalised": (A2C, {"action_mode": "fraction", "is_normalised": True}),
+    "policy of training": (PPO, {"is_of_training": True}),
     "masked": (MaskablePPO, {}),
     "masked fraction": (MaskablePPO, {"action_mode": "fraction"}),
 }
@@ -131,7 +144,7 @@ def test_a_network_plays_as_its_model_does_from_outside(
     case: str, tmp_path: Path, busy: dict[str, Any]
 ) -> None:
     algorithm, given = CASES[case]
-    settings = {key: value for key, value in given.items() if key != "is_normalised"}
+    settings = {key: value for key, value in given.items() if not key.startswith("is_")}
     file = tmp_path / "policy.safetensors"
     predict = trained(algorithm, busy, file, **given)
     steps = 24 if settings.get("decides") == "payments" else 26

@@ -27,6 +27,7 @@ class QueuePolicy(ActorCriticPolicy):
     Args:
         slots: Number of slots.
         slot_columns: Columns of a slot.
+        opening_column: Which column is 1 in an opening step, where the first choice is about the pool.
         hidden_size: Width of the network of a slot.
         split_bias: What is taken off the logits of splits at the start.
         arguments: As `ActorCriticPolicy`; `net_arch` is the critic's.
@@ -37,17 +38,37 @@ class QueuePolicy(ActorCriticPolicy):
         *arguments: Any,
         slots: int,
         slot_columns: int,
+        opening_column: int,
         hidden_size: int,
         split_bias: float = 0.0,
         **keywords: Any,
     ) -> None:
-        self._shape = (slots, slot_columns, hidden_size)
+        self._shape = (slots, slot_columns, opening_column, hidden_size)
         self._split_bias = split_bias
         super().__init__(*arguments, **keywords)
 
+    def perceptron(self) -> nn.Sequential:
+        """Plain layers of ReLU that make the same logits of an observation, for `export_network`.
+
+        In a slot that can only hold they may score another action best; there every action acts as hold.
+        """
+        network, head, slots = self.mlp_extractor.policy_net, self.action_net.head, self._shape[0]
+        layers = [nn.Linear(self.features_dim, network.bank.out_features * slots)]
+        layers += [
+            nn.Linear(layer.in_features * slots, layer.out_features * slots) for layer in (network.both, head)
+        ]
+        by_slot = torch.block_diag(*[network.slot.weight] * slots)
+        weights = [torch.cat([network.bank.weight.repeat(slots, 1), by_slot], dim=1)]
+        weights += [torch.block_diag(*[layer.weight] * slots) for layer in (network.both, head)]
+        with torch.no_grad():
+            for layer, weight, one in zip(layers, weights, (network.bank, network.both, head), strict=True):
+                layer.weight.copy_(weight)
+                layer.bias.copy_(one.bias.repeat(slots))
+        return nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])
+
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        slots, slot_columns, hidden_size = self._shape
-        own = {"slots": slots, "slot_columns": slot_columns, "hidden_size": hidden_size}
+        names = ("slots", "slot_columns", "opening_column", "hidden_size")
+        own = dict(zip(names, self._shape, strict=True))
         return {**super()._get_constructor_parameters(), **own, "split_bias": self._split_bias}
 
     def _build_mlp_extractor(self) -> None:
@@ -63,11 +84,14 @@ class QueuePolicy(ActorCriticPolicy):
 
 
 class SlotNetwork(nn.Module):
-    """Observations of shape (batch, size) to flat latents: each slot's features and whether it is empty."""
+    """Observations of shape (batch, size) to flat latents: features of a slot, and whether it can only hold."""
 
-    def __init__(self, size: int, slots: int, slot_columns: int, hidden_size: int) -> None:
+    def __init__(
+        self, size: int, slots: int, slot_columns: int, opening_column: int, hidden_size: int
+    ) -> None:
         super().__init__()
         self._shape = (slots, slot_columns)
+        self._opening_column = opening_column
         self._own = size - slots * slot_columns
         self.latent_size = slots * (hidden_size + 1)
         self.bank = nn.Linear(self._own, hidden_size)
@@ -78,8 +102,9 @@ class SlotNetwork(nn.Module):
         """Encode; the bank's own columns are shared by its slots."""
         slots = observations[:, self._own :].unflatten(1, self._shape)
         hidden = torch.relu(self.bank(observations[:, : self._own])[:, None] + self.slot(slots))
-        empty = (slots[..., :1] == 0).to(hidden.dtype)
-        return torch.cat([torch.relu(self.both(hidden)), empty], dim=2).flatten(1)
+        is_opening = observations[:, self._opening_column, None, None] > 0
+        can_only_hold = ((slots[..., :1] == 0) & ~is_opening).to(hidden.dtype)
+        return torch.cat([torch.relu(self.both(hidden)), can_only_hold], dim=2).flatten(1)
 
 
 class SlotHead(nn.Module):

@@ -87,8 +87,8 @@ def _load_or_make(run: RunFolder, config: TrainConfig, env: VecMonitor) -> PPO:
         normalised = VecNormalize.load(str(checkpoint / "normaliser.pkl"), env)
         return PPO.load(checkpoint / "model.zip", env=normalised, device="cpu")
     ppo = config.ppo
-    slots = env.get_attr("slots")[0]
-    columns = sum(name.startswith("slot_0_") for name, *_ in observation_fields(slots))
+    slots = env.get_attr("settings")[0].slots
+    columns = [name for name, *_ in observation_fields(slots)]
     return PPO(
         QueuePolicy,
         VecNormalize(env, norm_obs=False, gamma=ppo.discount, clip_reward=np.inf),
@@ -104,7 +104,8 @@ def _load_or_make(run: RunFolder, config: TrainConfig, env: VecMonitor) -> PPO:
         max_grad_norm=ppo.max_gradient_norm,
         policy_kwargs={
             "slots": slots,
-            "slot_columns": columns,
+            "slot_columns": sum(name.startswith("slot_0_") for name in columns),
+            "opening_column": columns.index("is_opening"),
             "hidden_size": ppo.slot_hidden_size,
             "split_bias": ppo.split_bias,
             "net_arch": {"pi": [], "vf": list(ppo.critic_layers)},

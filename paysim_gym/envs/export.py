@@ -32,7 +32,9 @@ FORMAT = "paysim_gym.policy.1"
 ACTIVATIONS: dict[type[nn.Module], str] = {nn.Tanh: "tanh", nn.ReLU: "relu"}
 """What may stand between two layers, and what files call it."""
 
-_ALLOWED = "must be PPO, A2C or MaskablePPO with MlpPolicy, or DQN with MlpPolicy"
+_ALLOWED = (
+    "must be PPO, A2C or MaskablePPO with MlpPolicy or a policy that has a perceptron, or DQN with MlpPolicy"
+)
 _Tensors = Mapping[str, NDArray[Any]]
 
 
@@ -54,7 +56,9 @@ def export_network(
     training. It is there whole, or not at all.
 
     Args:
-        model: PPO, A2C, DQN or sb3-contrib's MaskablePPO, with an `MlpPolicy` of tanh or ReLU layers.
+        model: PPO, A2C, DQN or sb3-contrib's MaskablePPO, with an `MlpPolicy` of tanh or ReLU layers, or a
+            policy whose method `perceptron()` returns such layers (an `nn.Sequential`) that make the same
+            logits of an observation, as that of `training.train` has.
         path: Where to write it; what stands there is replaced.
         env: The environment it was trained in, `VecNormalize` included; by default the model's own.
 
@@ -83,7 +87,10 @@ def export_network(
 
 def _perceptron(model: BaseAlgorithm) -> _Perceptron:
     policy: Any = model.policy
-    if type(policy) in (ActorCriticPolicy, MaskableActorCriticPolicy):
+    if hasattr(policy, "perceptron"):
+        extractor, outputs = policy.pi_features_extractor, "logits"
+        modules = list(policy.perceptron())
+    elif type(policy) in (ActorCriticPolicy, MaskableActorCriticPolicy):
         extractor, outputs = policy.pi_features_extractor, "logits"
         modules = [*policy.mlp_extractor.policy_net, policy.action_net]
     elif type(policy) is DQNPolicy:
