@@ -84,7 +84,7 @@ class QueuePolicy(ActorCriticPolicy):
 
 
 class SlotNetwork(nn.Module):
-    """Observations of shape (batch, size) to flat latents: features of a slot, and whether it can only hold."""
+    """Observations (batch, size) to flat latents: each slot's features, and whether it can only hold."""
 
     def __init__(
         self, size: int, slots: int, slot_columns: int, opening_column: int, hidden_size: int
