@@ -324,6 +324,19 @@ def test_a_wrapped_environment_is_copied_with_its_wrappers(copied: Callable[[Any
 
 
 @pytest.mark.parametrize("copied", COPIES)
+@pytest.mark.parametrize("mode", ["human", "rgb_array", "ansi"])
+def test_a_copy_shows_the_day_too(copied: Callable[[Any], Any], mode: str) -> None:
+    env = gym.make("PaySim/TwoBank-v0", render_mode=mode)
+    env.reset(seed=1)
+    clone = copied(env)
+    for one in (env, clone):
+        one.step(np.ones(8, np.int64))
+    assert_same(clone.render(), env.render())
+    env.close()
+    clone.close()
+
+
+@pytest.mark.parametrize("copied", COPIES)
 @pytest.mark.parametrize("mode", AutoresetMode)
 def test_a_fleet_of_several_learners_is_copied(copied: Callable[[Any], Any], mode: AutoresetMode) -> None:
     fleet = PaymentVectorEnv(4, "five_bank", ["SMALL_C", "CORE_A"], autoreset_mode=mode, max_episode_steps=9)

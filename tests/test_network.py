@@ -21,7 +21,7 @@ from sb3_contrib import MaskablePPO, RecurrentPPO
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper, VecMonitor, VecNormalize
 from torch import nn
 
 from paysim_gym import PaymentEnv, PaymentVectorEnv, Scenario, ScenarioError, _engine, load_scenario
@@ -150,9 +150,57 @@ class Features(torch.nn.Flatten):
         super().__init__()
 
 
+def of_two_activations() -> PPO:
+    model = PPO("MlpPolicy", PaymentEnv(), device="cpu")
+    model.policy.mlp_extractor.policy_net[1] = nn.ReLU()
+    return model
+
+
+def seen_through(wrap: Any) -> PPO:
+    return PPO("MlpPolicy", DummyVecEnv([lambda: wrap(PaymentEnv())]), device="cpu")
+
+
+def wrapped_in(*wrappers: Any) -> PPO:
+    venv: Any = PaymentVecEnv(PaymentVectorEnv(2, autoreset_mode="SameStep"))
+    for wrapper in wrappers:
+        venv = wrapper(venv)
+    return PPO("MlpPolicy", venv, device="cpu")
+
+
+class Reversed(VecEnvWrapper):
+    """Reverses the slots."""
+
+    def reset(self) -> Any:
+        return self.venv.reset()
+
+    def step_async(self, actions: Any) -> None:
+        self.venv.step_async(actions[:, ::-1])
+
+    def step_wait(self) -> Any:
+        return self.venv.step_wait()
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (of_two_activations, "activation_fn = ReLU, Tanh: must be Tanh or ReLU"),
+        (
+            lambda: seen_through(
+                lambda env: gym.wrappers.TransformObservation(env, lambda seen: seen * 0, None)
+            ),
+            "env has a ObservationWrapper: no wrapper but VecNormalize may change",
+        ),
+        (
+            lambda: seen_through(
+                lambda env: gym.wrappers.TransformAction(env, lambda action: action[::-1], None)
+            ),
+            "env has a ActionWrapper: no wrapper but VecNormalize may change",
+        ),
+        (lambda: wrapped_in(Reversed), "env has the wrapper Reversed: must have one VecNormalize"),
+        (
+            lambda: wrapped_in(VecNormalize, VecMonitor, VecNormalize),
+            "env has the wrapper VecNormalize: must have one VecNormalize",
+        ),
         (lambda: RecurrentPPO("MlpLstmPolicy", PaymentEnv()), "RecurrentPPO with RecurrentActorCriticPolicy"),
         (lambda: MaskablePPO(OwnPolicy, PaymentEnv()), "MaskablePPO with OwnPolicy: must be PPO, A2C"),
         (lambda: PPO("MlpPolicy", "CartPole-v1"), "env = DummyVecEnv: must be a payment environment"),
@@ -172,6 +220,35 @@ def test_what_cannot_be_exported_is_refused(make: Any, message: str, tmp_path: P
     with pytest.raises(ValueError, match=message):
         export_network(make(), tmp_path / "policy.safetensors")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"split_parts": (2, 5)}, r"env.settings.split_parts = \(2, 5\): must be \(2, 4\), as in training"),
+        ({"decides": "payments"}, "env.settings.decides = 'payments': must be 'both'"),
+        ({"reward_scale": 1.0}, "env.settings.reward_scale = 1.0: must be None"),
+    ],
+)
+def test_another_environment_must_be_like_that_of_training(
+    settings: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    model = PPO("MlpPolicy", PaymentEnv(), device="cpu")
+    export_network(model, tmp_path / "policy.safetensors", PaymentEnv())
+    with pytest.raises(ValueError, match=message):
+        export_network(model, tmp_path / "other.safetensors", PaymentEnv(**settings))
+    with pytest.raises(ValueError, match="env: must be normalised if"):
+        export_network(model, tmp_path / "other.safetensors", VecNormalize(DummyVecEnv([PaymentEnv])))
+    assert not (tmp_path / "other.safetensors").exists()
+
+
+def test_observations_that_are_not_normalised_are_not_in_the_file(tmp_path: Path) -> None:
+    model = wrapped_in(VecMonitor, lambda venv: VecNormalize(venv, norm_obs=False))
+    export_network(model, tmp_path / "policy.safetensors")
+    observations = random_day(PaymentVectorEnv(2), steps=3)
+    found = _engine.Network((tmp_path / "policy.safetensors").read_bytes()).outputs(observations)
+    np.testing.assert_allclose(found, torch_outputs(model, observations), rtol=1e-5, atol=1e-5)
+    assert b"observation.mean" not in (tmp_path / "policy.safetensors").read_bytes()
 
 
 def test_weights_that_are_no_numbers_are_not_exported(tmp_path: Path) -> None:

@@ -153,6 +153,13 @@ class TestErrors:
         with pytest.raises(ValueError, match=re.escape(start)):
             parallel_env("five_bank", learners)
 
+    def test_one_name_is_one_learner(self) -> None:
+        assert parallel_env("five_bank", "CORE_B").possible_agents == ["CORE_B"]
+
+    def test_a_single_environment_has_one_learner(self) -> None:
+        with pytest.raises(ValueError, match=r"^learner = \['CORE_A', 'CORE_B'\]: must be one bank"):
+            PaymentEnv("five_bank", ["CORE_A", "CORE_B"])  # type: ignore[arg-type]
+
     def test_rows_must_make_whole_systems(self) -> None:
         with pytest.raises(ValueError, match=r"^num_envs = 4: must be a multiple of 3"):
             PaymentVectorEnv(4, "five_bank", LEARNERS)

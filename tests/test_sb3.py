@@ -89,8 +89,9 @@ def test_methods_answer_row_by_row(venv: PaymentVecEnv) -> None:
     assert venv.action_masks().shape == (3, 32)
     actions = venv.env_method("scripted_actions", {"type": "release_all"}, indices=[2])
     assert np.array_equal(actions, venv.vector_env.scripted_actions({"type": "release_all"})[[2]])
-    with pytest.raises(AttributeError):
-        venv.env_method("surprise")
+    for name in ("surprise", "reset", "close"):
+        with pytest.raises(AttributeError, match=f"method_name = '{name}': must be one of action_masks, "):
+            venv.env_method(name)
 
 
 def test_states_are_saved_and_restored_row_by_row(venv: PaymentVecEnv) -> None:

@@ -39,9 +39,9 @@ def main(
     """Train PPO, then print its cost beside every scripted policy's on the same unseen days.
 
     Without arguments: the bank of PaySim/TwoBank-v0, in under three minutes on two cores.
-    All that a run leaves is in one folder, which reproduces it: config.yaml, scenario.yaml (and the
-    payments file that it replays, if any), versions.json, model.zip, checkpoints/, tensorboard/,
-    episodes.csv, metrics.json, table.txt.
+    All that a run leaves is in one folder, which reproduces it: config.yaml, scenario.yaml (with the
+    payments file and the networks that it names, if any), versions.json, model.zip, checkpoints/,
+    tensorboard/, episodes.csv, metrics.json, table.txt.
 
     [bold]Examples[/bold]
 

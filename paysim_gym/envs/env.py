@@ -93,8 +93,10 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
 
         Raises:
             ScenarioError: If the scenario breaks a rule.
-            ValueError: If another argument does.
+            ValueError: If another argument does, or several learners are named.
         """
+        if not isinstance(learner, str | None):
+            raise ValueError(f"learner = {learner!r}: must be one bank; several have a `parallel_env`")
         self._fleet_of_one = PaymentVectorEnv(
             1,
             scenario,

@@ -18,9 +18,18 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.env_util import is_wrapped
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import FlattenExtractor
-from stable_baselines3.common.vec_env import VecEnv, VecNormalize, unwrap_vec_normalize
+from stable_baselines3.common.vec_env import (
+    VecCheckNan,
+    VecEnv,
+    VecEnvWrapper,
+    VecMonitor,
+    VecNormalize,
+    VecVideoRecorder,
+    unwrap_vec_normalize,
+)
 from stable_baselines3.dqn.policies import DQNPolicy
 from torch import nn
 
@@ -35,6 +44,8 @@ ACTIVATIONS: dict[type[nn.Module], str] = {nn.Tanh: "tanh", nn.ReLU: "relu"}
 _ALLOWED = (
     "must be PPO, A2C or MaskablePPO with MlpPolicy or a policy that has a perceptron, or DQN with MlpPolicy"
 )
+_DECISION = {"action_mode", "slots", "split_parts", "decides", "reward_scale"}
+_WRAPPERS = (VecNormalize, VecMonitor, VecCheckNan, VecVideoRecorder)
 _Tensors = Mapping[str, NDArray[Any]]
 
 
@@ -69,9 +80,13 @@ def export_network(
     perceptron = _perceptron(model)
     own = model.get_env() if env is None else env
     settings = _settings(own)
+    _check_wrappers(own)
     _check_observations(model, settings)
+    trained_in = model.get_env()
+    if env is not None and trained_in is not None:
+        _check_alike(env, trained_in)
     names = [field[0] for field in _engine.observation_fields(settings.slots)]
-    decision = settings.model_dump(include={"action_mode", "slots", "split_parts", "decides", "reward_scale"})
+    decision = settings.model_dump(include=_DECISION)
     metadata = {
         "format": FORMAT,
         "activation": perceptron.activation,
@@ -125,6 +140,44 @@ def _settings(env: Any) -> Settings:
     if not isinstance(found, Settings):
         raise ValueError(f"env = {type(env).__name__}: must be a payment environment, or a VecEnv of some")
     return found
+
+
+def _check_wrappers(env: Any) -> None:
+    """Refuse what would stand between the engine and the policy and is not in the file.
+
+    Raises:
+        ValueError: If a wrapper changes observations or actions, or two normalise.
+    """
+    chain = [env]
+    while isinstance(chain[-1], VecEnvWrapper):
+        chain.append(chain[-1].venv)
+    others = [wrapper for wrapper in chain[:-1] if type(wrapper) not in _WRAPPERS]
+    normalisers = [wrapper for wrapper in chain if isinstance(wrapper, VecNormalize)]
+    for wrapper in others + normalisers[1:]:
+        name = type(wrapper).__name__
+        raise ValueError(f"env has the wrapper {name}: must have one VecNormalize and VecMonitor at most")
+    for kind in (gym.ObservationWrapper, gym.ActionWrapper):
+        is_found = any(env.env_is_wrapped(kind)) if isinstance(env, VecEnv) else is_wrapped(env, kind)
+        if is_found:
+            raise ValueError(
+                f"env has a {kind.__name__}: no wrapper but VecNormalize may change what is seen or done"
+            )
+
+
+def _check_alike(env: Any, trained_in: VecEnv) -> None:
+    """Refuse an environment that differs from the model's own in what the file says of it.
+
+    Raises:
+        ValueError: If they decide about other things, or only one of them normalises.
+    """
+    given, own = (_settings(one).model_dump(include=_DECISION) for one in (env, trained_in))
+    different = [name for name in own if given[name] != own[name]]
+    for name in different:
+        raise ValueError(f"env.settings.{name} = {given[name]!r}: must be {own[name]!r}, as in training")
+    if bool(_normalisation(env)) != bool(_normalisation(trained_in)):
+        raise ValueError(
+            "env: must be normalised if the environment that the model was trained in is, else not"
+        )
 
 
 def _check_observations(model: BaseAlgorithm, settings: Settings) -> None:

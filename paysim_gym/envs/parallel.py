@@ -72,6 +72,8 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
             ValueError: If another argument does, or no bank learns.
         """
         self.scenario = load_scenario(scenario)
+        if isinstance(learners, str):
+            learners = [learners]
         named = own_learners(self.scenario) if learners is None else tuple(learners)
         self._system = PaymentVectorEnv(
             max(len(named), 1), self.scenario, named, autoreset_mode=AutoresetMode.DISABLED, **settings

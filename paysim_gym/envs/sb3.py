@@ -18,6 +18,8 @@ Indices = int | Iterable[int] | None
 
 _METHODS_OF_A_ROW = ("save_state", "restore_state")
 """Methods of the vector environment that are about the row that is their first argument."""
+_METHODS_OF_ALL_ROWS = ("action_masks", "scripted_actions")
+"""Methods that return what each row's would."""
 
 
 class PaymentVecEnv(VecEnv):
@@ -146,13 +148,17 @@ class PaymentVecEnv(VecEnv):
         """What a method of `PaymentEnv` returns in each row: of `action_masks`, `save_state` and so on.
 
         Raises:
-            AttributeError: If there is no such method.
+            AttributeError: If there is no such method, or the rows cannot do it one by one.
         """
-        method, rows = getattr(self.vector_env, method_name), self._get_indices(indices)
+        rows = self._get_indices(indices)
         if method_name in _METHODS_OF_A_ROW:
+            method = getattr(self.vector_env, method_name)
             return [method(row, *method_args, **method_kwargs) for row in rows]
-        results = method(*method_args, **method_kwargs)
-        return [results[row] for row in rows]
+        if method_name in _METHODS_OF_ALL_ROWS:
+            results = getattr(self.vector_env, method_name)(*method_args, **method_kwargs)
+            return [results[row] for row in rows]
+        methods = ", ".join(_METHODS_OF_ALL_ROWS + _METHODS_OF_A_ROW)
+        raise AttributeError(f"method_name = {method_name!r}: must be one of {methods}")
 
     def env_is_wrapped(
         self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: Indices = None

@@ -60,6 +60,9 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
     ## Rewards
     float64 of shape (num_envs,).
 
+    ## Starting state
+    That of `PaymentEnv`, in each row.
+
     ## Episode end
     All three autoreset modes of Gymnasium are native: `NEXT_STEP` (the step after an end ignores that
     row's action and returns its next episode's first observation), `SAME_STEP` (the last observation

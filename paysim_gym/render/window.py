@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from gymnasium.error import DependencyNotInstalled
 from numpy.typing import NDArray
@@ -16,16 +18,18 @@ class Window:
         Raises:
             DependencyNotInstalled: Without pygame.
         """
-        try:
-            import pygame
-        except ImportError as error:
-            raise DependencyNotInstalled(
-                'pygame is not installed, run `pip install "paysim-gym[render]"`'
-            ) from error
-        self._pygame = pygame
         self._title, self._fps = title, fps
-        self._clock = pygame.time.Clock()
-        self._surface: pygame.Surface | None = None
+        self._pygame = _load_pygame()
+        self._clock = self._pygame.time.Clock()
+        self._surface: Any = None
+
+    def __getstate__(self) -> tuple[str, int]:
+        """What a copy needs to open a window of its own."""
+        return self._title, self._fps
+
+    def __setstate__(self, state: tuple[str, int]) -> None:
+        """Open nothing yet."""
+        self.__init__(*state)  # type: ignore[misc]
 
     def show(self, picture: NDArray[np.uint8]) -> None:
         """Show a picture, uint8 of shape (height, width, 3)."""
@@ -43,3 +47,13 @@ class Window:
         if self._surface is not None:
             self._pygame.display.quit()
             self._surface = None
+
+
+def _load_pygame() -> Any:
+    try:
+        import pygame
+    except ImportError as error:
+        raise DependencyNotInstalled(
+            'pygame is not installed, run `pip install "paysim-gym[render]"`'
+        ) from error
+    return pygame
