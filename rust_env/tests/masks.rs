@@ -388,7 +388,7 @@ fn in_days_of_every_kind() {
 fn in_random_scenarios() {
     let mut runner = TestRunner::deterministic();
     let scenarios: Vec<Value> =
-        (0..200).map(|_| strategies::scenarios().new_tree(&mut runner).unwrap().current()).collect();
+        (0..220).map(|_| strategies::scenarios().new_tree(&mut runner).unwrap().current()).collect();
     let seen = try_all(&scenarios, ["BANK_0", "BANK_1"], 0..1);
     assert!(seen["state with a choice"] >= 5_000, "{seen:?}");
     assert_met(&seen, &EVERYWHERE);
