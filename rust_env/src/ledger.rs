@@ -129,17 +129,19 @@ impl Ledger {
 
     /// Puts a payment into its sender's central queue.
     fn enqueue(&mut self, slot: Slot) {
-        self.subtract(slot);
+        // Nothing else about the charge depends on where it waits.
+        if !self.setup.prices.delay_in_central_queue {
+            self.subtract(slot);
+        }
         let payment = self.book.get_mut(slot);
         payment.is_released = true;
         payment.released = self.now;
         let class = payment.rtgs_priority.unwrap_or(RtgsPriority::of(payment.urgency));
         payment.rtgs_priority = Some(class);
-        self.add(slot);
-        let payment = *self.book.get(slot);
+        let (amount, receiver, rail_id) = (payment.amount, payment.receiver.index(), payment.rail.index());
         let sender = &mut self.banks[payment.sender.index()];
-        let rail = &self.setup.rails[payment.rail.index()];
-        let queue = &mut sender.central[payment.rail.index()];
+        let rail = &self.setup.rails[rail_id];
+        let queue = &mut sender.central[rail_id];
         match rail.queue_discipline {
             QueueDiscipline::Fifo | QueueDiscipline::FifoBypass => queue.push_back(slot),
             QueueDiscipline::Priority => {
@@ -147,11 +149,11 @@ impl Ledger {
                 queue.insert(place, slot);
             }
         }
-        sender.central_value += payment.amount;
+        sender.central_value += amount;
         if rail.incoming_queue_visible {
-            let receiver = &mut self.banks[payment.receiver.index()];
+            let receiver = &mut self.banks[receiver];
             receiver.incoming_count += 1;
-            receiver.incoming_value += payment.amount;
+            receiver.incoming_value += amount;
         }
     }
 
@@ -187,9 +189,10 @@ impl Ledger {
     pub fn settle(&mut self, slot: Slot, mechanism: Mechanism) {
         let payment = self.leave_central(slot);
         let is_deferred = self.setup.rails[payment.rail.index()].deferred_crediting;
-        self.banks[payment.sender.index()].statistics.settled_count += 1;
-        self.banks[payment.sender.index()].statistics.settled_value += payment.amount;
-        self.banks[payment.sender.index()].pay(payment.amount, payment.receiver.index());
+        let sender = &mut self.banks[payment.sender.index()];
+        sender.statistics.settled_count += 1;
+        sender.statistics.settled_value += payment.amount;
+        sender.pay(payment.amount, payment.receiver.index());
         let receiver = &mut self.banks[payment.receiver.index()];
         receiver.receive(payment.amount, is_deferred, payment.sender.index(), self.now);
         self.events.record(|| Event::Settlement {
@@ -245,9 +248,9 @@ impl Ledger {
     }
 
     fn leave_central(&mut self, slot: Slot) -> Payment {
-        self.subtract(slot);
         let payment = self.book.remove(slot);
         let sender = &mut self.banks[payment.sender.index()];
+        sender.delay_charge -= self.setup.prices.delay(&payment);
         sender.central_value -= payment.amount;
         let ticks = i128::from(self.now.0 - payment.arrival.0);
         sender.statistics.delay_value += ticks * i128::from(payment.amount.0);
