@@ -73,12 +73,12 @@ macro_rules! columns {
         pub const $table: [Field; [$(stringify!($name)),*].len()] =
             [$(Field { name: stringify!($name), unit: $unit, low: $low, high: $high, doc: $doc }),*];
 
-        fn $write($me: &$view, out: &mut [f32]) {
-            let mut column = out.iter_mut();
-            $(if let Some(out) = column.next() {
+        fn $write($me: &$view, columns: &mut [f32; $table.len()]) {
+            let [$($name),*] = columns;
+            $(
                 let value: f32 = $value;
-                *out = value.clamp($low, $high);
-            })*
+                *$name = value.clamp($low, $high);
+            )*
         }
     };
 }
@@ -145,23 +145,20 @@ impl Process {
     pub fn write_observation(&self, system: &System, learner: usize, out: &mut [f32]) {
         let (id, ledger) = (self.learners[learner], &system.ledger);
         let view = self.view(system, id, self.reward_scales[learner]);
-        let (bank_columns, slot_columns) = out.split_at_mut(FIELDS.len());
+        let Some((bank_columns, slot_columns)) = out.split_first_chunk_mut() else { return };
         write_bank(&view, bank_columns);
-        let mut payments = self.slot_payments(ledger, id);
-        for columns in slot_columns.chunks_exact_mut(SLOT_FIELDS.len()) {
-            match payments.next() {
-                Some(payment) => {
-                    write_slot(&SlotView { view: &view, ledger, bank: id.index(), payment }, columns);
-                }
-                None => columns.fill(0.0),
-            }
+        let mut slots = slot_columns.as_chunks_mut().0.iter_mut();
+        for (payment, columns) in self.slot_payments(ledger, id).zip(&mut slots) {
+            write_slot(&SlotView { view: &view, ledger, bank: id.index(), payment }, columns);
         }
+        slots.into_slice().as_flattened_mut().fill(0.0);
     }
 
     fn view<'a>(&self, system: &'a System, id: BankId, reward_scale: f64) -> View<'a> {
         let (setup, ledger) = (&system.setup, &system.ledger);
         let bank = &ledger.banks[id.index()];
         let payment = |slot: &Slot| ledger.book.get(*slot);
+        let central = || bank.queued().take(if bank.central_value > Cents::ZERO { usize::MAX } else { 0 });
         let now = ledger.now.0;
         View {
             bank,
@@ -171,8 +168,8 @@ impl Process {
             episode_ticks: setup.episode_ticks,
             slots: self.slots as f32,
             internal: QueueSummary::of(bank.internal.iter().map(payment), now, self.slots),
-            central: QueueSummary::of(bank.queued().map(payment), now, usize::MAX),
-            head_value: bank.queued().next().map_or(Cents::ZERO, |slot| payment(slot).amount),
+            central: QueueSummary::of(central().map(payment), now, usize::MAX),
+            head_value: central().next().map_or(Cents::ZERO, |slot| payment(slot).amount),
             free_liquidity: ledger.free_liquidity(id.index(), RailId(0)),
             pool: setup.banks[id.index()].pool,
             is_opening: system.is_opening(),

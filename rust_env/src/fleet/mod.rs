@@ -302,9 +302,9 @@ impl Row {
     }
 
     fn decide(&mut self, process: &Process, actions: &[i64], illegal: &mut [i64]) {
-        let actions = actions.chunks_exact(process.heads());
-        for ((learner, actions), illegal) in process.learners.iter().zip(actions).zip(illegal) {
-            *illegal = process.decide(&mut self.system, *learner, actions);
+        let heads = process.heads();
+        for (index, (learner, illegal)) in process.learners.iter().zip(illegal).enumerate() {
+            *illegal = process.decide(&mut self.system, *learner, &actions[index * heads..][..heads]);
         }
     }
 
@@ -321,10 +321,9 @@ impl Row {
 
     fn observe(&self, process: &Process, observations: &mut [f32], masks: &mut [bool]) {
         let (columns, flags) = (process.observation_size(), process.mask_size());
-        let outputs = observations.chunks_exact_mut(columns).zip(masks.chunks_exact_mut(flags));
-        for ((learner, id), (observation, mask)) in process.learners.iter().enumerate().zip(outputs) {
-            process.write_observation(&self.system, learner, observation);
-            process.write_mask(&self.system, *id, mask);
+        for (learner, id) in process.learners.iter().enumerate() {
+            process.write_observation(&self.system, learner, &mut observations[learner * columns..][..columns]);
+            process.write_mask(&self.system, *id, &mut masks[learner * flags..][..flags]);
         }
     }
 }

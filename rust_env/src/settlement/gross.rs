@@ -66,7 +66,8 @@ impl Gross {
                 ledger.banks[bank].central[queue].pop_front();
                 ledger.settle(slot, Mechanism::Gross);
                 self.has_received[receiver] = true;
-                self.touched.extend([bank, receiver]);
+                self.touched.push(bank);
+                self.touched.push(receiver);
                 settled += 1;
                 if !self.is_pending[receiver] && receiver != bank && !ledger.banks[receiver].central[queue].is_empty() {
                     self.is_pending[receiver] = true;
