@@ -26,6 +26,8 @@ pub struct Ledger {
     pub events: EventLog,
     /// The current tick.
     pub now: Tick,
+    /// Payments of this tick that settled the moment they were released.
+    pub settled_at_once: u32,
     flows: Vec<Flow>,
 }
 
@@ -41,7 +43,7 @@ impl Ledger {
     #[must_use]
     pub fn new(setup: Arc<Setup>, events: EventLog) -> Self {
         let banks = vec![Bank::default(); setup.banks.len()];
-        Self { setup, banks, book: Book::default(), events, now: Tick(0), flows: Vec::new() }
+        Self { setup, banks, book: Book::default(), events, now: Tick(0), settled_at_once: 0, flows: Vec::new() }
     }
 
     /// A new order joins its sender's internal queue.
@@ -97,9 +99,7 @@ impl Ledger {
         bank.charge(Component::Split, fee);
         self.events.record(|| Event::Split { payment: whole.id, bank: whole.sender, parts, fee });
         for amount in split_amounts(whole.amount, parts) {
-            let part = self.book.enter_part(&whole, amount);
-            self.add(part);
-            self.submit(part);
+            self.submit_part(&whole, amount);
         }
     }
 
@@ -115,16 +115,49 @@ impl Ledger {
         bank.statistics.split_count += 1;
         bank.charge(Component::Split, fee);
         self.events.record(|| Event::Cut { payment: whole.id, bank: whole.sender, amount, fee });
-        let part = self.book.enter_part(&whole, amount);
-        self.add(part);
-        self.submit(part);
+        self.submit_part(&whole, amount);
     }
 
     /// Sends a payment to settlement.
     fn submit(&mut self, slot: Slot) {
         let payment = self.book.get(slot);
         self.events.record(|| Event::Release { payment: payment.id, parent: payment.parent, bank: payment.sender });
-        self.enqueue(slot);
+        if self.settles_at_once(payment) {
+            self.subtract(slot);
+            let payment = self.book.remove(slot);
+            self.settle_at_once(&payment);
+        } else {
+            self.enqueue(slot);
+        }
+    }
+
+    /// Sends a part of `whole` to settlement.
+    fn submit_part(&mut self, whole: &Payment, amount: Cents) {
+        let part = self.book.part(whole, amount);
+        self.events.record(|| Event::Release { payment: part.id, parent: part.parent, bank: part.sender });
+        if self.settles_at_once(&part) {
+            self.settle_at_once(&part);
+        } else {
+            let slot = self.book.insert(part);
+            self.add(slot);
+            self.enqueue(slot);
+        }
+    }
+
+    /// Whether a payment need not wait for others to be released: it is first in its queue and can be
+    /// paid, and whatever else is paid in this tick, it will be (see [`crate::settlement`]). An event
+    /// log tells all releases before it tells what settled.
+    fn settles_at_once(&self, payment: &Payment) -> bool {
+        self.setup.settles_at_once
+            && self.banks[payment.sender.index()].central_value == Cents::ZERO
+            && self.can_settle(payment)
+            && !self.events.is_recording()
+    }
+
+    fn settle_at_once(&mut self, payment: &Payment) {
+        self.note_wait(payment);
+        self.make_final(payment, Mechanism::Gross);
+        self.settled_at_once += 1;
     }
 
     /// Puts a payment into its sender's central queue.
@@ -188,6 +221,10 @@ impl Ledger {
     /// Settles a payment that its sender's central queue has let go.
     pub fn settle(&mut self, slot: Slot, mechanism: Mechanism) {
         let payment = self.leave_central(slot);
+        self.make_final(&payment, mechanism);
+    }
+
+    fn make_final(&mut self, payment: &Payment, mechanism: Mechanism) {
         let is_deferred = self.setup.rails[payment.rail.index()].deferred_crediting;
         let sender = &mut self.banks[payment.sender.index()];
         sender.statistics.settled_count += 1;
@@ -248,18 +285,22 @@ impl Ledger {
     }
 
     fn leave_central(&mut self, slot: Slot) -> Payment {
+        self.subtract(slot);
         let payment = self.book.remove(slot);
-        let sender = &mut self.banks[payment.sender.index()];
-        sender.delay_charge -= self.setup.prices.delay(&payment);
-        sender.central_value -= payment.amount;
-        let ticks = i128::from(self.now.0 - payment.arrival.0);
-        sender.statistics.delay_value += ticks * i128::from(payment.amount.0);
+        self.banks[payment.sender.index()].central_value -= payment.amount;
         if self.setup.rails[payment.rail.index()].incoming_queue_visible {
             let receiver = &mut self.banks[payment.receiver.index()];
             receiver.incoming_count -= 1;
             receiver.incoming_value -= payment.amount;
         }
+        self.note_wait(&payment);
         payment
+    }
+
+    /// Notes how long a payment that leaves the book has waited.
+    fn note_wait(&mut self, payment: &Payment) {
+        let ticks = i128::from(self.now.0 - payment.arrival.0);
+        self.banks[payment.sender.index()].statistics.delay_value += ticks * i128::from(payment.amount.0);
     }
 
     /// Marks what has become overdue by the end of this tick and charges it, once.

@@ -119,10 +119,9 @@ impl Book {
         })
     }
 
-    /// Enters a part of `whole`.
-    pub fn enter_part(&mut self, whole: &Payment, amount: Cents) -> Slot {
-        let id = self.new_id();
-        self.insert(Payment { id, parent: Some(whole.id), amount, ..*whole })
+    /// A part of `whole`, with an id of its own; it has yet to be put in.
+    pub fn part(&mut self, whole: &Payment, amount: Cents) -> Payment {
+        Payment { id: self.new_id(), parent: Some(whole.id), amount, ..*whole }
     }
 
     /// Takes a payment out.
@@ -159,7 +158,8 @@ impl Book {
         PaymentId(self.next_id)
     }
 
-    fn insert(&mut self, payment: Payment) -> Slot {
+    /// Puts a payment in.
+    pub fn insert(&mut self, payment: Payment) -> Slot {
         if let Some(slot) = self.free.pop() {
             self.payments[slot.0 as usize] = payment;
             return slot;

@@ -158,8 +158,13 @@ impl Process {
         let (setup, ledger) = (&system.setup, &system.ledger);
         let bank = &ledger.banks[id.index()];
         let payment = |slot: &Slot| ledger.book.get(*slot);
-        let central = || bank.queued().take(if bank.central_value > Cents::ZERO { usize::MAX } else { 0 });
         let now = ledger.now.0;
+        let (central, head_value) = if bank.central_value > Cents::ZERO {
+            let head = bank.queued().next().map_or(Cents::ZERO, |slot| payment(slot).amount);
+            (QueueSummary::of(bank.queued().map(payment), now, usize::MAX), head)
+        } else {
+            (QueueSummary::default(), Cents::ZERO)
+        };
         View {
             bank,
             scale: 1.0 / setup.banks[id.index()].amount_scale.0 as f32,
@@ -168,8 +173,8 @@ impl Process {
             episode_ticks: setup.episode_ticks,
             slots: self.slots as f32,
             internal: QueueSummary::of(bank.internal.iter().map(payment), now, self.slots),
-            central: QueueSummary::of(central().map(payment), now, usize::MAX),
-            head_value: central().next().map_or(Cents::ZERO, |slot| payment(slot).amount),
+            central,
+            head_value,
             free_liquidity: ledger.free_liquidity(id.index(), RailId(0)),
             pool: setup.banks[id.index()].pool,
             is_opening: system.is_opening(),

@@ -367,19 +367,33 @@ impl<'a> Block<'a> {
     }
 
     fn step_here(self) -> Result<(), FleetError> {
-        let Self { first, rows, mut actions, mut out, process } = self;
-        for (index, row) in rows.iter_mut().enumerate() {
-            let (own_out, later_out) = out.split_at(1, process);
-            let (own_actions, later_actions) = actions.split_at(process.learners.len() * process.heads());
-            row.step(process, own_actions, own_out)
-                .map_err(|source| FleetError::Tick { env: first + index, source })?;
-            (actions, out) = (later_actions, later_out);
+        let Self { first, rows, actions, out, process } = self;
+        let actions = actions.chunks_exact(process.learners.len() * process.heads());
+        for (index, ((row, actions), out)) in rows.iter_mut().zip(actions).zip(out.rows(process)).enumerate() {
+            row.step(process, actions, out).map_err(|source| FleetError::Tick { env: first + index, source })?;
         }
         Ok(())
     }
 }
 
 impl<'a> StepOutput<'a> {
+    /// The share of each row.
+    fn rows(self, process: &Process) -> impl Iterator<Item = StepOutput<'a>> {
+        let learners = process.learners.len();
+        let floats = self.observations.chunks_exact_mut(learners * process.observation_size());
+        let floats = floats.zip(self.rewards.chunks_exact_mut(learners));
+        let ends = self.terminated.chunks_exact_mut(1).zip(self.truncated.chunks_exact_mut(1));
+        let cents = self.costs.chunks_exact_mut(learners * COMPONENTS.len());
+        let flags = self.masks.chunks_exact_mut(learners * process.mask_size());
+        let counts = self.illegal.chunks_exact_mut(learners);
+        floats.zip(ends).zip(cents).zip(flags).zip(counts).map(
+            |(((((floats, rewards), ends), costs), masks), illegal)| {
+                let (observations, (terminated, truncated)) = (floats, ends);
+                Self { observations, rewards, terminated, truncated, costs, masks, illegal }
+            },
+        )
+    }
+
     /// The share of the first `rows` rows, and the rest.
     fn split_at(self, rows: usize, process: &Process) -> (Self, Self) {
         let learners = rows * process.learners.len();

@@ -90,18 +90,20 @@ impl Gross {
             self.paid_to.resize(ledger.setup.banks[bank].limits.bilateral.len(), Cents::ZERO);
             let mut liquidity = ledger.banks[bank].capacity();
             let mut queue: VecDeque<Slot> = std::mem::take(&mut ledger.banks[bank].central[rail.index()]);
-            queue.retain(|slot| {
-                let (amount, receiver) = (ledger.book.get(*slot).amount, ledger.book.get(*slot).receiver.index());
-                let paid = self.paid_to.get(receiver).copied().unwrap_or_default();
-                let headroom = ledger.bilateral_headroom(bank, receiver);
-                let is_payable = amount <= liquidity && headroom.is_none_or(|headroom| paid + amount <= headroom);
-                if is_payable {
+            let (slots, mut kept) = (queue.make_contiguous(), 0);
+            for place in 0..slots.len() {
+                let slot = slots[place];
+                let (amount, receiver) = (ledger.book.get(slot).amount, ledger.book.get(slot).receiver.index());
+                if amount <= liquidity && self.is_within_limit(ledger, bank, receiver, amount) {
                     liquidity -= amount;
                     self.paid_to.get_mut(receiver).into_iter().for_each(|paid| *paid += amount);
-                    self.bypassing.push(*slot);
+                    self.bypassing.push(slot);
+                } else {
+                    slots[kept] = slot;
+                    kept += 1;
                 }
-                !is_payable
-            });
+            }
+            queue.truncate(kept);
             ledger.banks[bank].central[rail.index()] = queue;
         }
         for slot in &self.bypassing {
@@ -109,6 +111,12 @@ impl Gross {
             ledger.settle(*slot, Mechanism::Gross);
         }
         u32::try_from(self.bypassing.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether a bank may pay another one `amount` on top of what it pays it in this walk.
+    fn is_within_limit(&self, ledger: &Ledger, bank: usize, receiver: usize, amount: Cents) -> bool {
+        let Some(paid) = self.paid_to.get(receiver) else { return true };
+        ledger.bilateral_headroom(bank, receiver).is_none_or(|headroom| *paid + amount <= headroom)
     }
 }
 

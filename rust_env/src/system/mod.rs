@@ -254,7 +254,7 @@ impl System {
 
     fn settle(&mut self) -> u32 {
         self.end_cycles();
-        self.settler.settle(&mut self.ledger)
+        std::mem::take(&mut self.ledger.settled_at_once) + self.settler.settle(&mut self.ledger)
     }
 
     /// Deferred net rails end a cycle every so many ticks of the day, and at its close.
