@@ -64,6 +64,8 @@ impl Ledger {
     pub fn release(&mut self, bank: usize) {
         if self.banks[bank].is_out(self.now) {
             self.banks[bank].decisions.clear();
+        }
+        if self.banks[bank].decisions.is_empty() {
             return;
         }
         let mut queue = std::mem::take(&mut self.banks[bank].internal);
@@ -91,8 +93,8 @@ impl Ledger {
 
     /// Replaces a payment by its parts and releases them all.
     fn split(&mut self, slot: Slot, parts: u8) {
-        self.subtract(slot);
         let whole = self.book.remove(slot);
+        self.free_of_charge(&whole);
         let fee = self.setup.prices.split(parts);
         let bank = &mut self.banks[whole.sender.index()];
         bank.statistics.split_count += i64::from(parts) - 1;
@@ -123,8 +125,8 @@ impl Ledger {
         let payment = self.book.get(slot);
         self.events.record(|| Event::Release { payment: payment.id, parent: payment.parent, bank: payment.sender });
         if self.settles_at_once(payment) {
-            self.subtract(slot);
             let payment = self.book.remove(slot);
+            self.free_of_charge(&payment);
             self.settle_at_once(&payment);
         } else {
             self.enqueue(slot);
@@ -155,7 +157,6 @@ impl Ledger {
     }
 
     fn settle_at_once(&mut self, payment: &Payment) {
-        self.note_wait(payment);
         self.make_final(payment, Mechanism::Gross);
         self.settled_at_once += 1;
     }
@@ -227,6 +228,7 @@ impl Ledger {
     fn make_final(&mut self, payment: &Payment, mechanism: Mechanism) {
         let is_deferred = self.setup.rails[payment.rail.index()].deferred_crediting;
         let sender = &mut self.banks[payment.sender.index()];
+        sender.note_wait(payment, self.now);
         sender.statistics.settled_count += 1;
         sender.statistics.settled_value += payment.amount;
         sender.pay(payment.amount, payment.receiver.index());
@@ -266,7 +268,9 @@ impl Ledger {
     /// Cancels a payment that its sender's central queue has let go.
     pub fn cancel(&mut self, slot: Slot) {
         let payment = self.leave_central(slot);
-        self.banks[payment.sender.index()].statistics.dropped_count += 1;
+        let sender = &mut self.banks[payment.sender.index()];
+        sender.note_wait(&payment, self.now);
+        sender.statistics.dropped_count += 1;
         self.events.record(|| Event::Cancellation {
             payment: payment.id,
             bank: payment.sender,
@@ -285,22 +289,15 @@ impl Ledger {
     }
 
     fn leave_central(&mut self, slot: Slot) -> Payment {
-        self.subtract(slot);
         let payment = self.book.remove(slot);
+        self.free_of_charge(&payment);
         self.banks[payment.sender.index()].central_value -= payment.amount;
         if self.setup.rails[payment.rail.index()].incoming_queue_visible {
             let receiver = &mut self.banks[payment.receiver.index()];
             receiver.incoming_count -= 1;
             receiver.incoming_value -= payment.amount;
         }
-        self.note_wait(&payment);
         payment
-    }
-
-    /// Notes how long a payment that leaves the book has waited.
-    fn note_wait(&mut self, payment: &Payment) {
-        let ticks = i128::from(self.now.0 - payment.arrival.0);
-        self.banks[payment.sender.index()].statistics.delay_value += ticks * i128::from(payment.amount.0);
     }
 
     /// Marks what has become overdue by the end of this tick and charges it, once.
@@ -373,6 +370,11 @@ impl Ledger {
     /// The payment's delay is no longer charged at its present price.
     fn subtract(&mut self, slot: Slot) {
         let payment = self.book.get(slot);
+        self.banks[payment.sender.index()].delay_charge -= self.setup.prices.delay(payment);
+    }
+
+    /// The same for one that has left the book.
+    fn free_of_charge(&mut self, payment: &Payment) {
         self.banks[payment.sender.index()].delay_charge -= self.setup.prices.delay(payment);
     }
 }

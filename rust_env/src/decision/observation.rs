@@ -255,8 +255,11 @@ impl SlotView<'_> {
     fn is_affordable(&self) -> bool {
         let (ledger, amount) = (self.ledger, self.payment.amount);
         let headroom = ledger.bilateral_headroom(self.bank, self.payment.receiver.index());
-        amount <= ledger.free_liquidity(self.bank, self.payment.rail)
-            && headroom.is_none_or(|headroom| amount <= headroom)
+        let free_liquidity = match self.payment.rail {
+            RailId(0) => self.view.free_liquidity,
+            rail => ledger.free_liquidity(self.bank, rail),
+        };
+        amount <= free_liquidity && headroom.is_none_or(|headroom| amount <= headroom)
     }
 
     fn bilateral_position(&self) -> f32 {

@@ -123,9 +123,11 @@ impl Fleet {
             return Err(ActionError::WrongLength { got: actions.len(), expected });
         }
         let highest = i64::try_from(self.process.choices()).unwrap_or(i64::MAX) - 1;
+        // As an unsigned number, a negative action is higher than any.
+        let is_refused = |action: &i64| action.cast_unsigned() > highest.cast_unsigned();
         let rows = self.rows.iter().zip(actions.chunks_exact(per_row)).enumerate();
         for (row, (_, actions)) in rows.filter(|(_, (row, _))| !row.has_ended) {
-            if let Some(place) = actions.iter().position(|action| !(0..=highest).contains(action)) {
+            if let Some(place) = actions.iter().position(is_refused) {
                 let (env, bank, slot) = self.locate(row * per_row + place);
                 return Err(ActionError::OutOfRange { env, bank, slot, value: actions[place], highest });
             }

@@ -28,6 +28,9 @@ impl Gross {
     /// ever adds to what other banks can pay, so every order reaches the same fixed point.
     pub fn settle(&mut self, ledger: &mut Ledger, rail: RailId) -> u32 {
         self.touched.clear();
+        if !ledger.banks.iter().any(|bank| waits(bank, rail.index())) {
+            return 0;
+        }
         self.is_pending.resize(ledger.banks.len(), false);
         self.has_received.resize(ledger.banks.len(), true);
         let mut settled = self.settle_heads(ledger, rail);

@@ -181,7 +181,9 @@ impl System {
     /// # Errors
     /// [`TickError`] if the episode is over or a cost outgrows 64 bits.
     pub fn finish_tick(&mut self) -> Result<TickOutcome, TickError> {
-        self.begin_tick()?;
+        if self.progress.stage != Stage::InTick {
+            self.begin_tick()?;
+        }
         let settled_before = self.settled_value();
         self.decide();
         self.release();
@@ -224,6 +226,9 @@ impl System {
     /// Lets networks decide about what is to be decided now, in the seats of which `is_free` holds. A rule has
     /// decided about the payments in them, which is what stands where a network decides about its pool only.
     fn play_seats(&mut self, is_free: impl Fn(&Self, &Seat) -> bool) {
+        if self.seats.is_empty() {
+            return;
+        }
         let (seats, mut room) = (std::mem::take(&mut self.seats), std::mem::take(&mut self.seat_room));
         for seat in &seats {
             if is_free(self, seat) {
