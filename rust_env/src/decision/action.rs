@@ -90,8 +90,8 @@ impl Process {
         ledger: &'a Ledger,
         learner: BankId,
     ) -> impl Iterator<Item = &'a Payment> + use<'a> {
-        let queue = ledger.banks[learner.index()].internal.iter().take(self.slots);
-        queue.map(|slot| ledger.book.get(*slot))
+        let queue = &ledger.banks[learner.index()].internal;
+        queue[..queue.len().min(self.slots)].iter().map(|slot| ledger.book.get(*slot))
     }
 
     /// Writes which actions are legal: heads x choices flags.

@@ -10,6 +10,7 @@ use crate::ledger::Ledger;
 use crate::payment::{Nearness, Payment, Slot};
 use crate::system::System;
 use crate::units::{BankId, Cents, RailId, Tick};
+use std::collections::VecDeque;
 
 /// A column of the observation.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,7 +39,8 @@ struct View<'a> {
     episode_ticks: u32,
     slots: f32,
     internal: QueueSummary,
-    central: QueueSummary,
+    central_count: f32,
+    central_due: Cents,
     head_value: Cents,
     free_liquidity: Cents,
     pool: Cents,
@@ -46,7 +48,7 @@ struct View<'a> {
     cost_scale: f64,
 }
 
-/// A queue in a few numbers.
+/// The internal queue in a few numbers.
 #[derive(Clone, Copy, Default)]
 struct QueueSummary {
     count: f32,
@@ -102,9 +104,9 @@ columns! {
     queue_value_soon ["amount scale", 0.0, CLIP] "Part of it whose deadline is 1 to 4 ticks away." => me.money(me.internal.soon);
     queue_value_overdue ["amount scale", 0.0, CLIP] "Part of it that is overdue and charged as such." => me.money(me.internal.overdue);
     queue_value_hidden ["amount scale", 0.0, CLIP] "Part of it beyond the slots." => me.money(me.internal.hidden);
-    central_count ["slots", 0.0, CLIP] "Own payments in the central queues, per slot." => me.central.count / me.slots;
-    central_value ["amount scale", 0.0, CLIP] "Their value." => me.money(me.central.value);
-    central_value_due ["amount scale", 0.0, CLIP] "Part of it whose deadline is this tick or has passed." => me.money(me.central.due);
+    central_count ["slots", 0.0, CLIP] "Own payments in the central queues, per slot." => me.central_count / me.slots;
+    central_value ["amount scale", 0.0, CLIP] "Their value." => me.money(me.bank.central_value);
+    central_value_due ["amount scale", 0.0, CLIP] "Part of it whose deadline is this tick or has passed." => me.money(me.central_due);
     central_head_value ["amount scale", 0.0, CLIP] "Amount of the payment at the head of the first rail that has one." => me.money(me.head_value);
     received_last_tick ["amount scale", 0.0, CLIP] "Value received in the last tick, if that was today." => me.money(me.received(1));
     received_last_4_ticks ["amount scale", 0.0, CLIP] "Value received in those of the last 4 ticks that were today." => me.money(me.received(RECENT_TICKS));
@@ -159,12 +161,7 @@ impl Process {
         let bank = &ledger.banks[id.index()];
         let payment = |slot: &Slot| ledger.book.get(*slot);
         let now = ledger.now.0;
-        let (central, head_value) = if bank.central_value > Cents::ZERO {
-            let head = bank.queued().next().map_or(Cents::ZERO, |slot| payment(slot).amount);
-            (QueueSummary::of(bank.queued().map(payment), now, usize::MAX), head)
-        } else {
-            (QueueSummary::default(), Cents::ZERO)
-        };
+        let is_due = |payment: &&Payment| payment.nearness(Tick(now)) == Nearness::Due;
         View {
             bank,
             scale: 1.0 / setup.banks[id.index()].amount_scale.0 as f32,
@@ -173,8 +170,9 @@ impl Process {
             episode_ticks: setup.episode_ticks,
             slots: self.slots as f32,
             internal: QueueSummary::of(bank.internal.iter().map(payment), now, self.slots),
-            central,
-            head_value,
+            central_count: bank.central.iter().map(VecDeque::len).sum::<usize>() as f32,
+            central_due: bank.queued().map(payment).filter(is_due).map(|payment| payment.amount).sum(),
+            head_value: bank.queued().next().map_or(Cents::ZERO, |slot| payment(slot).amount),
             free_liquidity: ledger.free_liquidity(id.index(), RailId(0)),
             pool: setup.banks[id.index()].pool,
             is_opening: system.is_opening(),
@@ -184,10 +182,9 @@ impl Process {
 }
 
 impl QueueSummary {
-    fn of<'a>(payments: impl Iterator<Item = &'a Payment>, now: u32, visible: usize) -> Self {
-        let mut summary = Self::default();
+    fn of<'a>(payments: impl ExactSizeIterator<Item = &'a Payment>, now: u32, visible: usize) -> Self {
+        let mut summary = Self { count: payments.len() as f32, ..Self::default() };
         for (place, payment) in payments.enumerate() {
-            summary.count += 1.0;
             summary.value += payment.amount;
             match payment.nearness(Tick(now)) {
                 Nearness::Due => summary.due += payment.amount,

@@ -264,10 +264,10 @@ impl System {
 
     /// Deferred net rails end a cycle every so many ticks of the day, and at its close.
     fn end_cycles(&mut self) {
-        let (tick, is_last) = (self.ledger.now.0 % self.setup.ticks_per_day + 1, self.is_last_tick_of_day());
         for (index, rail) in self.setup.rails.iter().enumerate() {
             let Settlement::DeferredNet { cycle_ticks } = rail.settlement else { continue };
-            if is_last || tick.is_multiple_of(cycle_ticks) {
+            let tick = self.ledger.now.0 % self.setup.ticks_per_day + 1;
+            if self.is_last_tick_of_day() || tick.is_multiple_of(cycle_ticks) {
                 for bank in &mut self.ledger.banks {
                     bank.in_ended_cycle[index] = u32::try_from(bank.central[index].len()).unwrap_or(u32::MAX);
                 }
