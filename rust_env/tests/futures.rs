@@ -8,7 +8,7 @@ use paysim_engine::events::{Event, EventLog};
 use paysim_engine::payment::Payment;
 use paysim_engine::replay::{Record, Replay};
 use paysim_engine::scenario::Scenario;
-use paysim_engine::setup::Setup;
+use paysim_engine::setup::{Files, Setup};
 use paysim_engine::system::System;
 use paysim_engine::units::{BankId, Cents, Tick};
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ fn setup() -> Arc<Setup> {
         divisible: true,
     };
     let replay = Replay::new(&scenario, (0..10).map(record)).unwrap();
-    Arc::new(Setup::replaying(&scenario, Some(Arc::new(replay))).unwrap())
+    Arc::new(Setup::with_files(&scenario, Files { replay: Some(Arc::new(replay)), ..Files::default() }).unwrap())
 }
 
 /// A system that has played so many ticks, of episode 4 of seed 3.
