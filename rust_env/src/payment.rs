@@ -97,6 +97,12 @@ impl Book {
         self.next_id = 0;
     }
 
+    /// An empty book that goes on with the ids of this one.
+    #[must_use]
+    pub fn without_payments(&self) -> Self {
+        Self { next_id: self.next_id, ..Self::default() }
+    }
+
     /// Enters a new order, as urgent as its priority.
     pub fn enter(&mut self, order: &Order) -> Slot {
         let id = self.new_id();
