@@ -85,15 +85,28 @@ fn before_the_cut(mean: f64, deviation: f64) -> (f64, f64) {
     (-low * width, width)
 }
 
-/// The nearest integer.
+/// The nearest integer, as `round` finds it, without a call to it.
 #[expect(clippy::cast_possible_truncation, reason = "float-to-int `as` saturates")]
 pub(crate) fn whole(number: f64) -> i64 {
-    number.round() as i64
+    let cut = number as i64;
+    let rest = number - cut as f64;
+    cut.saturating_add(i64::from(rest >= 0.5) - i64::from(rest <= -0.5))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[expect(clippy::cast_possible_truncation, reason = "float-to-int `as` saturates")]
+    fn whole_rounds_like_round() {
+        let half = 0.499_999_999_999_999_94;
+        let halves = (-9..9).map(|number| f64::from(number) / 4.0);
+        let large = [1e15 + 0.5, 4_503_599_627_370_497.5, 9e18, 1e19, f64::MAX, f64::INFINITY, f64::NAN, half];
+        for number in halves.chain(large) {
+            assert_eq!([whole(number), whole(-number)], [number.round() as i64, (-number).round() as i64], "{number}");
+        }
+    }
 
     #[test]
     fn the_half_normal_is_found() {

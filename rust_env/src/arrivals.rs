@@ -90,11 +90,14 @@ impl Demand {
     /// Draws this tick's orders, `factor` times as many as usual, and hands them to `take`.
     pub fn sample(&self, now: Tick, ticks_per_day: u32, factor: f64, stream: &mut Stream, mut take: impl FnMut(Order)) {
         let tick_of_day = now.0 % ticks_per_day;
-        let usual = self.counts[tick_of_day as usize];
-        let count = if factor == 1.0 { usual } else { Poisson::new(self.rates[tick_of_day as usize] * factor).ok() };
-        let Some(count) = count else { return };
+        let count = if factor == 1.0 {
+            self.counts[tick_of_day as usize].as_ref().map(|count| count.sample(stream))
+        } else {
+            let rate = self.rates[tick_of_day as usize] * factor;
+            Poisson::new(rate).ok().map(|count| count.sample(stream))
+        };
         let day_end = Tick(now.0 - tick_of_day + ticks_per_day - 1);
-        for _ in 0..whole(count.sample(stream)) {
+        for _ in 0..count.map_or(0, whole) {
             take(self.order(now, day_end, stream));
         }
     }

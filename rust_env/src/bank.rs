@@ -1,7 +1,7 @@
 //! A bank: its account, its credit, its two queues, what it has paid in costs.
 
 use crate::costs::{COMPONENTS, Component, Costs};
-use crate::payment::{Book, Slot};
+use crate::payment::{Book, Payment, Slot};
 use crate::policy::Decision;
 use crate::setup::{BankSetup, Escalation};
 use crate::units::{Accrual, Cents, PaymentId, Rate, Tick};
@@ -311,6 +311,12 @@ impl Bank {
     /// Costs that are not in the totals yet: those of a step that has begun.
     fn open_costs(&self) -> &[Cents] {
         if self.are_books_closed { &[] } else { &self.tick_costs }
+    }
+
+    /// Notes how long a payment of its own has waited that waits no more.
+    pub fn note_wait(&mut self, payment: &Payment, now: Tick) {
+        let ticks = i128::from(now.0 - payment.arrival.0);
+        self.statistics.delay_value += ticks * i128::from(payment.amount.0);
     }
 
     /// Notes how far the balance has fallen below the day's opening.

@@ -43,7 +43,7 @@ pub struct Prices {
     /// Price of one payment's delay, by overdue and priority.
     delay: [[DelayPrice; PRIORITIES]; 2],
     /// Whether the central queue is charged for delay.
-    delay_in_central_queue: bool,
+    pub delay_in_central_queue: bool,
     /// Whether what a day's close settles with borrowed money is charged for that tick's delay.
     pub delay_at_close: bool,
     /// Price of a missed deadline.
@@ -105,6 +105,9 @@ impl Prices {
             return 0;
         }
         let depth = -balance;
+        if let [(_, rate)] = self.overdraft.as_slice() {
+            return rate.of(depth);
+        }
         let tops = self.overdraft.iter().skip(1).map(|(above, _)| *above).chain(std::iter::once(depth));
         let slices = self.overdraft.iter().zip(tops);
         slices.map(|((above, rate), top)| rate.of((top.min(depth) - *above).max(Cents::ZERO))).sum()

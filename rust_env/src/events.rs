@@ -209,6 +209,12 @@ impl EventLog {
         }
     }
 
+    /// Whether it keeps events.
+    #[must_use]
+    pub fn is_recording(&self) -> bool {
+        self.events.is_some()
+    }
+
     /// Hands over what has been kept.
     pub fn take(&mut self) -> Vec<Event> {
         self.events.as_mut().map(std::mem::take).unwrap_or_default()

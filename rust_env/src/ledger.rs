@@ -26,6 +26,8 @@ pub struct Ledger {
     pub events: EventLog,
     /// The current tick.
     pub now: Tick,
+    /// Payments of this tick that settled the moment they were released.
+    pub settled_at_once: u32,
     flows: Vec<Flow>,
 }
 
@@ -41,7 +43,7 @@ impl Ledger {
     #[must_use]
     pub fn new(setup: Arc<Setup>, events: EventLog) -> Self {
         let banks = vec![Bank::default(); setup.banks.len()];
-        Self { setup, banks, book: Book::default(), events, now: Tick(0), flows: Vec::new() }
+        Self { setup, banks, book: Book::default(), events, now: Tick(0), settled_at_once: 0, flows: Vec::new() }
     }
 
     /// A new order joins its sender's internal queue.
@@ -62,6 +64,8 @@ impl Ledger {
     pub fn release(&mut self, bank: usize) {
         if self.banks[bank].is_out(self.now) {
             self.banks[bank].decisions.clear();
+        }
+        if self.banks[bank].decisions.is_empty() {
             return;
         }
         let mut queue = std::mem::take(&mut self.banks[bank].internal);
@@ -89,17 +93,15 @@ impl Ledger {
 
     /// Replaces a payment by its parts and releases them all.
     fn split(&mut self, slot: Slot, parts: u8) {
-        self.subtract(slot);
         let whole = self.book.remove(slot);
+        self.free_of_charge(&whole);
         let fee = self.setup.prices.split(parts);
         let bank = &mut self.banks[whole.sender.index()];
         bank.statistics.split_count += i64::from(parts) - 1;
         bank.charge(Component::Split, fee);
         self.events.record(|| Event::Split { payment: whole.id, bank: whole.sender, parts, fee });
         for amount in split_amounts(whole.amount, parts) {
-            let part = self.book.enter_part(&whole, amount);
-            self.add(part);
-            self.submit(part);
+            self.submit_part(&whole, amount);
         }
     }
 
@@ -115,31 +117,65 @@ impl Ledger {
         bank.statistics.split_count += 1;
         bank.charge(Component::Split, fee);
         self.events.record(|| Event::Cut { payment: whole.id, bank: whole.sender, amount, fee });
-        let part = self.book.enter_part(&whole, amount);
-        self.add(part);
-        self.submit(part);
+        self.submit_part(&whole, amount);
     }
 
     /// Sends a payment to settlement.
     fn submit(&mut self, slot: Slot) {
         let payment = self.book.get(slot);
         self.events.record(|| Event::Release { payment: payment.id, parent: payment.parent, bank: payment.sender });
-        self.enqueue(slot);
+        if self.settles_at_once(payment) {
+            let payment = self.book.remove(slot);
+            self.free_of_charge(&payment);
+            self.settle_at_once(&payment);
+        } else {
+            self.enqueue(slot);
+        }
+    }
+
+    /// Sends a part of `whole` to settlement.
+    fn submit_part(&mut self, whole: &Payment, amount: Cents) {
+        let part = self.book.part(whole, amount);
+        self.events.record(|| Event::Release { payment: part.id, parent: part.parent, bank: part.sender });
+        if self.settles_at_once(&part) {
+            self.settle_at_once(&part);
+        } else {
+            let slot = self.book.insert(part);
+            self.add(slot);
+            self.enqueue(slot);
+        }
+    }
+
+    /// Whether a payment need not wait for others to be released: it is first in its queue and can be
+    /// paid, and whatever else is paid in this tick, it will be (see [`crate::settlement`]). An event
+    /// log tells all releases before it tells what settled.
+    fn settles_at_once(&self, payment: &Payment) -> bool {
+        self.setup.settles_at_once
+            && self.banks[payment.sender.index()].central_value == Cents::ZERO
+            && self.can_settle(payment)
+            && !self.events.is_recording()
+    }
+
+    fn settle_at_once(&mut self, payment: &Payment) {
+        self.make_final(payment, Mechanism::Gross);
+        self.settled_at_once += 1;
     }
 
     /// Puts a payment into its sender's central queue.
     fn enqueue(&mut self, slot: Slot) {
-        self.subtract(slot);
+        // Nothing else about the charge depends on where it waits.
+        if !self.setup.prices.delay_in_central_queue {
+            self.subtract(slot);
+        }
         let payment = self.book.get_mut(slot);
         payment.is_released = true;
         payment.released = self.now;
         let class = payment.rtgs_priority.unwrap_or(RtgsPriority::of(payment.urgency));
         payment.rtgs_priority = Some(class);
-        self.add(slot);
-        let payment = *self.book.get(slot);
+        let (amount, receiver, rail_id) = (payment.amount, payment.receiver.index(), payment.rail.index());
         let sender = &mut self.banks[payment.sender.index()];
-        let rail = &self.setup.rails[payment.rail.index()];
-        let queue = &mut sender.central[payment.rail.index()];
+        let rail = &self.setup.rails[rail_id];
+        let queue = &mut sender.central[rail_id];
         match rail.queue_discipline {
             QueueDiscipline::Fifo | QueueDiscipline::FifoBypass => queue.push_back(slot),
             QueueDiscipline::Priority => {
@@ -147,11 +183,11 @@ impl Ledger {
                 queue.insert(place, slot);
             }
         }
-        sender.central_value += payment.amount;
+        sender.central_value += amount;
         if rail.incoming_queue_visible {
-            let receiver = &mut self.banks[payment.receiver.index()];
+            let receiver = &mut self.banks[receiver];
             receiver.incoming_count += 1;
-            receiver.incoming_value += payment.amount;
+            receiver.incoming_value += amount;
         }
     }
 
@@ -186,10 +222,16 @@ impl Ledger {
     /// Settles a payment that its sender's central queue has let go.
     pub fn settle(&mut self, slot: Slot, mechanism: Mechanism) {
         let payment = self.leave_central(slot);
+        self.make_final(&payment, mechanism);
+    }
+
+    fn make_final(&mut self, payment: &Payment, mechanism: Mechanism) {
         let is_deferred = self.setup.rails[payment.rail.index()].deferred_crediting;
-        self.banks[payment.sender.index()].statistics.settled_count += 1;
-        self.banks[payment.sender.index()].statistics.settled_value += payment.amount;
-        self.banks[payment.sender.index()].pay(payment.amount, payment.receiver.index());
+        let sender = &mut self.banks[payment.sender.index()];
+        sender.note_wait(payment, self.now);
+        sender.statistics.settled_count += 1;
+        sender.statistics.settled_value += payment.amount;
+        sender.pay(payment.amount, payment.receiver.index());
         let receiver = &mut self.banks[payment.receiver.index()];
         receiver.receive(payment.amount, is_deferred, payment.sender.index(), self.now);
         self.events.record(|| Event::Settlement {
@@ -226,7 +268,9 @@ impl Ledger {
     /// Cancels a payment that its sender's central queue has let go.
     pub fn cancel(&mut self, slot: Slot) {
         let payment = self.leave_central(slot);
-        self.banks[payment.sender.index()].statistics.dropped_count += 1;
+        let sender = &mut self.banks[payment.sender.index()];
+        sender.note_wait(&payment, self.now);
+        sender.statistics.dropped_count += 1;
         self.events.record(|| Event::Cancellation {
             payment: payment.id,
             bank: payment.sender,
@@ -245,12 +289,9 @@ impl Ledger {
     }
 
     fn leave_central(&mut self, slot: Slot) -> Payment {
-        self.subtract(slot);
         let payment = self.book.remove(slot);
-        let sender = &mut self.banks[payment.sender.index()];
-        sender.central_value -= payment.amount;
-        let ticks = i128::from(self.now.0 - payment.arrival.0);
-        sender.statistics.delay_value += ticks * i128::from(payment.amount.0);
+        self.free_of_charge(&payment);
+        self.banks[payment.sender.index()].central_value -= payment.amount;
         if self.setup.rails[payment.rail.index()].incoming_queue_visible {
             let receiver = &mut self.banks[payment.receiver.index()];
             receiver.incoming_count -= 1;
@@ -329,6 +370,11 @@ impl Ledger {
     /// The payment's delay is no longer charged at its present price.
     fn subtract(&mut self, slot: Slot) {
         let payment = self.book.get(slot);
+        self.banks[payment.sender.index()].delay_charge -= self.setup.prices.delay(payment);
+    }
+
+    /// The same for one that has left the book.
+    fn free_of_charge(&mut self, payment: &Payment) {
         self.banks[payment.sender.index()].delay_charge -= self.setup.prices.delay(payment);
     }
 }

@@ -97,6 +97,12 @@ impl Book {
         self.next_id = 0;
     }
 
+    /// An empty book that goes on with the ids of this one.
+    #[must_use]
+    pub fn without_payments(&self) -> Self {
+        Self { next_id: self.next_id, ..Self::default() }
+    }
+
     /// Enters a new order, as urgent as its priority.
     pub fn enter(&mut self, order: &Order) -> Slot {
         let id = self.new_id();
@@ -119,10 +125,9 @@ impl Book {
         })
     }
 
-    /// Enters a part of `whole`.
-    pub fn enter_part(&mut self, whole: &Payment, amount: Cents) -> Slot {
-        let id = self.new_id();
-        self.insert(Payment { id, parent: Some(whole.id), amount, ..*whole })
+    /// A part of `whole`, with an id of its own; it has yet to be put in.
+    pub fn part(&mut self, whole: &Payment, amount: Cents) -> Payment {
+        Payment { id: self.new_id(), parent: Some(whole.id), amount, ..*whole }
     }
 
     /// Takes a payment out.
@@ -159,7 +164,8 @@ impl Book {
         PaymentId(self.next_id)
     }
 
-    fn insert(&mut self, payment: Payment) -> Slot {
+    /// Puts a payment in.
+    pub fn insert(&mut self, payment: Payment) -> Slot {
         if let Some(slot) = self.free.pop() {
             self.payments[slot.0 as usize] = payment;
             return slot;

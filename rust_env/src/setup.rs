@@ -38,6 +38,9 @@ pub struct Setup {
     pub replay: Option<Arc<Replay>>,
     /// The banks that trained networks play.
     pub seats: Vec<Arc<Seat>>,
+    /// Whether a payment that is first in its queue when released, and can be paid, settles whatever others do: on
+    /// a single gross rail where nothing can come before it.
+    pub settles_at_once: bool,
     /// How payments gain urgency.
     pub escalation: Option<Escalation>,
     /// What becomes of unsettled payments.
@@ -180,6 +183,7 @@ impl Setup {
             banks: scenario.agents.iter().enumerate().map(bank).collect(),
             rails: scenario.rails.iter().map(Rail::new).collect(),
             prices: Prices::new(&scenario.costs),
+            settles_at_once: settles_at_once(&scenario.rails),
             schedule: schedule(scenario),
             timeline: timeline(scenario),
             escalation: scenario.priority_escalation.map(Escalation::new),
@@ -226,6 +230,10 @@ impl Rail {
             deferred_crediting: config.deferred_crediting,
         }
     }
+}
+
+fn settles_at_once(rails: &[RailConfig]) -> bool {
+    matches!(rails, [rail] if rail.settlement_type == SettlementType::Immediate && rail.queue_discipline != QueueDiscipline::Priority)
 }
 
 fn fingerprint(scenario: &Scenario, files: &Files) -> u64 {

@@ -90,33 +90,26 @@ impl Process {
         ledger: &'a Ledger,
         learner: BankId,
     ) -> impl Iterator<Item = &'a Payment> + use<'a> {
-        let queue = ledger.banks[learner.index()].internal.iter().take(self.slots);
-        queue.map(|slot| ledger.book.get(*slot))
+        let queue = &ledger.banks[learner.index()].internal;
+        queue[..queue.len().min(self.slots)].iter().map(|slot| ledger.book.get(*slot))
     }
 
     /// Writes which actions are legal: heads x choices flags.
     pub fn write_mask(&self, system: &System, learner: BankId, mask: &mut [bool]) {
-        let choices = self.choices();
+        mask.copy_from_slice(&self.idle_mask);
         match self.subject(system, learner) {
+            Subject::Nothing(_) => {}
             Subject::Slots => self.write_slot_mask(&system.ledger, learner, mask),
-            subject => {
-                mask.fill(false);
-                mask.iter_mut().step_by(choices).for_each(|hold| *hold = true);
-                if !matches!(subject, Subject::Nothing(_)) {
-                    mask[..choices].fill(true);
-                }
-            }
+            Subject::Pool | Subject::Share => mask[..self.choices()].fill(true),
         }
     }
 
+    /// Opens to the payments in the slots what an idle mask closes.
     fn write_slot_mask(&self, ledger: &Ledger, learner: BankId, mask: &mut [bool]) {
-        let mut payments = self.slot_payments(ledger, learner);
-        for flags in mask.chunks_exact_mut(self.choices()) {
-            let payment = payments.next();
-            flags[0] = true;
-            flags[1] = payment.is_some();
+        for (payment, flags) in self.slot_payments(ledger, learner).zip(mask.chunks_mut(self.choices())) {
+            flags[1] = true;
             for (flag, parts) in flags[2..].iter_mut().zip(&self.split_parts) {
-                *flag = payment.is_some_and(|payment| payment.can_be_split(*parts));
+                *flag = payment.can_be_split(*parts);
             }
         }
     }
@@ -139,7 +132,6 @@ impl Process {
     /// Turns a learner's action into what its bank does in this step; illegal numbers hold.
     /// Returns how many were illegal.
     pub fn decide(&self, system: &mut System, learner: BankId, actions: &[i64]) -> i64 {
-        let is_set = |actions: &[i64]| actions.iter().map(|action| i64::from(*action != HOLD)).sum();
         match self.subject(system, learner) {
             Subject::Slots => self.decide_slots(&mut system.ledger, learner, actions),
             Subject::Share => {
@@ -149,9 +141,9 @@ impl Process {
             Subject::Pool => {
                 let highest = self.choices() - 1;
                 system.decide_pool(learner, Rate::from_fraction(actions[0] as f64 / highest as f64));
-                is_set(&actions[1..])
+                count_set(&actions[1..])
             }
-            Subject::Nothing(_) => is_set(actions),
+            Subject::Nothing(_) => count_set(actions),
         }
     }
 
@@ -159,18 +151,16 @@ impl Process {
         let mut decisions = std::mem::take(&mut ledger.banks[learner.index()].decisions);
         decisions.clear();
         let mut illegal = 0;
-        let mut payments = self.slot_payments(ledger, learner);
-        for action in actions {
-            let (decision, payment) = (self.decision(*action), payments.next());
-            let is_illegal = slot_objection(decision, payment).is_some();
+        let mut actions = actions.iter();
+        for (payment, action) in self.slot_payments(ledger, learner).zip(&mut actions) {
+            let decision = self.decision(*action);
+            let is_illegal = slot_objection(decision, Some(payment)).is_some();
             illegal += i64::from(is_illegal);
-            if payment.is_some() {
-                decisions.push(if is_illegal { Decision::Hold } else { decision });
-            }
+            decisions.push(if is_illegal { Decision::Hold } else { decision });
         }
-        drop(payments);
         ledger.banks[learner.index()].decisions = decisions;
-        illegal
+        // Empty slots may only hold.
+        illegal + count_set(actions.as_slice())
     }
 
     /// The action nearest to what a scripted policy decides in a learner's place.
@@ -200,6 +190,11 @@ impl Process {
         }
         Ok(())
     }
+}
+
+/// How many actions are not to hold.
+fn count_set(actions: &[i64]) -> i64 {
+    actions.iter().map(|action| i64::from(*action != HOLD)).sum()
 }
 
 fn first_some(

@@ -155,6 +155,8 @@ pub struct Process {
     pub strict: bool,
     /// Truncates an episode after this many steps.
     pub max_episode_steps: Option<u32>,
+    /// A mask under which everything holds.
+    idle_mask: Vec<bool>,
 }
 
 impl Process {
@@ -175,7 +177,10 @@ impl Process {
         config.validate()?;
         let learners = find_learners(config, setup)?;
         let scale = |learner: &BankId| setup.banks[learner.index()].amount_scale.0 as f64 * 1e-4;
+        let (heads, choices) =
+            (config.action_mode.heads(config.slots), config.action_mode.choices(config.split_parts.len()));
         Ok(Self {
+            idle_mask: (0..heads * choices).map(|flag| flag % choices == 0).collect(),
             reward_scales: learners
                 .iter()
                 .map(|learner| config.reward_scale.unwrap_or_else(|| scale(learner)))

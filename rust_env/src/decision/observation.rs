@@ -10,6 +10,7 @@ use crate::ledger::Ledger;
 use crate::payment::{Nearness, Payment, Slot};
 use crate::system::System;
 use crate::units::{BankId, Cents, RailId, Tick};
+use std::collections::VecDeque;
 
 /// A column of the observation.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,7 +39,8 @@ struct View<'a> {
     episode_ticks: u32,
     slots: f32,
     internal: QueueSummary,
-    central: QueueSummary,
+    central_count: f32,
+    central_due: Cents,
     head_value: Cents,
     free_liquidity: Cents,
     pool: Cents,
@@ -46,7 +48,7 @@ struct View<'a> {
     cost_scale: f64,
 }
 
-/// A queue in a few numbers.
+/// The internal queue in a few numbers.
 #[derive(Clone, Copy, Default)]
 struct QueueSummary {
     count: f32,
@@ -73,12 +75,12 @@ macro_rules! columns {
         pub const $table: [Field; [$(stringify!($name)),*].len()] =
             [$(Field { name: stringify!($name), unit: $unit, low: $low, high: $high, doc: $doc }),*];
 
-        fn $write($me: &$view, out: &mut [f32]) {
-            let mut column = out.iter_mut();
-            $(if let Some(out) = column.next() {
+        fn $write($me: &$view, columns: &mut [f32; $table.len()]) {
+            let [$($name),*] = columns;
+            $(
                 let value: f32 = $value;
-                *out = value.clamp($low, $high);
-            })*
+                *$name = value.clamp($low, $high);
+            )*
         }
     };
 }
@@ -102,9 +104,9 @@ columns! {
     queue_value_soon ["amount scale", 0.0, CLIP] "Part of it whose deadline is 1 to 4 ticks away." => me.money(me.internal.soon);
     queue_value_overdue ["amount scale", 0.0, CLIP] "Part of it that is overdue and charged as such." => me.money(me.internal.overdue);
     queue_value_hidden ["amount scale", 0.0, CLIP] "Part of it beyond the slots." => me.money(me.internal.hidden);
-    central_count ["slots", 0.0, CLIP] "Own payments in the central queues, per slot." => me.central.count / me.slots;
-    central_value ["amount scale", 0.0, CLIP] "Their value." => me.money(me.central.value);
-    central_value_due ["amount scale", 0.0, CLIP] "Part of it whose deadline is this tick or has passed." => me.money(me.central.due);
+    central_count ["slots", 0.0, CLIP] "Own payments in the central queues, per slot." => me.central_count / me.slots;
+    central_value ["amount scale", 0.0, CLIP] "Their value." => me.money(me.bank.central_value);
+    central_value_due ["amount scale", 0.0, CLIP] "Part of it whose deadline is this tick or has passed." => me.money(me.central_due);
     central_head_value ["amount scale", 0.0, CLIP] "Amount of the payment at the head of the first rail that has one." => me.money(me.head_value);
     received_last_tick ["amount scale", 0.0, CLIP] "Value received in the last tick, if that was today." => me.money(me.received(1));
     received_last_4_ticks ["amount scale", 0.0, CLIP] "Value received in those of the last 4 ticks that were today." => me.money(me.received(RECENT_TICKS));
@@ -145,17 +147,13 @@ impl Process {
     pub fn write_observation(&self, system: &System, learner: usize, out: &mut [f32]) {
         let (id, ledger) = (self.learners[learner], &system.ledger);
         let view = self.view(system, id, self.reward_scales[learner]);
-        let (bank_columns, slot_columns) = out.split_at_mut(FIELDS.len());
+        let Some((bank_columns, slot_columns)) = out.split_first_chunk_mut() else { return };
         write_bank(&view, bank_columns);
-        let mut payments = self.slot_payments(ledger, id);
-        for columns in slot_columns.chunks_exact_mut(SLOT_FIELDS.len()) {
-            match payments.next() {
-                Some(payment) => {
-                    write_slot(&SlotView { view: &view, ledger, bank: id.index(), payment }, columns);
-                }
-                None => columns.fill(0.0),
-            }
+        let mut slots = slot_columns.as_chunks_mut().0.iter_mut();
+        for (payment, columns) in self.slot_payments(ledger, id).zip(&mut slots) {
+            write_slot(&SlotView { view: &view, ledger, bank: id.index(), payment }, columns);
         }
+        slots.into_slice().as_flattened_mut().fill(0.0);
     }
 
     fn view<'a>(&self, system: &'a System, id: BankId, reward_scale: f64) -> View<'a> {
@@ -163,6 +161,7 @@ impl Process {
         let bank = &ledger.banks[id.index()];
         let payment = |slot: &Slot| ledger.book.get(*slot);
         let now = ledger.now.0;
+        let is_due = |payment: &&Payment| payment.nearness(Tick(now)) == Nearness::Due;
         View {
             bank,
             scale: 1.0 / setup.banks[id.index()].amount_scale.0 as f32,
@@ -171,7 +170,8 @@ impl Process {
             episode_ticks: setup.episode_ticks,
             slots: self.slots as f32,
             internal: QueueSummary::of(bank.internal.iter().map(payment), now, self.slots),
-            central: QueueSummary::of(bank.queued().map(payment), now, usize::MAX),
+            central_count: bank.central.iter().map(VecDeque::len).sum::<usize>() as f32,
+            central_due: bank.queued().map(payment).filter(is_due).map(|payment| payment.amount).sum(),
             head_value: bank.queued().next().map_or(Cents::ZERO, |slot| payment(slot).amount),
             free_liquidity: ledger.free_liquidity(id.index(), RailId(0)),
             pool: setup.banks[id.index()].pool,
@@ -182,10 +182,9 @@ impl Process {
 }
 
 impl QueueSummary {
-    fn of<'a>(payments: impl Iterator<Item = &'a Payment>, now: u32, visible: usize) -> Self {
-        let mut summary = Self::default();
+    fn of<'a>(payments: impl ExactSizeIterator<Item = &'a Payment>, now: u32, visible: usize) -> Self {
+        let mut summary = Self { count: payments.len() as f32, ..Self::default() };
         for (place, payment) in payments.enumerate() {
-            summary.count += 1.0;
             summary.value += payment.amount;
             match payment.nearness(Tick(now)) {
                 Nearness::Due => summary.due += payment.amount,
@@ -253,8 +252,11 @@ impl SlotView<'_> {
     fn is_affordable(&self) -> bool {
         let (ledger, amount) = (self.ledger, self.payment.amount);
         let headroom = ledger.bilateral_headroom(self.bank, self.payment.receiver.index());
-        amount <= ledger.free_liquidity(self.bank, self.payment.rail)
-            && headroom.is_none_or(|headroom| amount <= headroom)
+        let free_liquidity = match self.payment.rail {
+            RailId(0) => self.view.free_liquidity,
+            rail => ledger.free_liquidity(self.bank, rail),
+        };
+        amount <= free_liquidity && headroom.is_none_or(|headroom| amount <= headroom)
     }
 
     fn bilateral_position(&self) -> f32 {

@@ -123,9 +123,11 @@ impl Fleet {
             return Err(ActionError::WrongLength { got: actions.len(), expected });
         }
         let highest = i64::try_from(self.process.choices()).unwrap_or(i64::MAX) - 1;
+        // As an unsigned number, a negative action is higher than any.
+        let is_refused = |action: &i64| action.cast_unsigned() > highest.cast_unsigned();
         let rows = self.rows.iter().zip(actions.chunks_exact(per_row)).enumerate();
         for (row, (_, actions)) in rows.filter(|(_, (row, _))| !row.has_ended) {
-            if let Some(place) = actions.iter().position(|action| !(0..=highest).contains(action)) {
+            if let Some(place) = actions.iter().position(is_refused) {
                 let (env, bank, slot) = self.locate(row * per_row + place);
                 return Err(ActionError::OutOfRange { env, bank, slot, value: actions[place], highest });
             }
@@ -302,9 +304,9 @@ impl Row {
     }
 
     fn decide(&mut self, process: &Process, actions: &[i64], illegal: &mut [i64]) {
-        let actions = actions.chunks_exact(process.heads());
-        for ((learner, actions), illegal) in process.learners.iter().zip(actions).zip(illegal) {
-            *illegal = process.decide(&mut self.system, *learner, actions);
+        let heads = process.heads();
+        for (index, (learner, illegal)) in process.learners.iter().zip(illegal).enumerate() {
+            *illegal = process.decide(&mut self.system, *learner, &actions[index * heads..][..heads]);
         }
     }
 
@@ -321,10 +323,9 @@ impl Row {
 
     fn observe(&self, process: &Process, observations: &mut [f32], masks: &mut [bool]) {
         let (columns, flags) = (process.observation_size(), process.mask_size());
-        let outputs = observations.chunks_exact_mut(columns).zip(masks.chunks_exact_mut(flags));
-        for ((learner, id), (observation, mask)) in process.learners.iter().enumerate().zip(outputs) {
-            process.write_observation(&self.system, learner, observation);
-            process.write_mask(&self.system, *id, mask);
+        for (learner, id) in process.learners.iter().enumerate() {
+            process.write_observation(&self.system, learner, &mut observations[learner * columns..][..columns]);
+            process.write_mask(&self.system, *id, &mut masks[learner * flags..][..flags]);
         }
     }
 }
@@ -368,19 +369,33 @@ impl<'a> Block<'a> {
     }
 
     fn step_here(self) -> Result<(), FleetError> {
-        let Self { first, rows, mut actions, mut out, process } = self;
-        for (index, row) in rows.iter_mut().enumerate() {
-            let (own_out, later_out) = out.split_at(1, process);
-            let (own_actions, later_actions) = actions.split_at(process.learners.len() * process.heads());
-            row.step(process, own_actions, own_out)
-                .map_err(|source| FleetError::Tick { env: first + index, source })?;
-            (actions, out) = (later_actions, later_out);
+        let Self { first, rows, actions, out, process } = self;
+        let actions = actions.chunks_exact(process.learners.len() * process.heads());
+        for (index, ((row, actions), out)) in rows.iter_mut().zip(actions).zip(out.rows(process)).enumerate() {
+            row.step(process, actions, out).map_err(|source| FleetError::Tick { env: first + index, source })?;
         }
         Ok(())
     }
 }
 
 impl<'a> StepOutput<'a> {
+    /// The share of each row.
+    fn rows(self, process: &Process) -> impl Iterator<Item = StepOutput<'a>> {
+        let learners = process.learners.len();
+        let floats = self.observations.chunks_exact_mut(learners * process.observation_size());
+        let floats = floats.zip(self.rewards.chunks_exact_mut(learners));
+        let ends = self.terminated.chunks_exact_mut(1).zip(self.truncated.chunks_exact_mut(1));
+        let cents = self.costs.chunks_exact_mut(learners * COMPONENTS.len());
+        let flags = self.masks.chunks_exact_mut(learners * process.mask_size());
+        let counts = self.illegal.chunks_exact_mut(learners);
+        floats.zip(ends).zip(cents).zip(flags).zip(counts).map(
+            |(((((floats, rewards), ends), costs), masks), illegal)| {
+                let (observations, (terminated, truncated)) = (floats, ends);
+                Self { observations, rewards, terminated, truncated, costs, masks, illegal }
+            },
+        )
+    }
+
     /// The share of the first `rows` rows, and the rest.
     fn split_at(self, rows: usize, process: &Process) -> (Self, Self) {
         let learners = rows * process.learners.len();

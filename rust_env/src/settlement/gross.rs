@@ -28,10 +28,14 @@ impl Gross {
     /// ever adds to what other banks can pay, so every order reaches the same fixed point.
     pub fn settle(&mut self, ledger: &mut Ledger, rail: RailId) -> u32 {
         self.touched.clear();
-        self.has_received.clear();
+        if !ledger.banks.iter().any(|bank| waits(bank, rail.index())) {
+            return 0;
+        }
+        self.is_pending.resize(ledger.banks.len(), false);
         self.has_received.resize(ledger.banks.len(), true);
         let mut settled = self.settle_heads(ledger, rail);
         if ledger.setup.rails[rail.index()].queue_discipline == QueueDiscipline::FifoBypass {
+            self.has_received.iter_mut().for_each(|has_received| *has_received = true);
             loop {
                 let bypassed = self.settle_bypassing(ledger, rail);
                 if bypassed == 0 {
@@ -51,21 +55,22 @@ impl Gross {
     /// Settles heads of queues until every head is blocked.
     fn settle_heads(&mut self, ledger: &mut Ledger, rail: RailId) -> u32 {
         let queue = rail.index();
-        self.is_pending.clear();
-        // The value is at hand where the queue itself is further away.
-        let waits = |bank: &Bank| bank.central_value > Cents::ZERO && !bank.central[queue].is_empty();
-        self.is_pending.extend(ledger.banks.iter().map(waits));
         self.pending.clear();
-        self.pending.extend((0..ledger.banks.len()).filter(|bank| self.is_pending[*bank]));
+        for (index, (bank, is_pending)) in ledger.banks.iter().zip(&mut self.is_pending).enumerate() {
+            *is_pending = waits(bank, queue);
+            if *is_pending {
+                self.pending.push(index);
+            }
+        }
         let mut settled = 0;
         while let Some(bank) = self.pending.pop() {
             self.is_pending[bank] = false;
-            while let Some(slot) = payable_head(ledger, bank, rail) {
-                let receiver = ledger.book.get(slot).receiver.index();
+            while let Some((slot, receiver)) = payable_head(ledger, bank, rail) {
                 ledger.banks[bank].central[queue].pop_front();
                 ledger.settle(slot, Mechanism::Gross);
                 self.has_received[receiver] = true;
-                self.touched.extend([bank, receiver]);
+                self.touched.push(bank);
+                self.touched.push(receiver);
                 settled += 1;
                 if !self.is_pending[receiver] && receiver != bank && !ledger.banks[receiver].central[queue].is_empty() {
                     self.is_pending[receiver] = true;
@@ -81,25 +86,27 @@ impl Gross {
     fn settle_bypassing(&mut self, ledger: &mut Ledger, rail: RailId) -> u32 {
         self.bypassing.clear();
         for bank in 0..ledger.banks.len() {
-            if !std::mem::take(&mut self.has_received[bank]) {
+            if !std::mem::take(&mut self.has_received[bank]) || !may_bypass(ledger, bank, rail) {
                 continue;
             }
             self.paid_to.clear();
             self.paid_to.resize(ledger.setup.banks[bank].limits.bilateral.len(), Cents::ZERO);
             let mut liquidity = ledger.banks[bank].capacity();
             let mut queue: VecDeque<Slot> = std::mem::take(&mut ledger.banks[bank].central[rail.index()]);
-            queue.retain(|slot| {
-                let (amount, receiver) = (ledger.book.get(*slot).amount, ledger.book.get(*slot).receiver.index());
-                let paid = self.paid_to.get(receiver).copied().unwrap_or_default();
-                let headroom = ledger.bilateral_headroom(bank, receiver);
-                let is_payable = amount <= liquidity && headroom.is_none_or(|headroom| paid + amount <= headroom);
-                if is_payable {
+            let (slots, mut kept) = (queue.make_contiguous(), 0);
+            for place in 0..slots.len() {
+                let slot = slots[place];
+                let (amount, receiver) = (ledger.book.get(slot).amount, ledger.book.get(slot).receiver.index());
+                if amount <= liquidity && self.is_within_limit(ledger, bank, receiver, amount) {
                     liquidity -= amount;
                     self.paid_to.get_mut(receiver).into_iter().for_each(|paid| *paid += amount);
-                    self.bypassing.push(*slot);
+                    self.bypassing.push(slot);
+                } else {
+                    slots[kept] = slot;
+                    kept += 1;
                 }
-                !is_payable
-            });
+            }
+            queue.truncate(kept);
             ledger.banks[bank].central[rail.index()] = queue;
         }
         for slot in &self.bypassing {
@@ -108,9 +115,30 @@ impl Gross {
         }
         u32::try_from(self.bypassing.len()).unwrap_or(u32::MAX)
     }
+
+    /// Whether a bank may pay another one `amount` on top of what it pays it in this walk.
+    fn is_within_limit(&self, ledger: &Ledger, bank: usize, receiver: usize, amount: Cents) -> bool {
+        let Some(paid) = self.paid_to.get(receiver) else { return true };
+        ledger.bilateral_headroom(bank, receiver).is_none_or(|headroom| *paid + amount <= headroom)
+    }
 }
 
-fn payable_head(ledger: &Ledger, bank: usize, rail: RailId) -> Option<Slot> {
+/// The value is at hand where the queue itself is further away.
+fn waits(bank: &Bank, queue: usize) -> bool {
+    bank.central_value > Cents::ZERO && !bank.central[queue].is_empty()
+}
+
+/// Whether a bank whose head is blocked has the liquidity for any payment behind it.
+fn may_bypass(ledger: &Ledger, bank: usize, rail: RailId) -> bool {
+    let bank = &ledger.banks[bank];
+    let liquidity = bank.capacity();
+    let behind = |slot: &Slot| ledger.book.get(*slot).amount <= liquidity;
+    waits(bank, rail.index()) && bank.central[rail.index()].iter().skip(1).any(behind)
+}
+
+/// The head of a bank's queue, if it can be paid now, and who receives it.
+fn payable_head(ledger: &Ledger, bank: usize, rail: RailId) -> Option<(Slot, usize)> {
     let slot = *ledger.banks[bank].central[rail.index()].front()?;
-    ledger.can_settle(ledger.book.get(slot)).then_some(slot)
+    let payment = ledger.book.get(slot);
+    ledger.can_settle(payment).then(|| (slot, payment.receiver.index()))
 }

@@ -15,17 +15,18 @@ impl System {
     /// # Errors
     /// [`TickError::EpisodeOver`].
     pub fn begin_day(&mut self) -> Result<(), TickError> {
+        if self.progress.stage != Stage::Night {
+            return Ok(());
+        }
         if self.is_over() {
             return Err(TickError::EpisodeOver { ticks: self.setup.episode_ticks });
         }
-        if self.progress.stage == Stage::Night {
-            if self.ledger.now.0 > 0 {
-                self.open_accounts();
-            }
-            self.progress.next_replayed = 0;
-            self.ledger.banks.iter_mut().for_each(|bank| bank.open_books());
-            self.progress.stage = Stage::Opening;
+        if self.ledger.now.0 > 0 {
+            self.open_accounts();
         }
+        self.progress.next_replayed = 0;
+        self.ledger.banks.iter_mut().for_each(|bank| bank.open_books());
+        self.progress.stage = Stage::Opening;
         Ok(())
     }
 

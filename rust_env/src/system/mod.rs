@@ -181,7 +181,9 @@ impl System {
     /// # Errors
     /// [`TickError`] if the episode is over or a cost outgrows 64 bits.
     pub fn finish_tick(&mut self) -> Result<TickOutcome, TickError> {
-        self.begin_tick()?;
+        if self.progress.stage != Stage::InTick {
+            self.begin_tick()?;
+        }
         let settled_before = self.settled_value();
         self.decide();
         self.release();
@@ -224,6 +226,9 @@ impl System {
     /// Lets networks decide about what is to be decided now, in the seats of which `is_free` holds. A rule has
     /// decided about the payments in them, which is what stands where a network decides about its pool only.
     fn play_seats(&mut self, is_free: impl Fn(&Self, &Seat) -> bool) {
+        if self.seats.is_empty() {
+            return;
+        }
         let (seats, mut room) = (std::mem::take(&mut self.seats), std::mem::take(&mut self.seat_room));
         for seat in &seats {
             if is_free(self, seat) {
@@ -254,15 +259,15 @@ impl System {
 
     fn settle(&mut self) -> u32 {
         self.end_cycles();
-        self.settler.settle(&mut self.ledger)
+        std::mem::take(&mut self.ledger.settled_at_once) + self.settler.settle(&mut self.ledger)
     }
 
     /// Deferred net rails end a cycle every so many ticks of the day, and at its close.
     fn end_cycles(&mut self) {
-        let (tick, is_last) = (self.ledger.now.0 % self.setup.ticks_per_day + 1, self.is_last_tick_of_day());
         for (index, rail) in self.setup.rails.iter().enumerate() {
             let Settlement::DeferredNet { cycle_ticks } = rail.settlement else { continue };
-            if is_last || tick.is_multiple_of(cycle_ticks) {
+            let tick = self.ledger.now.0 % self.setup.ticks_per_day + 1;
+            if self.is_last_tick_of_day() || tick.is_multiple_of(cycle_ticks) {
                 for bank in &mut self.ledger.banks {
                     bank.in_ended_cycle[index] = u32::try_from(bank.central[index].len()).unwrap_or(u32::MAX);
                 }

@@ -45,7 +45,13 @@ impl System {
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
         let Self { ledger, progress, demand_streams, policy_streams, .. } = self;
-        let state = (ledger.now, progress, &ledger.banks, &ledger.book, demand_streams, policy_streams);
+        // Where the book keeps a payment is no part of the state: it depends on whether events are recorded.
+        let (mut banks, mut book) = (ledger.banks.clone(), ledger.book.without_payments());
+        for bank in &mut banks {
+            let slots = bank.internal.iter_mut().chain(bank.central.iter_mut().flatten());
+            slots.for_each(|slot| *slot = book.insert(*ledger.book.get(*slot)));
+        }
+        let state = (ledger.now, progress, banks, book, demand_streams, policy_streams);
         // Plain data in memory: there is nothing that could fail.
         let state = postcard::to_stdvec(&state).unwrap_or_default();
         let mut bytes = Vec::with_capacity(HEADER + state.len());
