@@ -99,7 +99,7 @@ impl Ledger {
         let bank = &mut self.banks[whole.sender.index()];
         bank.statistics.split_count += i64::from(parts) - 1;
         bank.charge(Component::Split, fee);
-        self.events.record(|| Event::Split { payment: whole.id, bank: whole.sender, parts, fee });
+        self.events.record(|| Event::Split { payment: whole.id, bank: whole.sender, amount: whole.amount, parts, fee });
         for amount in split_amounts(whole.amount, parts) {
             self.submit_part(&whole, amount);
         }
@@ -116,14 +116,14 @@ impl Ledger {
         let bank = &mut self.banks[whole.sender.index()];
         bank.statistics.split_count += 1;
         bank.charge(Component::Split, fee);
-        self.events.record(|| Event::Cut { payment: whole.id, bank: whole.sender, amount, fee });
+        self.events.record(|| Event::Cut { payment: whole.id, bank: whole.sender, amount, rest: whole.amount, fee });
         self.submit_part(&whole, amount);
     }
 
     /// Sends a payment to settlement.
     fn submit(&mut self, slot: Slot) {
         let payment = self.book.get(slot);
-        self.events.record(|| Event::Release { payment: payment.id, parent: payment.parent, bank: payment.sender });
+        self.events.record(|| Event::release(payment));
         if self.settles_at_once(payment) {
             let payment = self.book.remove(slot);
             self.free_of_charge(&payment);
@@ -136,7 +136,7 @@ impl Ledger {
     /// Sends a part of `whole` to settlement.
     fn submit_part(&mut self, whole: &Payment, amount: Cents) {
         let part = self.book.part(whole, amount);
-        self.events.record(|| Event::Release { payment: part.id, parent: part.parent, bank: part.sender });
+        self.events.record(|| Event::release(&part));
         if self.settles_at_once(&part) {
             self.settle_at_once(&part);
         } else {
@@ -234,13 +234,7 @@ impl Ledger {
         sender.pay(payment.amount, payment.receiver.index());
         let receiver = &mut self.banks[payment.receiver.index()];
         receiver.receive(payment.amount, is_deferred, payment.sender.index(), self.now);
-        self.events.record(|| Event::Settlement {
-            payment: payment.id,
-            sender: payment.sender,
-            receiver: payment.receiver,
-            amount: payment.amount,
-            mechanism,
-        });
+        self.events.record(|| Event::settlement(payment, mechanism));
     }
 
     /// Settles payments of one rail in the same instant: even where receipts are deferred, those of
@@ -271,11 +265,7 @@ impl Ledger {
         let sender = &mut self.banks[payment.sender.index()];
         sender.note_wait(&payment, self.now);
         sender.statistics.dropped_count += 1;
-        self.events.record(|| Event::Cancellation {
-            payment: payment.id,
-            bank: payment.sender,
-            amount: payment.amount,
-        });
+        self.events.record(|| Event::cancellation(&payment));
     }
 
     /// Moves all of a bank's internal queue into its central queue, to be settled or cancelled by a
@@ -339,10 +329,11 @@ impl Ledger {
         self.subtract(slot);
         let payment = self.book.get_mut(slot);
         payment.is_overdue = true;
-        let (id, sender) = (payment.id, payment.sender);
+        let sender = payment.sender;
         self.add(slot);
-        self.banks[sender.index()].charge(Component::Deadline, self.setup.prices.deadline());
-        self.events.record(|| Event::Overdue { payment: id, bank: sender });
+        let penalty = self.setup.prices.deadline();
+        self.banks[sender.index()].charge(Component::Deadline, penalty);
+        self.events.record(|| Event::overdue(self.book.get(slot), penalty));
     }
 
     /// The payments of a bank that have not settled, internal queue first.

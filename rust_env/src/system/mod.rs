@@ -2,6 +2,7 @@
 
 mod begin;
 mod day;
+mod record;
 mod saved;
 
 pub(crate) use saved::{fingerprint, is_marked};
@@ -198,6 +199,7 @@ impl System {
     fn open_tick(&mut self) {
         let now = self.ledger.now;
         self.ledger.events.record(|| Event::Tick { tick: now });
+        self.record_urgency();
         let Ledger { banks, book, .. } = &mut self.ledger;
         for bank in banks {
             bank.open_tick(now);
@@ -252,6 +254,7 @@ impl System {
     }
 
     fn release(&mut self) {
+        self.record_holds();
         for bank in 0..self.ledger.banks.len() {
             self.ledger.release(bank);
         }
@@ -259,7 +262,9 @@ impl System {
 
     fn settle(&mut self) -> u32 {
         self.end_cycles();
-        std::mem::take(&mut self.ledger.settled_at_once) + self.settler.settle(&mut self.ledger)
+        let settled = std::mem::take(&mut self.ledger.settled_at_once) + self.settler.settle(&mut self.ledger);
+        self.record_waiting();
+        settled
     }
 
     /// Deferred net rails end a cycle every so many ticks of the day, and at its close.
@@ -287,6 +292,7 @@ impl System {
 
     fn land_receipts(&mut self) {
         if self.setup.rails.iter().any(|rail| rail.deferred_crediting) {
+            self.record_landing();
             self.ledger.banks.iter_mut().for_each(Bank::land);
         }
     }
@@ -340,6 +346,7 @@ impl System {
 
     /// Adds the costs of this step to the totals; returns their sum over all banks.
     fn close_books(&mut self) -> Costs {
+        self.record_costs();
         let mut costs = Costs::default();
         for bank in &mut self.ledger.banks {
             bank.close_tick();
