@@ -1,7 +1,8 @@
 //! What happened, for people. Recorded only when asked for; training never does.
 
+use crate::bank::Bank;
 use crate::payment::Payment;
-use crate::units::{BankId, Cents, PaymentId, Tick};
+use crate::units::{BankId, Cents, PaymentId, RailId, Tick};
 use serde::Serialize;
 
 /// How a payment came to settle.
@@ -22,10 +23,63 @@ pub enum Mechanism {
     Close,
 }
 
+/// What keeps a released payment from settling.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Obstacle {
+    /// Its bank's balance and credit.
+    Liquidity,
+    /// What its bank may pay all others today.
+    MultilateralLimit,
+    /// What its bank may pay its receiver today.
+    BilateralLimit,
+    /// A payment before it in the same queue.
+    Behind,
+    /// The cycle of its deferred net rail, which has yet to end or is not covered.
+    Cycle,
+}
+
+/// Why a payment stays in its internal queue.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldReason {
+    /// Its bank wants it so.
+    Decision,
+    /// Its bank can release nothing.
+    Outage,
+}
+
 /// One thing that happened.
+///
+/// Who adds up all events of an episode from its first one has every balance, every queue, and, from
+/// [`Event::Cost`] alone, every cost at the end of each tick.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
+    /// A day begins.
+    Day {
+        /// Which, from 0.
+        day: u32,
+        /// Its first tick.
+        tick: Tick,
+    },
+    /// A bank's account opens for a day.
+    Opening {
+        /// The bank.
+        bank: BankId,
+        /// Balance at the last close; on the first day the opening balance.
+        closing_balance: Cents,
+        /// Overnight loan that is paid back.
+        loan_repaid: Cents,
+        /// Opening balance; what differs from the close less the loan is the overnight reset.
+        balance: Cents,
+        /// How far the balance may fall below zero.
+        credit_limit: Cents,
+        /// Value of its pledged assets.
+        collateral: Cents,
+        /// What they add to its credit.
+        collateral_credit: Cents,
+    },
     /// A tick begins.
     Tick {
         /// Which.
@@ -45,6 +99,36 @@ pub enum Event {
         deadline_tick: Tick,
         /// 0 to 10.
         priority: u8,
+        /// Its priority with what it has gained near its deadline.
+        urgency: u8,
+        /// Whether it may be split.
+        divisible: bool,
+        /// Its rail.
+        rail: RailId,
+    },
+    /// A payment gains urgency, and with it perhaps a better place in its internal queue.
+    Urgency {
+        /// The payment.
+        payment: PaymentId,
+        /// Paying bank.
+        bank: BankId,
+        /// Its priority with what it has gained near its deadline.
+        urgency: u8,
+    },
+    /// A payment stays in its internal queue for this tick.
+    Hold {
+        /// The payment.
+        payment: PaymentId,
+        /// Paying bank.
+        bank: BankId,
+        /// Receiving bank.
+        receiver: BankId,
+        /// Cents.
+        amount: Cents,
+        /// Last tick on time.
+        deadline_tick: Tick,
+        /// Why.
+        reason: HoldReason,
     },
     /// A bank sends a payment to settlement.
     Release {
@@ -54,6 +138,14 @@ pub enum Event {
         parent: Option<PaymentId>,
         /// Paying bank.
         bank: BankId,
+        /// Receiving bank.
+        receiver: BankId,
+        /// Cents.
+        amount: Cents,
+        /// Last tick on time.
+        deadline_tick: Tick,
+        /// Its rail.
+        rail: RailId,
     },
     /// A bank replaces a payment by parts.
     Split {
@@ -61,6 +153,8 @@ pub enum Event {
         payment: PaymentId,
         /// Paying bank.
         bank: BankId,
+        /// Its cents.
+        amount: Cents,
         /// How many parts.
         parts: u8,
         /// Cents.
@@ -74,21 +168,76 @@ pub enum Event {
         bank: BankId,
         /// The part's cents.
         amount: Cents,
+        /// Cents that stay.
+        rest: Cents,
         /// Cents.
         fee: Cents,
+    },
+    /// A released payment has not settled in its tick, and waits in the central queue.
+    Queued {
+        /// The payment.
+        payment: PaymentId,
+        /// The payment it is a part of.
+        parent: Option<PaymentId>,
+        /// Paying bank.
+        bank: BankId,
+        /// Receiving bank.
+        receiver: BankId,
+        /// Cents.
+        amount: Cents,
+        /// Last tick on time.
+        deadline_tick: Tick,
+        /// Its rail.
+        rail: RailId,
+        /// Its place in its bank's queue on that rail, from 0.
+        place: u32,
+        /// What keeps it from settling.
+        reason: Obstacle,
+    },
+    /// The first payment of a bank's central queue waits on, because its bank's means or limits do not cover it.
+    LimitHit {
+        /// The payment.
+        payment: PaymentId,
+        /// Paying bank.
+        bank: BankId,
+        /// Receiving bank.
+        receiver: BankId,
+        /// Cents.
+        amount: Cents,
+        /// Its rail.
+        rail: RailId,
+        /// What keeps it from settling.
+        reason: Obstacle,
+        /// Cents that this allows.
+        available: Cents,
     },
     /// A payment is final.
     Settlement {
         /// The payment.
         payment: PaymentId,
+        /// The payment it is a part of.
+        parent: Option<PaymentId>,
         /// Paying bank.
         sender: BankId,
         /// Receiving bank.
         receiver: BankId,
         /// Cents.
         amount: Cents,
+        /// When the order came.
+        arrival_tick: Tick,
+        /// Last tick on time.
+        deadline_tick: Tick,
+        /// Its rail.
+        rail: RailId,
         /// How.
         mechanism: Mechanism,
+    },
+    /// Receipts of this tick, deferred by their rail, reach the account of their bank.
+    Landing {
+        /// The bank.
+        bank: BankId,
+        /// Cents.
+        amount: Cents,
     },
     /// A payment has missed its deadline.
     Overdue {
@@ -96,13 +245,49 @@ pub enum Event {
         payment: PaymentId,
         /// Paying bank.
         bank: BankId,
+        /// Receiving bank.
+        receiver: BankId,
+        /// Cents.
+        amount: Cents,
+        /// Last tick on time.
+        deadline_tick: Tick,
+        /// What that costs, in cents; part of the bank's [`Event::Cost`].
+        penalty: Cents,
     },
     /// A payment is dropped at the end of a day.
     Cancellation {
         /// The payment.
         payment: PaymentId,
+        /// The payment it is a part of.
+        parent: Option<PaymentId>,
         /// Paying bank.
         bank: BankId,
+        /// Receiving bank.
+        receiver: BankId,
+        /// Cents.
+        amount: Cents,
+        /// When the order came.
+        arrival_tick: Tick,
+        /// Last tick on time.
+        deadline_tick: Tick,
+        /// Its rail.
+        rail: RailId,
+    },
+    /// What a bank is charged for a component of its costs in a tick, or in an opening that is a step of its own.
+    Cost {
+        /// The bank.
+        bank: BankId,
+        /// The component's name.
+        component: &'static str,
+        /// Cents.
+        amount: Cents,
+    },
+    /// The scenario brings a payment, whose arrival follows.
+    PaymentEvent {
+        /// Paying bank.
+        sender: BankId,
+        /// Receiving bank.
+        receiver: BankId,
         /// Cents.
         amount: Cents,
     },
@@ -153,6 +338,8 @@ pub enum Event {
     CreditChange {
         /// The bank.
         bank: BankId,
+        /// Cents until now.
+        before: Cents,
         /// Cents.
         credit_limit: Cents,
     },
@@ -160,8 +347,12 @@ pub enum Event {
     CollateralChange {
         /// The bank.
         bank: BankId,
+        /// Cents until now.
+        before: Cents,
         /// Cents.
         collateral: Cents,
+        /// What it adds to the bank's credit, in cents.
+        collateral_credit: Cents,
     },
     /// A bank can release nothing for a while.
     Outage {
@@ -172,9 +363,28 @@ pub enum Event {
     },
     /// The day ends with this tick.
     EarlyClose,
+    /// A day is over.
+    DayEnd {
+        /// Which, from 0.
+        day: u32,
+    },
 }
 
 impl Event {
+    /// The opening of `bank`, whose account is open.
+    #[must_use]
+    pub fn opening(id: BankId, bank: &Bank, closing_balance: Cents, loan_repaid: Cents) -> Self {
+        Self::Opening {
+            bank: id,
+            closing_balance,
+            loan_repaid,
+            balance: bank.balance,
+            credit_limit: bank.credit_limit,
+            collateral: bank.collateral,
+            collateral_credit: bank.collateral_credit,
+        }
+    }
+
     /// The arrival of `payment`.
     #[must_use]
     pub fn arrival(payment: &Payment) -> Self {
@@ -185,6 +395,110 @@ impl Event {
             amount: payment.amount,
             deadline_tick: payment.deadline,
             priority: payment.priority,
+            urgency: payment.urgency,
+            divisible: payment.divisible,
+            rail: payment.rail,
+        }
+    }
+
+    /// `payment` stays where it is.
+    #[must_use]
+    pub fn hold(payment: &Payment, reason: HoldReason) -> Self {
+        Self::Hold {
+            payment: payment.id,
+            bank: payment.sender,
+            receiver: payment.receiver,
+            amount: payment.amount,
+            deadline_tick: payment.deadline,
+            reason,
+        }
+    }
+
+    /// The release of `payment`.
+    #[must_use]
+    pub fn release(payment: &Payment) -> Self {
+        Self::Release {
+            payment: payment.id,
+            parent: payment.parent,
+            bank: payment.sender,
+            receiver: payment.receiver,
+            amount: payment.amount,
+            deadline_tick: payment.deadline,
+            rail: payment.rail,
+        }
+    }
+
+    /// `payment` waits in the central queue.
+    #[must_use]
+    pub fn queued(payment: &Payment, place: u32, reason: Obstacle) -> Self {
+        Self::Queued {
+            payment: payment.id,
+            parent: payment.parent,
+            bank: payment.sender,
+            receiver: payment.receiver,
+            amount: payment.amount,
+            deadline_tick: payment.deadline,
+            rail: payment.rail,
+            place,
+            reason,
+        }
+    }
+
+    /// `payment` is first in its queue and waits on.
+    #[must_use]
+    pub fn limit_hit(payment: &Payment, reason: Obstacle, available: Cents) -> Self {
+        Self::LimitHit {
+            payment: payment.id,
+            bank: payment.sender,
+            receiver: payment.receiver,
+            amount: payment.amount,
+            rail: payment.rail,
+            reason,
+            available,
+        }
+    }
+
+    /// The settlement of `payment`.
+    #[must_use]
+    pub fn settlement(payment: &Payment, mechanism: Mechanism) -> Self {
+        Self::Settlement {
+            payment: payment.id,
+            parent: payment.parent,
+            sender: payment.sender,
+            receiver: payment.receiver,
+            amount: payment.amount,
+            arrival_tick: payment.arrival,
+            deadline_tick: payment.deadline,
+            rail: payment.rail,
+            mechanism,
+        }
+    }
+
+    /// `payment` becomes overdue.
+    #[must_use]
+    pub fn overdue(payment: &Payment, penalty: Cents) -> Self {
+        Self::Overdue {
+            payment: payment.id,
+            bank: payment.sender,
+            receiver: payment.receiver,
+            amount: payment.amount,
+            deadline_tick: payment.deadline,
+            penalty,
+        }
+    }
+
+    /// The cancellation of `payment`.
+    #[must_use]
+    pub fn cancellation(payment: &Payment) -> Self {
+        Self::Cancellation {
+            payment: payment.id,
+            parent: payment.parent,
+            bank: payment.sender,
+            receiver: payment.receiver,
+            amount: payment.amount,
+            arrival_tick: payment.arrival,
+            deadline_tick: payment.deadline,
+            rail: payment.rail,
         }
     }
 }

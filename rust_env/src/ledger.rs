@@ -11,7 +11,7 @@ use crate::payment::{Payment, split_amounts};
 use crate::policy::Decision;
 use crate::scenario::{QueueDiscipline, RtgsPriority};
 use crate::setup::Setup;
-use crate::units::{Cents, PaymentId, RailId, Tick, bank_at};
+use crate::units::{Cents, PaymentId, RailId, Tick};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -106,7 +106,7 @@ impl Ledger {
 
     /// Releases a payment of an internal queue.
     fn submit(&mut self, payment: Payment) {
-        self.events.record(|| Event::Release { payment: payment.id, parent: payment.parent, bank: payment.sender });
+        self.events.record(|| Event::release(&payment));
         if self.settles_at_once(&payment) {
             self.banks[payment.sender.index()].subtract_delay_of(&payment, &self.setup.prices);
             self.settle_at_once(&payment);
@@ -122,7 +122,7 @@ impl Ledger {
         bank.subtract_delay_of(whole, &self.setup.prices);
         bank.statistics.split_count += i64::from(parts) - 1;
         bank.charge(Component::Split, fee);
-        self.events.record(|| Event::Split { payment: whole.id, bank: whole.sender, parts, fee });
+        self.events.record(|| Event::Split { payment: whole.id, bank: whole.sender, amount: whole.amount, parts, fee });
         for amount in split_amounts(whole.amount, parts) {
             self.submit_part(whole, amount);
         }
@@ -137,14 +137,14 @@ impl Ledger {
         bank.add_delay_of(whole, &self.setup.prices);
         bank.statistics.split_count += 1;
         bank.charge(Component::Split, fee);
-        self.events.record(|| Event::Cut { payment: whole.id, bank: whole.sender, amount, fee });
+        self.events.record(|| Event::Cut { payment: whole.id, bank: whole.sender, amount, rest: whole.amount, fee });
         self.submit_part(whole, amount);
     }
 
     /// Releases a part of `whole`.
     fn submit_part(&mut self, whole: &Payment, amount: Cents) {
         let part = whole.part(self.new_id(), amount);
-        self.events.record(|| Event::Release { payment: part.id, parent: part.parent, bank: part.sender });
+        self.events.record(|| Event::release(&part));
         if self.settles_at_once(&part) {
             self.settle_at_once(&part);
         } else {
@@ -237,13 +237,7 @@ impl Ledger {
         sender.pay(payment.amount, payment.receiver.index());
         let receiver = &mut self.banks[payment.receiver.index()];
         receiver.receive(payment.amount, is_deferred, payment.sender.index());
-        self.events.record(|| Event::Settlement {
-            payment: payment.id,
-            sender: payment.sender,
-            receiver: payment.receiver,
-            amount: payment.amount,
-            mechanism,
-        });
+        self.events.record(|| Event::settlement(payment, mechanism));
     }
 
     /// Settles payments of one rail in the same instant: even where receipts are deferred, those of
@@ -273,11 +267,7 @@ impl Ledger {
         let sender = &mut self.banks[payment.sender.index()];
         sender.note_wait(payment, self.now);
         sender.statistics.dropped_count += 1;
-        self.events.record(|| Event::Cancellation {
-            payment: payment.id,
-            bank: payment.sender,
-            amount: payment.amount,
-        });
+        self.events.record(|| Event::cancellation(payment));
     }
 
     /// Moves all of a bank's internal queue into its central queue, to be settled or cancelled by a
@@ -319,7 +309,6 @@ impl Ledger {
     /// Marks the unsettled payments of a bank with a deadline up to `last`.
     fn mark_overdue_until(&mut self, bank: usize, last: Tick) {
         let Self { setup, banks, events, .. } = self;
-        let id = bank_at(bank);
         let Bank { internal, central, delay_charge, next_deadline, .. } = &mut banks[bank];
         *next_deadline = Tick(u32::MAX);
         let mut penalty = Cents::ZERO;
@@ -329,7 +318,7 @@ impl Ledger {
                 payment.is_overdue = true;
                 *delay_charge += setup.prices.delay(payment);
                 penalty += setup.prices.deadline();
-                events.record(|| Event::Overdue { payment: payment.id, bank: id });
+                events.record(|| Event::overdue(payment, setup.prices.deadline()));
             } else {
                 *next_deadline = payment.deadline.min(*next_deadline);
             }

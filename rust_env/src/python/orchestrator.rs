@@ -10,6 +10,7 @@ use crate::payment::Payment;
 use crate::scenario::Scenario;
 use crate::setup::Setup;
 use crate::system::{System, TickOutcome, named_costs};
+use crate::units::Tick;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use serde_json::Value;
@@ -78,7 +79,14 @@ impl Orchestrator {
 
     fn take_events<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let events = self.system.ledger.events.take();
-        let named: Vec<Value> = events.iter().map(|event| self.named(event)).collect();
+        let mut now = self.system.ledger.now;
+        let named = events.iter().map(|event| {
+            if let Event::Day { tick, .. } | Event::Tick { tick } = event {
+                now = *tick;
+            }
+            self.named(event, now)
+        });
+        let named: Vec<Value> = named.collect();
         py.import("json")?.call_method1("loads", (Value::Array(named).to_string(),))
     }
 }
@@ -140,14 +148,20 @@ impl Orchestrator {
         Ok(dict)
     }
 
-    /// An event as people read it: banks by their ids.
-    fn named(&self, event: &Event) -> Value {
+    /// An event as people read it: with its tick, banks and rails by their ids.
+    fn named(&self, event: &Event, now: Tick) -> Value {
+        let setup = &self.system.setup;
         let mut value = serde_json::to_value(event).unwrap_or_default();
-        for key in ["bank", "sender", "receiver"] {
+        value["tick"] = now.0.into();
+        for key in ["bank", "sender", "receiver", "rail"] {
             let Some(entry) = value.get_mut(key) else { continue };
             let index = entry.as_u64().and_then(|index| usize::try_from(index).ok());
-            if let Some(bank) = index.and_then(|index| self.system.setup.banks.get(index)) {
-                *entry = Value::String(bank.id.clone());
+            let id = index.and_then(|index| match key {
+                "rail" => setup.rails.get(index).map(|rail| &rail.id),
+                _ => setup.banks.get(index).map(|bank| &bank.id),
+            });
+            if let Some(id) = id {
+                *entry = Value::String(id.clone());
             }
         }
         value

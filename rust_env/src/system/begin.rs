@@ -15,14 +15,17 @@ impl System {
             let is_late = tick < self.ledger.now;
             match happening {
                 Happening::Payment(order) => {
+                    let (sender, receiver, amount) = (order.sender, order.receiver, order.amount);
+                    self.ledger.events.record(|| Event::PaymentEvent { sender, receiver, amount });
                     self.ledger.enter(&order.coming(self.ledger.now));
                     self.progress.arrivals += 1;
                 }
                 Happening::Transfer { sender, receiver, amount } => self.transfer(sender, receiver, amount),
                 Happening::ArrivalRate { bank, multiplier } => self.change_rate(bank, multiplier),
                 Happening::Credit { bank, credit_limit } => {
-                    self.ledger.banks[bank.index()].credit_limit = credit_limit;
-                    self.ledger.events.record(|| Event::CreditChange { bank, credit_limit });
+                    let limit = &mut self.ledger.banks[bank.index()].credit_limit;
+                    let before = std::mem::replace(limit, credit_limit);
+                    self.ledger.events.record(|| Event::CreditChange { bank, before, credit_limit });
                 }
                 Happening::Collateral { bank, collateral } => self.change_collateral(bank, collateral),
                 Happening::Outage { bank, until } => {
@@ -64,10 +67,11 @@ impl System {
     }
 
     fn change_collateral(&mut self, bank: BankId, collateral: Cents) {
-        let credit = self.setup.banks[bank.index()].haircut.complement().share_of(collateral);
+        let collateral_credit = self.setup.banks[bank.index()].haircut.complement().share_of(collateral);
         let changed = &mut self.ledger.banks[bank.index()];
-        (changed.collateral, changed.collateral_credit) = (collateral, credit);
-        self.ledger.events.record(|| Event::CollateralChange { bank, collateral });
+        let before = std::mem::replace(&mut changed.collateral, collateral);
+        changed.collateral_credit = collateral_credit;
+        self.ledger.events.record(|| Event::CollateralChange { bank, before, collateral, collateral_credit });
     }
 
     /// Lets the tick's payments enter the internal queues: scheduled, replayed, sampled.

@@ -22,8 +22,12 @@ impl System {
         if self.is_over() {
             return Err(TickError::EpisodeOver { ticks: self.setup.episode_ticks });
         }
+        let (day, tick) = (self.day(), self.ledger.now);
+        self.ledger.events.record(|| Event::Day { day, tick });
         if self.ledger.now.0 > 0 {
             self.open_accounts();
+        } else {
+            self.record_first_opening();
         }
         self.progress.next_replayed = 0;
         self.ledger.banks.iter_mut().for_each(|bank| bank.open_books());
@@ -39,6 +43,7 @@ impl System {
         self.begin_day()?;
         if self.progress.stage == Stage::Opening {
             self.commit_pools()?;
+            self.record_costs();
             self.ledger.banks.iter_mut().for_each(Bank::close_books);
         }
         Ok(())
@@ -51,15 +56,17 @@ impl System {
 
     /// Repays overnight loans and, if the scenario says so, returns balances to their opening values.
     fn open_accounts(&mut self) {
-        for (bank, setup) in self.ledger.banks.iter_mut().zip(&self.setup.banks) {
+        for (index, (bank, setup)) in self.ledger.banks.iter_mut().zip(&self.setup.banks).enumerate() {
+            let (closing, loan) = (bank.balance, bank.loan);
             let opening = match self.setup.overnight {
-                Overnight::Carry => bank.balance - bank.loan,
+                Overnight::Carry => closing - loan,
                 Overnight::Reset => setup.balance,
             };
-            self.progress.external += opening - bank.balance;
+            self.progress.external += opening - closing;
             bank.balance = opening;
             bank.loan = Cents::ZERO;
             bank.open_day();
+            self.ledger.events.record(|| Event::opening(bank_at(index), bank, closing, loan));
         }
     }
 
@@ -101,6 +108,8 @@ impl System {
             }
         };
         self.take_back_pools();
+        let day = self.day();
+        self.ledger.events.record(|| Event::DayEnd { day });
         Ok(done)
     }
 

@@ -2,6 +2,7 @@
 
 mod begin;
 mod day;
+mod record;
 mod saved;
 
 pub(crate) use saved::{fingerprint, is_marked};
@@ -221,6 +222,7 @@ impl System {
         self.land_receipts();
         self.accrue()?;
         let (settled_at_close, dropped) = if self.is_last_tick_of_day() { self.end_day()? } else { (0, 0) };
+        self.record_costs();
         self.ledger.banks.iter_mut().for_each(Bank::close_tick);
         self.progress.arrivals = 0;
         self.advance();
@@ -230,6 +232,7 @@ impl System {
     fn open_tick(&mut self) {
         let now = self.ledger.now;
         self.ledger.events.record(|| Event::Tick { tick: now });
+        self.record_urgency();
         for bank in &mut self.ledger.banks {
             bank.open_tick();
             if let Some(escalation) = self.setup.escalation {
@@ -286,6 +289,7 @@ impl System {
     }
 
     fn release(&mut self) {
+        self.record_holds();
         for bank in 0..self.ledger.banks.len() {
             self.ledger.release(bank);
         }
@@ -293,7 +297,9 @@ impl System {
 
     fn settle(&mut self) -> u32 {
         self.end_cycles();
-        std::mem::take(&mut self.ledger.settled_at_once) + settle(&mut self.ledger)
+        let settled = std::mem::take(&mut self.ledger.settled_at_once) + settle(&mut self.ledger);
+        self.record_waiting();
+        settled
     }
 
     /// Deferred net rails end a cycle every so many ticks of the day, and at its close.
@@ -320,6 +326,7 @@ impl System {
 
     fn land_receipts(&mut self) {
         if self.setup.rails.iter().any(|rail| rail.deferred_crediting) {
+            self.record_landing();
             self.ledger.banks.iter_mut().for_each(Bank::land);
         }
     }

@@ -99,7 +99,7 @@ impl SecondBooks {
     fn enter(&mut self, event: &Event) {
         match *event {
             Event::Tick { tick } => self.now = tick,
-            Event::Arrival { payment, sender, receiver, amount, deadline_tick: deadline, priority } => {
+            Event::Arrival { payment, sender, receiver, amount, deadline_tick: deadline, priority, .. } => {
                 let (is_overdue, is_released) = (false, false);
                 let entry = Entry { sender, receiver, amount, deadline, priority, is_overdue, is_released };
                 assert_eq!(self.payments.insert(payment, entry), None);
@@ -116,15 +116,15 @@ impl SecondBooks {
                 self.parts = (Some(*whole), VecDeque::from([amount]));
                 self.charge_cents(bank, Component::Split, self.scenario.costs.split_fee, 1);
             }
-            Event::Release { payment, parent, bank } => self.release(payment, parent, bank),
-            Event::Settlement { payment, sender, receiver, amount, mechanism } => {
+            Event::Release { payment, parent, bank, .. } => self.release(payment, parent, bank),
+            Event::Settlement { payment, sender, receiver, amount, mechanism, .. } => {
                 let entry = self.payments.remove(&payment).unwrap();
                 assert_eq!((entry.sender, entry.receiver, entry.amount), (sender, receiver, amount));
                 assert!(entry.is_released || mechanism == Mechanism::Close);
                 self.balances[sender.index()] -= amount;
                 self.balances[receiver.index()] += amount;
             }
-            Event::Overdue { payment, bank } => {
+            Event::Overdue { payment, bank, .. } => {
                 let entry = self.payments.get_mut(&payment).unwrap();
                 assert!(!entry.is_overdue);
                 entry.is_overdue = true;
@@ -145,8 +145,8 @@ impl SecondBooks {
                 let rate = self.scenario.costs.liquidity_rate;
                 self.charge(bank, Component::Liquidity, Rate::from_fraction(rate).of(amount));
             }
-            Event::CollateralChange { bank, collateral } => self.collateral[bank.index()] = collateral,
-            Event::CreditChange { bank, credit_limit } => self.credit_limits[bank.index()] = credit_limit,
+            Event::CollateralChange { bank, collateral, .. } => self.collateral[bank.index()] = collateral,
+            Event::CreditChange { bank, credit_limit, .. } => self.credit_limits[bank.index()] = credit_limit,
             Event::Outage { bank, until_tick } => {
                 let until = &mut self.out_until[bank.index()];
                 *until = (*until).max(until_tick);
@@ -160,7 +160,7 @@ impl SecondBooks {
                 sender.into_iter().for_each(|bank| self.balances[bank.index()] -= amount);
                 receiver.into_iter().for_each(|bank| self.balances[bank.index()] += amount);
             }
-            Event::ArrivalRate { .. } | Event::EarlyClose => {}
+            _ => {}
         }
     }
 

@@ -113,7 +113,7 @@ fn replay(ledger: &Ledger, before: &Before, events: &[Event]) -> Accounts {
                 rails.insert(payment, rails[&parent]);
             }
             Event::Settlement { mechanism: Mechanism::Close, .. } => break,
-            Event::Settlement { payment, sender, receiver, amount, mechanism: next } => {
+            Event::Settlement { payment, sender, receiver, amount, mechanism: next, .. } => {
                 let rail = rails[&payment];
                 let is_same = next != Mechanism::Gross
                     && next == mechanism

@@ -1,0 +1,117 @@
+//! What a system tells its event log beside what its ledger tells; nothing at all unless events are kept.
+
+use super::System;
+use crate::costs::COMPONENTS;
+use crate::events::{Event, HoldReason, Obstacle};
+use crate::ledger::Ledger;
+use crate::payment::Payment;
+use crate::policy::Decision;
+use crate::scenario::QueueDiscipline;
+use crate::setup::{Rail, Settlement};
+use crate::units::{Cents, bank_at};
+
+impl System {
+    /// The accounts with which an episode begins.
+    pub(super) fn record_first_opening(&mut self) {
+        let Ledger { banks, events, .. } = &mut self.ledger;
+        if events.is_recording() {
+            for (index, bank) in banks.iter().enumerate() {
+                events.record(|| Event::opening(bank_at(index), bank, bank.balance, Cents::ZERO));
+            }
+        }
+    }
+
+    /// The payments that are about to gain urgency.
+    pub(super) fn record_urgency(&mut self) {
+        let Ledger { banks, events, now, .. } = &mut self.ledger;
+        let Some(escalation) = self.setup.escalation.filter(|_| events.is_recording()) else { return };
+        for payment in banks.iter().flat_map(|bank| &bank.internal) {
+            let urgency = escalation.urgency(payment.priority, payment.deadline, *now);
+            if urgency != payment.urgency {
+                events.record(|| Event::Urgency { payment: payment.id, bank: payment.sender, urgency });
+            }
+        }
+    }
+
+    /// The payments that are about to be held.
+    pub(super) fn record_holds(&mut self) {
+        let Ledger { banks, events, now, .. } = &mut self.ledger;
+        if !events.is_recording() {
+            return;
+        }
+        for bank in banks {
+            let reason = if bank.is_out(*now) { HoldReason::Outage } else { HoldReason::Decision };
+            for (place, payment) in bank.internal.iter().enumerate() {
+                let decision = bank.decisions.get(place).copied().unwrap_or(Decision::Hold);
+                if reason == HoldReason::Outage || decision == Decision::Hold {
+                    events.record(|| Event::hold(payment, reason));
+                }
+            }
+        }
+    }
+
+    /// The payments that have joined a central queue, and those that hold one up.
+    pub(super) fn record_waiting(&mut self) {
+        if !self.ledger.events.is_recording() {
+            return;
+        }
+        let mut waiting = Vec::new();
+        for bank in &self.ledger.banks {
+            for (rail, queue) in self.setup.rails.iter().zip(&bank.central) {
+                for (place, payment) in queue.iter().enumerate() {
+                    let (reason, available) = obstacle(&self.ledger, rail, place, payment);
+                    if payment.released == self.ledger.now {
+                        waiting.push(Event::queued(payment, u32::try_from(place).unwrap_or(u32::MAX), reason));
+                    }
+                    if let (0, Some(available)) = (place, available) {
+                        waiting.push(Event::limit_hit(payment, reason, available));
+                    }
+                }
+            }
+        }
+        waiting.into_iter().for_each(|event| self.ledger.events.record(|| event));
+    }
+
+    /// The receipts that are about to land.
+    pub(super) fn record_landing(&mut self) {
+        let Ledger { banks, events, .. } = &mut self.ledger;
+        for (index, bank) in banks.iter().enumerate().filter(|(_, bank)| bank.deferred > Cents::ZERO) {
+            events.record(|| Event::Landing { bank: bank_at(index), amount: bank.deferred });
+        }
+    }
+
+    /// The costs of the step whose books are about to be closed.
+    pub(super) fn record_costs(&mut self) {
+        let Ledger { banks, events, .. } = &mut self.ledger;
+        if !events.is_recording() {
+            return;
+        }
+        for (index, bank) in banks.iter().enumerate() {
+            for (component, amount) in COMPONENTS.into_iter().zip(bank.tick_costs) {
+                if amount != Cents::ZERO {
+                    events.record(|| Event::Cost { bank: bank_at(index), component, amount });
+                }
+            }
+        }
+    }
+}
+
+/// What keeps a payment of a central queue from settling by itself and, where that is its bank's means or
+/// limits, how much these allow.
+fn obstacle(ledger: &Ledger, rail: &Rail, place: usize, payment: &Payment) -> (Obstacle, Option<Cents>) {
+    if let Settlement::DeferredNet { .. } = rail.settlement {
+        return (Obstacle::Cycle, None);
+    }
+    if place > 0 && rail.queue_discipline != QueueDiscipline::FifoBypass {
+        return (Obstacle::Behind, None);
+    }
+    let (sender, receiver) = (payment.sender.index(), payment.receiver.index());
+    let bank = &ledger.banks[sender];
+    let limits = [
+        (Obstacle::Liquidity, Some(bank.liquidity())),
+        (Obstacle::MultilateralLimit, bank.multilateral_headroom()),
+        (Obstacle::BilateralLimit, ledger.bilateral_headroom(sender, receiver)),
+    ];
+    let binding = limits.into_iter().find(|(_, available)| available.is_some_and(|cents| payment.amount > cents));
+    binding.unwrap_or((Obstacle::Behind, None))
+}

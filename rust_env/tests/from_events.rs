@@ -1,0 +1,376 @@
+//! The state of a system at the end of every tick, from its event log alone.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod strategies;
+
+use paysim_engine::costs::COMPONENTS;
+use paysim_engine::events::{Event, EventLog, Obstacle};
+use paysim_engine::payment::Payment;
+use paysim_engine::system::System;
+use paysim_engine::units::{BankId, Cents, PaymentId, Tick};
+use proptest::prelude::*;
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
+use serde_json::json;
+use std::cell::RefCell;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use strategies::{choices, play, read, scenarios};
+
+/// An unsettled payment.
+#[derive(Clone, Debug, PartialEq)]
+struct Open {
+    id: PaymentId,
+    parent: Option<PaymentId>,
+    sender: BankId,
+    receiver: BankId,
+    amount: Cents,
+    arrival: Tick,
+    deadline: Tick,
+    priority: u8,
+    urgency: u8,
+    divisible: bool,
+    rail: u8,
+    is_overdue: bool,
+}
+
+impl Open {
+    fn of(payment: &Payment) -> Self {
+        Self {
+            id: payment.id,
+            parent: payment.parent,
+            sender: payment.sender,
+            receiver: payment.receiver,
+            amount: payment.amount,
+            arrival: payment.arrival,
+            deadline: payment.deadline,
+            priority: payment.priority,
+            urgency: payment.urgency,
+            divisible: payment.divisible,
+            rail: payment.rail.0,
+            is_overdue: payment.is_overdue,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Account {
+    balance: Cents,
+    credit_limit: Cents,
+    collateral: Cents,
+    collateral_credit: Cents,
+    committed: Cents,
+    internal: Vec<Open>,
+    /// By rail; rails without payments are left out.
+    central: BTreeMap<u8, Vec<Open>>,
+    costs: BTreeMap<&'static str, Cents>,
+}
+
+/// What the events so far add up to.
+#[derive(Default)]
+struct Rebuilt {
+    now: Tick,
+    banks: BTreeMap<BankId, Account>,
+    /// Released in this tick, neither settled nor queued yet.
+    on_the_way: BTreeMap<PaymentId, Open>,
+    /// Split or cut, its parts on the way.
+    whole: Option<Open>,
+}
+
+impl Rebuilt {
+    fn bank(&mut self, bank: BankId) -> &mut Account {
+        self.banks.get_mut(&bank).unwrap()
+    }
+
+    fn payment(&mut self, bank: BankId, id: PaymentId) -> &mut Open {
+        let account = self.banks.get_mut(&bank).unwrap();
+        let mut queues = account.internal.iter_mut().chain(account.central.values_mut().flatten());
+        queues.find(|payment| payment.id == id).unwrap()
+    }
+
+    fn take(&mut self, bank: BankId, id: PaymentId) -> Open {
+        if let Some(payment) = self.on_the_way.remove(&id) {
+            return payment;
+        }
+        let account = self.bank(bank);
+        for queue in std::iter::once(&mut account.internal).chain(account.central.values_mut()) {
+            if let Some(place) = queue.iter().position(|payment| payment.id == id) {
+                return queue.remove(place);
+            }
+        }
+        unreachable!("{id:?} of {bank:?} is nowhere")
+    }
+
+    fn put_in_order(&mut self, bank: BankId) {
+        self.bank(bank).internal.sort_by_key(|payment| (Reverse(payment.urgency), payment.deadline, payment.id));
+    }
+
+    fn enter(&mut self, event: &Event) {
+        match *event {
+            Event::Tick { tick } | Event::Day { tick, .. } => self.now = tick,
+            Event::Urgency { payment, bank, urgency } => {
+                self.payment(bank, payment).urgency = urgency;
+                self.put_in_order(bank);
+            }
+            Event::Overdue { payment, bank, amount, .. } => {
+                let open = self.payment(bank, payment);
+                assert_eq!((open.amount, std::mem::replace(&mut open.is_overdue, true)), (amount, false));
+            }
+            Event::Cost { bank, component, amount } => {
+                assert!(amount > Cents::ZERO);
+                *self.bank(bank).costs.entry(component).or_default() += amount;
+            }
+            Event::Opening { .. }
+            | Event::CreditChange { .. }
+            | Event::CollateralChange { .. }
+            | Event::EndOfDay { .. }
+            | Event::PoolCommitment { .. }
+            | Event::PoolReturn { .. }
+            | Event::Transfer { .. } => self.enter_account(event),
+            _ => self.enter_payment(event),
+        }
+    }
+
+    fn enter_account(&mut self, event: &Event) {
+        match *event {
+            Event::Opening { bank, balance, closing_balance, credit_limit, collateral, collateral_credit, .. } => {
+                if self.now == Tick(0) {
+                    assert_eq!((self.banks.insert(bank, Account::default()), closing_balance), (None, balance));
+                } else {
+                    assert_eq!(self.bank(bank).balance, closing_balance);
+                }
+                let account = self.bank(bank);
+                (account.balance, account.credit_limit) = (balance, credit_limit);
+                (account.collateral, account.collateral_credit) = (collateral, collateral_credit);
+            }
+            Event::CreditChange { bank, before, credit_limit } => {
+                assert_eq!(std::mem::replace(&mut self.bank(bank).credit_limit, credit_limit), before);
+            }
+            Event::CollateralChange { bank, before, collateral, collateral_credit } => {
+                let account = self.bank(bank);
+                assert_eq!(std::mem::replace(&mut account.collateral, collateral), before);
+                account.collateral_credit = collateral_credit;
+            }
+            Event::EndOfDay { bank, borrowed, .. } => self.bank(bank).balance += borrowed,
+            Event::PoolCommitment { bank, amount } => {
+                self.bank(bank).balance += amount;
+                self.bank(bank).committed = amount;
+            }
+            Event::PoolReturn { bank, amount } => {
+                self.bank(bank).balance -= amount;
+                assert_eq!(std::mem::take(&mut self.bank(bank).committed), amount);
+            }
+            Event::Transfer { sender, receiver, amount, .. } => {
+                sender.into_iter().for_each(|bank| self.bank(bank).balance -= amount);
+                receiver.into_iter().for_each(|bank| self.bank(bank).balance += amount);
+            }
+            _ => unreachable!("{event:?}"),
+        }
+    }
+
+    fn enter_payment(&mut self, event: &Event) {
+        match *event {
+            Event::Arrival {
+                payment: id,
+                sender,
+                receiver,
+                amount,
+                deadline_tick: deadline,
+                priority,
+                urgency,
+                divisible,
+                rail,
+            } => {
+                let (parent, arrival, rail, is_overdue) = (None, self.now, rail.0, false);
+                let terms = Open {
+                    id,
+                    parent,
+                    sender,
+                    receiver,
+                    amount,
+                    arrival,
+                    deadline,
+                    priority,
+                    urgency,
+                    divisible,
+                    rail,
+                    is_overdue,
+                };
+                self.bank(sender).internal.push(terms);
+                self.put_in_order(sender);
+            }
+            Event::Split { payment, bank, amount, .. } => {
+                self.whole = Some(self.take(bank, payment));
+                assert_eq!(self.whole.as_ref().unwrap().amount, amount);
+            }
+            Event::Cut { payment, bank, rest, .. } => {
+                self.payment(bank, payment).amount = rest;
+                self.whole = Some(self.payment(bank, payment).clone());
+            }
+            Event::Release { payment, parent, bank, amount, .. } => {
+                let released = match parent {
+                    Some(_) => Open { id: payment, parent, amount, ..self.whole.clone().unwrap() },
+                    None => self.take(bank, payment),
+                };
+                self.on_the_way.insert(payment, released);
+            }
+            Event::Queued { payment, bank, rail, place, .. } => {
+                let queued = self.on_the_way.remove(&payment).unwrap();
+                self.bank(bank).central.entry(rail.0).or_default().insert(place as usize, queued);
+            }
+            Event::Settlement { payment, sender, receiver, amount, arrival_tick, .. } => {
+                let settled = self.take(sender, payment);
+                assert_eq!((settled.amount, settled.arrival), (amount, arrival_tick));
+                self.bank(sender).balance -= amount;
+                self.bank(receiver).balance += amount;
+            }
+            Event::Cancellation { payment, bank, .. } => {
+                self.take(bank, payment);
+            }
+            Event::Hold { payment, bank, amount, .. } => assert_eq!(self.payment(bank, payment).amount, amount),
+            Event::LimitHit { payment, bank, rail, amount, available, .. } => {
+                assert_eq!(self.bank(bank).central[&rail.0][0].id, payment);
+                assert!(amount > available);
+            }
+            Event::PaymentEvent { .. }
+            | Event::Landing { .. }
+            | Event::ArrivalRate { .. }
+            | Event::Outage { .. }
+            | Event::EarlyClose
+            | Event::DayEnd { .. } => {}
+            _ => unreachable!("{event:?}"),
+        }
+    }
+
+    /// Every bank must be as the system has it.
+    fn compare(&mut self, system: &System) {
+        assert!(self.on_the_way.is_empty(), "{:?}", self.on_the_way);
+        let ledger = &system.ledger;
+        for ((bank, account), rebuilt) in ledger.banks.iter().zip(0..).zip(self.banks.values_mut()) {
+            rebuilt.central.retain(|_, queue| !queue.is_empty());
+            let queues = bank.central.iter().zip(0..).filter(|(queue, _)| !queue.is_empty());
+            let costs = COMPONENTS.into_iter().zip(bank.costs).filter(|(_, cost)| *cost != Cents::ZERO);
+            let expected = Account {
+                balance: bank.balance,
+                credit_limit: bank.credit_limit,
+                collateral: bank.collateral,
+                collateral_credit: bank.collateral_credit,
+                committed: bank.committed,
+                internal: bank.internal.iter().map(Open::of).collect(),
+                central: queues.map(|(queue, rail)| (rail, queue.iter().map(Open::of).collect())).collect(),
+                costs: costs.collect(),
+            };
+            assert_eq!(*rebuilt, expected, "bank {account}");
+        }
+        assert_eq!(self.banks.len(), ledger.banks.len());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn events_add_up_to_the_state(scenario in scenarios(), choices in choices()) {
+        let mut rebuilt = Rebuilt::default();
+        play(&read(&scenario), EventLog::recording(), choices, |system, _, _| {
+            system.ledger.events.take().iter().for_each(|event| rebuilt.enter(event));
+            rebuilt.compare(system);
+        });
+    }
+
+    #[test]
+    fn recording_changes_nothing(scenario in scenarios(), choices in choices()) {
+        let mut states = Vec::new();
+        play(&read(&scenario), EventLog::recording(), choices.clone(), |system, _, outcome| states.push((*outcome, system.save())));
+        let mut recorded = states.into_iter();
+        play(&read(&scenario), EventLog::default(), choices, |system, _, outcome| {
+            assert_eq!(recorded.next().unwrap(), (*outcome, system.save()));
+        });
+    }
+}
+
+/// The events of a run in which all banks release everything.
+fn events(scenario: &serde_json::Value) -> Vec<Event> {
+    let (mut system, _) = strategies::system(&read(scenario), EventLog::recording());
+    while !system.is_over() {
+        system.tick().unwrap();
+    }
+    system.ledger.events.take()
+}
+
+#[test]
+fn a_payment_that_waits_is_told_with_what_it_waits_for() {
+    let pay = |sender: &str, receiver: &str, amount: i64| json!({"sender": sender, "receiver": receiver, "amount": amount, "arrival_tick": 0, "deadline_tick": 1});
+    let scenario = json!({
+        "ticks_per_day": 2,
+        "agents": [
+            {"id": "A", "balance": 10},
+            {"id": "B", "balance": 100, "limits": {"bilateral": {"A": 5}}},
+            {"id": "C", "balance": 100, "limits": {"multilateral": 7}}
+        ],
+        "initial_transactions": [pay("A", "B", 30), pay("A", "B", 1), pay("B", "A", 6), pay("C", "A", 8)]
+    });
+    let log = events(&scenario);
+    let queued: Vec<(u64, u32, Obstacle)> = log
+        .iter()
+        .filter_map(|event| match event {
+            Event::Queued { payment, place, reason, .. } => Some((payment.0.get(), *place, *reason)),
+            _ => None,
+        })
+        .collect();
+    let limits = [(3, 0, Obstacle::BilateralLimit), (4, 0, Obstacle::MultilateralLimit)];
+    assert_eq!(queued, [vec![(1, 0, Obstacle::Liquidity), (2, 1, Obstacle::Behind)], limits.to_vec()].concat());
+    let hits = log.iter().filter_map(|event| match event {
+        Event::LimitHit { payment, available, .. } => Some((payment.0.get(), available.0)),
+        _ => None,
+    });
+    // In both ticks, but only for the first payment of each queue.
+    assert_eq!(hits.collect::<Vec<_>>(), [(1, 10), (3, 5), (4, 7), (1, 10), (3, 5), (4, 7)]);
+}
+
+#[test]
+fn every_kind_of_event_happens_in_some_scenario() {
+    let seen = RefCell::new(BTreeSet::new());
+    let config = ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let run = runner.run(&(scenarios(), choices()), |(scenario, choices)| {
+        play(&read(&scenario), EventLog::recording(), choices, |system, _, _| {
+            for event in system.ledger.events.take() {
+                seen.borrow_mut().insert(serde_json::to_value(event).unwrap()["type"].to_string());
+            }
+        });
+        Ok(())
+    });
+    run.unwrap();
+    let kinds = [
+        "arrival",
+        "arrival_rate",
+        "cancellation",
+        "collateral_change",
+        "cost",
+        "credit_change",
+        "cut",
+        "day",
+        "day_end",
+        "early_close",
+        "end_of_day",
+        "hold",
+        "landing",
+        "limit_hit",
+        "opening",
+        "outage",
+        "overdue",
+        "payment_event",
+        "pool_commitment",
+        "pool_return",
+        "queued",
+        "release",
+        "settlement",
+        "split",
+        "tick",
+        "transfer",
+        "urgency",
+    ];
+    let seen = seen.into_inner();
+    assert_eq!(seen.iter().map(|name| name.trim_matches('"')).collect::<Vec<_>>(), kinds);
+}
