@@ -59,14 +59,14 @@ class Ppo:
         entropy_coefficient: Weight of the entropy bonus at the start; it falls linearly to 0.
     """
 
-    updates: int = 300
-    days: int = 48
+    updates: int = 240
+    days: int = 64
     learning_rate: float = 0.003
     final_learning_rate: float = 0.0003
     hidden: int = 21
     epochs: int = 4
     clip_range: float = 0.2
-    entropy_coefficient: float = 0.01
+    entropy_coefficient: float = 0.02
 
 
 GAMES = {
