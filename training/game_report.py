@@ -100,4 +100,4 @@ def _cost(summary: Mapping[str, Any], pool: int) -> str:
 
 
 def _thousandths(cents: float, pool: int) -> str:
-    return f"{1000 * cents / pool:.2f}"
+    return f"{1000 * cents / pool:.1f}"
