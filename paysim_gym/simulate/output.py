@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, TextIO
 
@@ -202,8 +201,3 @@ def event_json(event: Event) -> str:
     """An event as a line: its tick and type, then the other keys in alphabetical order."""
     first = {"tick": event["tick"], "type": event["type"]}
     return json.dumps(first | {key: event[key] for key in sorted(event) if key not in first})
-
-
-def event_types(events: Sequence[Event]) -> set[str]:
-    """The types that occur."""
-    return {event["type"] for event in events}

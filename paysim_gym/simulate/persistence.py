@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from paysim_gym.simulate.payments import PaymentLog
 from paysim_gym.simulate.records import DayReport, TickRecord
-from paysim_gym.simulate.store import Store, StoredRun, StoreError
+from paysim_gym.simulate.schema import StoreError
+from paysim_gym.simulate.store import Store, StoredRun
 
 
 class EndOfDayPersistence:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from paysim_gym._engine import COST_COMPONENTS
 
+
+class StoreError(ValueError):
+    """A store that cannot be used as asked."""
+
+
 COSTS = tuple(f"cost_{name}" for name in COST_COMPONENTS)
 """A column for each component of costs."""
 
@@ -13,8 +18,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         """CREATE TABLE runs (
             run BIGINT NOT NULL, scenario VARCHAR NOT NULL, seed UBIGINT NOT NULL, mode VARCHAR NOT NULL,
-            filter VARCHAR NOT NULL, ticks_per_day BIGINT NOT NULL, num_days BIGINT NOT NULL, max_ticks BIGINT,
-            banks VARCHAR[] NOT NULL, rails VARCHAR[] NOT NULL, is_full_replay BOOLEAN NOT NULL,
+            filter VARCHAR NOT NULL, ticks_per_day BIGINT NOT NULL, num_days BIGINT NOT NULL,
+            max_ticks BIGINT, banks VARCHAR[] NOT NULL, rails VARCHAR[] NOT NULL, is_full_replay BOOLEAN NOT NULL,
             status VARCHAR NOT NULL, started_at TIMESTAMP NOT NULL, ended_at TIMESTAMP,
             version VARCHAR NOT NULL, definition VARCHAR NOT NULL)""",
         """CREATE TABLE days (

@@ -27,6 +27,7 @@ class Statistics:
         self.books = Books(plan.rails)
         self.reports: list[DayReport] = []
         self._day: Day | None = None
+        self._number = 0
         self._banks: dict[str, BankDay] = {}
         self._entries: dict[str, Callable[[Event], None]] = {
             "opening": self._opening,
@@ -43,7 +44,8 @@ class Statistics:
         """Count a tick."""
         outcome = record.outcome
         if self._day is None:
-            self._day = Day(day=outcome["day"], first_tick=outcome["tick"])
+            self._number = outcome["day"]
+            self._day = Day(day=self._number, first_tick=outcome["tick"])
         is_counted = False
         for event in record.events:
             kind = event["type"]
@@ -109,8 +111,7 @@ class Statistics:
         day.max_queue_depth = max(day.max_queue_depth, outcome["queue_depth"])
 
     def _opening(self, event: Event) -> None:
-        day = self._day.day if self._day else 0
-        self._banks[event["bank"]] = BankDay(day, event["bank"], opening_balance=event["balance"])
+        self._banks[event["bank"]] = BankDay(self._number, event["bank"], opening_balance=event["balance"])
 
     def _pool_commitment(self, event: Event) -> None:
         self._banks[event["bank"]].opening_balance += event["amount"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,15 +20,11 @@ from paysim_gym.simulate.metrics import RunMetrics, run_metrics
 from paysim_gym.simulate.output import Filter
 from paysim_gym.simulate.payments import PaymentRecord
 from paysim_gym.simulate.records import DayReport, RunPlan, TickRecord
-from paysim_gym.simulate.schema import MIGRATIONS, TABLES, VERSION
+from paysim_gym.simulate.schema import MIGRATIONS, TABLES, VERSION, StoreError
 
 Status = Literal["completed", "interrupted", "failed"]
 UNFINISHED = "unfinished"
 """Status of a run that has not been ended: it is going on, or its process was killed."""
-
-
-class StoreError(ValueError):
-    """A store that cannot be used as asked."""
 
 
 @dataclass(frozen=True)
@@ -215,8 +211,9 @@ class Store:
         if target.suffix not in formats:
             raise StoreError(f"{target}: must end in .csv or .parquet")
         part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        rows_of_run = f"SELECT * FROM {table} WHERE run = {run}"
         try:
-            self._db.execute(f"COPY (SELECT * FROM {table} WHERE run = {run}) TO '{_quoted(part)}' ({formats[target.suffix]})")
+            self._db.execute(f"COPY ({rows_of_run}) TO '{_quoted(part)}' ({formats[target.suffix]})")
             part.replace(target)
         except (duckdb.Error, OSError) as error:
             part.unlink(missing_ok=True)
@@ -247,13 +244,22 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """All of it or nothing."""
-        self._db.execute("BEGIN")
+        """All of it or nothing.
+
+        Raises:
+            StoreError: If it cannot be written.
+        """
         try:
+            self._db.execute("BEGIN")
             yield
             self._db.execute("COMMIT")
-        except BaseException:
-            self._db.execute("ROLLBACK")
+        except BaseException as error:
+            with suppress(duckdb.Error):
+                self._db.execute("ROLLBACK")
+            if isinstance(error, duckdb.InterruptException):
+                raise KeyboardInterrupt from None
+            if isinstance(error, duckdb.Error):
+                raise StoreError(_problem(self.path, error)) from None
             raise
 
     def _append(self, table: str, batch: rows.Columns) -> None:
@@ -293,7 +299,13 @@ def _filter_json(shown: Filter) -> str:
 
 
 def _filter_from(data: dict[str, Any]) -> Filter:
-    return Filter(**{key: frozenset(value) if isinstance(value, list) else value for key, value in data.items()})
+    return Filter(
+        banks=frozenset(data["banks"]),
+        payments=frozenset(data["payments"]),
+        types=frozenset(data["types"]),
+        first_tick=data["first_tick"],
+        last_tick=data["last_tick"],
+    )
 
 
 def _now() -> datetime:
