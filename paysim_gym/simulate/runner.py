@@ -23,7 +23,12 @@ class Persistence(Protocol):
 
 
 class LiveTicks:
-    """Ticks as the engine plays them."""
+    """Ticks as the engine plays them.
+
+    Attributes:
+        scenario: The checked scenario that runs.
+        plan: What is played.
+    """
 
     def __init__(
         self, scenario: ScenarioSource, *, name: str | None = None, max_ticks: int | None = None
@@ -43,6 +48,7 @@ class LiveTicks:
             raise ValueError(f"max_ticks = {max_ticks}: must be at least 1")
         checked = load_scenario(scenario)
         known = isinstance(scenario, str) or hasattr(scenario, "__fspath__")
+        self.scenario = checked
         self.plan = RunPlan.of(checked, name or (str(scenario) if known else "scenario"), max_ticks)
         self._orchestrator = Orchestrator(checked, record_events=True)
         self._played = 0

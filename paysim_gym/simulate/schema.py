@@ -19,9 +19,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE runs (
             run BIGINT NOT NULL, scenario VARCHAR NOT NULL, seed UBIGINT NOT NULL, mode VARCHAR NOT NULL,
             filter VARCHAR NOT NULL, ticks_per_day BIGINT NOT NULL, num_days BIGINT NOT NULL,
-            max_ticks BIGINT, banks VARCHAR[] NOT NULL, rails VARCHAR[] NOT NULL, is_full_replay BOOLEAN NOT NULL,
-            status VARCHAR NOT NULL, started_at TIMESTAMP NOT NULL, ended_at TIMESTAMP,
-            version VARCHAR NOT NULL, definition VARCHAR NOT NULL)""",
+            max_ticks BIGINT, banks VARCHAR[] NOT NULL, rails VARCHAR[] NOT NULL,
+            is_full_replay BOOLEAN NOT NULL, status VARCHAR NOT NULL, started_at TIMESTAMP NOT NULL,
+            ended_at TIMESTAMP, version VARCHAR NOT NULL, definition VARCHAR NOT NULL)""",
         """CREATE TABLE days (
             run BIGINT NOT NULL, day BIGINT NOT NULL, is_whole BOOLEAN NOT NULL, first_tick BIGINT NOT NULL,
             ticks BIGINT NOT NULL, arrivals BIGINT NOT NULL, settlements BIGINT NOT NULL,

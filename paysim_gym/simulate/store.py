@@ -216,8 +216,9 @@ class Store:
             self._db.execute(f"COPY ({rows_of_run}) TO '{_quoted(part)}' ({formats[target.suffix]})")
             part.replace(target)
         except (duckdb.Error, OSError) as error:
-            part.unlink(missing_ok=True)
-            raise StoreError(_problem(target, error)) from None
+            with suppress(OSError):
+                part.unlink()
+            raise StoreError(f"{target}: cannot be written: {str(error).splitlines()[0]}") from None
 
     def _bank_days(self, run: int) -> list[Any]:
         found = self._rows("SELECT * FROM bank_days WHERE run = ? ORDER BY day, rowid", [run])
