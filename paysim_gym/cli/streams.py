@@ -62,8 +62,7 @@ class Terminal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Take the bar away."""
-        if self._bar:
-            self._bar[0].stop()
+        self._hide()
 
     def line(self, text: str, style: str = "") -> None:
         """Write a line, so that whoever reads has it at once.
@@ -71,6 +70,8 @@ class Terminal:
         Raises:
             PipeClosedError: If nobody reads any more.
         """
+        if sys.stdout.isatty():
+            self._hide()
         if style and self._is_styled:
             text = f"{_STYLES[style]}{text}{_PLAIN}"
         try:
@@ -89,3 +90,9 @@ class Terminal:
             bar.start()
             self._bar = bar, bar.add_task("ticks", total=total)
         self._bar[0].update(self._bar[1], completed=done)
+
+    def _hide(self) -> None:
+        """Take the bar away, until there is more progress."""
+        if self._bar:
+            self._bar[0].stop()
+            self._bar = None
