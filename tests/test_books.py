@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
 from full_scenario import FULL
 from hypothesis import HealthCheck, given, settings
+from network_files import against, network_file
 from scenario_strategies import SCENARIOS
 
 from paysim_gym import Orchestrator, ScenarioError, bundled_scenarios, load_scenario
@@ -46,6 +48,12 @@ def test_events_add_up_to_the_state_where_every_key_is_used() -> None:
     scenario["agents"][0]["arrival_config"]["rail"] = "T2"
     seen = play_and_compare(Orchestrator(scenario, record_events=True))
     assert {"landing", "transfer", "outage", "credit_change", "collateral_change", "urgency"} <= seen
+
+
+def test_parts_that_are_cut_off_add_up_too(small_scenario: dict[str, Any], tmp_path: Path) -> None:
+    file = network_file(tmp_path / "network.safetensors", {"action_mode": "fraction"})
+    scenario = against(small_scenario | {"num_days": 3, "end_of_day": "carry"}, file, deterministic=False)
+    assert "cut" in play_and_compare(Orchestrator(scenario, record_events=True))
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))

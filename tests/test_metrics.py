@@ -100,12 +100,13 @@ def test_a_bank_without_payments_has_settled_all_of_them() -> None:
     assert (quiet.settlement_rate, quiet.mean_delay, quiet.banks[0].turnover) == (1.0, 0.0, None)
 
 
-@pytest.mark.parametrize("name", ["two_bank", "five_bank", "castro_two_period"])
+@pytest.mark.parametrize("name", ["two_bank", "five_bank", "castro_two_period", "lent"])
 def test_a_banks_figures_are_those_of_the_environment(name: str) -> None:
     """In an environment all banks follow their policies if the learner does what `release_all` does."""
-    scenario = load_scenario(name)
+    scenario = load_scenario(LENT if name == "lent" else name)
     learner = next(agent.id for agent in scenario.agents if agent.policy.type == "learner")
     seed = 11
+    assert name != "lent" or live(scenario).banks[0].settlement_rate < 1
     table = evaluate(scripted({"type": "release_all"}), scenario, [seed], learner=learner, slots=64)
     (bank,) = (
         bank for bank in live(scenario.model_copy(update={"seed": seed})).banks if bank.bank == learner
@@ -121,10 +122,16 @@ def test_a_banks_figures_are_those_of_the_environment(name: str) -> None:
     assert (bank.settlement_rate, bank.mean_delay) == (table.settlement_rate[0], table.mean_delay[0])
 
 
+LENT = BY_HAND | {"end_of_day": "borrow", "num_days": 1}
+LENT["agents"] = [{"id": "A", "balance": 100, "policy": {"type": "learner"}}, {"id": "B", "balance": 0}]
+LENT["initial_transactions"] = BY_HAND["initial_transactions"][:3]
+
+
 def scenarios() -> dict[str, Scenario]:
     days = {name: load_scenario(name).model_copy(update={"num_days": 2}) for name in bundled_scenarios()}
     full = load_scenario(copy.deepcopy(FULL))
-    return days | {"full": full, "by_hand": load_scenario(BY_HAND)}
+    carried = load_scenario(BY_HAND | {"end_of_day": "carry"})
+    return days | {"full": full, "by_hand": load_scenario(BY_HAND), "carried": carried}
 
 
 @pytest.mark.parametrize("name", scenarios())

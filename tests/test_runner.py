@@ -127,6 +127,22 @@ def test_a_filter_shows_exactly_what_it_names(name: str) -> None:
     assert chosen == [event for event in every if is_wanted(event)]
 
 
+def test_a_payment_is_shown_with_its_parts(small_scenario: dict[str, Any]) -> None:
+    small_scenario["agents"][1] |= {
+        "balance": 0,
+        "policy": {"type": "split_large", "parts": 3, "threshold": 0},
+        "credit_limit": 0,
+    }
+    every = [json.loads(line) for line in shown("event_stream", LiveTicks(small_scenario)).splitlines()]
+    split = next(event["payment"] for event in every if event["type"] == "split")
+    what = Filter(payments=frozenset({split}), types=frozenset({"split", "release"}))
+    chosen = [
+        json.loads(line) for line in shown("event_stream", LiveTicks(small_scenario), what).splitlines()
+    ]
+    assert [event["type"] for event in chosen] == ["split", "release", "release", "release"]
+    assert [event["parent"] for event in chosen[1:]] == [split] * 3
+
+
 def test_verbose_tells_every_event_in_words(small_scenario: dict[str, Any]) -> None:
     small_scenario["agents"][0]["policy"] = {"type": "hold_until_deadline", "margin": 0}
     text = shown("verbose", LiveTicks(small_scenario))

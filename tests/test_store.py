@@ -15,6 +15,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from network_files import against, network_file
 
 from paysim_gym import load_scenario
 from paysim_gym.simulate import schema
@@ -129,6 +130,27 @@ def test_every_payment_is_kept_with_its_fate(path: Path, small_scenario: dict[st
         assert (
             one("SELECT count(*) FROM payments WHERE status = 'settled' AND end_tick < released_tick")[0] == 0
         )
+
+
+@pytest.mark.parametrize("decision", [{"action_mode": "fraction"}, {"action_mode": "slots"}])
+def test_an_order_is_what_is_left_of_it_and_its_parts(
+    path: Path, small_scenario: dict[str, Any], tmp_path: Path, decision: dict[str, Any]
+) -> None:
+    file = network_file(tmp_path / "network.safetensors", decision)
+    scenario = small_scenario | {"num_days": 3, "end_of_day": "carry"}
+    with Store(path) as store:
+        play(store, against(scenario, file, deterministic=False))
+    with duckdb.connect(str(path)) as db:
+        orders = db.execute("""SELECT whole.ordered_amount, sum(part.amount)
+            + any_value(CASE whole.status WHEN 'split' THEN 0 ELSE whole.amount END)
+            FROM payments AS whole JOIN payments AS part ON part.parent = whole.payment
+            GROUP BY whole.payment, whole.ordered_amount""").fetchall()
+        assert len(orders) > 3
+        assert all(ordered == left for ordered, left in orders)
+        (parts_ordered,) = (
+            db.execute("SELECT sum(ordered_amount) FROM payments WHERE parent > 0").fetchone() or ()
+        )
+        assert parts_ordered == 0
 
 
 def test_a_day_that_cannot_be_kept_leaves_nothing_of_itself(
