@@ -55,6 +55,18 @@ def _file_keys(data: Any) -> Iterator[tuple[dict[str, Any], str]]:
             yield policy, "weights"
 
 
+def scenario_text(source: str | os.PathLike[str]) -> str:
+    """The text of a scenario file, comments and all.
+
+    Args:
+        source: A bundled scenario's name, or the path of a YAML file.
+
+    Raises:
+        ScenarioError: If there is no such file.
+    """
+    return _read_text(source)[0]
+
+
 def _read_text(source: str | os.PathLike[str]) -> tuple[str, Path]:
     """Text of a scenario, and where it stands."""
     if isinstance(source, str) and source in bundled_scenarios():

@@ -1,4 +1,4 @@
-"""The command `paysim`."""
+"""`paysim calibrate`."""
 
 from __future__ import annotations
 
@@ -12,17 +12,7 @@ from rich.console import Console
 
 from paysim_gym._engine import ScenarioError
 
-app = typer.Typer(
-    add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich", no_args_is_help=True
-)
 
-
-@app.callback()
-def paysim() -> None:
-    """Payment systems as scenarios: when should a bank release its payments?"""
-
-
-@app.command()
 def calibrate(
     payments: Annotated[
         Path, typer.Argument(metavar="FILE", help="Payments: a .csv or .parquet file.", show_default=False)
@@ -62,23 +52,14 @@ def calibrate(
     paysim calibrate payments.parquet -o my_system.yaml --opening-time 07:00 --closing-time 19:00 --windows 6
     """
     console = Console(stderr=True)
-    try:
-        _check_target(out, payments, force=force)
-        if console.is_terminal:
-            with console.status(f"Fitting {payments}"):
-                text = _fitted(payments, ticks_per_day, opening_time, closing_time, windows)
-        else:
+    _check_target(out, payments, force=force)
+    if console.is_terminal:
+        with console.status(f"Fitting {payments}"):
             text = _fitted(payments, ticks_per_day, opening_time, closing_time, windows)
-        _write(out, text)
-    except (ScenarioError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
+    else:
+        text = _fitted(payments, ticks_per_day, opening_time, closing_time, windows)
+    _write(out, text)
     typer.echo(f"{out} written; `load_scenario({str(out)!r})` reads it.")
-
-
-def main() -> None:
-    """Run the command line."""
-    app()
 
 
 def _check_target(out: Path, payments: Path, *, force: bool) -> None:
@@ -124,7 +105,3 @@ def _write(path: Path, text: str) -> None:
     finally:
         with suppress(OSError):
             part.unlink()
-
-
-if __name__ == "__main__":
-    main()

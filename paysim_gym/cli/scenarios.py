@@ -1,0 +1,89 @@
+"""`paysim scenarios`: what can be run."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from paysim_gym._engine import ScenarioError
+from paysim_gym.cli.streams import REFUSED, Terminal, note
+
+scenarios = typer.Typer(help="List, show and check scenarios.", no_args_is_help=True)
+
+Source = Annotated[
+    str, typer.Argument(help="Name of a bundled scenario, or a YAML file.", show_default=False)
+]
+
+
+@scenarios.command("list")
+def list_scenarios() -> None:
+    """List the bundled scenarios, with what each is about."""
+    from paysim_gym.reading import bundled_scenarios
+    from paysim_gym.scenario import load_scenario
+
+    names = bundled_scenarios()
+    width = max(map(len, names))
+    with Terminal() as terminal:
+        for name in names:
+            scenario = load_scenario(name)
+            size = f"{len(scenario.agents)} banks, {scenario.num_days * scenario.ticks_per_day} ticks"
+            about = " ".join(scenario.description.split())
+            terminal.line(f"{name:<{width}}  {size:<20}  {_first_sentence(about)}")
+
+
+@scenarios.command("show")
+def show(
+    scenario: Source,
+    resolved: Annotated[
+        bool, typer.Option("--resolved", help="As JSON, every default filled in, instead of the file.")
+    ] = False,
+) -> None:
+    """Show a scenario's file, with its comments."""
+    from paysim_gym.reading import scenario_text
+    from paysim_gym.scenario import load_scenario
+
+    with Terminal() as terminal:
+        if resolved:
+            terminal.line(load_scenario(scenario).model_dump_json(indent=2))
+        else:
+            terminal.line(scenario_text(scenario).rstrip("\n"))
+
+
+@scenarios.command("validate")
+def validate(
+    scenario: Annotated[
+        list[str], typer.Argument(help="Names of bundled scenarios, or YAML files.", show_default=False)
+    ],
+) -> None:
+    """Check scenarios, and the payments and networks that they name; all problems of each are told."""
+    from paysim_gym.scenario import load_scenario
+
+    refused = 0
+    with Terminal() as terminal:
+        for source in scenario:
+            try:
+                load_scenario(source)
+            except ScenarioError as error:
+                refused += 1
+                for problem in str(error).splitlines():
+                    note(f"{source}: {problem}")
+            else:
+                terminal.line(f"{source}: valid")
+    if refused:
+        raise typer.Exit(REFUSED)
+
+
+@scenarios.command("schema")
+def schema() -> None:
+    """Write the JSON schema of a scenario, for editors and other tools."""
+    from paysim_gym.scenario import Scenario
+
+    with Terminal() as terminal:
+        terminal.line(json.dumps(Scenario.model_json_schema(), indent=2))
+
+
+def _first_sentence(text: str) -> str:
+    head, stop, _ = text.partition(". ")
+    return head + stop.strip()
