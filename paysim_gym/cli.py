@@ -11,10 +11,14 @@ import typer
 from rich.console import Console
 
 from paysim_gym._engine import ScenarioError
+from paysim_gym.server.serve import serve
 
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich", no_args_is_help=True
 )
+
+
+app.command()(serve)
 
 
 @app.callback()
