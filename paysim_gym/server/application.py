@@ -31,6 +31,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=paysim_gym.__version__,
         description=_DESCRIPTION,
         lifespan=_lifespan,
+        redirect_slashes=False,
         generate_unique_id_function=operation_id,
     )
     app.state.settings = settings

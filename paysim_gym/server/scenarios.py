@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ class ScenarioLibrary:
         own = self._own()
         if name not in own and name not in bundled_scenarios():
             raise ScenarioError(f"scenario = {shown(name)}: must be a name that GET /api/scenarios lists")
-        return load_scenario(own.get(name, name))
+        return load_scenario(own[name]) if name in own else _bundled(name)
 
     def shown(self, name: str) -> Scenario:
         """The scenario of this name as clients may see it: nothing says where its files are.
@@ -92,6 +93,12 @@ class ScenarioLibrary:
         root = self._folder.resolve()
         files = (file for file in root.glob("*.yaml") if _NAME.fullmatch(file.stem))
         return {file.stem: file for file in files if file.is_file() and file.resolve().parent == root}
+
+
+@cache
+def _bundled(name: str) -> Scenario:
+    """A bundled scenario; reading the payments of one takes a second."""
+    return load_scenario(name)
 
 
 def parse(body: bytes, content_type: str) -> Any:

@@ -1,0 +1,421 @@
+"""The REST service, asked over the network as its clients do."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from service import ARRIVALS, SMALL, Service, make, serving
+
+from paysim_gym import Orchestrator, bundled_scenarios, load_scenario
+from paysim_gym._engine import COST_COMPONENTS
+from paysim_gym.server.schemas import CostComponents
+
+DEEP = SMALL | {
+    "agents": [bank | {"balance": 0, "credit_limit": 0} for bank in SMALL["agents"]],
+    "ticks_per_day": 1000,
+    "num_days": 10,
+}
+"""Nothing ever settles, so that queues only grow."""
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    with serving(max_queue_depth=2_000, max_run_seconds=1, max_simulations=100) as service:
+        yield service
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[httpx2.Client]:
+    with service.client() as client:
+        yield client
+
+
+def run(client: httpx2.Client, simulation_id: str, ticks: int) -> httpx2.Response:
+    return client.post(f"/api/simulations/{simulation_id}/run", json={"ticks": ticks})
+
+
+def test_a_day_over_rest_is_a_day_of_the_orchestrator(client: httpx2.Client) -> None:
+    direct = Orchestrator(load_scenario("five_bank").model_copy(update={"seed": 7}))
+    simulation_id = make(client, "five_bank", seed=7)
+    url = f"/api/simulations/{simulation_id}"
+    assert client.get(url).json()["status"] == "created"
+    while not direct.is_over:
+        assert client.post(f"{url}/tick").json() == direct.tick()
+        assert client.get(f"{url}/state").json() == direct.get_state()
+    assert client.get(url).json()["status"] == "completed"
+    refused = client.post(f"{url}/tick")
+    assert (refused.status_code, refused.json()["detail"][:27]) == (409, "the simulation is completed")
+    assert run(client, simulation_id, 1).status_code == 409
+    assert client.get(f"{url}/state").json() == direct.get_state()
+
+
+def test_a_run_is_its_ticks(client: httpx2.Client) -> None:
+    one, many = make(client), make(client)
+    ticks = [client.post(f"/api/simulations/{one}/tick").json() for _ in range(7)]
+    result = run(client, many, 7).json()
+    assert (result["ticks_played"], result["stopped_by"], result["status"]) == (7, "ticks", "running")
+    assert result["last_tick"] == ticks[-1]
+    for name in ("arrivals", "settlements", "dropped", "settled_value"):
+        assert result[name] == sum(tick[name] for tick in ticks)
+    for name in COST_COMPONENTS:
+        assert result["costs"][name] == sum(tick["costs"][name] for tick in ticks)
+    for part in ("state", "costs", "metrics"):
+        of_one, of_many = (client.get(f"/api/simulations/{id_}/{part}").json() for id_ in (one, many))
+        assert of_one == of_many
+    rest = run(client, many, 100).json()
+    assert (rest["ticks_played"], rest["stopped_by"], rest["status"]) == (5, "end", "completed")
+
+
+def test_costs_are_those_of_the_state(client: httpx2.Client) -> None:
+    simulation_id = make(client)
+    run(client, simulation_id, 12)
+    costs = client.get(f"/api/simulations/{simulation_id}/costs").json()
+    banks = client.get(f"/api/simulations/{simulation_id}/state").json()["agents"]
+    assert [bank["components"] for bank in costs["agents"]] == [bank["costs"] for bank in banks]
+    assert (
+        costs["total"]
+        == sum(costs["components"].values())
+        == sum(bank["total"] for bank in costs["agents"])
+        > 0
+    )
+    assert tuple(CostComponents.model_fields) == COST_COMPONENTS
+
+
+def test_metrics_are_those_of_the_events(client: httpx2.Client) -> None:
+    simulation_id = make(client)
+    direct = Orchestrator(SMALL, record_events=True)
+    ticks, balances = [], []
+    while not direct.is_over:
+        ticks.append(direct.tick())
+        balances.append([bank["balance"] for bank in direct.get_state()["agents"]])
+    run(client, simulation_id, 12)
+    metrics = client.get(f"/api/simulations/{simulation_id}/metrics").json()
+    assert metrics["max_queue_depth"] == max(tick["queue_depth"] for tick in ticks) > 0
+    assert metrics["cost"] == sum(sum(tick["costs"].values()) for tick in ticks)
+    settled = [event for event in direct.events() if event["type"] == "settlement"]
+    for index, bank in enumerate(metrics["agents"]):
+        history = [row[index] for row in balances]
+        received = [event["amount"] for event in settled if event["receiver"] == bank["id"]]
+        sent = [event["amount"] for event in settled if event["sender"] == bank["id"]]
+        assert (bank["received_count"], bank["received_value"]) == (len(received), sum(received))
+        assert (bank["sent_count"], bank["sent_value"]) == (len(sent), sum(sent))
+        assert (bank["min_balance"], bank["mean_balance"]) == (min(history), sum(history) / len(history))
+        assert bank["liquidity_used"] == max(0, *(15_000_00 - balance for balance in history))
+    assert metrics["settled_value"] == sum(event["amount"] for event in settled)
+
+
+def test_metrics_of_a_simulation_that_has_not_begun(client: httpx2.Client) -> None:
+    metrics = client.get(f"/api/simulations/{make(client)}/metrics").json()
+    assert (metrics["ticks"], metrics["settlement_rate"], metrics["turnover"]) == (0, 1.0, None)
+    assert [bank["mean_balance"] for bank in metrics["agents"]] == [None, None]
+    assert [bank["min_balance"] for bank in metrics["agents"]] == [15_000_00, 15_000_00]
+
+
+@pytest.mark.parametrize("simulation_id", ["0" * 32, "x", "..%2f..%2fetc", "%00", "*", "1" * 5_000])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", ""),
+        ("DELETE", ""),
+        ("POST", "/tick"),
+        ("POST", "/run"),
+        ("GET", "/state"),
+        ("GET", "/costs"),
+        ("GET", "/metrics"),
+    ],
+)
+def test_an_unknown_id_is_not_found(
+    client: httpx2.Client, simulation_id: str, method: str, path: str
+) -> None:
+    body = {"ticks": 1} if path == "/run" else None
+    answer = client.request(method, f"/api/simulations/{simulation_id}{path}", json=body)
+    assert answer.status_code == 404
+
+
+def test_a_deleted_simulation_is_gone(client: httpx2.Client) -> None:
+    simulation_id = make(client)
+    assert client.delete(f"/api/simulations/{simulation_id}").status_code == 204
+    assert client.delete(f"/api/simulations/{simulation_id}").status_code == 404
+    assert client.post(f"/api/simulations/{simulation_id}/tick").status_code == 404
+    listed = client.get("/api/simulations", params={"limit": 200}).json()["items"]
+    assert simulation_id not in [entry["simulation_id"] for entry in listed]
+
+
+def test_ids_are_long_and_random(client: httpx2.Client) -> None:
+    ids = {make(client) for _ in range(5)}
+    assert len(ids) == 5
+    assert all(len(simulation_id) == 32 and int(simulation_id, 16) >= 0 for simulation_id in ids)
+
+
+def test_lists_come_in_pages(client: httpx2.Client) -> None:
+    made = [make(client) for _ in range(3)]
+    everything = client.get("/api/simulations", params={"limit": 200}).json()
+    ids = [entry["simulation_id"] for entry in everything["items"]]
+    assert ids[-3:] == made
+    assert everything["total"] == len(ids)
+    page = client.get("/api/simulations", params={"limit": 2, "offset": len(ids) - 3}).json()
+    assert [entry["simulation_id"] for entry in page["items"]] == made[:2]
+    assert client.get("/api/simulations", params={"offset": 10**9}).json()["items"] == []
+    for wrong in ({"limit": 0}, {"limit": 201}, {"offset": -1}, {"limit": "x"}):
+        refused = client.get("/api/simulations", params=wrong)
+        assert refused.status_code == 422
+        assert refused.json()["errors"][0]["path"] == next(iter(wrong))
+
+
+def test_scenarios_are_listed_and_shown(client: httpx2.Client) -> None:
+    listed = client.get("/api/scenarios", params={"limit": 200}).json()
+    assert [entry["name"] for entry in listed["items"]] == bundled_scenarios()
+    five_bank = client.get("/api/scenarios/five_bank").json()
+    assert five_bank == load_scenario("five_bank").model_dump(mode="json")
+    assert client.get("/api/scenarios/replayed_days").json()["payments_file"] == "sample_payments.csv"
+
+
+@pytest.mark.parametrize(
+    "name", ["..%2ftwo_bank", "%2fetc%2fpasswd", "two_bank.yaml", "..%2f..%2fpyproject", "~", "no", "%00"]
+)
+def test_a_name_never_becomes_a_path(client: httpx2.Client, name: str) -> None:
+    assert client.get(f"/api/scenarios/{name}").status_code == 404
+    plain = httpx2.URL(f"http://x/{name}").path[1:]
+    refused = client.post("/api/simulations", json={"scenario": plain})
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["path"] == "scenario"
+
+
+def test_own_scenarios_come_from_one_folder_only(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "scenarios", tmp_path / "outside.yaml"
+    folder.mkdir()
+    outside.write_text(json.dumps(SMALL), "utf-8")
+    (folder / "mine.yaml").write_text(json.dumps(SMALL | {"description": "Mine."}), "utf-8")
+    (folder / "broken.yaml").write_text("a: [", "utf-8")
+    (folder / "link.yaml").symlink_to(outside)
+    with serving("--scenarios", str(folder)) as service, service.client() as client:
+        listed = client.get("/api/scenarios", params={"limit": 200}).json()["items"]
+        assert sorted(entry["name"] for entry in listed) == sorted([*bundled_scenarios(), "broken", "mine"])
+        assert next(entry for entry in listed if entry["name"] == "mine")["description"] == "Mine."
+        make(client, "mine")
+        for name in ("link", "../outside", "broken"):
+            assert client.post("/api/simulations", json={"scenario": name}).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("change", "paths"),
+    [
+        ({"ticks_per_day": 0}, ["ticks_per_day"]),
+        ({"ticks_per_day": 1.5, "num_days": True}, ["ticks_per_day", "num_days"]),
+        ({"agents": []}, ["agents"]),
+        ({"agents": [SMALL["agents"][0] | {"balance": -5}, SMALL["agents"][1]]}, ["agents[0].balance"]),
+        ({"agents": [SMALL["agents"][0]] * 2}, ["agents[1].id"]),
+        ({"unknown": 1}, ["unknown"]),
+        ({"payments_file": "/etc/passwd"}, ["payments_file"]),
+        ({"payments_file": 5}, ["payments_file"]),
+        (
+            {"agents": [SMALL["agents"][0] | {"policy": {"type": "network", "weights": "/etc/passwd"}}]},
+            ["agents[0].policy.weights"],
+        ),
+        ({"description": "\ud800"}, ["description"]),
+        ({"\ud800": 1}, ["scenario"]),
+    ],
+)
+def test_a_wrong_scenario_is_refused_by_its_fields(
+    client: httpx2.Client, change: dict[str, Any], paths: list[str]
+) -> None:
+    for body in (SMALL | change, {"scenario": SMALL | change}):
+        # As a client writes it that does not look: httpx would refuse lone surrogates itself.
+        refused = post_raw(client, "/api/simulations", body)
+        assert refused.status_code == 422
+        assert [problem["path"] for problem in refused.json()["errors"]] == paths
+        assert all(problem["message"].startswith(problem["path"]) for problem in refused.json()["errors"])
+        checked = post_raw(client, "/api/scenarios/validate", body)
+        assert checked.json() == {"is_valid": False, "errors": refused.json()["errors"]}
+
+
+def post_raw(client: httpx2.Client, path: str, body: Any, kind: str = "application/json") -> httpx2.Response:
+    content = body if isinstance(body, bytes | str) else json.dumps(body)
+    return client.post(path, content=content, headers={"content-type": kind})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "{",
+        b"\xff",
+        "[" * 100_000,
+        "9" * 10_000,
+        '{"ticks_per_day": NaN}',
+        '{"ticks_per_day": 1, "ticks_per_day": 2}',
+    ],
+)
+def test_what_is_no_json_is_a_bad_request(client: httpx2.Client, body: str | bytes) -> None:
+    for path in ("/api/simulations", "/api/scenarios/validate"):
+        refused = post_raw(client, path, body)
+        assert refused.status_code == 400
+        assert refused.json()["detail"].startswith("the body is not application/json: ")
+
+
+@pytest.mark.parametrize("body", ["null", "1", '"two_bank"', "[]", '{"scenario": 1}', '{"scenario": null}'])
+def test_what_is_no_scenario_is_refused(client: httpx2.Client, body: str) -> None:
+    assert post_raw(client, "/api/simulations", body).status_code == 422
+
+
+def test_the_envelope_has_two_keys(client: httpx2.Client) -> None:
+    refused = client.post("/api/simulations", json={"scenario": "two_bank", "sed": 1})
+    assert (refused.status_code, refused.json()["errors"][0]["path"]) == (422, "sed")
+    for seed in (-1, 2**64, 1.5, "1", True):
+        refused = client.post("/api/simulations", json={"scenario": "two_bank", "seed": seed})
+        assert (refused.status_code, refused.json()["errors"][0]["path"]) == (422, "seed")
+
+
+def test_yaml_is_plain_data(client: httpx2.Client, tmp_path: Path) -> None:
+    made = post_raw(client, "/api/simulations", json.dumps(SMALL), "application/yaml")
+    assert made.status_code == 201
+    file = tmp_path / "made"
+    bomb = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in pairwise("abcdefghi"))
+    for text in (
+        f"!!python/object/apply:os.system ['touch {file}']",
+        f"description: !!python/object/apply:pathlib.Path.touch [!!python/object:pathlib.Path '{file}']",
+        "!!python/name:os.system",
+        bomb,
+        "a: 1\na: 2",
+        "a: [",
+        "[" * 100_000,
+    ):
+        assert post_raw(client, "/api/simulations", text, "application/yaml").status_code == 400
+    assert not file.exists()
+
+
+def test_other_content_types_are_refused(client: httpx2.Client) -> None:
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "", "application/jsonx"):
+        assert post_raw(client, "/api/simulations", SMALL, kind).status_code == 415
+
+
+def test_a_run_asks_for_whole_ticks(client: httpx2.Client) -> None:
+    simulation_id = make(client)
+    for ticks in (0, -1, 1.5, "1", None, True, 2**80):
+        assert run(client, simulation_id, ticks).status_code == 422
+    assert run(client, simulation_id, 10_001).json()["detail"] == "ticks = 10001: must be at most 10000 here"
+    assert client.post(f"/api/simulations/{simulation_id}/run", json={}).status_code == 422
+    assert client.get(f"/api/simulations/{simulation_id}").json()["tick"] == 0
+
+
+def test_ticks_of_one_simulation_are_neither_lost_nor_doubled(
+    service: Service, client: httpx2.Client
+) -> None:
+    scenario = SMALL | {"num_days": 20}
+    simulation_id = make(client, scenario)
+    url = f"/api/simulations/{simulation_id}"
+
+    def play(_: int) -> list[int]:
+        with service.client() as own:
+            return [own.post(f"{url}/tick").json()["tick"] for _ in range(30)]
+
+    with ThreadPoolExecutor(8) as pool:
+        ticks = [tick for part in pool.map(play, range(8)) for tick in part]
+    assert sorted(ticks) == list(range(240))
+    direct = Orchestrator(scenario)
+    for _ in range(240):
+        direct.tick()
+    assert client.get(f"{url}/state").json() == direct.get_state()
+
+
+def test_a_long_run_keeps_nobody_waiting(service: Service, client: httpx2.Client) -> None:
+    long = make(client, SLOW)
+    started = threading.Thread(target=run, args=(client, long, 10_000))
+    started.start()
+    time.sleep(0.2)
+    try:
+        with service.client() as other:
+            begun = time.monotonic()
+            seen = [other.get(f"/api/simulations/{long}/state").json()["tick"] for _ in range(3)]
+            make(other)
+            assert time.monotonic() - begun < 0.9  # the run itself takes a second
+            assert started.is_alive()
+            assert 0 < seen[0] < seen[-1]
+    finally:
+        started.join()
+
+
+SLOW = SMALL | {
+    "ticks_per_day": 1000,
+    "num_days": 100,
+    "agents": [
+        {"id": f"BANK_{index}", "balance": 10**9, "arrival_config": ARRIVALS | {"rate_per_tick": 20}}
+        for index in range(20)
+    ],
+}
+"""A run of ten thousand ticks takes far longer than the second that it is given."""
+
+
+def test_a_run_ends_when_its_time_is_up_or_its_simulation_is_deleted(
+    service: Service, client: httpx2.Client
+) -> None:
+    simulation_id = make(client, SLOW)
+    result = run(client, simulation_id, 10_000).json()
+    assert (result["stopped_by"], result["status"]) == ("time", "running")
+    assert 0 < result["ticks_played"] < 10_000
+    assert client.get(f"/api/simulations/{simulation_id}").json()["tick"] == result["ticks_played"]
+    answers: list[httpx2.Response] = []
+    started = threading.Thread(target=lambda: answers.append(run(client, simulation_id, 10_000)))
+    started.start()
+    time.sleep(0.2)
+    with service.client() as other:
+        assert other.delete(f"/api/simulations/{simulation_id}").status_code == 204
+    started.join()
+    assert answers[0].json()["stopped_by"] == "deleted"
+
+
+def test_the_description_has_examples_and_one_form_of_refusal(client: httpx2.Client) -> None:
+    document = client.get("/openapi.json").json()
+    body = document["paths"]["/api/simulations"]["post"]["requestBody"]["content"]["application/json"]
+    for example in body["examples"].values():
+        assert client.post("/api/simulations", json=example["value"]).status_code == 201
+    assert document["paths"]["/api/simulations/{simulation_id}/run"]["post"]["requestBody"]
+    assert "HTTPValidationError" not in str(document)
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    for operation in operations:
+        assert operation["summary"]
+        assert operation["description"]
+        for status, answer in operation["responses"].items():
+            if status >= "400":
+                schema = answer["content"]["application/json"]["schema"]
+                assert schema == {"$ref": "#/components/schemas/Problem"}
+
+
+def test_what_is_not_there_is_refused_in_the_same_form(client: httpx2.Client) -> None:
+    assert client.get("/nothing").json() == {"detail": "Not Found", "errors": []}
+    wrong = client.put("/api/simulations", json={})
+    assert (wrong.status_code, wrong.json()["detail"]) == (405, "Method Not Allowed")
+    assert wrong.headers["allow"]
+
+
+def test_every_request_is_a_line_of_the_log_with_its_simulation(
+    service: Service, client: httpx2.Client
+) -> None:
+    simulation_id = make(client)
+    client.post(f"/api/simulations/{simulation_id}/tick")
+    client.get(f"/api/simulations/{simulation_id}/state")
+    client.delete(f"/api/simulations/{simulation_id}")
+    wait_for(lambda: len([line for line in service.log if line.get("simulation_id") == simulation_id]) == 5)
+    lines = [line for line in service.log if line.get("simulation_id") == simulation_id]
+    assert sorted(line["message"] for line in lines) == ["request"] * 3 + [
+        "simulation created",
+        "simulation deleted",
+    ]
+    tick = next(line for line in lines if line.get("path", "").endswith("/tick"))
+    assert (tick["method"], tick["status"], tick["level"]) == ("POST", 200, "info")
+
+
+def wait_for(is_so: Callable[[], bool]) -> None:
+    until = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < until
+        time.sleep(0.02)
