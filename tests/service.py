@@ -63,6 +63,11 @@ class Service:
         self._listening.set()
 
     @property
+    def address(self) -> tuple[str, int]:
+        host, _, port = self.url.removeprefix("http://").rpartition(":")
+        return host, int(port)
+
+    @property
     def websocket_url(self) -> str:
         return self.url.replace("http", "ws", 1) + "/ws/simulations"
 
@@ -79,8 +84,9 @@ class Service:
         return status
 
     def errors(self) -> list[dict[str, Any]]:
-        """What the log says that should not have happened."""
-        return [line for line in self.log if line["level"] in ("error", "critical")]
+        """What the log says that should not have happened; that a simulation fails may be what is tested."""
+        wrong = [line for line in self.log if line["level"] not in ("debug", "info")]
+        return [line for line in wrong if line["logger"] != "paysim_gym.server.simulation"]
 
 
 @contextmanager

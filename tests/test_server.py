@@ -19,17 +19,10 @@ from paysim_gym import Orchestrator, bundled_scenarios, load_scenario
 from paysim_gym._engine import COST_COMPONENTS
 from paysim_gym.server.schemas import CostComponents
 
-DEEP = SMALL | {
-    "agents": [bank | {"balance": 0, "credit_limit": 0} for bank in SMALL["agents"]],
-    "ticks_per_day": 1000,
-    "num_days": 10,
-}
-"""Nothing ever settles, so that queues only grow."""
-
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
-    with serving(max_queue_depth=2_000, max_run_seconds=1, max_simulations=100) as service:
+    with serving(max_run_seconds=1) as service:
         yield service
 
 

@@ -28,11 +28,11 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def log_json(level: int) -> None:
-    """Let the service and uvicorn log like this, from here on."""
+def log_json() -> None:
+    """Let the service log like this from here on, and uvicorn what it warns of."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
-    for name in ("paysim_gym", "uvicorn"):
+    for name, level in (("paysim_gym", logging.INFO), ("uvicorn", logging.WARNING)):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(level)

@@ -122,10 +122,12 @@ class AccessLog:
 
         async def note(message: Message) -> None:
             nonlocal status
-            if message["type"] in ("http.response.start", "websocket.http.response.start"):
+            if message["type"] == "http.response.start":
                 status = message["status"]
             elif message["type"] == "websocket.accept":
                 status = 101
+            elif message["type"] == "websocket.close" and status != 101:
+                status = 403
             await send(message)
 
         try:
@@ -179,7 +181,7 @@ async def _refuse(
     detail: str,
     headers: dict[str, str] | None = None,
 ) -> None:
-    if scope["type"] == "http" or "websocket.http.response" in scope.get("extensions", {}):
+    if scope["type"] == "http":
         await problem_response(status, Problem(detail=detail), headers)(scope, receive, send)
-    else:
+    else:  # before it was accepted: the handshake is answered with 403
         await send({"type": "websocket.close", "code": 1008, "reason": detail})

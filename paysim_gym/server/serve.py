@@ -71,7 +71,7 @@ def _serve(host: str, port: int, given: dict[str, Path | None]) -> None:
         raise ValueError(f"host = {host!r}: must be a loopback address unless {PREFIX}TOKEN is set")
     app = create_app(settings)
     with _listening(host, port) as listener:
-        log_json(logging.INFO)
+        log_json()
         _log.info("listening on http://%s:%d", host, listener.getsockname()[1])
         config = uvicorn.Config(
             app,
@@ -82,6 +82,7 @@ def _serve(host: str, port: int, given: dict[str, Path | None]) -> None:
         )
         with suppress(KeyboardInterrupt):
             Server(config).run(sockets=[listener])
+        _log.info("stopped")
 
 
 def _listening(host: str, port: int) -> socket.socket:
