@@ -93,24 +93,57 @@ def test_metrics_are_those_of_the_events(client: httpx2.Client) -> None:
     run(client, simulation_id, 12)
     metrics = client.get(f"/api/simulations/{simulation_id}/metrics").json()
     assert metrics["max_queue_depth"] == max(tick["queue_depth"] for tick in ticks) > 0
-    assert metrics["cost"] == sum(sum(tick["costs"].values()) for tick in ticks)
-    settled = [event for event in direct.events() if event["type"] == "settlement"]
-    for index, bank in enumerate(metrics["agents"]):
+    for name in ("arrivals", "settlements", "settled_value", "dropped"):
+        assert metrics[name] == sum(tick[name] for tick in ticks)
+    events = direct.events()
+    arrived = {event["payment"]: tick_of(events, event) for event in events if event["type"] == "arrival"}
+    settled = [event for event in events if event["type"] == "settlement"]
+    for index, bank in enumerate(metrics["banks"]):
         history = [row[index] for row in balances]
-        received = [event["amount"] for event in settled if event["receiver"] == bank["id"]]
-        sent = [event["amount"] for event in settled if event["sender"] == bank["id"]]
-        assert (bank["received_count"], bank["received_value"]) == (len(received), sum(received))
-        assert (bank["sent_count"], bank["sent_value"]) == (len(sent), sum(sent))
+        sent = [event for event in settled if event["sender"] == bank["bank"]]
+        assert bank["settlements"] == len(sent)
+        assert bank["sent"] == sum(event["amount"] for event in sent)
+        assert bank["received"] == sum(e["amount"] for e in settled if e["receiver"] == bank["bank"])
         assert (bank["min_balance"], bank["mean_balance"]) == (min(history), sum(history) / len(history))
         assert bank["liquidity_used"] == max(0, *(15_000_00 - balance for balance in history))
-    assert metrics["settled_value"] == sum(event["amount"] for event in settled)
+        assert bank["turnover"] == bank["sent"] / bank["liquidity_used"]
+        assert bank["costs"] == direct.get_state()["agents"][index]["costs"]
+    waited = sum((tick_of(events, event) - arrived[event["payment"]]) * event["amount"] for event in settled)
+    waiting = [payment for bank in direct.get_state()["agents"] for payment in bank["central_queue"]]
+    waited += sum((12 - payment["arrival_tick"]) * payment["amount"] for payment in waiting)
+    assert metrics["mean_delay"] == pytest.approx(waited / metrics["arrived_value"])
+    assert metrics["settlement_rate"] == pytest.approx(metrics["settled_value"] / metrics["arrived_value"])
+
+
+def tick_of(events: list[dict[str, Any]], event: dict[str, Any]) -> int:
+    """The tick that had begun when something happened."""
+    before = events[: next(place for place, other in enumerate(events) if other is event)]
+    return int(next(other["tick"] for other in reversed(before) if other["type"] == "tick"))
+
+
+@pytest.mark.parametrize("end_of_day", ["borrow", "carry"])
+def test_balances_are_those_before_a_day_closes(client: httpx2.Client, end_of_day: str) -> None:
+    payment = {"sender": "A", "receiver": "B", "amount": 100, "arrival_tick": 1, "deadline_tick": 1}
+    scenario = {
+        "ticks_per_day": 2,
+        "agents": [{"id": "A", "balance": 40}, {"id": "B", "balance": 0, "liquidity_pool": 30}],
+        "initial_transactions": [payment],
+        "end_of_day": end_of_day,
+    }
+    simulation_id = make(client, scenario)
+    run(client, simulation_id, 2)
+    banks = client.get(f"/api/simulations/{simulation_id}/metrics").json()["banks"]
+    assert [(bank["mean_balance"], bank["min_balance"]) for bank in banks] == [(40, 40), (30, 30)]
+    assert [bank["received"] for bank in banks] == [0, 100 if end_of_day == "borrow" else 0]
+    state = client.get(f"/api/simulations/{simulation_id}/state").json()["agents"]
+    assert [bank["balance"] for bank in state] == ([0, 100] if end_of_day == "borrow" else [40, 0])
 
 
 def test_metrics_of_a_simulation_that_has_not_begun(client: httpx2.Client) -> None:
     metrics = client.get(f"/api/simulations/{make(client)}/metrics").json()
-    assert (metrics["ticks"], metrics["settlement_rate"], metrics["turnover"]) == (0, 1.0, None)
-    assert [bank["mean_balance"] for bank in metrics["agents"]] == [None, None]
-    assert [bank["min_balance"] for bank in metrics["agents"]] == [15_000_00, 15_000_00]
+    assert (metrics["ticks"], metrics["settlement_rate"], metrics["mean_delay"]) == (0, 1.0, 0.0)
+    assert [bank["mean_balance"] for bank in metrics["banks"]] == [None, None]
+    assert [bank["min_balance"] for bank in metrics["banks"]] == [15_000_00, 15_000_00]
 
 
 @pytest.mark.parametrize("simulation_id", ["0" * 32, "x", "..%2f..%2fetc", "%00", "*", "1" * 5_000])

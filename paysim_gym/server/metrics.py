@@ -2,111 +2,126 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
 from paysim_gym._engine import COST_COMPONENTS
-from paysim_gym.server.schemas import BankMetrics, Metrics
+from paysim_gym.server.schemas import BankMetrics, CostComponents, Metrics
 
 
 class Tally(BaseModel):
-    """What the engine does not keep. Lists have one entry a bank, in the order of the scenario."""
+    """What the engine does not keep; the lists of money have one entry a bank."""
 
+    banks: list[str]
     ticks: int = 0
     arrivals: int = 0
     settlements: int = 0
-    dropped: int = 0
     settled_value: int = 0
+    dropped: int = 0
     max_queue_depth: int = 0
-    costs: dict[str, int]
     balance_sums: list[int]
     least_balances: list[int]
-    received_counts: list[int]
-    received_values: list[int]
+    received: list[int]
 
     @classmethod
-    def opening(cls, balances: Sequence[int]) -> Tally:
+    def opening(cls, banks: Sequence[str], balances: Sequence[int]) -> Tally:
         """The tally before the first tick."""
-        zeros = [0] * len(balances)
-        return cls(
-            costs=dict.fromkeys(COST_COMPONENTS, 0),
-            balance_sums=zeros,
-            least_balances=[*balances],
-            received_counts=[*zeros],
-            received_values=[*zeros],
-        )
+        zeros = [0] * len(banks)
+        return cls(banks=[*banks], balance_sums=zeros, least_balances=[*balances], received=[*zeros])
 
-    def add(self, outcome: Mapping[str, Any], balances: Sequence[int]) -> None:
-        """Count one tick: what `Orchestrator.tick` returned, and the balances after it."""
+    def add(
+        self, outcome: Mapping[str, Any], balances: Sequence[int], events: Iterable[Mapping[str, Any]]
+    ) -> None:
+        """Count one tick.
+
+        Args:
+            outcome: What `Orchestrator.tick` returned.
+            balances: What `Orchestrator.balances` returns after it.
+            events: What `Orchestrator.events` returns after it.
+        """
         self.ticks += 1
         self.arrivals += outcome["arrivals"]
         self.settlements += outcome["settlements"]
-        self.dropped += outcome["dropped"]
         self.settled_value += outcome["settled_value"]
+        self.dropped += outcome["dropped"]
         self.max_queue_depth = max(self.max_queue_depth, outcome["queue_depth"])
-        for component, cents in outcome["costs"].items():
-            self.costs[component] += cents
-        is_first = self.ticks == 1
-        for bank, balance in enumerate(balances):
-            self.balance_sums[bank] += balance
-            self.least_balances[bank] = balance if is_first else min(self.least_balances[bank], balance)
+        places = {bank: place for place, bank in enumerate(self.banks)}
+        before_close = [*balances]
+        for event in events:
+            if event["type"] == "settlement":
+                self.received[places[event["receiver"]]] += event["amount"]
+            for bank, cents in _moved_by_close(event):
+                before_close[places[bank]] -= cents
+        for place, balance in enumerate(before_close):
+            self.balance_sums[place] += balance
+            least = self.least_balances[place]
+            self.least_balances[place] = balance if self.ticks == 1 else min(least, balance)
 
-    def receive(self, bank: int, amount: int) -> None:
-        """Count one payment that a bank has received."""
-        self.received_counts[bank] += 1
-        self.received_values[bank] += amount
 
-
-def report(banks: Sequence[str], totals: Sequence[Mapping[str, Any]], tally: Tally) -> Metrics:
+def report(totals: Sequence[Mapping[str, Any]], costs: Sequence[Mapping[str, int]], tally: Tally) -> Metrics:
     """The metrics of a run.
 
     Args:
-        banks: Ids of the banks, in the order of the scenario.
         totals: What `Orchestrator.totals` returned.
+        costs: Each bank's costs by component.
         tally: What was counted from tick to tick.
     """
-    arrived_value = sum(bank["arrived_value"] for bank in totals)
-    liquidity_used = sum(bank["liquidity_used"] for bank in totals)
+    every_cost = {name: sum(own[name] for own in costs) for name in COST_COMPONENTS}
     return Metrics(
         ticks=tally.ticks,
         arrivals=tally.arrivals,
+        arrived_value=sum(bank["arrived_value"] for bank in totals),
         settlements=tally.settlements,
-        dropped=tally.dropped,
         settled_value=tally.settled_value,
-        settlement_rate=_by_value(totals, "settlement_rate") if arrived_value else 1.0,
-        mean_delay=_by_value(totals, "mean_delay") if arrived_value else 0.0,
+        dropped=tally.dropped,
+        settlement_rate=_by_value(totals, "settlement_rate", 1.0),
+        mean_delay=_by_value(totals, "mean_delay", 0.0),
         max_queue_depth=tally.max_queue_depth,
-        liquidity_used=liquidity_used,
-        turnover=_ratio(tally.settled_value, liquidity_used),
-        costs=tally.costs,
-        cost=sum(tally.costs.values()),
-        agents=[_bank(bank, index, totals[index], tally) for index, bank in enumerate(banks)],
+        cost=sum(every_cost.values()),
+        costs=CostComponents(**every_cost),
+        banks=[_bank(place, totals[place], costs[place], tally) for place in range(len(totals))],
     )
 
 
-def _bank(bank: str, index: int, totals: Mapping[str, Any], tally: Tally) -> BankMetrics:
+def _bank(place: int, totals: Mapping[str, Any], costs: Mapping[str, int], tally: Tally) -> BankMetrics:
     return BankMetrics(
-        id=bank,
-        mean_balance=_ratio(tally.balance_sums[index], tally.ticks),
-        min_balance=tally.least_balances[index],
-        sent_count=totals["settled_count"],
-        sent_value=totals["settled_value"],
-        received_count=tally.received_counts[index],
-        received_value=tally.received_values[index],
-        liquidity_used=totals["liquidity_used"],
-        turnover=_ratio(totals["settled_value"], totals["liquidity_used"]),
+        bank=tally.banks[place],
+        arrivals=totals["arrived_count"],
+        settlements=totals["settled_count"],
+        dropped=totals["dropped_count"],
         settlement_rate=totals["settlement_rate"],
         mean_delay=totals["mean_delay"],
+        mean_balance=_ratio(tally.balance_sums[place], tally.ticks),
+        min_balance=tally.least_balances[place],
+        sent=totals["settled_value"],
+        received=tally.received[place],
+        liquidity_used=totals["liquidity_used"],
+        turnover=_ratio(totals["settled_value"], totals["liquidity_used"]),
         cost=totals["cost"],
+        costs=CostComponents(**costs),
     )
 
 
-def _by_value(totals: Sequence[Mapping[str, Any]], ratio: str) -> float:
+def _moved_by_close(event: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Banks whose balance a day's close has changed by this event, and by how many cents."""
+    match event["type"]:
+        case "pool_return":
+            return [(event["bank"], -event["amount"])]
+        case "end_of_day":
+            return [(event["bank"], event["borrowed"])]
+        case "settlement" if event["mechanism"] == "close":
+            return [(event["sender"], -event["amount"]), (event["receiver"], event["amount"])]
+        case _:
+            return []
+
+
+def _by_value(totals: Sequence[Mapping[str, Any]], ratio: str, if_none_came: float) -> float:
     """The mean of the banks' ratios, each weighted by the value of its payments."""
+    arrived_value = sum(bank["arrived_value"] for bank in totals)
     weighted = sum(bank[ratio] * bank["arrived_value"] for bank in totals)
-    return float(weighted / sum(bank["arrived_value"] for bank in totals))
+    return float(weighted / arrived_value) if arrived_value else if_none_came
 
 
 def _ratio(part: int, whole: int) -> float | None:

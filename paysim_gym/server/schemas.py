@@ -276,32 +276,37 @@ class CostReport(Body):
 
 
 class BankMetrics(Body):
-    """What a bank's run has come to."""
+    """What a run has come to for one bank."""
 
-    id: str
-    """The bank."""
+    bank: str
+    """Its id."""
+    arrivals: int
+    """Payments that reached it."""
+    settlements: int
+    """Payments of its own that settled; each part of a split one counts."""
+    dropped: int
+    """Payments of its own that were cancelled."""
+    settlement_rate: float
+    """Share of the value of its payments that settled before a day's close; 1 if none came."""
+    mean_delay: float
+    """Ticks from arrival to settlement or cancellation, weighted by value, the unsettled with what they have
+    waited; 0 if none came."""
     mean_balance: float | None
-    """Mean of its balance after each tick, in cents; null before the first."""
+    """Over the ticks, at the end of each but before a day's close, in cents; null before the first."""
     min_balance: int
-    """Least balance after a tick, in cents; the opening one before the first."""
-    sent_count: int
-    """Payments it sent that settled; each part of a split one counts."""
-    sent_value: int
-    """Their value in cents."""
-    received_count: int
-    """Payments it received."""
-    received_value: int
-    """Their value in cents."""
+    """Least of these balances, in cents; the opening one before the first tick."""
+    sent: int
+    """Value of its payments that settled, in cents."""
+    received: int
+    """Value of others' payments to it that settled, in cents."""
     liquidity_used: int
     """Deepest fall of its balance below a day's opening, in cents."""
     turnover: float | None
     """Value sent for each cent of liquidity used; null if none was used."""
-    settlement_rate: float
-    """Share of the value of its payments that settled before a day's close."""
-    mean_delay: float
-    """Ticks from arrival to settlement, weighted by value, the unsettled with what they have waited."""
     cost: int
     """Cents, all components together."""
+    costs: CostComponents
+    """Cents by component."""
 
 
 class Metrics(Body):
@@ -311,28 +316,26 @@ class Metrics(Body):
     """Ticks played."""
     arrivals: int
     """Payments that reached their banks."""
+    arrived_value: int
+    """Their value in cents."""
     settlements: int
     """Payments that settled; each part of a split one counts."""
+    settled_value: int
+    """Their value in cents."""
     dropped: int
     """Payments that were cancelled."""
-    settled_value: int
-    """Value that settled, in cents."""
     settlement_rate: float
-    """Share of the value that settled before a day's close; 1 if nothing came."""
+    """As for a bank."""
     mean_delay: float
-    """Ticks from arrival to settlement, weighted by value, the unsettled with what they have waited."""
+    """As for a bank, in ticks."""
     max_queue_depth: int
     """Most payments that waited at the end of a tick."""
-    liquidity_used: int
-    """Sum of the banks' deepest falls below a day's opening, in cents."""
-    turnover: float | None
-    """Settled value for each cent of liquidity used; null if none was used."""
     cost: int
     """Cents, all components together."""
     costs: CostComponents
     """Cents by component."""
-    agents: list[BankMetrics]
-    """The banks, in the order of the scenario."""
+    banks: list[BankMetrics]
+    """In the order of the scenario."""
 
 
 class ScenarioSummary(Body):

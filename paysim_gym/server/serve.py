@@ -64,6 +64,7 @@ def _serve(host: str, port: int, given: dict[str, Path | None]) -> None:
             registry: Registry = app.state.registry
             registry.stop_runs()
             await super().shutdown(sockets)
+            _log.info("stopped")
 
     settings = Settings.from_environment()
     settings = settings.model_copy(update={key: value for key, value in given.items() if value is not None})
@@ -82,7 +83,6 @@ def _serve(host: str, port: int, given: dict[str, Path | None]) -> None:
         )
         with suppress(KeyboardInterrupt):
             Server(config).run(sockets=[listener])
-        _log.info("stopped")
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -69,9 +69,8 @@ class Simulation:
         self.error: str | None = None
         self._max_queue_depth = max_queue_depth
         self._banks = [agent.id for agent in origin.scenario.agents]
-        self._places = {bank: place for place, bank in enumerate(self._banks)}
         self._orchestrator = Orchestrator(origin.scenario, record_events=True)
-        self._tally = Tally.opening(self._orchestrator.balances())
+        self._tally = Tally.opening(self._banks, self._orchestrator.balances())
 
     @property
     def status(self) -> Status:
@@ -143,7 +142,8 @@ class Simulation:
         Raises:
             ServiceError: 409 if the simulation has failed.
         """
-        return self._with_engine(lambda: report(self._banks, self._orchestrator.totals(), self._tally))
+        costs = [bank["costs"] for bank in self.state()["agents"]]
+        return self._with_engine(lambda: report(self._orchestrator.totals(), costs, self._tally))
 
     def progress(self) -> Progress:
         """How far it has come, for `restore`."""
@@ -178,10 +178,7 @@ class Simulation:
         return outcomes
 
     def _count(self, outcome: dict[str, Any]) -> None:
-        self._tally.add(outcome, self._orchestrator.balances())
-        for event in self._orchestrator.events():
-            if event["type"] == "settlement":
-                self._tally.receive(self._places[event["receiver"]], event["amount"])
+        self._tally.add(outcome, self._orchestrator.balances(), self._orchestrator.events())
         if outcome["queue_depth"] > self._max_queue_depth:
             raise RuntimeError(
                 f"{outcome['queue_depth']} payments wait at tick {outcome['tick']}; "
