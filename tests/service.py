@@ -32,6 +32,16 @@ SMALL: dict[str, Any] = {
 }
 """A short day in which payments have to wait."""
 
+SLOW = SMALL | {
+    "ticks_per_day": 1000,
+    "num_days": 100,
+    "agents": [
+        {"id": f"BANK_{index}", "balance": 10**9, "arrival_config": ARRIVALS | {"rate_per_tick": 20}}
+        for index in range(20)
+    ],
+}
+"""A run of ten thousand ticks takes far longer than the second that it is given."""
+
 
 class Service:
     """A running service.

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from service import ARRIVALS, SMALL, Service, make, serving
+from service import SLOW, SMALL, Service, make, serving
 
 from paysim_gym import Orchestrator, bundled_scenarios, load_scenario
 from paysim_gym._engine import COST_COMPONENTS
@@ -368,17 +368,6 @@ def test_a_long_run_keeps_nobody_waiting(service: Service, client: httpx2.Client
             assert 0 < seen[0] < seen[-1]
     finally:
         started.join()
-
-
-SLOW = SMALL | {
-    "ticks_per_day": 1000,
-    "num_days": 100,
-    "agents": [
-        {"id": f"BANK_{index}", "balance": 10**9, "arrival_config": ARRIVALS | {"rate_per_tick": 20}}
-        for index in range(20)
-    ],
-}
-"""A run of ten thousand ticks takes far longer than the second that it is given."""
 
 
 def test_a_run_ends_when_its_time_is_up_or_its_simulation_is_deleted(
