@@ -407,9 +407,15 @@ def test_the_description_has_examples_and_one_form_of_refusal(client: httpx2.Cli
 
 def test_what_is_not_there_is_refused_in_the_same_form(client: httpx2.Client) -> None:
     assert client.get("/nothing").json() == {"detail": "Not Found", "errors": []}
-    wrong = client.put("/api/simulations", json={})
-    assert (wrong.status_code, wrong.json()["detail"]) == (405, "Method Not Allowed")
-    assert wrong.headers["allow"]
+    for path, methods in (
+        ("/api/simulations", "GET, POST"),
+        ("/api/simulations/x", "GET, DELETE"),
+        ("/api/scenarios/validate", "POST"),
+        ("/health", "GET"),
+    ):
+        wrong = client.put(path, json={})
+        assert (wrong.status_code, wrong.json()["detail"]) == (405, "Method Not Allowed")
+        assert wrong.headers["allow"] == methods
 
 
 def test_every_request_is_a_line_of_the_log_with_its_simulation(

@@ -39,9 +39,13 @@ async def _validation_error(_: Request, error: Exception) -> Response:
     return problem_response(422, refusal.problem)
 
 
-async def _http_exception(_: Request, error: Exception) -> Response:
+async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    headers = dict(error.headers) if error.headers else None
+    headers = dict(error.headers) if error.headers else {}
+    route = request.scope.get("route")
+    documented = request.app.openapi()["paths"].get(getattr(route, "path", None), {})
+    if error.status_code == 405 and documented:  # Starlette names the methods of one route, not of its path
+        headers["allow"] = ", ".join(method.upper() for method in documented)
     return problem_response(error.status_code, Problem(detail=str(error.detail)), headers)
 
 

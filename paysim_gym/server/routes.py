@@ -157,16 +157,6 @@ async def list_scenarios(
     return Page(items=items, total=len(names), limit=limit, offset=offset)
 
 
-@router.get("/scenarios/{name}", tags=["scenarios"], responses=refusals(404))
-async def get_scenario(
-    name: Annotated[str, Path(description="As `GET /api/scenarios` lists it.")],
-    simulations: Simulations,
-    library: Library,
-) -> Scenario:
-    """A scenario in full, every default filled in; of files that it reads, only the names."""
-    return await simulations.work(library.shown, name)
-
-
 @router.post(
     "/scenarios/validate", tags=["scenarios"], openapi_extra=ANY_BODY, responses=refusals(400, 413, 415)
 )
@@ -181,6 +171,16 @@ async def validate_scenario(request: Request, simulations: Simulations, library:
             raise
         return Validation(is_valid=False, errors=error.problem.errors)
     return Validation(is_valid=True, errors=[])
+
+
+@router.get("/scenarios/{name}", tags=["scenarios"], responses=refusals(404))
+async def get_scenario(
+    name: Annotated[str, Path(description="As `GET /api/scenarios` lists it.")],
+    simulations: Simulations,
+    library: Library,
+) -> Scenario:
+    """A scenario in full, every default filled in; of files that it reads, only the names."""
+    return await simulations.work(library.shown, name)
 
 
 def _json(body: BaseModel | Mapping[str, Any], status: int = 200) -> Response:
