@@ -75,7 +75,7 @@ class Orchestrator:
         Returns:
             For each bank `arrived_count`, `arrived_value`, `settled_count`, `settled_value`, `dropped_count`,
             `split_count`, `liquidity_used`, `cost` (money in cents), `settlement_rate` and `mean_delay`, as
-            `paysim_gym.evaluation.EpisodeTable` explains them.
+            `paysim_gym.evaluation.EpisodeTable` explains them, and `costs` (component to cents).
         """
         return self._engine.totals()
 

@@ -329,7 +329,12 @@ def test_a_run_asks_for_whole_ticks(client: httpx2.Client) -> None:
     for ticks in (0, -1, 1.5, "1", None, True, 2**80):
         assert run(client, simulation_id, ticks).status_code == 422
     assert run(client, simulation_id, 10_001).json()["detail"] == "ticks = 10001: must be at most 10000 here"
-    assert client.post(f"/api/simulations/{simulation_id}/run", json={}).status_code == 422
+    url = f"/api/simulations/{simulation_id}/run"
+    for body in ({}, [], None, {"ticks": 1, "more": 1}):
+        assert client.post(url, json=body).status_code == 422
+    for raw in ("{", b"\xff", "[" * 100_000, "9" * 10_000, '{"ticks": NaN}', ""):
+        assert post_raw(client, url, raw).status_code in (400, 422)
+    assert post_raw(client, url, {"ticks": 1}, "text/plain").status_code == 422
     assert client.get(f"/api/simulations/{simulation_id}").json()["tick"] == 0
 
 

@@ -19,6 +19,7 @@ from websockets.sync.client import connect
 
 from paysim_gym import Orchestrator, bundled_scenarios, load_scenario
 from paysim_gym.server.application import create_app
+from paysim_gym.server.registry import Registry
 from paysim_gym.server.scenarios import expected_payments_per_tick
 from paysim_gym.server.settings import Settings
 
@@ -27,8 +28,14 @@ TOKEN = "correct horse battery staple"
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
-    limits = {"max_body_bytes": 5_000, "max_banks": 3, "max_ticks": 1_000, "max_payments_per_tick": 50}
-    with serving(**limits, max_simulations=3, max_queue_depth=100, max_ticks_per_run=500) as service:
+    limits = {
+        "max_body_bytes": 5_000,
+        "max_banks": 3,
+        "max_ticks": 1_000,
+        "max_payments_per_tick": 50,
+        "max_events": 15,
+    }
+    with serving(**limits, max_simulations=3, max_queue_depth=100, max_events=15) as service:
         yield service
 
 
@@ -59,6 +66,16 @@ def busy(**change: Any) -> dict[str, Any]:
         (
             {"agents": banks(3, **busy())},
             ["agents: this service takes at most 50 expected payments a tick, the scenario has 60"],
+        ),
+        (
+            {
+                "events": [
+                    {"type": "early_close", "tick": 11},
+                    {"type": "outage", "tick": 2, "every_ticks": 3, "bank": "BANK_A", "ticks": 1},
+                    {"type": "transfer", "tick": 1, "every_ticks": 1, "receiver": "BANK_A", "amount": 1},
+                ]
+            },
+            ["events: this service takes at most 15 times that events happen, the scenario has 16"],
         ),
         (
             {"agents": banks(2, **busy(), policy={"type": "split_large", "parts": 10})},
@@ -169,6 +186,20 @@ def test_a_panic_over_a_scenario_refuses_it(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(Orchestrator, "__init__", panic)
         refused = client.post("/api/simulations", json=SMALL)
         assert (refused.status_code, client.get("/health").json()["simulations"]) == (422, 0)
+
+
+def test_a_mistake_of_the_service_is_answered_without_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def mistaken(*_: object) -> None:
+        raise KeyError("secret")
+
+    monkeypatch.setattr(Registry, "summaries", mistaken)
+    with TestClient(create_app(Settings()), raise_server_exceptions=False) as client:
+        answer = client.get("/api/simulations")
+    assert (answer.status_code, "secret" in answer.text) == (500, False)
+    assert answer.json()["detail"] == "the service made a mistake; its log says which"
+    assert "KeyError: 'secret'" in caplog.text
 
 
 def test_idle_simulations_expire_and_busy_ones_do_not() -> None:

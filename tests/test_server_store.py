@@ -88,12 +88,14 @@ def test_what_cannot_be_read_is_left_alone(tmp_path: Path) -> None:
     origin["scenario"]["agents"][0]["balance"] += 1
     (tmp_path / f"{other}.origin.json").write_text(json.dumps(origin), "utf-8")
     (tmp_path / "notes.txt").write_text("mine", "utf-8")
-    (tmp_path / f".{sound}.progress.json.17.tmp").write_text("half a file", "utf-8")
+    half, unheard = tmp_path / f".{sound}.progress.json.17.tmp", tmp_path / f"{'0' * 32}.progress.json"
+    for file in (half, unheard):
+        file.write_text("half a file", "utf-8")
 
     async def second() -> dict[str, tuple[Status, str | None]]:
         registry = Registry(Settings(store=tmp_path))
         await registry.open()
-        seen = {entry.simulation_id: (entry.status, entry.error) for entry in registry.summaries()}
+        seen = {entry.simulation_id: (entry.status, entry.error) for entry in registry.summaries(9)}
         with pytest.raises(ServiceError, match="could not be restored"):
             await registry.tick(damaged)
         await registry.tick(sound)
@@ -108,6 +110,8 @@ def test_what_cannot_be_read_is_left_alone(tmp_path: Path) -> None:
     assert "another scenario" in str(seen[other][1])
     assert (tmp_path / f"{cut}.progress.json").read_text("utf-8") == "{"
     assert (tmp_path / "notes.txt").exists()
+    assert not half.exists()
+    assert not unheard.exists()
 
 
 def test_what_cannot_be_stored_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,21 +157,3 @@ def test_a_run_that_is_cut_off_by_the_shutdown_is_answered_and_stored(tmp_path: 
     assert result["stopped_by"] == "shutdown"
     with serving(*store) as service, service.client() as client:
         assert client.get(f"/api/simulations/{simulation_id}").json()["tick"] == result["ticks_played"]
-
-
-def test_an_action_outlives_whoever_asked_for_it() -> None:
-    """A lock that is let go before its thread is done would let two threads into one engine."""
-
-    async def play() -> None:
-        registry = Registry(Settings())
-        simulation_id = await registry.create(load_scenario("large_network"), None)
-        for _ in range(20):
-            impatient = asyncio.create_task(registry.run(simulation_id, 1))
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-            impatient.cancel()
-            await registry.tick(simulation_id)
-        assert registry.summary(simulation_id).tick == 40
-        await registry.close()
-
-    asyncio.run(play())

@@ -60,15 +60,14 @@ class Tally(BaseModel):
             self.least_balances[place] = balance if self.ticks == 1 else min(least, balance)
 
 
-def report(totals: Sequence[Mapping[str, Any]], costs: Sequence[Mapping[str, int]], tally: Tally) -> Metrics:
+def report(totals: Sequence[Mapping[str, Any]], tally: Tally) -> Metrics:
     """The metrics of a run.
 
     Args:
         totals: What `Orchestrator.totals` returned.
-        costs: Each bank's costs by component.
         tally: What was counted from tick to tick.
     """
-    every_cost = {name: sum(own[name] for own in costs) for name in COST_COMPONENTS}
+    costs = summed_costs(totals)
     return Metrics(
         ticks=tally.ticks,
         arrivals=tally.arrivals,
@@ -79,13 +78,22 @@ def report(totals: Sequence[Mapping[str, Any]], costs: Sequence[Mapping[str, int
         settlement_rate=_by_value(totals, "settlement_rate", 1.0),
         mean_delay=_by_value(totals, "mean_delay", 0.0),
         max_queue_depth=tally.max_queue_depth,
-        cost=sum(every_cost.values()),
-        costs=CostComponents(**every_cost),
-        banks=[_bank(place, totals[place], costs[place], tally) for place in range(len(totals))],
+        cost=sum(costs.values()),
+        costs=CostComponents(**costs),
+        banks=[_bank(place, bank, tally) for place, bank in enumerate(totals)],
     )
 
 
-def _bank(place: int, totals: Mapping[str, Any], costs: Mapping[str, int], tally: Tally) -> BankMetrics:
+def summed_costs(parts: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """Component to cents of all parts, each of which has `costs`."""
+    sums = dict.fromkeys(COST_COMPONENTS, 0)
+    for part in parts:
+        for name, cents in part["costs"].items():
+            sums[name] += cents
+    return sums
+
+
+def _bank(place: int, totals: Mapping[str, Any], tally: Tally) -> BankMetrics:
     return BankMetrics(
         bank=tally.banks[place],
         arrivals=totals["arrived_count"],
@@ -100,7 +108,7 @@ def _bank(place: int, totals: Mapping[str, Any], costs: Mapping[str, int], tally
         liquidity_used=totals["liquidity_used"],
         turnover=_ratio(totals["settled_value"], totals["liquidity_used"]),
         cost=totals["cost"],
-        costs=CostComponents(**costs),
+        costs=CostComponents(**totals["costs"]),
     )
 
 

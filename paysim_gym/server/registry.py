@@ -14,10 +14,11 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, TypeVar
 
-from paysim_gym._engine import COST_COMPONENTS
 from paysim_gym.scenario import Scenario
+from paysim_gym.server.metrics import summed_costs
 from paysim_gym.server.problems import ServiceError
 from paysim_gym.server.schemas import CostComponents, RunResult, SimulationSummary, StoppedBy, TickResult
 from paysim_gym.server.settings import Settings
@@ -103,14 +104,12 @@ class Registry:
             most = self._settings.max_simulations
             raise ServiceError(429, f"there are {most} simulations, no more are allowed; delete some")
         self._coming += 1
-        try:
-            return await self._finish(self._create(scenario, name))
-        finally:
-            self._coming -= 1
+        return await self._finish(self._create(scenario, name))
 
-    def summaries(self) -> list[SimulationSummary]:
-        """All simulations from outside, the oldest first."""
-        return [entry.simulation.summary() for entry in self._entries.values()]
+    def summaries(self, limit: int, offset: int = 0) -> list[SimulationSummary]:
+        """Simulations from outside, the oldest first: at most `limit` of them from `offset` on."""
+        entries = islice(self._entries.values(), offset, offset + limit)
+        return [entry.simulation.summary() for entry in entries]
 
     def summary(self, simulation_id: str) -> SimulationSummary:
         """A simulation from outside.
@@ -185,8 +184,11 @@ class Registry:
         origin = Origin(
             simulation_id=simulation_id, name=name, created_at=datetime.now(UTC), scenario=scenario
         )
-        simulation = await self.work(self._make, origin)
-        self._entries[simulation_id] = _Entry(simulation, time.monotonic())
+        try:
+            simulation = await self.work(self._make, origin)
+            self._entries[simulation_id] = _Entry(simulation, time.monotonic())
+        finally:
+            self._coming -= 1
         _log.info("simulation created", extra={"simulation_id": simulation_id, "scenario": name})
         return simulation_id
 
@@ -284,7 +286,6 @@ def _run_result(outcomes: list[dict[str, Any]], stopped_by: StoppedBy, simulatio
     def total(name: str) -> int:
         return sum(outcome[name] for outcome in outcomes)
 
-    costs = {name: sum(outcome["costs"][name] for outcome in outcomes) for name in COST_COMPONENTS}
     return RunResult(
         ticks_played=len(outcomes),
         stopped_by=stopped_by,
@@ -293,6 +294,6 @@ def _run_result(outcomes: list[dict[str, Any]], stopped_by: StoppedBy, simulatio
         settlements=total("settlements"),
         dropped=total("dropped"),
         settled_value=total("settled_value"),
-        costs=CostComponents(**costs),
+        costs=CostComponents(**summed_costs(outcomes)),
         last_tick=TickResult(**outcomes[-1]),
     )

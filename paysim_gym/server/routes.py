@@ -84,8 +84,8 @@ async def list_simulations(
     simulations: Simulations, limit: Limit = 50, offset: Offset = 0
 ) -> Page[SimulationSummary]:
     """All simulations, the oldest first."""
-    items = simulations.summaries()
-    return Page(items=items[offset : offset + limit], total=len(items), limit=limit, offset=offset)
+    items = simulations.summaries(limit, offset)
+    return Page(items=items, total=len(simulations), limit=limit, offset=offset)
 
 
 @router.get("/simulations/{simulation_id}", tags=["simulations"], responses=refusals(404))

@@ -15,7 +15,7 @@ from paysim_gym.policies import SplitLargePolicy
 from paysim_gym.problems import shown
 from paysim_gym.reading import bundled_scenarios, file_keys, parse_scenario
 from paysim_gym.scenario import Agent, Scenario, load_scenario
-from paysim_gym.scenario_events import ArrivalRateEvent, PaymentEvent
+from paysim_gym.scenario_events import ArrivalRateEvent, EventConfig, PaymentEvent
 from paysim_gym.server.problems import ServiceError, fit, scenario_refused
 from paysim_gym.server.schemas import NamedScenario, ScenarioSummary
 from paysim_gym.server.settings import Settings
@@ -179,9 +179,11 @@ def _check_size(scenario: Scenario, settings: Settings) -> None:
     """Refuse what is too large for this service."""
     ticks = scenario.ticks_per_day * scenario.num_days
     payments = expected_payments_per_tick(scenario)
+    events = sum(_occurrences(event, ticks) for event in scenario.events)
     checks = [
         ("agents", len(scenario.agents), settings.max_banks, "banks"),
         ("num_days", ticks, settings.max_ticks, "ticks, all days together"),
+        ("events", events, settings.max_events, "times that events happen"),
         ("agents", payments, settings.max_payments_per_tick, "expected payments a tick"),
     ]
     problems = [
@@ -191,6 +193,13 @@ def _check_size(scenario: Scenario, settings: Settings) -> None:
     ]
     if problems:
         raise ScenarioError("\n".join(problems))
+
+
+def _occurrences(event: EventConfig, ticks: int) -> int:
+    if event.every_ticks is None:
+        return 1
+    last = ticks - 1 if event.until_tick is None else min(event.until_tick, ticks - 1)
+    return max(0, last - event.tick) // event.every_ticks + 1
 
 
 def _busiest_rate(agent: Agent) -> float:

@@ -40,7 +40,9 @@ class Settings(BaseModel):
     """Ticks of a scenario, all days together."""
     max_payments_per_tick: _Count = 5_000
     """Payments a scenario may be expected to bring in one tick."""
-    max_queue_depth: _Count = 20_000
+    max_events: _Count = 20_000
+    """Times that the events of a scenario may happen, each of its times counted."""
+    max_queue_depth: _Count = 10_000
     """Unsettled payments; a simulation in which more wait fails."""
     max_ticks_per_run: _Count = 10_000
     """Ticks that one request may ask for."""

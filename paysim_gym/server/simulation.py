@@ -15,10 +15,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from paysim_gym._engine import COST_COMPONENTS
 from paysim_gym.orchestrator import Orchestrator
 from paysim_gym.scenario import Scenario
-from paysim_gym.server.metrics import Tally, report
+from paysim_gym.server.metrics import Tally, report, summed_costs
 from paysim_gym.server.problems import ServiceError, fit
 from paysim_gym.server.schemas import Metrics, SimulationSummary, Status
 
@@ -125,14 +124,15 @@ class Simulation:
         Raises:
             ServiceError: 409 if the simulation has failed.
         """
-        banks = [(bank["id"], bank["costs"]) for bank in self.state()["agents"]]
-        components = {name: sum(costs[name] for _, costs in banks) for name in COST_COMPONENTS}
+        totals = self._with_engine(self._orchestrator.totals)
+        components = summed_costs(totals)
         return {
             "tick": self.tick,
             "total": sum(components.values()),
             "components": components,
             "agents": [
-                {"id": bank, "total": sum(costs.values()), "components": costs} for bank, costs in banks
+                {"id": bank, "total": own["cost"], "components": own["costs"]}
+                for bank, own in zip(self._banks, totals, strict=True)
             ],
         }
 
@@ -142,8 +142,7 @@ class Simulation:
         Raises:
             ServiceError: 409 if the simulation has failed.
         """
-        costs = [bank["costs"] for bank in self.state()["agents"]]
-        return self._with_engine(lambda: report(self._orchestrator.totals(), costs, self._tally))
+        return self._with_engine(lambda: report(self._orchestrator.totals(), self._tally))
 
     def progress(self) -> Progress:
         """How far it has come, for `restore`."""

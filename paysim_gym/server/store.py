@@ -11,6 +11,8 @@ from paysim_gym.server.simulation import Origin, Progress, Simulation
 
 _log = logging.getLogger(__name__)
 _ORIGIN = re.compile(r"[0-9a-f]{32}\.origin\.json")
+_PROGRESS = re.compile(r"[0-9a-f]{32}\.progress\.json")
+_PART = re.compile(r"\.[0-9a-f]{32}\.(origin|progress)\.json\.[0-9]+\.tmp")
 
 
 class FolderStore:
@@ -58,6 +60,7 @@ class FolderStore:
 
         One whose files cannot be read is logged and left where it is.
         """
+        self._clear()
         simulations = []
         for path in self._folder.iterdir():
             if not _ORIGIN.fullmatch(path.name):
@@ -72,6 +75,14 @@ class FolderStore:
             simulation.restore(progress)
             simulations.append(simulation)
         return sorted(simulations, key=lambda simulation: simulation.origin.created_at)
+
+    def _clear(self) -> None:
+        """Remove what a process that was killed had begun to write, and no client has heard of."""
+        for path in self._folder.iterdir():
+            if _PART.fullmatch(path.name) or (
+                _PROGRESS.fullmatch(path.name) and not self._origin(path.name[:32]).exists()
+            ):
+                path.unlink()
 
     def _origin(self, simulation_id: str) -> Path:
         return self._folder / f"{simulation_id}.origin.json"

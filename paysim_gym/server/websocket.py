@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import cast
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
@@ -27,15 +28,14 @@ async def simulation_socket(websocket: WebSocket, simulation_id: str) -> None:
     """
     simulations = cast(Registry, websocket.app.state.registry)
     settings = cast(Settings, websocket.app.state.settings)
-    await websocket.accept()
-    try:
-        simulations.summary(simulation_id)
-        while True:
-            await websocket.send_text(await _reply(websocket, simulations, simulation_id, settings))
-    except ServiceError:
-        await websocket.close(UNKNOWN, "there is no simulation of this id")
-    except WebSocketDisconnect:
-        pass
+    with suppress(WebSocketDisconnect):
+        await websocket.accept()
+        try:
+            simulations.summary(simulation_id)
+            while True:
+                await websocket.send_text(await _reply(websocket, simulations, simulation_id, settings))
+        except ServiceError:
+            await websocket.close(UNKNOWN, "there is no simulation of this id")
 
 
 async def _reply(websocket: WebSocket, simulations: Registry, simulation_id: str, settings: Settings) -> str:

@@ -89,6 +89,7 @@ impl Orchestrator {
             for (name, value) in RATIO_NAMES.iter().zip(totals.ratios) {
                 dict.set_item(name, value)?;
             }
+            dict.set_item("costs", costs_dict(py, named_costs(&totals.costs))?)?;
             list.append(dict)?;
         }
         Ok(list)
