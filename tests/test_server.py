@@ -414,7 +414,7 @@ def test_what_is_not_there_is_refused_in_the_same_form(client: httpx2.Client) ->
     assert client.get("/nothing").json() == {"detail": "Not Found", "errors": []}
     for path, methods in (
         ("/api/simulations", "GET, POST"),
-        ("/api/simulations/x", "GET, DELETE"),
+        ("/api/simulations/x", "DELETE, GET"),
         ("/api/scenarios/validate", "POST"),
         ("/health", "GET"),
     ):

@@ -35,7 +35,7 @@ def service() -> Iterator[Service]:
         "max_payments_per_tick": 50,
         "max_events": 15,
     }
-    with serving(**limits, max_simulations=3, max_queue_depth=100, max_events=15) as service:
+    with serving(**limits, max_simulations=3, max_queue_depth=100) as service:
         yield service
 
 

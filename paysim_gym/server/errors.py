@@ -41,11 +41,11 @@ async def _validation_error(_: Request, error: Exception) -> Response:
 
 async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    headers = dict(error.headers) if error.headers else {}
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
     route = request.scope.get("route")
     documented = request.app.openapi()["paths"].get(getattr(route, "path", None), {})
     if error.status_code == 405 and documented:  # Starlette names the methods of one route, not of its path
-        headers["allow"] = ", ".join(method.upper() for method in documented)
+        headers["allow"] = ", ".join(sorted(method.upper() for method in documented))
     return problem_response(error.status_code, Problem(detail=str(error.detail)), headers)
 
 
