@@ -94,10 +94,11 @@ class Service:
         return status
 
     def errors(self) -> list[dict[str, Any]]:
-        """What the log warns of, but for clients that send what is no HTTP, and simulations that fail."""
+        """What the log warns of, but for wrong clients, wrong scenarios and simulations that fail."""
         wrong = [line for line in self.log if line["level"] not in ("debug", "info")]
         wrong = [line for line in wrong if line["message"] != "Invalid HTTP request received."]
-        return [line for line in wrong if line["logger"] != "paysim_gym.server.simulation"]
+        tested = ("paysim_gym.server.simulation", "paysim_gym.server.scenarios")
+        return [line for line in wrong if line["logger"] not in tested]
 
 
 @contextmanager

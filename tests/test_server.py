@@ -229,7 +229,11 @@ def test_own_scenarios_come_from_one_folder_only(tmp_path: Path) -> None:
         assert next(entry for entry in listed if entry["name"] == "mine")["description"] == "Mine."
         make(client, "mine")
         for name in ("link", "../outside", "broken"):
-            assert client.post("/api/simulations", json={"scenario": name}).status_code == 422
+            refused = client.post("/api/simulations", json={"scenario": name})
+            assert refused.status_code == 422
+            assert str(tmp_path) not in refused.text
+        assert str(tmp_path) not in str(listed)
+        assert str(folder / "broken.yaml") in str(service.log)
 
 
 @pytest.mark.parametrize(

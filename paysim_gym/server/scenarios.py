@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -16,12 +17,14 @@ from paysim_gym.problems import shown
 from paysim_gym.reading import bundled_scenarios, file_keys, parse_scenario
 from paysim_gym.scenario import Agent, Scenario, load_scenario
 from paysim_gym.scenario_events import ArrivalRateEvent, EventConfig, PaymentEvent
-from paysim_gym.server.problems import ServiceError, fit, scenario_refused
+from paysim_gym.server.problems import ServiceError, scenario_refused
 from paysim_gym.server.schemas import NamedScenario, ScenarioSummary
 from paysim_gym.server.settings import Settings
 
 JSON = "application/json"
 YAML = "application/yaml"
+
+_log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _NO_FILE = "must be absent or null: the service reads no files for its clients"
@@ -53,7 +56,14 @@ class ScenarioLibrary:
         own = self._own()
         if name not in own and name not in bundled_scenarios():
             raise ScenarioError(f"scenario = {shown(name)}: must be a name that GET /api/scenarios lists")
-        return load_scenario(own[name]) if name in own else _bundled(name)
+        if name not in own:
+            return _bundled(name)
+        try:
+            return load_scenario(own[name])
+        except ScenarioError as error:
+            _log.warning("a scenario cannot be read: %s", error, extra={"scenario": name})
+            # The reason may name files of the service.
+            raise ScenarioError(f"scenario = {name!r}: cannot be read; the service's log says why") from None
 
     def shown(self, name: str) -> Scenario:
         """The scenario of this name as clients may see it: nothing says where its files are.
@@ -70,14 +80,14 @@ class ScenarioLibrary:
         return Scenario.model_validate(data)
 
     def summaries(self, names: Iterable[str]) -> list[ScenarioSummary]:
-        """These scenarios from outside; one that cannot be read says why in its description."""
+        """These scenarios from outside; one that cannot be read says so in its description."""
         return [self._summary(name) for name in names]
 
     def _summary(self, name: str) -> ScenarioSummary:
         try:
             scenario = self.load(name)
         except ScenarioError as error:
-            return ScenarioSummary(name=name, description=fit(f"cannot be read: {error}"))
+            return ScenarioSummary(name=name, description=str(error))
         return ScenarioSummary(
             name=name,
             description=scenario.description,

@@ -344,7 +344,7 @@ class ScenarioSummary(Body):
     name: str = Field(examples=["two_bank"])
     """By which it is asked for."""
     description: str
-    """What it models and where its numbers come from, or why it cannot be read."""
+    """What it models and where its numbers come from, or that it cannot be read."""
     agents: list[str] = Field(default=[], examples=[["BANK_A", "BANK_B"]])
     """Ids of the banks."""
     ticks_per_day: int | None = Field(default=None, examples=[48])

@@ -73,7 +73,8 @@ def _serve(host: str, port: int, given: dict[str, Path | None]) -> None:
     app = create_app(settings)
     with _listening(host, port) as listener:
         log_json()
-        _log.info("listening on http://%s:%d", host, listener.getsockname()[1])
+        name = f"[{host}]" if ":" in host else host
+        _log.info("listening on http://%s:%d", name, listener.getsockname()[1])
         config = uvicorn.Config(
             app,
             log_config=None,
