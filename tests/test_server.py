@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import httpx2
 import pytest
 from service import SLOW, SMALL, Service, make, serving
 
+import paysim_gym
 from paysim_gym import Orchestrator, bundled_scenarios, load_scenario
 from paysim_gym._engine import COST_COMPONENTS
 from paysim_gym.server.schemas import CostComponents
@@ -214,6 +216,17 @@ def test_a_name_never_becomes_a_path(client: httpx2.Client, name: str) -> None:
     refused = client.post("/api/simulations", json={"scenario": plain})
     assert refused.status_code == 422
     assert refused.json()["errors"][0]["path"] == "scenario"
+
+
+def test_a_path_is_no_name_even_where_a_scenario_is(client: httpx2.Client, tmp_path: Path) -> None:
+    outside = tmp_path / "outside.yaml"
+    outside.write_text(json.dumps(SMALL), "utf-8")
+    bundled = Path(paysim_gym.__file__).parent / "scenarios" / "two_bank"
+    for name in (outside, outside.with_suffix(""), bundled, bundled.with_suffix(".yaml")):
+        for written in (str(name), os.path.relpath(name), f"file://{name}"):
+            refused = client.post("/api/simulations", json={"scenario": written})
+            assert refused.status_code == 422
+            assert refused.json()["errors"][0]["path"] == "scenario"
 
 
 def test_own_scenarios_come_from_one_folder_only(tmp_path: Path) -> None:

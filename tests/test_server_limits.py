@@ -265,6 +265,12 @@ def test_without_a_token_it_binds_to_loopback_only(host: str) -> None:
     )
 
 
+def test_other_commands_do_not_wait_for_the_service() -> None:
+    code = "import sys, paysim_gym.cli; print(*{name.partition('.')[0] for name in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"fastapi", "starlette", "uvicorn"} & set(loaded.stdout.split())
+
+
 def test_what_cannot_be_served_is_told_without_a_traceback(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from fastapi import FastAPI, Request
 
@@ -12,7 +13,7 @@ import paysim_gym
 from paysim_gym.server import routes, websocket
 from paysim_gym.server.errors import answer_errors
 from paysim_gym.server.middleware import AccessLog, BearerToken, BodyLimit, LoopbackOnly
-from paysim_gym.server.openapi import describe_api, operation_id
+from paysim_gym.server.openapi import described, operation_id
 from paysim_gym.server.registry import Registry
 from paysim_gym.server.scenarios import ScenarioLibrary
 from paysim_gym.server.schemas import Health
@@ -26,7 +27,7 @@ def create_app(settings: Settings) -> FastAPI:
         ValueError: If the folder of scenarios is none.
         OSError: If the store's folder cannot be made.
     """
-    app = FastAPI(
+    app = _Application(
         title="PaySim Gym",
         version=paysim_gym.__version__,
         description=_DESCRIPTION,
@@ -47,8 +48,15 @@ def create_app(settings: Settings) -> FastAPI:
     else:
         app.add_middleware(BearerToken, token=settings.token)
     app.add_middleware(AccessLog)
-    describe_api(app, has_token=settings.token is not None)
     return app
+
+
+class _Application(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """What the service can do, made once."""
+        if self.openapi_schema is None:
+            self.openapi_schema = described(self, has_token=self.state.settings.token is not None)
+        return self.openapi_schema
 
 
 async def health(request: Request) -> Health:

@@ -106,23 +106,13 @@ def operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def describe_api(app: FastAPI, *, has_token: bool) -> None:
-    """Let the application's OpenAPI document say what its routes do not.
+def described(app: FastAPI, *, has_token: bool) -> dict[str, Any]:
+    """The OpenAPI document of an application.
 
     Args:
         app: The application.
         has_token: Whether clients must bring a bearer token.
     """
-
-    def document() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            app.openapi_schema = _document(app, has_token)
-        return app.openapi_schema
-
-    app.openapi = document  # type: ignore[method-assign]
-
-
-def _document(app: FastAPI, has_token: bool) -> dict[str, Any]:
     document = get_openapi(
         title=app.title,
         version=app.version,
