@@ -21,6 +21,9 @@ from paysim_gym.server.schemas import Status
 from paysim_gym.server.settings import Settings
 from paysim_gym.server.store import FolderStore
 
+POOR = {"balance": 0, "credit_limit": 0}
+"""What lets a bank's payments wait forever."""
+
 
 def looks(client: httpx2.Client) -> dict[str, Any]:
     """All that can be seen of every simulation."""
@@ -36,7 +39,7 @@ def looks(client: httpx2.Client) -> dict[str, Any]:
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 def test_simulations_go_on_after_the_service_has_gone(tmp_path: Path, end: signal.Signals) -> None:
     store = ("--store", str(tmp_path / "store"))
-    service = Service(*store)
+    service = Service(*store, max_queue_depth=100)
     with service.client() as client:
         fresh, begun, over, named, deleted = (
             make(client),
@@ -45,12 +48,21 @@ def test_simulations_go_on_after_the_service_has_gone(tmp_path: Path, end: signa
             make(client, "replayed_days", seed=2**64 - 1),
             make(client),
         )
+        failed = make(client, SMALL | {"num_days": 90, "agents": [bank | POOR for bank in SMALL["agents"]]})
+        assert client.post(f"/api/simulations/{failed}/run", json={"ticks": 1000}).status_code == 409
         client.delete(f"/api/simulations/{deleted}")
         for simulation_id, ticks in ((begun, 17), (over, 12), (named, 5)):
             client.post(f"/api/simulations/{simulation_id}/run", json={"ticks": ticks})
         client.post(f"/api/simulations/{begun}/tick")
         before = looks(client)
-    assert list(before) == [fresh, begun, over, named]
+    assert list(before) == [fresh, begun, over, named, failed]
+    assert [seen[0]["status"] for seen in before.values()] == [
+        "created",
+        "running",
+        "completed",
+        "running",
+        "failed",
+    ]
     assert service.stop(end) == -end
     with serving(*store) as service, service.client() as client:
         assert looks(client) == before

@@ -10,12 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from paysim_gym.scenario import Scenario
-from paysim_gym.server.openapi import (
-    ANY_BODY,
-    CREATE_BODY,
-    CREATED_LINKS,
-    refusals,
-)
+from paysim_gym.server.openapi import ANY_BODY, CREATE_BODY, CREATED_LINKS, refusals
 from paysim_gym.server.problems import ServiceError
 from paysim_gym.server.registry import Registry
 from paysim_gym.server.scenarios import JSON, ScenarioLibrary, asked_scenario

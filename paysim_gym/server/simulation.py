@@ -39,8 +39,9 @@ class Origin(BaseModel):
 class Progress(BaseModel):
     """How far a simulation has come."""
 
+    tick: int
     state: str
-    """What the engine saved, in base 64."""
+    """What the engine saved, in base 64; nothing if the simulation has failed."""
     tally: Tally
     error: str | None
 
@@ -106,6 +107,7 @@ class Simulation:
         Raises:
             ServiceError: 409 if the simulation is over or has failed, or fails now.
         """
+        self._refuse_failed()
         if self.is_over:
             raise ServiceError(409, "the simulation is completed: its last tick has been played")
         return self._with_engine(lambda: self._play(ticks, time.monotonic() + seconds))
@@ -147,12 +149,12 @@ class Simulation:
     def progress(self) -> Progress:
         """How far it has come, for `restore`."""
         state = b"" if self.error else self._orchestrator.save_state()
-        return Progress(state=base64.b64encode(state).decode(), tally=self._tally, error=self.error)
+        encoded = base64.b64encode(state).decode()
+        return Progress(tick=self.tick, state=encoded, tally=self._tally, error=self.error)
 
     def restore(self, progress: Progress) -> None:
         """Go on from where another process left off; if that is not possible, the simulation has failed."""
-        self._tally = progress.tally
-        self.error = progress.error
+        self.tick, self._tally, self.error = progress.tick, progress.tally, progress.error
         if self.error is None:
             try:
                 self._orchestrator.restore_state(base64.b64decode(progress.state))
@@ -189,10 +191,13 @@ class Simulation:
         self.tick = self._orchestrator.next_tick
 
     def _with_engine(self, work: Callable[[], Result]) -> Result:
-        if self.error is not None:
-            raise ServiceError(409, f"the simulation has failed: {self.error}")
+        self._refuse_failed()
         try:
             return work()
         except BaseException as error:  # a panic of the engine outside its own guard is no Exception
             self.fail(str(error) or type(error).__name__)
             raise ServiceError(409, f"the simulation has failed: {self.error}") from error
+
+    def _refuse_failed(self) -> None:
+        if self.error is not None:
+            raise ServiceError(409, f"the simulation has failed: {self.error}")
