@@ -313,6 +313,10 @@ def test_what_is_no_scenario_is_refused(client: httpx2.Client, body: str) -> Non
 def test_the_envelope_has_two_keys(client: httpx2.Client) -> None:
     refused = client.post("/api/simulations", json={"scenario": "two_bank", "sed": 1})
     assert (refused.status_code, refused.json()["errors"][0]["path"]) == (422, "sed")
+    refused = post_raw(client, "/api/simulations", {"scenario": "two_bank", "\ud800": 1})
+    assert (refused.status_code, refused.json()["errors"][0]["path"]) == (422, "?")
+    refused = post_raw(client, "/api/simulations", {"scenario": "two_bank", "x" * 9_999: 1})
+    assert len(refused.json()["errors"][0]["message"]) == 500
     for seed in (-1, 2**64, 1.5, "1", True):
         refused = client.post("/api/simulations", json={"scenario": "two_bank", "seed": seed})
         assert (refused.status_code, refused.json()["errors"][0]["path"]) == (422, "seed")
