@@ -48,7 +48,7 @@ class Service:
 
     Attributes:
         url: Where it is, as http://127.0.0.1:PORT.
-        log: The lines of its log so far.
+        log: The lines of its log so far, each an object.
         process: The process.
     """
 
@@ -57,7 +57,7 @@ class Service:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PAYSIM_")}
         environment |= {f"PAYSIM_SERVER_{name.upper()}": str(value) for name, value in settings.items()}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
-        self.log: list[dict[str, Any]] = []
+        self._lines: list[str] = []
         self._listening = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -68,9 +68,13 @@ class Service:
     def _read(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
-            self.log.append(json.loads(line))
+            self._lines.append(line)
             self._listening.set()
         self._listening.set()
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self._lines]
 
     @property
     def address(self) -> tuple[str, int]:

@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
-
-from pydantic import BaseModel
 
 from paysim_gym._engine import COST_COMPONENTS
 from paysim_gym.server.schemas import BankMetrics, CostComponents, Metrics
 
 
-class Tally(BaseModel):
+@dataclass(slots=True)
+class Tally:
     """What the engine does not keep; the lists of money have one entry a bank."""
 
     banks: list[str]
+    balance_sums: list[int]
+    least_balances: list[int]
+    received: list[int]
     ticks: int = 0
     arrivals: int = 0
     settlements: int = 0
     settled_value: int = 0
     dropped: int = 0
     max_queue_depth: int = 0
-    balance_sums: list[int]
-    least_balances: list[int]
-    received: list[int]
 
     @classmethod
     def opening(cls, banks: Sequence[str], balances: Sequence[int]) -> Tally:
         """The tally before the first tick."""
         zeros = [0] * len(banks)
-        return cls(banks=[*banks], balance_sums=zeros, least_balances=[*balances], received=[*zeros])
+        return cls([*banks], zeros, [*balances], [*zeros])
 
     def add(
         self, outcome: Mapping[str, Any], balances: Sequence[int], events: Iterable[Mapping[str, Any]]

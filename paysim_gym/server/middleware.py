@@ -8,6 +8,7 @@ import ipaddress
 import logging
 import time
 from collections.abc import Iterable
+from functools import lru_cache
 
 from pydantic import SecretStr
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,6 +22,7 @@ _OPEN = ("/health", "/docs", "/redoc", "/openapi.json")
 _log = logging.getLogger("paysim_gym.server.access")
 
 
+@lru_cache(maxsize=100)
 def is_loopback(host: str) -> bool:
     """Whether a host's name or address means this machine alone."""
     try:
@@ -155,6 +157,7 @@ def _is_local(scope: Scope) -> bool:
     return is_loopback(server) and is_loopback(name)
 
 
+@lru_cache(maxsize=100)
 def _is_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host)

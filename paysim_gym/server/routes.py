@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, cast
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel
 from pydantic_core import to_json
 
@@ -36,18 +36,12 @@ Limit = Annotated[int, Query(ge=1, le=200, description="Most entries to return."
 Offset = Annotated[int, Query(ge=0, le=10**9, description="Entries to skip.")]
 
 
-async def registry_of(request: Request) -> Registry:
-    """The application's simulations."""
+def _simulations(request: Request) -> Registry:
     return cast(Registry, request.app.state.registry)
 
 
-async def library_of(request: Request) -> ScenarioLibrary:
-    """The application's scenarios."""
+def _library(request: Request) -> ScenarioLibrary:
     return cast(ScenarioLibrary, request.app.state.library)
-
-
-Simulations = Annotated[Registry, Depends(registry_of)]
-Library = Annotated[ScenarioLibrary, Depends(library_of)]
 
 
 @router.post(
@@ -61,7 +55,7 @@ Library = Annotated[ScenarioLibrary, Depends(library_of)]
         **refusals(400, 413, 415, 422, 429, 503),
     },
 )
-async def create_simulation(request: Request, simulations: Simulations, library: Library) -> Response:
+async def create_simulation(request: Request) -> Response:
     """Make a simulation of a scenario, or of a scenario's name.
 
     The body is a scenario, as JSON (`application/json`) or YAML (`application/yaml`), or
@@ -69,30 +63,30 @@ async def create_simulation(request: Request, simulations: Simulations, library:
     """
     body, kind = await request.body(), request.headers.get("content-type", "")
     settings: Settings = request.app.state.settings
-    scenario, name = await simulations.work(asked_scenario, body, kind, library, settings)
-    simulation_id = await simulations.create(scenario, name)
+    scenario, name = await _simulations(request).work(asked_scenario, body, kind, _library(request), settings)
+    simulation_id = await _simulations(request).create(scenario, name)
     return _json(Created(simulation_id=simulation_id), 201)
 
 
 @router.get("/simulations", tags=["simulations"], responses=refusals(422))
 async def list_simulations(
-    simulations: Simulations, limit: Limit = 50, offset: Offset = 0
+    request: Request, limit: Limit = 50, offset: Offset = 0
 ) -> Page[SimulationSummary]:
     """All simulations, the oldest first."""
-    items = simulations.summaries(limit, offset)
-    return Page(items=items, total=len(simulations), limit=limit, offset=offset)
+    items = _simulations(request).summaries(limit, offset)
+    return Page(items=items, total=len(_simulations(request)), limit=limit, offset=offset)
 
 
 @router.get("/simulations/{simulation_id}", tags=["simulations"], responses=refusals(404))
-async def get_simulation(simulation_id: SimulationId, simulations: Simulations) -> SimulationSummary:
+async def get_simulation(simulation_id: SimulationId, request: Request) -> SimulationSummary:
     """Where a simulation is in its life."""
-    return simulations.summary(simulation_id)
+    return _simulations(request).summary(simulation_id)
 
 
 @router.delete("/simulations/{simulation_id}", status_code=204, tags=["simulations"], responses=refusals(404))
-async def delete_simulation(simulation_id: SimulationId, simulations: Simulations) -> None:
+async def delete_simulation(simulation_id: SimulationId, request: Request) -> None:
     """Delete a simulation; a run that it is in ends first."""
-    await simulations.delete(simulation_id)
+    await _simulations(request).delete(simulation_id)
 
 
 @router.post(
@@ -101,23 +95,25 @@ async def delete_simulation(simulation_id: SimulationId, simulations: Simulation
     tags=["play"],
     responses=refusals(404, 409),
 )
-async def tick(simulation_id: SimulationId, simulations: Simulations) -> Response:
+async def tick(simulation_id: SimulationId, request: Request) -> Response:
     """Play one tick."""
-    return _json(await simulations.tick(simulation_id))
+    return _json(await _simulations(request).tick(simulation_id))
 
 
 @router.post("/simulations/{simulation_id}/run", tags=["play"], responses=refusals(400, 404, 409, 413, 422))
-async def run(simulation_id: SimulationId, body: RunRequest, simulations: Simulations) -> RunResult:
+async def run(simulation_id: SimulationId, body: RunRequest, request: Request) -> RunResult:
     """Play many ticks; what comes back is their sum."""
-    return await simulations.run(simulation_id, body.ticks)
+    return await _simulations(request).run(simulation_id, body.ticks)
 
 
 @router.get(
     "/simulations/{simulation_id}/state", response_model=State, tags=["look"], responses=refusals(404, 409)
 )
-async def get_state(simulation_id: SimulationId, simulations: Simulations) -> Response:
+async def get_state(simulation_id: SimulationId, request: Request) -> Response:
     """Every bank, its account and its queues, as they are now."""
-    return _bytes(await simulations.read(simulation_id, lambda simulation: to_json(simulation.state())))
+    return _bytes(
+        await _simulations(request).read(simulation_id, lambda simulation: to_json(simulation.state()))
+    )
 
 
 @router.get(
@@ -126,9 +122,11 @@ async def get_state(simulation_id: SimulationId, simulations: Simulations) -> Re
     tags=["look"],
     responses=refusals(404, 409),
 )
-async def get_costs(simulation_id: SimulationId, simulations: Simulations) -> Response:
+async def get_costs(simulation_id: SimulationId, request: Request) -> Response:
     """What the run has cost so far, by bank and by component."""
-    return _bytes(await simulations.read(simulation_id, lambda simulation: to_json(simulation.costs())))
+    return _bytes(
+        await _simulations(request).read(simulation_id, lambda simulation: to_json(simulation.costs()))
+    )
 
 
 @router.get(
@@ -137,30 +135,30 @@ async def get_costs(simulation_id: SimulationId, simulations: Simulations) -> Re
     tags=["look"],
     responses=refusals(404, 409),
 )
-async def get_metrics(simulation_id: SimulationId, simulations: Simulations) -> Response:
+async def get_metrics(simulation_id: SimulationId, request: Request) -> Response:
     """What the run has come to so far: settlement, delay, liquidity, balances, costs."""
-    return _bytes(await simulations.read(simulation_id, lambda simulation: to_json(simulation.metrics())))
+    return _bytes(
+        await _simulations(request).read(simulation_id, lambda simulation: to_json(simulation.metrics()))
+    )
 
 
 @router.get("/scenarios", tags=["scenarios"], responses=refusals(422))
-async def list_scenarios(
-    simulations: Simulations, library: Library, limit: Limit = 50, offset: Offset = 0
-) -> Page[ScenarioSummary]:
+async def list_scenarios(request: Request, limit: Limit = 50, offset: Offset = 0) -> Page[ScenarioSummary]:
     """The scenarios that the service has by name."""
-    names = library.names()
-    items = await simulations.work(library.summaries, names[offset : offset + limit])
+    names = _library(request).names()
+    items = await _simulations(request).work(_library(request).summaries, names[offset : offset + limit])
     return Page(items=items, total=len(names), limit=limit, offset=offset)
 
 
 @router.post(
     "/scenarios/validate", tags=["scenarios"], openapi_extra=ANY_BODY, responses=refusals(400, 413, 415)
 )
-async def validate_scenario(request: Request, simulations: Simulations, library: Library) -> Validation:
+async def validate_scenario(request: Request) -> Validation:
     """Whether `POST /api/simulations` would take this body."""
     body, kind = await request.body(), request.headers.get("content-type", "")
     settings: Settings = request.app.state.settings
     try:
-        await simulations.work(asked_scenario, body, kind, library, settings)
+        await _simulations(request).work(asked_scenario, body, kind, _library(request), settings)
     except ServiceError as error:
         if error.status != 422:
             raise
@@ -171,11 +169,10 @@ async def validate_scenario(request: Request, simulations: Simulations, library:
 @router.get("/scenarios/{name}", tags=["scenarios"], responses=refusals(404))
 async def get_scenario(
     name: Annotated[str, Path(description="As `GET /api/scenarios` lists it.")],
-    simulations: Simulations,
-    library: Library,
+    request: Request,
 ) -> Scenario:
     """A scenario in full, every default filled in; of files that it reads, only the names."""
-    return await simulations.work(library.shown, name)
+    return await _simulations(request).work(_library(request).shown, name)
 
 
 def _json(body: BaseModel | Mapping[str, Any], status: int = 200) -> Response:
