@@ -122,3 +122,9 @@ def make(client: httpx2.Client, scenario: Any = SMALL, seed: int | None = None) 
     answer = client.post("/api/simulations", json={"scenario": scenario, "seed": seed})
     assert answer.status_code == 201, answer.text
     return str(answer.json()["simulation_id"])
+
+
+def post_raw(client: httpx2.Client, path: str, body: Any, kind: str = "application/json") -> httpx2.Response:
+    """Send a body as it is, even what no client library would send."""
+    content = body if isinstance(body, bytes | str) else json.dumps(body)
+    return client.post(path, content=content, headers={"content-type": kind})
