@@ -38,6 +38,11 @@ class Orchestrator:
         """Whether the last tick of the last day has been played."""
         return self._engine.is_over
 
+    @property
+    def next_tick(self) -> int:
+        """The tick to be played next; after the last one, the number of ticks of the run."""
+        return self._engine.next_tick
+
     def tick(self) -> dict[str, Any]:
         """Play one tick.
 
@@ -59,6 +64,20 @@ class Orchestrator:
             latter rail after rail) and `costs` (component to cents since the start of the run).
         """
         return self._engine.get_state()
+
+    def balances(self) -> list[int]:
+        """Each bank's balance in cents, in the order of the scenario; cheaper than the whole state."""
+        return self._engine.balances()
+
+    def totals(self) -> list[dict[str, Any]]:
+        """What each bank has done since the start of the run, in the order of the scenario.
+
+        Returns:
+            For each bank `arrived_count`, `arrived_value`, `settled_count`, `settled_value`, `dropped_count`,
+            `split_count`, `liquidity_used`, `cost` (money in cents), `settlement_rate` and `mean_delay`, as
+            `paysim_gym.evaluation.EpisodeTable` explains them, and `costs` (component to cents).
+        """
+        return self._engine.totals()
 
     def events(self) -> list[dict[str, Any]]:
         """What happened since the last call, in order; empty unless events are recorded."""

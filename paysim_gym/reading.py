@@ -33,26 +33,43 @@ def read_scenario(source: str | os.PathLike[str]) -> Any:
     """
     text, path = _read_text(source)
     try:
-        data = yaml.load(text, Loader=_ScenarioLoader)
-    # PyYAML lets its constructors' own errors through, as for the date 2024-13-45 or `!!bool x`.
-    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
-        raise ScenarioError(f"{path}: not a valid YAML file: {error}") from None
-    for owner, key in _file_keys(data):
+        data = parse_scenario(text)
+    except ScenarioError as error:
+        raise ScenarioError(f"{path}: {error}") from None
+    for owner, key, _ in file_keys(data):
         if isinstance(file := owner.get(key), str) and file:
             owner[key] = str(path.parent.absolute() / file)
     return data
 
 
-def _file_keys(data: Any) -> Iterator[tuple[dict[str, Any], str]]:
-    """Every mapping of an unchecked scenario that may name a file, with the key for it."""
+def parse_scenario(text: str, *, allow_aliases: bool = True) -> Any:
+    """What the text of a scenario file holds, unchecked.
+
+    Args:
+        text: YAML.
+        allow_aliases: Whether it may say `*name` for what it has marked `&name`. A few nested ones stand
+            for more data than any memory holds, so texts of strangers should not.
+
+    Raises:
+        ScenarioError: If it is not YAML.
+    """
+    try:
+        return yaml.load(text, Loader=_ScenarioLoader if allow_aliases else _PlainLoader)
+    # PyYAML lets its constructors' own errors through, as for the date 2024-13-45 or `!!bool x`.
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
+        raise ScenarioError(f"not a valid YAML file: {error}") from None
+
+
+def file_keys(data: Any) -> Iterator[tuple[dict[str, Any], str, str]]:
+    """Every mapping of an unchecked scenario that may name a file, the key for it, and that key's path."""
     if not isinstance(data, dict):
         return
-    yield data, "payments_file"
+    yield data, "payments_file", "payments_file"
     agents = data.get("agents")
-    for agent in agents if isinstance(agents, list) else []:
+    for index, agent in enumerate(agents if isinstance(agents, list) else []):
         policy = agent.get("policy") if isinstance(agent, dict) else None
         if isinstance(policy, dict) and policy.get("type") == "network":
-            yield policy, "weights"
+            yield policy, "weights", f"agents[{index}].policy.weights"
 
 
 def scenario_text(source: str | os.PathLike[str]) -> str:
@@ -100,6 +117,15 @@ class _ScenarioLoader(yaml.SafeLoader):
         """In YAML 1.1 the time 18:00 is the number 1080; in 1.2 it is a text."""
         text = str(self.construct_scalar(node))
         return text if ":" in text else self.construct_yaml_int(node)
+
+
+class _PlainLoader(_ScenarioLoader):
+    """Every value is written where it stands."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.composer.ComposerError(None, None, "aliases are not allowed here")
+        return super().compose_node(parent, index)
 
 
 _ScenarioLoader.add_constructor("tag:yaml.org,2002:int", _ScenarioLoader.construct_integer)

@@ -19,7 +19,8 @@ ALL_POLICIES = (*FIXED_POLICIES, *TUNED_POLICIES)
 PAGES = [
     page
     for page in sorted((ROOT / "docs").glob("*.md"))
-    if "```python" in page.read_text("utf-8") and page.stem != "rllib"  # it needs Ray: test_rllib.py
+    if "```python" in page.read_text("utf-8")
+    and page.stem not in ("rllib", "service")  # they need Ray, and a service: test_rllib, test_server_docs
 ]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -22,6 +22,7 @@ from paysim_gym.cli.streams import (
     drop_stdout,
     note,
 )
+from paysim_gym.server.serve import serve
 from paysim_gym.simulate.schema import StoreError
 
 app = typer.Typer(
@@ -43,6 +44,7 @@ app.command()(replay)
 app.add_typer(runs, name="runs")
 app.add_typer(scenarios, name="scenarios")
 app.command()(calibrate)
+app.command()(serve)
 app.command()(render)
 
 

@@ -6,6 +6,7 @@ use super::payments::Payments;
 use crate::bank::Bank;
 use crate::error::ScenarioError;
 use crate::events::{Event, EventLog};
+use crate::fleet::{RATIO_NAMES, TOTAL_NAMES, Totals};
 use crate::payment::Payment;
 use crate::scenario::Scenario;
 use crate::setup::Setup;
@@ -47,6 +48,11 @@ impl Orchestrator {
         self.system.is_over()
     }
 
+    #[getter]
+    fn next_tick(&self) -> u32 {
+        self.system.ledger.now.0
+    }
+
     fn tick<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let system = &mut self.system;
         let outcome = self.health.guard(py, || system.tick())?;
@@ -67,9 +73,34 @@ impl Orchestrator {
         Ok(state)
     }
 
+    fn balances(&self) -> PyResult<Vec<i64>> {
+        self.health.check()?;
+        Ok(self.system.ledger.banks.iter().map(|bank| bank.balance.0).collect())
+    }
+
+    fn totals<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        self.health.check()?;
+        let list = PyList::empty(py);
+        for index in 0..self.system.ledger.banks.len() {
+            let totals = Totals::of(&self.system.ledger, index);
+            let dict = PyDict::new(py);
+            for (name, value) in TOTAL_NAMES.iter().zip(totals.integers) {
+                dict.set_item(name, value)?;
+            }
+            for (name, value) in RATIO_NAMES.iter().zip(totals.ratios) {
+                dict.set_item(name, value)?;
+            }
+            dict.set_item("costs", costs_dict(py, named_costs(&totals.costs))?)?;
+            list.append(dict)?;
+        }
+        Ok(list)
+    }
+
     fn save_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         self.health.check()?;
-        Ok(PyBytes::new(py, &self.system.save()))
+        let system = &self.system;
+        let state = detached(py, || Ok::<_, ScenarioError>(system.save()))?;
+        Ok(PyBytes::new(py, &state))
     }
 
     fn restore_state(&mut self, py: Python<'_>, state: &[u8]) -> PyResult<()> {

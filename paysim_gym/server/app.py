@@ -1,0 +1,6 @@
+"""The application, with the settings of the environment: `uvicorn paysim_gym.server.app:app`."""
+
+from paysim_gym.server.application import create_app
+from paysim_gym.server.settings import Settings
+
+app = create_app(Settings.from_environment())

@@ -1,0 +1,87 @@
+"""The application: REST routes, the WebSocket, and what stands before them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from fastapi import FastAPI, Request
+
+import paysim_gym
+from paysim_gym.server import routes, websocket
+from paysim_gym.server.errors import answer_errors
+from paysim_gym.server.middleware import AccessLog, BearerToken, BodyLimit, LoopbackOnly
+from paysim_gym.server.openapi import described, operation_id
+from paysim_gym.server.registry import Registry
+from paysim_gym.server.scenarios import ScenarioLibrary
+from paysim_gym.server.schemas import Health
+from paysim_gym.server.settings import Settings
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Build the application.
+
+    Raises:
+        ValueError: If the folder of scenarios is none.
+        OSError: If the store's folder cannot be made.
+    """
+    app = _Application(
+        title="PaySim Gym",
+        version=paysim_gym.__version__,
+        description=_DESCRIPTION,
+        lifespan=_lifespan,
+        redirect_slashes=False,
+        generate_unique_id_function=operation_id,
+    )
+    app.state.settings = settings
+    app.state.registry = Registry(settings)
+    app.state.library = ScenarioLibrary(settings.scenarios)
+    app.add_api_route("/health", health, tags=["service"])
+    app.include_router(routes.router)
+    app.include_router(websocket.router)
+    answer_errors(app)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    if settings.token is None:
+        app.add_middleware(LoopbackOnly)
+    else:
+        app.add_middleware(BearerToken, token=settings.token)
+    app.add_middleware(AccessLog)
+    return app
+
+
+class _Application(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """What the service can do, made once."""
+        if self.openapi_schema is None:
+            self.openapi_schema = described(self, has_token=self.state.settings.token is not None)
+        return self.openapi_schema
+
+
+async def health(request: Request) -> Health:
+    """Whether the service answers."""
+    return Health(status="ok", version=paysim_gym.__version__, simulations=len(request.app.state.registry))
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    registry: Registry = app.state.registry
+    await registry.open()
+    expiry = asyncio.create_task(registry.expire_forever())
+    yield
+    expiry.cancel()
+    with suppress(asyncio.CancelledError):
+        await expiry
+    await registry.close()
+
+
+_DESCRIPTION = """\
+Simulations of interbank payment systems: make one of a scenario, play its ticks, look at its state, costs and
+metrics.
+
+All money is an integer number of cents. The ticks of one simulation are played one after the other, in the
+order of the requests; different simulations play at the same time. The WebSocket
+`/ws/simulations/{simulation_id}` takes `{"action": "tick"}` and `{"action": "get_state"}` and answers
+`{"type": "tick_result" | "state" | "error", "data": ...}`.
+"""
