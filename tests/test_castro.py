@@ -11,37 +11,25 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from paysim_gym import Scenario, _engine, load_scenario
+from agents.games import (
+    ALL,
+    payoff_matrices,
+    play,
+    pool_and_payment_strategies,
+    pool_strategies,
+    pure_equilibria,
+)
+from paysim_gym import Scenario, load_scenario
+from paysim_gym._engine import SHARES
 
 INDIVISIBLE = "castro_three_period_indivisible"
 GAMES = ["castro_two_period", "castro_three_period", INDIVISIBLE, "castro_twelve_period"]
-SHARES = 21
-ALL = 20
 GRID = 500_000  # cents of a twentieth of the pool
-
-
-def play(scenario: Scenario, actions: NDArray[np.int64], decides: str = "both") -> NDArray[np.int64]:
-    """Costs in cents, of shape (games, 2).
-
-    Args:
-        scenario: The game.
-        actions: Of shape (steps, games, 2): x0, then one share a period, in twentieths.
-        decides: What the banks decide; of their pools only, they send all that they can.
-    """
-    decision = {"learners": ["A", "B"], "action_mode": "fraction", "decides": decides}
-    games = actions.shape[1]
-    fleet = _engine.Fleet(scenario.model_dump_json(), json.dumps(decision), games, 1, scenario.payments)
-    fleet.reset(np.ones(games, np.bool_), [0] * games)
-    for step in range(1 + scenario.ticks_per_day):
-        own = actions[step] if step < len(actions) else np.zeros_like(actions[0])
-        fleet.step(np.ascontiguousarray(own[:, :, None]))
-    return np.asarray(fleet.totals()["cost"])
 
 
 def payoff_table(scenario: Scenario) -> NDArray[np.int64]:
     """Costs of A and B, of shape (21, 21, 2), for every pair of x0 when both send all that they can."""
-    pairs = np.array(list(itertools.product(range(SHARES), repeat=2)))
-    return play(scenario, pairs[None], decides="pool").reshape(SHARES, SHARES, 2)
+    return payoff_matrices(scenario, pool_strategies(), action_mode="fraction", decides="pool")
 
 
 def worked_out(scenario: Scenario, shares: tuple[int, int]) -> list[int]:
@@ -72,12 +60,6 @@ def send_all(owed: deque[int], liquidity: int) -> int:
     while owed and sent + owed[0] <= liquidity:
         sent += owed.popleft()
     return sent
-
-
-def equilibria(table: NDArray[np.int64]) -> list[tuple[int, int]]:
-    best_a = table[:, :, 0] == table[:, :, 0].min(axis=0)[None]
-    best_b = table[:, :, 1] == table[:, :, 1].min(axis=1)[:, None]
-    return [(int(a), int(b)) for a, b in np.argwhere(best_a & best_b)]
 
 
 def with_delay_rate(scenario: Scenario, thousandths: int) -> Scenario:
@@ -117,7 +99,7 @@ def test_the_two_period_game_with_payment_policies_in_closed_form() -> None:
     # B owes 3 * GRID at once; what it sends of that is an action of the game if its liquidity allows it.
     sent = 3 * GRID * sent_in_twentieths // 20
     is_feasible = sent <= b * GRID
-    costs = play(scenario, actions)
+    costs = play(scenario, actions, action_mode="fraction")
     cost_a = a * GRID // 10 + np.maximum(3 * GRID - a * GRID - sent, 0) * 4 // 10
     cost_b = b * GRID // 10 + (3 * GRID - sent) * 2 // 10 + np.maximum(4 * GRID - b * GRID, 0) * 4 // 10
     assert is_feasible.sum() > 8_000
@@ -137,7 +119,7 @@ def test_each_game_has_the_one_equilibrium_that_it_names(
     game: str, equilibrium: tuple[int, int], costs: list[int]
 ) -> None:
     table = payoff_table(load_scenario(game))
-    assert equilibria(table) == [equilibrium]
+    assert pure_equilibria(table) == [equilibrium]
     assert table[equilibrium].tolist() == costs
     if game == "castro_twelve_period":
         assert table.sum(axis=2).min() == sum(costs)
@@ -150,18 +132,17 @@ def test_waiting_for_the_other_pays_only_where_delay_costs_less_than_half_of_liq
     delay_rate: int, is_equilibrium: bool
 ) -> None:
     scenario = with_delay_rate(load_scenario("castro_three_period"), delay_rate)
-    assert ((4, 4) in equilibria(payoff_table(scenario))) == is_equilibrium
+    assert ((4, 4) in pure_equilibria(payoff_table(scenario))) == is_equilibrium
 
 
 def test_no_payment_policy_of_one_bank_beats_the_three_period_equilibrium() -> None:
     scenario = load_scenario("castro_three_period")
-    own = np.array(list(itertools.product(range(SHARES), repeat=3)))
-    other = np.broadcast_to([4, ALL, ALL], own.shape)
-    steps = np.stack([own, other], axis=2).transpose(1, 0, 2)
-    last = np.full((1, len(own), 2), ALL)
-    costs = play(scenario, np.ascontiguousarray(np.concatenate([steps, last])))[:, 0]
+    own = pool_and_payment_strategies(scenario)
+    other = np.array([[4, ALL, ALL, ALL]])
+    costs = payoff_matrices(scenario, own, other, action_mode="fraction")[:, 0, 0]
+    assert len(own) == SHARES**3
     assert costs.min() == 200_000
-    assert own[costs == 200_000].tolist() == [[4, ALL, ALL]]
+    assert own[costs == 200_000].tolist() == other.tolist()
 
 
 def test_liquidity_short_of_an_indivisible_payment_pays_nothing_in_time() -> None:

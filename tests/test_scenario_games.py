@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from paysim_gym import Scenario, _engine, load_scenario
+from agents.games import payoff_matrices, pure_equilibria
+from paysim_gym import Scenario, load_scenario
 
 MOVES = ["morning", "afternoon", "never"]
 DELAY = 200_000
@@ -26,22 +26,13 @@ def priced_at(name: str, price_rate: float) -> Scenario:
 
 def payoff_table(scenario: Scenario) -> NDArray[np.int64]:
     """Costs of both banks in cents, of shape (3, 3, 2), for every pair of moves."""
-    decision = {"learners": ["BANK_A", "BANK_B"], "slots": 1, "split_parts": []}
-    pairs = np.array(list(itertools.product(range(3), repeat=2)))
-    fleet = _engine.Fleet(scenario.model_dump_json(), json.dumps(decision), len(pairs), 1, None)
-    fleet.reset(np.ones(len(pairs), np.bool_), [0] * len(pairs))
-    for tick in range(2):
-        actions = (pairs == tick).astype(np.int64)[:, :, None]
-        *_, illegal = fleet.step(np.ascontiguousarray(actions))
-        assert not illegal.any()
-    return np.asarray(fleet.totals()["cost"]).reshape(3, 3, 2)
+    moves = np.eye(3, 2, dtype=np.int64)  # released in the first tick, in the second, in none
+    return payoff_matrices(scenario, moves, slots=1, split_parts=[])
 
 
 def equilibria(table: NDArray[np.int64]) -> list[tuple[str, str]]:
     """Pairs of moves from which neither bank gains by moving alone."""
-    best_a = table[:, :, 0] == table[:, :, 0].min(axis=0)[None]
-    best_b = table[:, :, 1] == table[:, :, 1].min(axis=1)[:, None]
-    return [(MOVES[a], MOVES[b]) for a, b in np.argwhere(best_a & best_b)]
+    return [(MOVES[a], MOVES[b]) for a, b in pure_equilibria(table)]
 
 
 def test_priced_credit_costs_what_the_paper_says() -> None:

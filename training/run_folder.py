@@ -149,6 +149,19 @@ def create_run_folder(out: Path | None, name: str, config: TrainConfig, scenario
     raise RunFolderError(f"out = {base}: exists already; choose another, or continue it with --resume {base}")
 
 
+def versions() -> dict[str, Any]:
+    """What produced a result, for whoever wants to produce it again: command, commit, packages, machine."""
+    return {
+        "command": shlex.join(["python", *sys.orig_argv[1:]]),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        "commit": _git("rev-parse", "HEAD"),
+        "uncommitted_changes": bool(_git("status", "--porcelain")),
+        "packages": {package: metadata.version(package) for package in PACKAGES},
+    }
+
+
 def _numbered(base: Path) -> Iterable[Path]:
     yield base
     for number in range(2, 10_000):
@@ -167,7 +180,7 @@ def _write_inputs(run: RunFolder, config: TrainConfig, scenario: Scenario) -> No
     )
     write_atomically(run.path / "config.yaml", dump_yaml(config.model_dump(mode="json")).encode())
     write_atomically(run.path / "scenario.yaml", dump_yaml(scenario.model_dump(mode="json")).encode())
-    run.write_json(run.path / "versions.json", _versions())
+    run.write_json(run.path / "versions.json", versions())
     run.checkpoints.mkdir()
     run.tensorboard.mkdir()
 
@@ -179,19 +192,6 @@ def _own_network(run: RunFolder, agent: Agent) -> Agent:
     copy = run.path / f"network_{agent.id}.safetensors"
     write_atomically(copy, Path(agent.policy.weights).read_bytes())
     return agent.model_copy(update={"policy": agent.policy.model_copy(update={"weights": copy.name})})
-
-
-def _versions() -> dict[str, Any]:
-    """What produced the run, for whoever wants to produce it again."""
-    return {
-        "command": shlex.join(["python", *sys.orig_argv[1:]]),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processors": os.cpu_count(),
-        "commit": _git("rev-parse", "HEAD"),
-        "uncommitted_changes": bool(_git("status", "--porcelain")),
-        "packages": {package: metadata.version(package) for package in PACKAGES},
-    }
 
 
 def _git(*arguments: str) -> str | None:

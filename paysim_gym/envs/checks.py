@@ -136,10 +136,11 @@ def check_actions(
         ActionError: If an action is beyond int64, which a cast would turn into another action.
     """
     array = np.asarray(actions)
-    if array.dtype.kind not in "iu":
+    kind = array.dtype.kind
+    if kind not in "iu":
         raise ValueError(f"actions have dtype {array.dtype}: must be integers")
     check_shape(array, shape)
-    if array.dtype == np.uint64 and (array > np.iinfo(np.int64).max).any():
+    if kind == "u" and array.dtype == np.uint64 and (array > np.iinfo(np.int64).max).any():
         place = tuple(np.argwhere(array > np.iinfo(np.int64).max)[0])
         slot = place[1] if len(place) > 1 else 0
         system, learner = divmod(int(place[0]), len(learners))

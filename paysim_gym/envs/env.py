@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from paysim_gym.envs.checks import check_options, check_seed, check_shape
-from paysim_gym.envs.infos import Info, row_infos
+from paysim_gym.envs.infos import Info
 from paysim_gym.envs.settings import DEFAULT_SLOTS, DEFAULT_SPLIT_PARTS, ActionMode, Decides, RewardKind
 from paysim_gym.envs.vector import PaymentVectorEnv
 from paysim_gym.render.screen import Frame, make_screens, warn_of_no_render_mode
@@ -120,6 +120,7 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
         self.reward_scale_cents = self._fleet_of_one.reward_scales_cents[self.learner]
         self.observation_space = self._fleet_of_one.single_observation_space
         self.action_space = self._fleet_of_one.single_action_space
+        self._action_shape = self.action_space.shape or ()
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -160,17 +161,10 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
             ResetNeeded: Before the first reset.
         """
         actions = np.asarray(action)
-        check_shape(actions, self.action_space.shape or ())
-        tick = self._fleet_of_one.play(actions[None])
-        (info,) = row_infos(tick.infos)
+        check_shape(actions, self._action_shape)
+        played = self._fleet_of_one.play_alone(actions[None])
         self._record()
-        return (
-            tick.observations[0],
-            float(tick.rewards[0]),
-            bool(tick.terminated[0]),
-            bool(tick.truncated[0]),
-            info,
-        )
+        return played
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Legal actions now, head after head: bool of shape (mask size,)."""

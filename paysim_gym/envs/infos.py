@@ -44,22 +44,24 @@ def batch_info(columns: Columns, rows: NDArray[np.bool_]) -> Info:
     """Infos that only some rows have, as `gymnasium.vector.SyncVectorEnv` batches them.
 
     Args:
-        columns: The infos of all rows.
+        columns: The infos of all rows; if all have them, the arrays given are the arrays returned.
         rows: Rows that have them, bool of shape (num_envs,).
 
     Returns:
-        Fresh arrays that are zero in every other row, each beside the mask `_key` of the rows that
-        have it; empty if no row does.
+        Arrays that are zero in every other row, each beside the mask `_key` of the rows that have it;
+        empty if no row does.
     """
+    count = np.count_nonzero(rows)
+    return _batch(columns, rows, everywhere=count == rows.size) if count else {}
+
+
+def _batch(columns: Columns, rows: NDArray[np.bool_], everywhere: bool) -> Info:
     infos: Info = {}
-    if not rows.any():
-        return infos
-    everywhere = rows.all()
     for key, column in columns.items():
         if isinstance(column, dict):
-            infos[key] = batch_info(column, rows)
+            infos[key] = _batch(column, rows, everywhere)
         elif everywhere:
-            infos[key] = column.copy()
+            infos[key] = column
         else:
             infos[key] = np.zeros(column.shape, column.dtype)
             infos[key][rows] = column[rows]

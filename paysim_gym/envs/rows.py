@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paysim_gym import _engine
-from paysim_gym.envs.infos import Columns, Tick
+from paysim_gym.envs.infos import Columns, Info, Tick
 from paysim_gym.envs.settings import Settings
 from paysim_gym.render import View
 from paysim_gym.scenario import Scenario
@@ -89,12 +89,16 @@ class Rows:
             self._each_learner(terminated),
             self._each_learner(truncated),
             {
-                "costs": dict(zip(_engine.COST_COMPONENTS, _flat(costs).T, strict=True)),
+                "costs": dict(zip(_engine.COST_COMPONENTS, _flat(costs).T.copy(), strict=True)),
                 "illegal_actions": _flat(illegal),
             },
             _flat(masks),
             {},
         )
+
+    def step_alone(self, actions: NDArray[np.int64]) -> tuple[NDArray[np.float32], float, bool, bool, Info]:
+        """Play one step in the only row, as an environment returns it; without the totals of an end."""
+        return self._fleet.step_alone(actions)
 
     def totals(self) -> Columns:
         """Figures of the episode so far, each of shape (num_envs,)."""

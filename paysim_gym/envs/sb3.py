@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
-from paysim_gym.envs.infos import row_infos
+from paysim_gym.envs.infos import Tick, row_infos
 from paysim_gym.envs.vector import PaymentVectorEnv
 
 Indices = int | Iterable[int] | None
@@ -83,33 +83,22 @@ class PaymentVecEnv(VecEnv):
         if self._actions is None:
             raise RuntimeError("call step_async before step_wait")
         actions, self._actions = self._actions, None
-        observations, rewards, terminated, truncated, infos = self.vector_env.step(actions)
-        ended = terminated | truncated
-        self._keep_reset_infos(np.flatnonzero(ended))
-        return observations, rewards.astype(np.float32), ended, self._row_infos(ended, terminated, infos)
+        tick = self.vector_env.play(actions)
+        observations, ended = tick.observations, tick.terminated | tick.truncated
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        rows = np.flatnonzero(ended)
+        if rows.size:
+            for row, info in zip(rows, _last_infos(tick, rows), strict=True):
+                infos[row] = info
+            observations = self.vector_env.start_next_episodes()
+            self._keep_reset_infos(rows)
+        return observations, tick.rewards.astype(np.float32), ended, infos
 
     def _keep_reset_infos(self, rows: NDArray[np.intp]) -> None:
         """What `reset` told these rows, now that they have begun an episode."""
-        if rows.size:
-            masks = self.vector_env.action_masks()
-            for row in rows:
-                self.reset_infos[row] = {"action_mask": masks[row]}
-
-    def _row_infos(
-        self, ended: NDArray[np.bool_], terminated: NDArray[np.bool_], infos: dict[str, Any]
-    ) -> list[dict[str, Any]]:
-        by_row: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        if not ended.any():
-            return by_row
-        totals = infos["final_info"]["episode_totals"]
-        last = {
-            "terminal_observation": infos["final_obs"][ended],
-            "TimeLimit.truncated": ~terminated[ended],
-            "episode_totals": {key: totals[key][ended] for key in totals if not key.startswith("_")},
-        }
-        for row, info in zip(np.flatnonzero(ended), row_infos(last), strict=True):
-            by_row[row] = info
-        return by_row
+        masks = self.vector_env.action_masks()
+        for row in rows:
+            self.reset_infos[row] = {"action_mask": masks[row]}
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Legal actions now, head after head: bool of shape (num_envs, mask size)."""
@@ -165,3 +154,13 @@ class PaymentVecEnv(VecEnv):
     ) -> list[bool]:
         """No row is wrapped."""
         return [False for _ in self._get_indices(indices)]
+
+
+def _last_infos(tick: Tick, rows: NDArray[np.intp]) -> list[dict[str, Any]]:
+    """The infos of these rows, whose episodes are over."""
+    last = {
+        "terminal_observation": tick.observations[rows],
+        "TimeLimit.truncated": ~tick.terminated[rows],
+        "episode_totals": {key: column[rows] for key, column in tick.totals.items()},
+    }
+    return row_infos(last)

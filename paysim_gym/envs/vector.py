@@ -21,7 +21,7 @@ from paysim_gym.envs.checks import (
     row_seeds,
     rows_to_reset,
 )
-from paysim_gym.envs.infos import Info, Tick, batch_info
+from paysim_gym.envs.infos import Info, Tick, batch_info, row_infos
 from paysim_gym.envs.learners import resolve_learners
 from paysim_gym.envs.rows import Rows
 from paysim_gym.envs.scripted import check_policy
@@ -169,7 +169,8 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         self.render_mode = render_mode
         self._screens = make_screens(render_mode, self.metadata, self.num_envs)
         self._masks: NDArray[np.bool_] | None = None
-        self._ended = np.zeros(self.num_envs, np.bool_)
+        self._batch_shape = (self.num_envs, *(self.single_action_space.shape or ()))
+        self._keep_ended(np.zeros(self.num_envs, np.bool_))
 
     @property
     def learner(self) -> str:
@@ -211,8 +212,8 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         if self._masks is None:
             seeds = [self._draw_seed() if lane is None else lane for lane in seeds]
         observations = self._restart(rows, seeds)
-        self._ended = self._ended & ~rows
-        return observations, batch_info({"action_mask": self._masks}, rows)
+        self._keep_ended(self._ended & ~rows)
+        return observations, batch_info({"action_mask": self.action_masks()}, rows)
 
     def step(
         self, actions: NDArray[np.int64]
@@ -235,15 +236,14 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         """
         resumed = self._ended
         tick = self.play(actions)
-        if self.autoreset_mode is AutoresetMode.SAME_STEP and self._ended.any():
-            infos = batch_info(tick.outcome, ~self._ended)
-            observations, final_infos = self._start_next_episodes(tick)
-            infos |= final_infos
+        if self.autoreset_mode is AutoresetMode.SAME_STEP and self._some_ended:
+            infos = batch_info(tick.outcome, ~self._ended) | self._final_infos(tick)
+            observations = self.start_next_episodes()
         else:
             observations = tick.observations
             infos = batch_info(tick.outcome, ~resumed)
             infos |= batch_info({"episode_totals": tick.totals}, self._ended)
-        infos |= batch_info({"action_mask": self._masks}, np.ones(self.num_envs, np.bool_))
+        infos |= batch_info({"action_mask": self.action_masks()}, np.ones(self.num_envs, np.bool_))
         return observations, tick.rewards, tick.terminated, tick.truncated, infos
 
     def play(self, actions: NDArray[np.int64]) -> Tick:
@@ -255,11 +255,40 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
             actions: Integers of the action space's shape.
         """
         self.check_running()
-        checked = check_actions(actions, self._batch_shape(), self.learners, self._rows.choices)
+        checked = check_actions(actions, self._batch_shape, self.learners, self._rows.choices)
         tick = self._rows.step(checked)
-        self._masks, self._ended = tick.masks, tick.terminated | tick.truncated
+        self._masks = tick.masks
+        self._keep_ended(tick.terminated | tick.truncated)
         self._record()
-        return tick._replace(totals=self._rows.totals()) if self._ended.any() else tick
+        return tick._replace(totals=self._rows.totals()) if self._some_ended else tick
+
+    def play_alone(self, actions: NDArray[np.int64]) -> tuple[NDArray[np.float32], float, bool, bool, Info]:
+        """Play one tick of the only row, as `play` does, and return it as `PaymentEnv.step` does.
+
+        Args:
+            actions: Integers of the action space's shape.
+        """
+        self.check_running()
+        checked = check_actions(actions, self._batch_shape, self.learners, self._rows.choices)
+        played = self._rows.step_alone(checked)
+        info, has_ended = played[4], played[2] or played[3]
+        self._masks = info["action_mask"][None].copy()
+        if has_ended is not self._some_ended:
+            self._keep_ended(np.array([has_ended]))
+        self._record()
+        if has_ended:
+            (info["episode_totals"],) = row_infos(self._rows.totals())
+        return played
+
+    def start_next_episodes(self) -> NDArray[np.float32]:
+        """Start the next episode in every row whose episode is over.
+
+        Returns:
+            What all rows observe now, float32 of shape (num_envs, observation size).
+        """
+        observations = self._restart(self._ended, [None] * self.num_envs)
+        self._keep_ended(np.zeros_like(self._ended))
+        return observations
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Legal actions now, head after head: bool of shape (num_envs, mask size)."""
@@ -287,7 +316,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         if self._masks is None:
             raise ResetNeeded("call reset before scripted_actions")
         actions = self._rows.scripted_actions(check_policy(policy).model_dump_json())
-        return actions.reshape(self._batch_shape())
+        return actions.reshape(self._batch_shape)
 
     def save_state(self, row: int = 0) -> bytes:
         """The whole state of a row's system, to be taken up by `restore_state`.
@@ -342,6 +371,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         observations, masks, has_ended = self._rows.restore_system(system, check_state(state), fresh)
         rows = self._rows.of_system(system)
         self._masks[rows], self._ended[rows] = masks, has_ended
+        self._keep_ended(self._ended)
         for screen in self._screens[rows]:
             screen.clear()
         self._record()
@@ -369,9 +399,6 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
             for screen, view in zip(self._screens, self.views(), strict=True):
                 screen.record(view)
 
-    def _batch_shape(self) -> tuple[int, ...]:
-        return (self.num_envs, *(self.single_action_space.shape or ()))
-
     def check_running(self) -> None:
         """Refuse to step what is not running.
 
@@ -381,21 +408,20 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         """
         if self._masks is None:
             raise ResetNeeded("call reset before step")
-        if self.autoreset_mode is AutoresetMode.DISABLED and self._ended.any():
+        if self.autoreset_mode is AutoresetMode.DISABLED and self._some_ended:
             rows = np.flatnonzero(self._ended).tolist()
             raise EpisodeOverError(f"the episodes of rows {rows} are over: reset them before the next step")
 
-    def _start_next_episodes(self, tick: Tick) -> tuple[NDArray[np.float32], Info]:
-        """Reset the ended rows in this same step; their last observations and infos become infos."""
-        ended = self._ended
+    def _keep_ended(self, ended: NDArray[np.bool_]) -> None:
+        self._ended, self._some_ended = ended, bool(ended.any())
+
+    def _final_infos(self, tick: Tick) -> Info:
+        """The last observations and infos of the rows that have ended."""
         final_obs = np.full(self.num_envs, None, dtype=object)
-        for row in np.flatnonzero(ended):
+        for row in np.flatnonzero(self._ended):
             final_obs[row] = tick.observations[row]
-        infos = {"final_obs": final_obs, "_final_obs": ended.copy()}
-        infos |= batch_info({"final_info": tick.infos}, ended)
-        observations = self._restart(ended, [None] * self.num_envs)
-        self._ended = np.zeros_like(ended)
-        return observations, infos
+        infos = {"final_obs": final_obs, "_final_obs": self._ended.copy()}
+        return infos | batch_info({"final_info": tick.infos}, self._ended)
 
     def _draw_seed(self) -> int:
         return int(self.np_random.integers(MAX_SEED, dtype=np.uint64, endpoint=True))

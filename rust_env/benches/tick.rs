@@ -1,110 +1,180 @@
-//! Speed of a tick with observations and masks, under random legal decisions, on one thread; and of a
-//! day, early and late in an episode.
+//! Speed of the bundled scenarios in a fleet: ticks under random legal decisions, observations and masks written;
+//! days, early and late in an episode; saved states. `cargo bench --bench tick`.
 
-#![allow(clippy::unwrap_used, clippy::cast_possible_wrap, missing_docs)]
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "../tests/made_network/mod.rs"]
+mod made_network;
+#[path = "../tests/stepped_fleet/mod.rs"]
+mod stepped_fleet;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use paysim_engine::costs::COMPONENTS;
-use paysim_engine::decision::Process;
 use paysim_engine::events::EventLog;
-use paysim_engine::fleet::{Fleet, Pool, StepOutput};
+use paysim_engine::rng::{Purpose, Stream, stream};
 use paysim_engine::scenario::Scenario;
-use paysim_engine::setup::Setup;
+use paysim_engine::setup::{Files, Setup};
 use paysim_engine::system::System;
+use paysim_engine::units::BankId;
+use rand::RngExt;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+use stepped_fleet::SteppedFleet;
 
 const ROWS: usize = 1024;
+const TWO_BANK: &str = include_str!("../tests/scenarios/two_bank.json");
+const FIVE_BANK: &str = include_str!("../tests/scenarios/five_bank.json");
 
-/// `banks` banks that send each other one payment a tick each.
-fn scenario(banks: usize) -> String {
-    let agents: Vec<String> = (0..banks)
-        .map(|index| {
-            format!(
-                r#"{{"id": "BANK_{index}", "balance": 500000000, "credit_limit": 1500000000, "arrival_config": {{
-                "rate_per_tick": 1, "distribution_type": "lognormal", "amount_mean": 250000000,
-                "amount_std_dev": 400000000, "deadline_range": [4, 24], "priority": {{"3": 3, "8": 1}}}}}}"#
-            )
-        })
-        .collect();
-    format!(
-        r#"{{"ticks_per_day": 48, "agents": [{}], "costs": {{"overdraft_rate": 0.00001, "delay_rate": 0.000005, "delay_penalty_per_tick": 1000}}}}"#,
-        agents.join(",")
-    )
+fn setup_of(scenario: &Value, files: Files) -> Setup {
+    Setup::with_files(&Scenario::from_json(&scenario.to_string()).unwrap(), files).unwrap()
 }
 
+/// The scenario and the bank that learns in it.
+fn bundled(text: &str) -> (Value, String) {
+    let scenario: Value = serde_json::from_str(text).unwrap();
+    let learner = scenario["agents"][0]["id"].as_str().unwrap().to_owned();
+    (scenario, learner)
+}
+
+/// Any legal action is as likely as any other.
+fn draw_legal(fleet: &SteppedFleet, dice: &mut Stream, actions: &mut [i64]) {
+    for (action, flags) in actions.iter_mut().zip(fleet.masks.chunks_exact(fleet.fleet.process.choices())) {
+        let legal = flags.iter().filter(|flag| **flag).count();
+        let drawn = if legal == 1 { 0 } else { dice.random_range(0..legal) };
+        let place = (0..flags.len()).filter(|place| flags[*place]).nth(drawn).unwrap();
+        *action = i64::try_from(place).unwrap();
+    }
+}
+
+/// Time of so many days of all rows, the restart after each included and the drawing of decisions left out.
+fn play_days(fleet: &mut SteppedFleet, dice: &mut Stream, days: u64) -> Duration {
+    let mut actions = vec![0; ROWS * fleet.fleet.process.heads()];
+    let mut spent = Duration::ZERO;
+    for _ in 0..days * u64::from(1 + fleet.fleet.setup.episode_ticks) {
+        draw_legal(fleet, dice, &mut actions);
+        let start = Instant::now();
+        fleet.step(black_box(&actions)).unwrap();
+        spent += start.elapsed();
+    }
+    spent
+}
+
+/// An element is a tick of one system.
 fn step(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("step");
-    group.throughput(Throughput::Elements(ROWS as u64));
-    for banks in [2, 5] {
-        let setup = Arc::new(Setup::new(&Scenario::from_json(&scenario(banks)).unwrap()).unwrap());
-        let process = Arc::new(Process::from_json(r#"{"learners": ["BANK_0"]}"#, &setup).unwrap());
-        let mut fleet = Fleet::new(setup, Arc::clone(&process), ROWS);
-        for row in 0..ROWS {
-            fleet.reset(row, Some(row as u64)).unwrap();
+    let mut measure = |name: &str, scenario: &Value, learner: &str, threads: usize, files: Files| {
+        let setup = setup_of(scenario, files);
+        group.throughput(Throughput::Elements(ROWS as u64 * u64::from(setup.episode_ticks)));
+        let mut fleet = SteppedFleet::of(setup, ROWS, threads, &json!({"learners": [learner]}));
+        let mut dice = stream(0, 0, BankId(0), Purpose::Policy);
+        group.bench_function(name, |bencher| bencher.iter_custom(|days| play_days(&mut fleet, &mut dice, days)));
+    };
+    for (name, text) in [("two_bank", TWO_BANK), ("five_bank", FIVE_BANK)] {
+        let (scenario, learner) = bundled(text);
+        for (threads, suffix) in [(1, "1 thread"), (2, "2 threads")] {
+            measure(&format!("{name}, {suffix}"), &scenario, &learner, threads, Files::default());
         }
-        let pool = Pool::new(1, ROWS);
-        let mut observations = vec![0.0; ROWS * process.observation_size()];
-        let mut masks = vec![false; ROWS * process.mask_size()];
-        fleet.observe(&mut observations, &mut masks);
-        let (mut rewards, mut costs, mut illegal) = (vec![0.0; ROWS], vec![0; ROWS * COMPONENTS.len()], vec![0; ROWS]);
-        let (mut terminated, mut truncated) = (vec![false; ROWS], vec![false; ROWS]);
-        let mut actions = vec![0; ROWS * process.slots];
-        let mut dice = 1_u64;
-        group.bench_function(format!("{banks} banks"), |bencher| {
-            bencher.iter(|| {
-                for (action, legal) in actions.iter_mut().zip(masks.chunks_exact(process.choices())) {
-                    // A linear congruential generator: cheap enough not to be what is measured.
-                    dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                    let wanted = (dice >> 62) as usize;
-                    *action = if legal[wanted] { wanted as i64 } else { 0 };
-                }
-                let out = StepOutput {
-                    observations: &mut observations,
-                    rewards: &mut rewards,
-                    terminated: &mut terminated,
-                    truncated: &mut truncated,
-                    costs: &mut costs,
-                    masks: &mut masks,
-                    illegal: &mut illegal,
-                };
-                fleet.step(black_box(&actions), out, &pool).unwrap();
-            });
-        });
     }
+    let (mut scenario, learner) = bundled(TWO_BANK);
+    scenario["agents"][1]["policy"] = json!({"type": "network", "weights": "b.safetensors"});
+    let networks = BTreeMap::from([("BANK_B".to_owned(), made_network::drawn(&[64, 64]))]);
+    let files = Files { networks, ..Files::default() };
+    measure("two_bank, 1 thread, BANK_B a network of 64 and 64", &scenario, &learner, 1, files);
     group.finish();
 }
 
-/// The first day of an episode and its two-hundredth, from the same scenario: what has been played must not matter.
+/// The first day of an episode and its two-hundredth: what has been played must not matter.
 fn day(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("day");
-    let mut config: Value = serde_json::from_str(&scenario(5)).unwrap();
-    config["num_days"] = json!(200);
+    let (mut scenario, _) = bundled(FIVE_BANK);
+    scenario["num_days"] = json!(200);
     // Every day starts with the same money and empty queues.
-    (config["overnight"], config["end_of_day"]) = (json!("reset"), json!("drop"));
-    let setup = Arc::new(Setup::new(&Scenario::from_json(&config.to_string()).unwrap()).unwrap());
-    let mut system = System::new(Arc::clone(&setup), &[], EventLog::default());
-    for day in [1, 200] {
-        while system.ledger.now.0 < (day - 1) * setup.ticks_per_day {
-            system.tick().unwrap();
+    (scenario["overnight"], scenario["end_of_day"]) = (json!("reset"), json!("drop"));
+    let setup = Arc::new(setup_of(&scenario, Files::default()));
+    let system = || System::new(Arc::clone(&setup), &[], EventLog::default());
+    // No two days have the same payments: each sample is of several episodes.
+    let mut mornings = [Vec::new(), Vec::new()];
+    for episode in 0..64 {
+        let mut played = system();
+        played.reset(0, episode);
+        for (mornings, number) in mornings.iter_mut().zip([1, 200]) {
+            while played.ledger.now.0 < (number - 1) * setup.ticks_per_day {
+                played.tick().unwrap();
+            }
+            mornings.push(played.save());
         }
-        let morning = system.save();
-        let begun = || {
-            let mut system = System::new(Arc::clone(&setup), &[], EventLog::default());
-            system.restore(&morning).unwrap();
-            system
+    }
+    group.throughput(Throughput::Elements(mornings[0].len() as u64));
+    for (number, mornings) in [1, 200].into_iter().zip(&mornings) {
+        let begun = || mornings.iter().map(|morning| restored(system(), morning)).collect::<Vec<_>>();
+        let play = |mut systems: Vec<System>| {
+            for system in &mut systems {
+                (0..setup.ticks_per_day).for_each(|_| _ = system.tick().unwrap());
+            }
+            systems
         };
-        group.bench_function(format!("number {day}"), |bencher| {
-            bencher.iter_batched(
-                begun,
-                |mut system| (0..setup.ticks_per_day).for_each(|_| _ = system.tick().unwrap()),
-                BatchSize::SmallInput,
-            );
+        group.bench_function(format!("number {number}"), |bencher| {
+            bencher.iter_batched(begun, play, BatchSize::LargeInput);
         });
     }
     group.finish();
 }
 
-criterion_group!(benches, step, day);
+fn restored(mut system: System, state: &[u8]) -> System {
+    system.restore(state).unwrap();
+    system
+}
+
+/// 200 banks that send 10,000 payments a day, with little liquidity, so that offsetting has work to do.
+fn large(criterion: &mut Criterion) {
+    const BANKS: u32 = 200;
+    const TICKS: u32 = 100;
+    let bank = |index| {
+        json!({
+            "id": format!("BANK_{index}"), "balance": 1_000_000, "credit_limit": 1_000_000,
+            "arrival_config": {
+                "rate_per_tick": 10_000.0 / f64::from(BANKS * TICKS), "distribution_type": "lognormal",
+                "amount_mean": 1_000_000, "amount_std_dev": 1_500_000, "deadline_range": [4, 32],
+                "priority": {"2": 1, "5": 1, "8": 1}
+            }
+        })
+    };
+    let scenario = json!({
+        "ticks_per_day": TICKS, "agents": (0..BANKS).map(bank).collect::<Vec<_>>(), "end_of_day": "borrow",
+        "costs": {"overdraft_rate": 0.000_01, "delay_rate": 0.000_005, "delay_penalty_per_tick": 200},
+        "rails": [{
+            "id": "RTGS", "queue_discipline": "fifo_bypass",
+            "lsm": {"entry_offset": true, "bilateral": true, "multilateral": true}
+        }]
+    });
+    let mut system = System::new(Arc::new(setup_of(&scenario, Files::default())), &[], EventLog::default());
+    let mut group = criterion.benchmark_group("day of 200 banks and 10,000 payments");
+    group.sample_size(10).throughput(Throughput::Elements(1));
+    let mut episode = 0;
+    group.bench_function("lsm", |bencher| {
+        bencher.iter(|| {
+            system.reset(0, episode);
+            episode += 1;
+            (0..TICKS).map(|_| system.tick().unwrap().settlements).sum::<u32>()
+        });
+    });
+    group.finish();
+}
+
+/// The state of one system of five banks at noon.
+fn state(criterion: &mut Criterion) {
+    let (scenario, _) = bundled(FIVE_BANK);
+    let mut system = System::new(Arc::new(setup_of(&scenario, Files::default())), &[], EventLog::default());
+    (0..system.setup.ticks_per_day / 2).for_each(|_| _ = system.tick().unwrap());
+    let saved = system.save();
+    let mut group = criterion.benchmark_group("state of five_bank at noon");
+    group.throughput(Throughput::Bytes(saved.len() as u64));
+    group.bench_function("save", |bencher| bencher.iter(|| black_box(&system).save()));
+    group.bench_function("restore", |bencher| bencher.iter(|| system.restore(black_box(&saved)).unwrap()));
+    group.finish();
+}
+
+criterion_group!(benches, step, day, large, state);
 criterion_main!(benches);

@@ -47,6 +47,7 @@ impl Order {
 #[derive(Clone, Debug)]
 pub struct Demand {
     sender: BankId,
+    ticks_per_day: u32,
     /// Mean number of orders by tick of the day.
     rates: Vec<f64>,
     /// Number of orders by tick of the day; `None` where the rate is zero.
@@ -75,6 +76,7 @@ impl Demand {
         let rates: Vec<f64> = (0..scenario.ticks_per_day).map(|tick| rate_at(config, tick)).collect();
         Some(Self {
             sender: bank_at(index),
+            ticks_per_day: clamp_u32(scenario.ticks_per_day),
             counts: rates.iter().map(|rate| Poisson::new(*rate).ok()).collect(),
             rates,
             amount: AmountDistribution::new(config)?,
@@ -87,16 +89,16 @@ impl Demand {
         })
     }
 
-    /// Draws this tick's orders, `factor` times as many as usual, and hands them to `take`.
-    pub fn sample(&self, now: Tick, ticks_per_day: u32, factor: f64, stream: &mut Stream, mut take: impl FnMut(Order)) {
-        let tick_of_day = now.0 % ticks_per_day;
+    /// Draws the orders of a tick of the day that began in the tick `morning`, `factor` times as many as usual, and
+    /// hands them to `take`.
+    pub fn sample(&self, now: Tick, morning: Tick, factor: f64, stream: &mut Stream, mut take: impl FnMut(Order)) {
+        let tick_of_day = (now.0 - morning.0) as usize;
         let count = if factor == 1.0 {
-            self.counts[tick_of_day as usize].as_ref().map(|count| count.sample(stream))
+            self.counts[tick_of_day].as_ref().map(|count| count.sample(stream))
         } else {
-            let rate = self.rates[tick_of_day as usize] * factor;
-            Poisson::new(rate).ok().map(|count| count.sample(stream))
+            Poisson::new(self.rates[tick_of_day] * factor).ok().map(|count| count.sample(stream))
         };
-        let day_end = Tick(now.0 - tick_of_day + ticks_per_day - 1);
+        let day_end = Tick(morning.0 + self.ticks_per_day - 1);
         for _ in 0..count.map_or(0, whole) {
             take(self.order(now, day_end, stream));
         }
@@ -244,7 +246,7 @@ mod tests {
         let mut stream = stream(1, 0, BankId(0), Purpose::Demand);
         let mut orders = Vec::new();
         for tick in 0..ticks {
-            demand.sample(Tick(tick), 10, 1.0, &mut stream, |order| orders.push(order));
+            demand.sample(Tick(tick), Tick(tick / 10 * 10), 1.0, &mut stream, |order| orders.push(order));
         }
         orders
     }

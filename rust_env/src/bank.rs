@@ -1,32 +1,74 @@
 //! A bank: its account, its credit, its two queues, what it has paid in costs.
 
-use crate::costs::{COMPONENTS, Component, Costs};
-use crate::payment::{Book, Payment, Slot};
+use crate::costs::{COMPONENTS, Component, Costs, Prices};
+use crate::payment::Payment;
 use crate::policy::Decision;
 use crate::setup::{BankSetup, Escalation};
 use crate::units::{Accrual, Cents, PaymentId, Rate, Tick};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 
 /// Ticks that [`Bank::received_recently`] looks back.
 pub const RECENT_TICKS: usize = 4;
-/// The current tick and the recent ones.
-const RING: usize = RECENT_TICKS + 1;
 
 /// A bank of a running system.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Bank {
+    // What every tick needs comes first, so that it lies close together.
+    /// One tick of delay of all its unsettled payments, in 10^-12 cents.
+    pub delay_charge: i128,
+    /// What it has done since the start of the episode.
+    pub statistics: Statistics,
     /// Account balance; below zero it is overdrawn.
     pub balance: Cents,
     /// How far the balance may fall below zero.
     pub credit_limit: Cents,
-    /// Value of its pledged assets.
-    pub collateral: Cents,
-    /// What they add to its credit.
+    /// What its pledged assets add to that.
     pub collateral_credit: Cents,
     /// Its multilateral limit, if it has one.
     pub multilateral_limit: Option<Cents>,
+    /// Value of the central queues.
+    pub central_value: Cents,
+    /// No payment in them is smaller. No part of the state: how near it comes depends on whether events are recorded.
+    #[serde(skip)]
+    pub central_floor: Cents,
+    /// Value received today.
+    pub received_today: Cents,
+    /// Value paid today.
+    pub paid_today: Cents,
+    /// Value received in this tick and in the recent ones, the latest first.
+    received: [Cents; RECENT_TICKS + 1],
+    day_opening: Cents,
+    /// Costs of this tick, or of this opening where that is a step of its own.
+    pub tick_costs: Costs,
+    /// Costs since the start of the episode, those of a step that has begun included.
+    pub costs: Costs,
+    /// The sum of today's.
+    pub cost_today: Cents,
+    accruals: [Accrual; COMPONENTS.len()],
+    /// Payments not released, by urgency, deadline and arrival.
+    pub internal: Vec<Payment>,
+    /// Payments released and waiting for settlement, next first, by rail.
+    pub central: SmallVec<[VecDeque<Payment>; 1]>,
+    /// What to do with the internal queue, payment by payment; missing ones are held.
+    pub decisions: Vec<Decision>,
+    /// Net receipts from each other bank today; kept for banks that are observed and for banks with bilateral limits, else empty.
+    pub bilateral: SmallVec<[Cents; 2]>,
+    /// Value of the payments that wait in other banks' central queues for this bank, where the rail shows it.
+    pub incoming_value: Cents,
+    /// How many times the usual number of orders its customers bring.
+    pub arrival_factor: f64,
+    /// The number of those that wait for this bank.
+    pub incoming_count: u32,
+    /// No payment becomes overdue before this tick.
+    pub next_deadline: Tick,
+    /// It can release nothing before this tick.
+    pub outage_until: Tick,
+    are_books_closed: bool,
+    /// Value of its pledged assets.
+    pub collateral: Cents,
     /// What it has committed of its pool today.
     pub committed: Cents,
     /// What a learner wants to commit, until the pools are paid in.
@@ -37,50 +79,14 @@ pub struct Bank {
     pub landed: Cents,
     /// Overnight loan of central-bank money, repaid when the next day opens.
     pub loan: Cents,
-    /// It can release nothing before this tick.
-    pub outage_until: Tick,
-    /// How many times the usual number of orders its customers bring.
-    pub arrival_factor: f64,
-    /// Payments not released, by urgency, deadline and arrival.
-    pub internal: Vec<Slot>,
-    /// Payments released and waiting for settlement, next first, by rail.
-    pub central: Vec<VecDeque<Slot>>,
-    /// How many payments at the head of each queue belong to an ended cycle of a deferred net rail.
-    pub in_ended_cycle: Vec<u32>,
-    /// Value of the central queues.
-    pub central_value: Cents,
-    /// Number of payments that wait in other banks' central queues for this bank, where the rail shows it.
-    pub incoming_count: u32,
-    /// Their value.
-    pub incoming_value: Cents,
-    /// What to do with the internal queue, payment by payment; missing ones are held.
-    pub decisions: Vec<Decision>,
-    /// Net receipts from each other bank today; kept for banks that are observed and for banks with bilateral limits, else empty.
-    pub bilateral: Vec<Cents>,
-    /// Costs of this tick, or of this opening where that is a step of its own.
-    pub tick_costs: Costs,
-    are_books_closed: bool,
+    /// What its costs were when the day began.
+    opening_costs: Costs,
     /// Payments unsettled at the last close of a day.
     pub unsettled_count: u32,
     /// Their value.
     pub unsettled_value: Cents,
-    /// Costs since the start of the episode.
-    pub costs: Costs,
-    /// Costs of today that are in the totals.
-    pub costs_today: Costs,
-    /// What it has done since the start of the episode.
-    pub statistics: Statistics,
-    /// Value received today.
-    pub received_today: Cents,
-    /// Value paid today.
-    pub paid_today: Cents,
-    /// No payment becomes overdue before this tick.
-    pub next_deadline: Tick,
-    /// One tick of delay of all its unsettled payments, in 10^-12 cents.
-    pub delay_charge: i128,
-    received: [Cents; RING],
-    day_opening: Cents,
-    accruals: [Accrual; COMPONENTS.len()],
+    /// How many payments at the head of each queue belong to an ended cycle of a deferred net rail.
+    pub in_ended_cycle: SmallVec<[u32; 4]>,
 }
 
 /// What a bank has done since the start of an episode. Parts of a split count as payments.
@@ -133,6 +139,7 @@ impl Bank {
             arrival_factor: 1.0,
             day_opening: setup.balance,
             next_deadline: Tick(u32::MAX),
+            central_floor: Cents(i64::MAX),
             internal,
             central,
             in_ended_cycle,
@@ -147,12 +154,13 @@ impl Bank {
         self.day_opening = self.balance;
         self.received_today = Cents::ZERO;
         self.paid_today = Cents::ZERO;
-        self.costs_today = Costs::default();
-        self.received = [Cents::ZERO; RING];
+        self.opening_costs = self.costs;
+        self.cost_today = Cents::ZERO;
+        self.received.fill(Cents::ZERO);
         self.bilateral.fill(Cents::ZERO);
     }
 
-    /// A new step: its costs start from nothing, once those of the last one are in the totals.
+    /// A new step: its costs start from nothing, unless it has begun already.
     pub fn open_books(&mut self) {
         if self.are_books_closed {
             self.tick_costs = Costs::default();
@@ -161,10 +169,9 @@ impl Bank {
     }
 
     /// A new tick: what is counted by tick starts again.
-    pub fn open_tick(&mut self, now: Tick) {
+    pub fn open_tick(&mut self) {
         self.open_books();
         self.landed = Cents::ZERO;
-        self.received[now.0 as usize % RING] = Cents::ZERO;
     }
 
     /// How far below zero its balance may fall: credit limit, and credit on its collateral.
@@ -210,26 +217,26 @@ impl Bank {
         self.day_opening += amount;
     }
 
-    /// Every slot of its central queues, rail after rail.
-    pub fn queued(&self) -> impl Iterator<Item = &Slot> {
+    /// The payments of its central queues, rail after rail.
+    pub fn queued(&self) -> impl Iterator<Item = &Payment> {
         self.central.iter().flatten()
     }
 
-    /// Value received in the last `ticks` ticks before `now`, at most [`RECENT_TICKS`].
+    /// Value received in the last `ticks` ticks that are over, at most [`RECENT_TICKS`].
     #[must_use]
-    pub fn received_recently(&self, now: Tick, ticks: usize) -> Cents {
-        (1..=ticks.min(RECENT_TICKS)).map(|back| self.received[(now.0 as usize + RING - back) % RING]).sum()
+    pub fn received_recently(&self, ticks: usize) -> Cents {
+        self.received[1..].iter().take(ticks).copied().sum()
     }
 
     /// Adds to the account what `counterparty` paid; where receipts are deferred, only once they land.
-    pub fn receive(&mut self, amount: Cents, is_deferred: bool, counterparty: usize, now: Tick) {
+    pub fn receive(&mut self, amount: Cents, is_deferred: bool, counterparty: usize) {
         if is_deferred {
             self.deferred += amount;
         } else {
             self.balance += amount;
         }
         self.received_today += amount;
-        self.received[now.0 as usize % RING] += amount;
+        self.received[0] += amount;
         if let Some(position) = self.bilateral.get_mut(counterparty) {
             *position += amount;
         }
@@ -257,30 +264,48 @@ impl Bank {
         (value - (self.balance - self.landed).max(Cents::ZERO)).max(Cents::ZERO)
     }
 
+    /// Its payments that have not settled, internal queue first.
+    pub fn unsettled(&self) -> impl Iterator<Item = &Payment> {
+        self.internal.iter().chain(self.queued())
+    }
+
     /// Puts a payment into the internal queue: by urgency, then deadline, then arrival.
-    pub fn queue(&mut self, slot: Slot, book: &Book) {
-        let own = rank(book, slot);
-        let place = self.internal.partition_point(|other| rank(book, *other) < own);
-        self.internal.insert(place, slot);
+    pub fn queue(&mut self, payment: Payment) {
+        let place = self.internal.partition_point(|other| rank(other) < rank(&payment));
+        self.internal.insert(place, payment);
     }
 
     /// Gives the payments of the internal queue what urgency they have gained, and puts them in order.
-    pub fn escalate(&mut self, escalation: Escalation, now: Tick, book: &mut Book) {
+    pub fn escalate(&mut self, escalation: Escalation, now: Tick) {
         let mut has_changed = false;
-        for slot in &self.internal {
-            let payment = book.get_mut(*slot);
+        for payment in &mut self.internal {
             let urgency = escalation.urgency(payment.priority, payment.deadline, now);
             has_changed |= urgency != payment.urgency;
             payment.urgency = urgency;
         }
         if has_changed {
-            self.internal.sort_unstable_by_key(|slot| rank(book, *slot));
+            self.internal.sort_unstable_by_key(rank);
         }
+    }
+
+    /// From now on the payment's delay is charged, at its present price.
+    pub fn add_delay_of(&mut self, payment: &Payment, prices: &Prices) {
+        self.delay_charge += prices.delay(payment);
+        if !payment.is_overdue {
+            self.next_deadline = self.next_deadline.min(payment.deadline);
+        }
+    }
+
+    /// The payment's delay is no longer charged at its present price.
+    pub fn subtract_delay_of(&mut self, payment: &Payment, prices: &Prices) {
+        self.delay_charge -= prices.delay(payment);
     }
 
     /// Charges whole cents.
     pub fn charge(&mut self, component: Component, amount: Cents) {
         self.tick_costs[component as usize] += amount;
+        self.costs[component as usize] += amount;
+        self.cost_today += amount;
     }
 
     /// Charges an exact amount that accrues; the component's name if it exceeds 64 bits of cents.
@@ -288,29 +313,36 @@ impl Bank {
     /// # Errors
     /// The name of the component.
     pub fn accrue(&mut self, component: Component, charge: i128) -> Result<(), &'static str> {
+        if charge == 0 {
+            return Ok(());
+        }
         let amount = self.accruals[component as usize].charge(charge).ok_or(COMPONENTS[component as usize])?;
         self.charge(component, amount);
         Ok(())
     }
 
-    /// Closes a tick's books.
+    /// The tick is over.
     pub fn close_tick(&mut self) {
-        for ((total, today), cost) in self.costs.iter_mut().zip(&mut self.costs_today).zip(self.tick_costs) {
-            *total += cost;
-            *today += cost;
-        }
+        self.received.rotate_right(1);
+        self.received[0] = Cents::ZERO;
+        self.close_books();
+    }
+
+    /// The costs of this step are complete.
+    pub fn close_books(&mut self) {
         self.are_books_closed = true;
     }
 
-    /// All costs of today, those of an opening included that is no step of its own.
+    /// Costs since the start of the episode, without those of a step that has begun.
     #[must_use]
-    pub fn cost_so_far_today(&self) -> Cents {
-        self.costs_today.iter().chain(self.open_costs()).copied().sum()
+    pub fn closed_costs(&self) -> Costs {
+        if self.are_books_closed { self.costs } else { difference(&self.costs, &self.tick_costs) }
     }
 
-    /// Costs that are not in the totals yet: those of a step that has begun.
-    fn open_costs(&self) -> &[Cents] {
-        if self.are_books_closed { &[] } else { &self.tick_costs }
+    /// Costs of today, by component.
+    #[must_use]
+    pub fn costs_today(&self) -> Costs {
+        difference(&self.costs, &self.opening_costs)
     }
 
     /// Notes how long a payment of its own has waited that waits no more.
@@ -326,8 +358,11 @@ impl Bank {
     }
 }
 
+fn difference(costs: &Costs, less: &Costs) -> Costs {
+    std::array::from_fn(|component| costs[component] - less[component])
+}
+
 /// Place of a payment in an internal queue.
-fn rank(book: &Book, slot: Slot) -> (Reverse<u8>, Tick, PaymentId) {
-    let payment = book.get(slot);
+fn rank(payment: &Payment) -> (Reverse<u8>, Tick, PaymentId) {
     (Reverse(payment.urgency), payment.deadline, payment.id)
 }

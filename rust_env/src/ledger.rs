@@ -7,11 +7,12 @@ use crate::arrivals::Order;
 use crate::bank::Bank;
 use crate::costs::Component;
 use crate::events::{Event, EventLog, Mechanism};
-use crate::payment::{Book, Payment, Slot, split_amounts};
+use crate::payment::{Payment, split_amounts};
 use crate::policy::Decision;
 use crate::scenario::{QueueDiscipline, RtgsPriority};
 use crate::setup::Setup;
-use crate::units::{Cents, RailId, Tick};
+use crate::units::{Cents, PaymentId, RailId, Tick};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Every bank and every unsettled payment of a system.
@@ -20,8 +21,8 @@ pub struct Ledger {
     pub setup: Arc<Setup>,
     /// The banks, in the order of the scenario.
     pub banks: Vec<Bank>,
-    /// The unsettled payments.
-    pub book: Book,
+    /// Of the payment that comes or is split off next.
+    pub next_id: PaymentId,
     /// What happened, if anybody wants to know.
     pub events: EventLog,
     /// The current tick.
@@ -43,21 +44,33 @@ impl Ledger {
     #[must_use]
     pub fn new(setup: Arc<Setup>, events: EventLog) -> Self {
         let banks = vec![Bank::default(); setup.banks.len()];
-        Self { setup, banks, book: Book::default(), events, now: Tick(0), settled_at_once: 0, flows: Vec::new() }
+        Self { setup, banks, next_id: PaymentId::FIRST, events, now: Tick(0), settled_at_once: 0, flows: Vec::new() }
+    }
+
+    fn new_id(&mut self) -> PaymentId {
+        let id = self.next_id;
+        self.next_id = PaymentId(id.0.saturating_add(1));
+        id
+    }
+
+    /// How many payments are unsettled.
+    #[must_use]
+    pub fn num_unsettled(&self) -> usize {
+        self.banks.iter().map(|bank| bank.internal.len() + bank.central.iter().map(VecDeque::len).sum::<usize>()).sum()
     }
 
     /// A new order joins its sender's internal queue.
     pub fn enter(&mut self, order: &Order) {
-        let slot = self.book.enter(order);
+        let mut payment = Payment::new(self.new_id(), order);
         if let Some(escalation) = self.setup.escalation {
-            self.book.get_mut(slot).urgency = escalation.urgency(order.priority, order.deadline, self.now);
+            payment.urgency = escalation.urgency(order.priority, order.deadline, self.now);
         }
-        let statistics = &mut self.banks[order.sender.index()].statistics;
-        statistics.arrived_count += 1;
-        statistics.arrived_value += order.amount;
-        self.events.record(|| Event::arrival(self.book.get(slot)));
-        self.add(slot);
-        self.banks[order.sender.index()].queue(slot, &self.book);
+        self.events.record(|| Event::arrival(&payment));
+        let sender = &mut self.banks[order.sender.index()];
+        sender.statistics.arrived_count += 1;
+        sender.statistics.arrived_value += order.amount;
+        sender.add_delay_of(&payment, &self.setup.prices);
+        sender.queue(payment);
     }
 
     /// Carries out a bank's decisions, in queue order; what has none is held, and so is everything in an outage.
@@ -71,18 +84,18 @@ impl Ledger {
         let mut queue = std::mem::take(&mut self.banks[bank].internal);
         let mut decisions = std::mem::take(&mut self.banks[bank].decisions);
         let mut next = decisions.drain(..);
-        queue.retain(|slot| match next.next().unwrap_or(Decision::Hold) {
+        queue.retain_mut(|payment| match next.next().unwrap_or(Decision::Hold) {
             Decision::Hold => true,
             Decision::Release => {
-                self.submit(*slot);
+                self.submit(*payment);
                 false
             }
             Decision::Split(parts) => {
-                self.split(*slot, parts);
+                self.split(payment, parts);
                 false
             }
             Decision::Cut(amount) => {
-                self.cut(*slot, amount);
+                self.cut(payment, amount);
                 true
             }
         });
@@ -91,58 +104,52 @@ impl Ledger {
         self.banks[bank].decisions = decisions;
     }
 
+    /// Releases a payment of an internal queue.
+    fn submit(&mut self, payment: Payment) {
+        self.events.record(|| Event::release(&payment));
+        if self.settles_at_once(&payment) {
+            self.banks[payment.sender.index()].subtract_delay_of(&payment, &self.setup.prices);
+            self.settle_at_once(&payment);
+        } else {
+            self.enqueue(payment);
+        }
+    }
+
     /// Replaces a payment by its parts and releases them all.
-    fn split(&mut self, slot: Slot, parts: u8) {
-        let whole = self.book.remove(slot);
-        self.free_of_charge(&whole);
+    fn split(&mut self, whole: &Payment, parts: u8) {
         let fee = self.setup.prices.split(parts);
         let bank = &mut self.banks[whole.sender.index()];
+        bank.subtract_delay_of(whole, &self.setup.prices);
         bank.statistics.split_count += i64::from(parts) - 1;
         bank.charge(Component::Split, fee);
         self.events.record(|| Event::Split { payment: whole.id, bank: whole.sender, amount: whole.amount, parts, fee });
         for amount in split_amounts(whole.amount, parts) {
-            self.submit_part(&whole, amount);
+            self.submit_part(whole, amount);
         }
     }
 
     /// Releases `amount` of a payment as a part of its own; the rest stays where it is.
-    fn cut(&mut self, slot: Slot, amount: Cents) {
-        self.subtract(slot);
-        let whole = self.book.get_mut(slot);
-        whole.amount -= amount;
-        let whole = *whole;
-        self.add(slot);
+    fn cut(&mut self, whole: &mut Payment, amount: Cents) {
         let fee = self.setup.prices.split(2);
         let bank = &mut self.banks[whole.sender.index()];
+        bank.subtract_delay_of(whole, &self.setup.prices);
+        whole.amount -= amount;
+        bank.add_delay_of(whole, &self.setup.prices);
         bank.statistics.split_count += 1;
         bank.charge(Component::Split, fee);
         self.events.record(|| Event::Cut { payment: whole.id, bank: whole.sender, amount, rest: whole.amount, fee });
-        self.submit_part(&whole, amount);
+        self.submit_part(whole, amount);
     }
 
-    /// Sends a payment to settlement.
-    fn submit(&mut self, slot: Slot) {
-        let payment = self.book.get(slot);
-        self.events.record(|| Event::release(payment));
-        if self.settles_at_once(payment) {
-            let payment = self.book.remove(slot);
-            self.free_of_charge(&payment);
-            self.settle_at_once(&payment);
-        } else {
-            self.enqueue(slot);
-        }
-    }
-
-    /// Sends a part of `whole` to settlement.
+    /// Releases a part of `whole`.
     fn submit_part(&mut self, whole: &Payment, amount: Cents) {
-        let part = self.book.part(whole, amount);
+        let part = whole.part(self.new_id(), amount);
         self.events.record(|| Event::release(&part));
         if self.settles_at_once(&part) {
             self.settle_at_once(&part);
         } else {
-            let slot = self.book.insert(part);
-            self.add(slot);
-            self.enqueue(slot);
+            self.banks[part.sender.index()].add_delay_of(&part, &self.setup.prices);
+            self.enqueue(part);
         }
     }
 
@@ -162,32 +169,28 @@ impl Ledger {
     }
 
     /// Puts a payment into its sender's central queue.
-    fn enqueue(&mut self, slot: Slot) {
+    fn enqueue(&mut self, mut payment: Payment) {
+        let rail = &self.setup.rails[payment.rail.index()];
+        let sender = &mut self.banks[payment.sender.index()];
         // Nothing else about the charge depends on where it waits.
         if !self.setup.prices.delay_in_central_queue {
-            self.subtract(slot);
+            sender.subtract_delay_of(&payment, &self.setup.prices);
         }
-        let payment = self.book.get_mut(slot);
-        payment.is_released = true;
-        payment.released = self.now;
         let class = payment.rtgs_priority.unwrap_or(RtgsPriority::of(payment.urgency));
-        payment.rtgs_priority = Some(class);
-        let (amount, receiver, rail_id) = (payment.amount, payment.receiver.index(), payment.rail.index());
-        let sender = &mut self.banks[payment.sender.index()];
-        let rail = &self.setup.rails[rail_id];
-        let queue = &mut sender.central[rail_id];
+        (payment.is_released, payment.released, payment.rtgs_priority) = (true, self.now, Some(class));
+        let queue = &mut sender.central[payment.rail.index()];
         match rail.queue_discipline {
-            QueueDiscipline::Fifo | QueueDiscipline::FifoBypass => queue.push_back(slot),
+            QueueDiscipline::Fifo | QueueDiscipline::FifoBypass => queue.push_back(payment),
             QueueDiscipline::Priority => {
-                let place = queue.partition_point(|other| self.book.get(*other).rtgs_priority >= Some(class));
-                queue.insert(place, slot);
+                queue.insert(queue.partition_point(|other| other.rtgs_priority >= Some(class)), payment);
             }
         }
-        sender.central_value += amount;
+        sender.central_value += payment.amount;
+        sender.central_floor = sender.central_floor.min(payment.amount);
         if rail.incoming_queue_visible {
-            let receiver = &mut self.banks[receiver];
+            let receiver = &mut self.banks[payment.receiver.index()];
             receiver.incoming_count += 1;
-            receiver.incoming_value += amount;
+            receiver.incoming_value += payment.amount;
         }
     }
 
@@ -220,9 +223,9 @@ impl Ledger {
     }
 
     /// Settles a payment that its sender's central queue has let go.
-    pub fn settle(&mut self, slot: Slot, mechanism: Mechanism) {
-        let payment = self.leave_central(slot);
-        self.make_final(&payment, mechanism);
+    pub fn settle(&mut self, payment: &Payment, mechanism: Mechanism) {
+        self.leave_central(payment);
+        self.make_final(payment, mechanism);
     }
 
     fn make_final(&mut self, payment: &Payment, mechanism: Mechanism) {
@@ -233,23 +236,22 @@ impl Ledger {
         sender.statistics.settled_value += payment.amount;
         sender.pay(payment.amount, payment.receiver.index());
         let receiver = &mut self.banks[payment.receiver.index()];
-        receiver.receive(payment.amount, is_deferred, payment.sender.index(), self.now);
+        receiver.receive(payment.amount, is_deferred, payment.sender.index());
         self.events.record(|| Event::settlement(payment, mechanism));
     }
 
     /// Settles payments of one rail in the same instant: even where receipts are deferred, those of
     /// the others pay for a bank's own, and only what it gains on balance waits.
-    pub fn settle_together(&mut self, slots: &[Slot], mechanism: Mechanism) {
+    pub fn settle_together(&mut self, payments: &[Payment], mechanism: Mechanism) {
         self.flows.clear();
         self.flows.resize(self.banks.len(), Flow::default());
-        for slot in slots {
-            let payment = self.book.get(*slot);
+        for payment in payments {
             self.flows[payment.sender.index()].paid += payment.amount;
             self.flows[payment.receiver.index()].received += payment.amount;
         }
         let is_deferred =
-            slots.first().is_some_and(|slot| self.setup.rails[self.book.get(*slot).rail.index()].deferred_crediting);
-        slots.iter().for_each(|slot| self.settle(*slot, mechanism));
+            payments.first().is_some_and(|payment| self.setup.rails[payment.rail.index()].deferred_crediting);
+        payments.iter().for_each(|payment| self.settle(payment, mechanism));
         if is_deferred {
             for (bank, flow) in self.banks.iter_mut().zip(&self.flows) {
                 let used = flow.paid.min(flow.received);
@@ -260,112 +262,73 @@ impl Ledger {
     }
 
     /// Cancels a payment that its sender's central queue has let go.
-    pub fn cancel(&mut self, slot: Slot) {
-        let payment = self.leave_central(slot);
+    pub fn cancel(&mut self, payment: &Payment) {
+        self.leave_central(payment);
         let sender = &mut self.banks[payment.sender.index()];
-        sender.note_wait(&payment, self.now);
+        sender.note_wait(payment, self.now);
         sender.statistics.dropped_count += 1;
-        self.events.record(|| Event::cancellation(&payment));
+        self.events.record(|| Event::cancellation(payment));
     }
 
     /// Moves all of a bank's internal queue into its central queue, to be settled or cancelled by a
     /// day's close: no decision of the bank, so no release.
     pub fn collect(&mut self, bank: usize) {
         let mut queue = std::mem::take(&mut self.banks[bank].internal);
-        for slot in queue.drain(..) {
-            self.enqueue(slot);
+        for payment in queue.drain(..) {
+            self.enqueue(payment);
         }
         self.banks[bank].internal = queue;
     }
 
-    fn leave_central(&mut self, slot: Slot) -> Payment {
-        let payment = self.book.remove(slot);
-        self.free_of_charge(&payment);
-        self.banks[payment.sender.index()].central_value -= payment.amount;
+    fn leave_central(&mut self, payment: &Payment) {
+        let sender = &mut self.banks[payment.sender.index()];
+        sender.subtract_delay_of(payment, &self.setup.prices);
+        sender.central_value -= payment.amount;
+        if sender.central_value == Cents::ZERO {
+            sender.central_floor = Cents(i64::MAX);
+        }
         if self.setup.rails[payment.rail.index()].incoming_queue_visible {
             let receiver = &mut self.banks[payment.receiver.index()];
             receiver.incoming_count -= 1;
             receiver.incoming_value -= payment.amount;
         }
-        payment
     }
 
     /// Marks what has become overdue by the end of this tick and charges it, once.
     pub fn mark_overdue(&mut self, bank: usize) {
-        if self.banks[bank].next_deadline > self.now {
-            return;
+        if self.banks[bank].next_deadline <= self.now {
+            self.mark_overdue_until(bank, self.now);
         }
-        let mut next = Tick(u32::MAX);
-        let (internal, central) =
-            (std::mem::take(&mut self.banks[bank].internal), std::mem::take(&mut self.banks[bank].central));
-        for slot in internal.iter().chain(central.iter().flatten()) {
-            let payment = self.book.get(*slot);
-            if payment.is_overdue {
-                continue;
-            }
-            if payment.deadline <= self.now {
-                self.become_overdue(*slot);
-            } else {
-                next = next.min(payment.deadline);
-            }
-        }
-        let bank = &mut self.banks[bank];
-        (bank.internal, bank.central, bank.next_deadline) = (internal, central, next);
     }
 
     /// Marks every unsettled payment of a bank overdue, whatever its deadline.
     pub fn mark_all_overdue(&mut self, bank: usize) {
-        let (internal, central) =
-            (std::mem::take(&mut self.banks[bank].internal), std::mem::take(&mut self.banks[bank].central));
-        for slot in internal.iter().chain(central.iter().flatten()) {
-            if !self.book.get(*slot).is_overdue {
-                self.become_overdue(*slot);
+        self.mark_overdue_until(bank, Tick(u32::MAX));
+    }
+
+    /// Marks the unsettled payments of a bank with a deadline up to `last`.
+    fn mark_overdue_until(&mut self, bank: usize, last: Tick) {
+        let Self { setup, banks, events, .. } = self;
+        let Bank { internal, central, delay_charge, next_deadline, .. } = &mut banks[bank];
+        *next_deadline = Tick(u32::MAX);
+        let mut penalty = Cents::ZERO;
+        for payment in internal.iter_mut().chain(central.iter_mut().flatten()).filter(|payment| !payment.is_overdue) {
+            if payment.deadline <= last {
+                *delay_charge -= setup.prices.delay(payment);
+                payment.is_overdue = true;
+                *delay_charge += setup.prices.delay(payment);
+                penalty += setup.prices.deadline();
+                events.record(|| Event::overdue(payment, setup.prices.deadline()));
+            } else {
+                *next_deadline = payment.deadline.min(*next_deadline);
             }
         }
-        (self.banks[bank].internal, self.banks[bank].central) = (internal, central);
-    }
-
-    fn become_overdue(&mut self, slot: Slot) {
-        self.subtract(slot);
-        let payment = self.book.get_mut(slot);
-        payment.is_overdue = true;
-        let sender = payment.sender;
-        self.add(slot);
-        let penalty = self.setup.prices.deadline();
-        self.banks[sender.index()].charge(Component::Deadline, penalty);
-        self.events.record(|| Event::overdue(self.book.get(slot), penalty));
-    }
-
-    /// The payments of a bank that have not settled, internal queue first.
-    pub fn unsettled(&self, bank: usize) -> impl Iterator<Item = &Payment> {
-        let bank = &self.banks[bank];
-        bank.internal.iter().chain(bank.queued()).map(|slot| self.book.get(*slot))
+        banks[bank].charge(Component::Deadline, penalty);
     }
 
     /// Sum of all balances, deferred receipts included.
     #[must_use]
     pub fn money(&self) -> Cents {
         self.banks.iter().map(|bank| bank.balance + bank.deferred).sum()
-    }
-
-    /// From now on the payment's delay is charged, at its present price.
-    fn add(&mut self, slot: Slot) {
-        let payment = self.book.get(slot);
-        let bank = &mut self.banks[payment.sender.index()];
-        bank.delay_charge += self.setup.prices.delay(payment);
-        if !payment.is_overdue {
-            bank.next_deadline = bank.next_deadline.min(payment.deadline);
-        }
-    }
-
-    /// The payment's delay is no longer charged at its present price.
-    fn subtract(&mut self, slot: Slot) {
-        let payment = self.book.get(slot);
-        self.banks[payment.sender.index()].delay_charge -= self.setup.prices.delay(payment);
-    }
-
-    /// The same for one that has left the book.
-    fn free_of_charge(&mut self, payment: &Payment) {
-        self.banks[payment.sender.index()].delay_charge -= self.setup.prices.delay(payment);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::arrivals::clamp_u32;
 use crate::costs::Prices;
-use crate::payment::{Book, Payment, Slot};
+use crate::payment::Payment;
 use crate::rng::Stream;
 use crate::scenario::PolicyConfig;
 use crate::units::{Cents, Tick};
@@ -35,17 +35,7 @@ pub struct Desk<'a> {
     /// Room in which a rule may put places of the queue in order.
     pub places: &'a mut Vec<u32>,
     /// The internal queue.
-    pub queue: &'a [Slot],
-    /// Where its payments are.
-    pub book: &'a Book,
-}
-
-impl<'a> Desk<'a> {
-    /// The payments of the internal queue, in order.
-    pub fn payments(&self) -> impl Iterator<Item = &'a Payment> + use<'a> {
-        let book = self.book;
-        self.queue.iter().map(move |slot| book.get(*slot))
-    }
+    pub queue: &'a [Payment],
 }
 
 /// A rule that decides about the whole internal queue.
@@ -85,7 +75,7 @@ struct HoldUntilDeadline {
 impl ScriptedPolicy for HoldUntilDeadline {
     fn decide(&self, desk: &mut Desk<'_>, _: &mut Stream, decisions: &mut Vec<Decision>) {
         let horizon = Tick(desk.now.0.saturating_add(self.margin));
-        decisions.extend(desk.payments().map(|payment| release_if(payment.deadline <= horizon)));
+        decisions.extend(desk.queue.iter().map(|payment| release_if(payment.deadline <= horizon)));
     }
 }
 
@@ -96,7 +86,7 @@ struct LiquidityAware {
 impl ScriptedPolicy for LiquidityAware {
     fn decide(&self, desk: &mut Desk<'_>, _: &mut Stream, decisions: &mut Vec<Decision>) {
         let mut liquidity = desk.uncommitted_liquidity;
-        decisions.extend(desk.payments().map(|payment| {
+        decisions.extend(desk.queue.iter().map(|payment| {
             let release = payment.deadline <= desk.now || liquidity - payment.amount >= self.buffer;
             if release {
                 liquidity -= payment.amount;
@@ -114,7 +104,7 @@ struct SplitLarge {
 impl ScriptedPolicy for SplitLarge {
     fn decide(&self, desk: &mut Desk<'_>, _: &mut Stream, decisions: &mut Vec<Decision>) {
         let mut liquidity = desk.uncommitted_liquidity;
-        decisions.extend(desk.payments().map(|payment| {
+        decisions.extend(desk.queue.iter().map(|payment| {
             let is_large = payment.amount > self.threshold && payment.amount > liquidity;
             liquidity -= payment.amount;
             if is_large && payment.can_be_split(self.parts) { Decision::Split(self.parts) } else { Decision::Release }
@@ -137,10 +127,10 @@ struct Myopic;
 
 impl ScriptedPolicy for Myopic {
     fn decide(&self, desk: &mut Desk<'_>, _: &mut Stream, decisions: &mut Vec<Decision>) {
-        let Desk { queue, book, prices, places, .. } = desk;
+        let Desk { queue, prices, places, .. } = desk;
         let first = decisions.len();
         decisions.extend(queue.iter().map(|_| Decision::Hold));
-        let payment = |place: &u32| book.get(queue[*place as usize]);
+        let payment = |place: &u32| &queue[*place as usize];
         places.clear();
         places.extend((0..).take(queue.len()));
         let worth = |place: &u32| prices.delay(payment(place)) as f64 / payment(place).amount.0 as f64;

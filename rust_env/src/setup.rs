@@ -20,6 +20,8 @@ use std::sync::Arc;
 pub struct Setup {
     /// Ticks in a day.
     pub ticks_per_day: u32,
+    /// Days in an episode.
+    pub num_days: u32,
     /// Ticks in an episode.
     pub episode_ticks: u32,
     /// Root of the seed tree.
@@ -178,6 +180,7 @@ impl Setup {
         };
         let mut setup = Self {
             ticks_per_day: clamp_u32(scenario.ticks_per_day),
+            num_days: clamp_u32(scenario.num_days),
             episode_ticks: clamp_u32(scenario.ticks_per_day * scenario.num_days),
             seed: scenario.seed,
             banks: scenario.agents.iter().enumerate().map(bank).collect(),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::iter::Sum;
+use std::num::NonZeroU64;
 use std::ops::{Add, AddAssign, Neg, Sub, SubAssign};
 
 /// Largest amount, balance or fee a scenario may name: 10^15 cents (10 trillion currency units).
@@ -95,10 +96,15 @@ impl RailId {
     }
 }
 
-/// A payment's serial number, unique within an episode.
+/// A payment's serial number, unique within an episode; from 1.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]
-pub struct PaymentId(pub u64);
+pub struct PaymentId(pub NonZeroU64);
+
+impl PaymentId {
+    /// The first one.
+    pub const FIRST: Self = Self(NonZeroU64::MIN);
+}
 
 /// A price: a fraction per tick (or per day) in parts per 10^12.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -166,9 +172,10 @@ impl Accrual {
     pub fn charge(&mut self, charge: i128) -> Option<Cents> {
         let total = charge + i128::from(self.remainder);
         // 64-bit division where it will do: this runs for every bank in every tick.
-        if let Ok(small) = i64::try_from(total) {
-            self.remainder = small.rem_euclid(Rate::ONE);
-            return Some(Cents(small.div_euclid(Rate::ONE)));
+        if let Ok(small) = u64::try_from(total) {
+            let one = Rate::ONE.cast_unsigned();
+            self.remainder = (small % one).cast_signed();
+            return Some(Cents((small / one).cast_signed()));
         }
         let one = i128::from(Rate::ONE);
         self.remainder = i64::try_from(total.rem_euclid(one)).ok()?;

@@ -246,7 +246,6 @@ impl Rebuilt {
     fn compare(&mut self, system: &System) {
         assert!(self.on_the_way.is_empty(), "{:?}", self.on_the_way);
         let ledger = &system.ledger;
-        let open = |slot| Open::of(ledger.book.get(slot));
         for ((bank, account), rebuilt) in ledger.banks.iter().zip(0..).zip(self.banks.values_mut()) {
             rebuilt.central.retain(|_, queue| !queue.is_empty());
             let queues = bank.central.iter().zip(0..).filter(|(queue, _)| !queue.is_empty());
@@ -257,8 +256,8 @@ impl Rebuilt {
                 collateral: bank.collateral,
                 collateral_credit: bank.collateral_credit,
                 committed: bank.committed,
-                internal: bank.internal.iter().map(|slot| open(*slot)).collect(),
-                central: queues.map(|(queue, rail)| (rail, queue.iter().map(|slot| open(*slot)).collect())).collect(),
+                internal: bank.internal.iter().map(Open::of).collect(),
+                central: queues.map(|(queue, rail)| (rail, queue.iter().map(Open::of).collect())).collect(),
                 costs: costs.collect(),
             };
             assert_eq!(*rebuilt, expected, "bank {account}");
@@ -315,14 +314,14 @@ fn a_payment_that_waits_is_told_with_what_it_waits_for() {
     let queued: Vec<(u64, u32, Obstacle)> = log
         .iter()
         .filter_map(|event| match event {
-            Event::Queued { payment, place, reason, .. } => Some((payment.0, *place, *reason)),
+            Event::Queued { payment, place, reason, .. } => Some((payment.0.get(), *place, *reason)),
             _ => None,
         })
         .collect();
     let limits = [(3, 0, Obstacle::BilateralLimit), (4, 0, Obstacle::MultilateralLimit)];
     assert_eq!(queued, [vec![(1, 0, Obstacle::Liquidity), (2, 1, Obstacle::Behind)], limits.to_vec()].concat());
     let hits = log.iter().filter_map(|event| match event {
-        Event::LimitHit { payment, available, .. } => Some((payment.0, available.0)),
+        Event::LimitHit { payment, available, .. } => Some((payment.0.get(), available.0)),
         _ => None,
     });
     // In both ticks, but only for the first payment of each queue.

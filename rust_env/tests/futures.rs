@@ -130,7 +130,7 @@ fn what_has_happened_stays() {
     original.begin_tick().unwrap();
     let reseeded = copy(&original, Some(1));
     for bank in 0..3 {
-        let payments = |system: &System| system.ledger.unsettled(bank).copied().collect::<Vec<Payment>>();
+        let payments = |system: &System| system.ledger.banks[bank].unsettled().copied().collect::<Vec<Payment>>();
         assert_eq!(payments(&reseeded), payments(&original));
         let account = |system: &System| (system.ledger.banks[bank].balance, system.ledger.banks[bank].costs);
         assert_eq!(account(&reseeded), account(&original));

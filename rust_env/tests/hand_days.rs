@@ -147,7 +147,7 @@ fn day_5_by_priority_the_urgent_newcomer_goes_before_the_older_payment() {
     assert_eq!(settlements(&outcomes), [0, 0, 2, 0]);
     // Priority 2 (5 cents a tick) waits at the end of all 4 ticks, priority 9 (30) at the end of tick 1.
     assert_eq!(cost(&system, A, Component::Delay), 4 * 5 + 30);
-    assert_eq!(system.ledger.book.get(system.ledger.banks[A].central[0][0]).priority, 2);
+    assert_eq!(system.ledger.banks[A].central[0][0].priority, 2);
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn day_5b_among_equals_the_older_payment_goes_first() {
     let mut system = system(&scenario, &[]);
     assert_eq!(settlements(&play(&mut system, 3)), [0, 0, 2]);
     // The one that is left arrived at tick 1.
-    assert_eq!(system.ledger.book.get(system.ledger.banks[A].central[0][0]).arrival.0, 1);
+    assert_eq!(system.ledger.banks[A].central[0][0].arrival.0, 1);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use short_days::{
     A, B, C, balances, cost, decide, held, learning, pay, play, queued, scenario, settled, settlements, system, with,
 };
+use std::num::NonZeroU64;
 
 fn urgent(amount: i64, arrival: i64, priority: i64) -> Value {
     let mut payment = pay("A", "B", amount, arrival);
@@ -198,7 +199,7 @@ fn escalation_moves_the_queue_and_the_class_but_not_the_price() {
     let day = with(scenario(10, json!({}), vec![due(5, 5, 4), due(6, 6, 9)]), rules);
     let mut system = learning(&day, &[A]);
     let urgencies = |system: &paysim_engine::system::System| -> Vec<u8> {
-        system.ledger.banks[A].internal.iter().map(|slot| system.ledger.book.get(*slot).urgency).collect()
+        system.ledger.banks[A].internal.iter().map(|payment| payment.urgency).collect()
     };
     system.begin_tick().unwrap();
     // 4 ticks before the deadline nothing is gained: 6 before 5.
@@ -213,7 +214,7 @@ fn escalation_moves_the_queue_and_the_class_but_not_the_price() {
     // 5 ticks at 10 and at 2 x 10.
     assert_eq!(cost(&system, A, Component::Delay), 5 * 10 + 5 * 20);
     decide(&mut system, &[Decision::Release]);
-    let head = system.ledger.book.get(system.ledger.banks[A].central[0][0]);
+    let head = &system.ledger.banks[A].central[0][0];
     assert_eq!((head.priority, head.rtgs_priority), (5, Some(paysim_engine::scenario::RtgsPriority::HighlyUrgent)));
 }
 
@@ -252,13 +253,16 @@ fn a_cut_pays_a_fee_and_leaves_the_rest_in_its_place() {
     let mut system = learning(&day, &[A]);
     assert_eq!(decide(&mut system, &[Decision::Cut(Cents(100)), Decision::Hold]).settlements, 1);
     assert_eq!((held(&system, A), balances(&system)[A]), (vec![200, 50], 0));
-    let rest = *system.ledger.book.get(system.ledger.banks[A].internal[0]);
-    assert_eq!((rest.id, rest.parent, rest.deadline.0, rest.is_released), (PaymentId(1), None, 1_000, false));
+    let rest = system.ledger.banks[A].internal[0];
+    assert_eq!((rest.id, rest.parent, rest.deadline.0, rest.is_released), (PaymentId::FIRST, None, 1_000, false));
     assert_eq!((cost(&system, A, Component::Split), cost(&system, A, Component::Delay)), (7, 2));
     // Another 20 of it wait for money, which costs like any other payment: 3 wait now.
     decide(&mut system, &[Decision::Cut(Cents(20))]);
-    let part = *system.ledger.book.get(system.ledger.banks[A].central[0][0]);
-    assert_eq!((part.id, part.parent, part.amount), (PaymentId(4), Some(PaymentId(1)), Cents(20)));
+    let part = system.ledger.banks[A].central[0][0];
+    assert_eq!(
+        (part.id, part.parent, part.amount),
+        (PaymentId(NonZeroU64::new(4).unwrap()), Some(PaymentId::FIRST), Cents(20))
+    );
     assert_eq!((cost(&system, A, Component::Split), cost(&system, A, Component::Delay)), (14, 2 + 3));
     assert_eq!((held(&system, A), system.ledger.banks[A].statistics.split_count), (vec![180, 50], 2));
 }

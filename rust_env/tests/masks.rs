@@ -14,7 +14,7 @@ use paysim_engine::events::EventLog;
 use paysim_engine::payment::Payment;
 use paysim_engine::rng::{Purpose, Stream, stream};
 use paysim_engine::scenario::Scenario;
-use paysim_engine::system::System;
+use paysim_engine::system::{Roles, System};
 use paysim_engine::units::{BankId, Cents, bank_at};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
@@ -64,7 +64,10 @@ impl Play {
         let strict = with(true);
         let process = Arc::clone(&strict.fleet.process);
         let setup = Arc::clone(&strict.fleet.setup);
-        let mut system = System::observed(setup, &process.learners, process.payment_learners(), EventLog::recording());
+        let mut system = {
+            let roles = Roles::new(&setup, &process.learners, process.payment_learners());
+            System::with_roles(setup, Arc::new(roles), EventLog::recording())
+        };
         system.reset(0, 0);
         begin(&process, &mut system);
         Self { system, strict, lenient: with(false), seen: Seen::new() }
@@ -219,7 +222,7 @@ fn begin(process: &Process, system: &mut System) {
 }
 
 fn queue(system: &System, bank: BankId) -> Vec<Payment> {
-    system.ledger.banks[bank.index()].internal.iter().map(|slot| *system.ledger.book.get(*slot)).collect()
+    system.ledger.banks[bank.index()].internal.clone()
 }
 
 fn about(process: &Process, system: &System, bank: BankId) -> About {

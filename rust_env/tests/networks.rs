@@ -1,41 +1,21 @@
 //! Banks that networks play: decisions worked out by hand, and no memory asked for once a system runs.
 
 #![allow(clippy::unwrap_used, missing_docs)]
-#![allow(unsafe_code, reason = "an allocator that counts is unsafe to write")]
 
+mod counted;
+mod made_network;
+
+use counted::allocations;
+use made_network::{network, slots};
 use paysim_engine::decision::observation::fields;
 use paysim_engine::events::{Event, EventLog};
-use paysim_engine::network::{FORMAT, Network};
+use paysim_engine::network::Network;
 use paysim_engine::scenario::Scenario;
 use paysim_engine::setup::{Files, Setup};
 use paysim_engine::system::System;
-use safetensors::Dtype;
-use safetensors::tensor::TensorView;
 use serde_json::{Value, json};
-use std::alloc::{GlobalAlloc, Layout, System as SystemAllocator};
-use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        unsafe { SystemAllocator.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        unsafe { SystemAllocator.dealloc(memory, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 /// A network without hidden layers: each number of an action has, for each of its values, the bias given for it
 /// and weights on the columns named.
@@ -47,30 +27,7 @@ fn linear(decision: &Value, masked: bool, biases: &[f32], weights: &[(usize, &st
         let column = names.iter().position(|name| name == column).unwrap();
         rows[output * names.len() + column] = *weight;
     }
-    let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
-    let (rows, biases) = (bytes(&rows), (biases.len(), bytes(biases)));
-    let tensor = |shape, bytes| TensorView::new(Dtype::F32, shape, bytes).unwrap();
-    let tensors = BTreeMap::from([
-        ("layer.0.weight", tensor(vec![biases.0, names.len()], &rows)),
-        ("layer.0.bias", tensor(vec![biases.0], &biases.1)),
-    ]);
-    let metadata = [
-        ("format", FORMAT.to_owned()),
-        ("activation", "relu".to_owned()),
-        ("outputs", "logits".to_owned()),
-        ("masked", masked.to_string()),
-        ("decision", decision.to_string()),
-        ("observation", json!(names).to_string()),
-    ];
-    let metadata = metadata.into_iter().map(|(key, text)| (key.to_owned(), text)).collect::<HashMap<_, _>>();
-    let metadata = metadata.into_iter().collect();
-    Arc::new(Network::from_bytes(&safetensors::serialize(tensors, Some(metadata)).unwrap()).unwrap())
-}
-
-fn slots(count: usize, split_parts: &[u8]) -> Value {
-    json!({
-        "action_mode": "slots", "slots": count, "split_parts": split_parts, "decides": "both", "reward_scale": null
-    })
+    network(decision, masked, "relu", &[(rows, biases.to_vec())])
 }
 
 /// A system whose bank A is played by the network.
@@ -190,15 +147,15 @@ fn a_tick_asks_for_no_memory_once_it_has_run() {
     let network = linear(&slots(2, &[2]), true, &[0.1, 0.0, 0.0, 0.5, 0.0, 0.0], &weights);
     let mut system = played(scenario, network);
     system.ledger.events = EventLog::default();
-    let mut allocations = 0;
+    let mut asked = 0;
     for episode in 0..40 {
         // The same days again: every queue has been as long before.
         system.reset(1, episode % 20);
-        let before = ALLOCATIONS.get();
+        let before = allocations();
         while !system.is_over() {
             system.tick().unwrap();
         }
-        allocations = if episode < 20 { 0 } else { allocations + ALLOCATIONS.get() - before };
+        asked = if episode < 20 { 0 } else { asked + allocations() - before };
     }
-    assert_eq!(allocations, 0);
+    assert_eq!(asked, 0);
 }

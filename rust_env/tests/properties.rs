@@ -67,22 +67,22 @@ proptest! {
         play(&read(&scenario), EventLog::default(), choices, |system, _, outcome| {
             let ledger = &system.ledger;
             let mut open = 0;
-            for (index, bank) in ledger.banks.iter().enumerate() {
+            for bank in &ledger.banks {
                 let statistics = &bank.statistics;
-                let unsettled = ledger.unsettled(index).count();
+                let unsettled = bank.unsettled().count();
                 assert_eq!(
                     statistics.arrived_count + statistics.split_count,
                     statistics.settled_count + statistics.dropped_count + i64::try_from(unsettled).unwrap()
                 );
                 assert!(system.setup.end_of_day == EndOfDay::Drop || statistics.dropped_count == 0);
-                let value: Cents = ledger.unsettled(index).map(|payment| payment.amount).sum();
+                let value: Cents = bank.unsettled().map(|payment| payment.amount).sum();
                 if statistics.dropped_count == 0 {
                     assert_eq!(statistics.arrived_value, statistics.settled_value + value);
                 }
                 assert!(bank.tick_costs.iter().all(|cost| *cost >= Cents::ZERO));
                 open += unsettled;
             }
-            assert_eq!((ledger.book.len(), outcome.queue_depth), (open, open));
+            assert_eq!((ledger.num_unsettled(), outcome.queue_depth), (open, open));
         });
     }
 
@@ -91,25 +91,26 @@ proptest! {
         play(&read(&scenario), EventLog::default(), choices, |system, _, _| {
             let ledger = &system.ledger;
             for (index, bank) in ledger.banks.iter().enumerate() {
-                let central = bank.queued().map(|slot| ledger.book.get(*slot).amount).sum::<Cents>();
+                let central = bank.queued().map(|payment| payment.amount).sum::<Cents>();
                 assert_eq!((bank.central_value, bank.deferred), (central, Cents::ZERO));
-                let delay: i128 = ledger.unsettled(index).map(|payment| ledger.setup.prices.delay(payment)).sum();
+                let delay: i128 = bank.unsettled().map(|payment| ledger.setup.prices.delay(payment)).sum();
                 assert_eq!(bank.delay_charge, delay);
                 let to_me = |payment: &&paysim_engine::payment::Payment| {
                     let is_visible = ledger.setup.rails[payment.rail.index()].incoming_queue_visible;
                     payment.is_released && payment.receiver == bank_at(index) && is_visible
                 };
-                let incoming = (0..ledger.banks.len()).flat_map(|other| ledger.unsettled(other)).filter(to_me);
+                let incoming = (0..ledger.banks.len()).flat_map(|other| ledger.banks[other].unsettled()).filter(to_me);
                 let (count, value) = incoming.fold((0, Cents::ZERO), |(count, value), payment| (count + 1, value + payment.amount));
                 assert_eq!((bank.incoming_count, bank.incoming_value), (count, value));
                 assert_eq!(bank.credit(), bank.credit_limit + ledger.setup.banks[index].haircut.complement().share_of(bank.collateral));
-                assert!(bank.internal.is_sorted_by_key(|slot| {
-                    let payment = ledger.book.get(*slot);
+                assert!(bank.internal.is_sorted_by_key(|payment| {
                     (std::cmp::Reverse(payment.urgency), payment.deadline, payment.id)
                 }));
-                let next_deadline = ledger.unsettled(index).filter(|payment| !payment.is_overdue).map(|payment| payment.deadline);
+                let next_deadline = bank.unsettled().filter(|payment| !payment.is_overdue).map(|payment| payment.deadline);
                 assert!(next_deadline.min().is_none_or(|next| bank.next_deadline <= next));
-                assert!(bank.costs_today.iter().zip(bank.costs).all(|(today, total)| *today <= total));
+                assert!(bank.costs_today().iter().zip(bank.costs).all(|(today, total)| *today <= total));
+                assert_eq!(bank.cost_today, bank.costs_today().iter().copied().sum());
+                assert!(bank.queued().all(|payment| bank.central_floor <= payment.amount));
             }
         });
     }

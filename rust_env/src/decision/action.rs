@@ -85,13 +85,9 @@ impl Process {
     }
 
     /// The payments that a learner now decides about, slot by slot.
-    pub fn slot_payments<'a>(
-        &self,
-        ledger: &'a Ledger,
-        learner: BankId,
-    ) -> impl Iterator<Item = &'a Payment> + use<'a> {
+    pub fn slot_payments<'a>(&self, ledger: &'a Ledger, learner: BankId) -> std::slice::Iter<'a, Payment> {
         let queue = &ledger.banks[learner.index()].internal;
-        queue[..queue.len().min(self.slots)].iter().map(|slot| ledger.book.get(*slot))
+        queue[..queue.len().min(self.slots)].iter()
     }
 
     /// Writes which actions are legal: heads x choices flags.
@@ -223,11 +219,10 @@ fn release_share(ledger: &mut Ledger, learner: BankId, action: i64) {
     let mut decisions = std::mem::take(&mut ledger.banks[learner.index()].decisions);
     decisions.clear();
     let queue = &ledger.banks[learner.index()].internal;
-    let payments = || queue.iter().map(|slot| ledger.book.get(*slot));
-    let value = payments().map(|payment| payment.amount).sum();
+    let value = queue.iter().map(|payment| payment.amount).sum();
     let highest = (SHARES - 1) as f64;
     let mut left = Rate::from_fraction(action as f64 / highest).share_of(value);
-    for payment in payments() {
+    for payment in queue {
         if payment.amount > left {
             if payment.divisible && left > Cents::ZERO {
                 decisions.push(Decision::Cut(left));
@@ -243,8 +238,8 @@ fn release_share(ledger: &mut Ledger, learner: BankId, action: i64) {
 /// Share of the internal queue's value that the decisions release.
 fn released_share(ledger: &Ledger, learner: BankId, decisions: &[Decision]) -> f64 {
     let (mut released, mut all) = (Cents::ZERO, Cents::ZERO);
-    for (slot, decision) in ledger.banks[learner.index()].internal.iter().zip(decisions) {
-        let amount = ledger.book.get(*slot).amount;
+    for (payment, decision) in ledger.banks[learner.index()].internal.iter().zip(decisions) {
+        let amount = payment.amount;
         all += amount;
         released += match decision {
             Decision::Hold => Cents::ZERO,

@@ -7,7 +7,7 @@
 use super::Process;
 use crate::bank::{Bank, RECENT_TICKS};
 use crate::ledger::Ledger;
-use crate::payment::{Nearness, Payment, Slot};
+use crate::payment::{Nearness, Payment};
 use crate::system::System;
 use crate::units::{BankId, Cents, RailId, Tick};
 use std::collections::VecDeque;
@@ -35,8 +35,11 @@ struct View<'a> {
     bank: &'a Bank,
     scale: f32,
     now: u32,
+    tick_of_day: u32,
     ticks_per_day: u32,
-    episode_ticks: u32,
+    later_days: u32,
+    num_days: u32,
+    is_over: bool,
     slots: f32,
     internal: QueueSummary,
     central_count: f32,
@@ -159,20 +162,22 @@ impl Process {
     fn view<'a>(&self, system: &'a System, id: BankId, reward_scale: f64) -> View<'a> {
         let (setup, ledger) = (&system.setup, &system.ledger);
         let bank = &ledger.banks[id.index()];
-        let payment = |slot: &Slot| ledger.book.get(*slot);
         let now = ledger.now.0;
         let is_due = |payment: &&Payment| payment.nearness(Tick(now)) == Nearness::Due;
         View {
             bank,
             scale: 1.0 / setup.banks[id.index()].amount_scale.0 as f32,
             now,
+            tick_of_day: system.tick_of_day(),
             ticks_per_day: setup.ticks_per_day,
-            episode_ticks: setup.episode_ticks,
+            later_days: setup.num_days - 1 - system.day(),
+            num_days: setup.num_days,
+            is_over: system.is_over(),
             slots: self.slots as f32,
-            internal: QueueSummary::of(bank.internal.iter().map(payment), now, self.slots),
+            internal: QueueSummary::of(&bank.internal, now, self.slots),
             central_count: bank.central.iter().map(VecDeque::len).sum::<usize>() as f32,
-            central_due: bank.queued().map(payment).filter(is_due).map(|payment| payment.amount).sum(),
-            head_value: bank.queued().next().map_or(Cents::ZERO, |slot| payment(slot).amount),
+            central_due: bank.queued().filter(is_due).map(|payment| payment.amount).sum(),
+            head_value: bank.queued().next().map_or(Cents::ZERO, |payment| payment.amount),
             free_liquidity: ledger.free_liquidity(id.index(), RailId(0)),
             pool: setup.banks[id.index()].pool,
             is_opening: system.is_opening(),
@@ -182,9 +187,9 @@ impl Process {
 }
 
 impl QueueSummary {
-    fn of<'a>(payments: impl ExactSizeIterator<Item = &'a Payment>, now: u32, visible: usize) -> Self {
+    fn of(payments: &[Payment], now: u32, visible: usize) -> Self {
         let mut summary = Self { count: payments.len() as f32, ..Self::default() };
-        for (place, payment) in payments.enumerate() {
+        for (place, payment) in payments.iter().enumerate() {
             summary.value += payment.amount;
             match payment.nearness(Tick(now)) {
                 Nearness::Due => summary.due += payment.amount,
@@ -208,17 +213,11 @@ impl View<'_> {
     }
 
     fn time_of_day(&self) -> f32 {
-        if self.now >= self.episode_ticks {
-            1.0
-        } else {
-            (self.now % self.ticks_per_day) as f32 / self.ticks_per_day as f32
-        }
+        if self.is_over { 1.0 } else { self.tick_of_day as f32 / self.ticks_per_day as f32 }
     }
 
     fn days_left(&self) -> f32 {
-        let days = self.episode_ticks / self.ticks_per_day;
-        let today = (self.now / self.ticks_per_day).min(days - 1);
-        (days - 1 - today) as f32 / days as f32
+        self.later_days as f32 / self.num_days as f32
     }
 
     fn credit_use(&self) -> f32 {
@@ -227,12 +226,12 @@ impl View<'_> {
     }
 
     fn received(&self, ticks: usize) -> Cents {
-        self.bank.received_recently(Tick(self.now), ticks)
+        self.bank.received_recently(ticks)
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "an observation has 32 bits")]
     fn cost_today(&self) -> f32 {
-        (self.bank.cost_so_far_today().0 as f64 / self.cost_scale) as f32
+        (self.bank.cost_today.0 as f64 / self.cost_scale) as f32
     }
 }
 

@@ -17,7 +17,7 @@ use crate::error::{ActionError, FleetError, TickError};
 use crate::events::EventLog;
 use crate::policy::{Decision, ScriptedPolicy};
 use crate::setup::Setup;
-use crate::system::{RestoreError, System, fingerprint, is_marked};
+use crate::system::{RestoreError, Roles, System, fingerprint, is_marked};
 use std::sync::Arc;
 
 /// N independent systems of one scenario.
@@ -58,13 +58,9 @@ impl Fleet {
     /// A fleet of `num_envs` systems; every row must be [`Fleet::reset`] before it is stepped.
     #[must_use]
     pub fn new(setup: Arc<Setup>, process: Arc<Process>, num_envs: usize) -> Self {
+        let roles = Arc::new(Roles::new(&setup, &process.learners, process.payment_learners()));
         let row = |_| Row {
-            system: System::observed(
-                Arc::clone(&setup),
-                &process.learners,
-                process.payment_learners(),
-                EventLog::default(),
-            ),
+            system: System::with_roles(Arc::clone(&setup), Arc::clone(&roles), EventLog::default()),
             has_ended: false,
             steps: 0,
         };
@@ -277,7 +273,7 @@ impl Row {
 
     /// Plays what the decisions lead to.
     fn finish_step(&mut self) -> Result<(), TickError> {
-        if self.system.is_opening() { self.system.finish_opening() } else { self.system.finish_tick().map(|_| ()) }
+        if self.system.is_opening() { self.system.finish_opening() } else { self.system.play_tick().map(|_| ()) }
     }
 
     fn step(&mut self, process: &Process, actions: &[i64], out: StepOutput<'_>) -> Result<(), TickError> {

@@ -37,10 +37,9 @@ impl Totals {
     #[must_use]
     pub fn of(ledger: &Ledger, index: usize) -> Self {
         let bank = &ledger.banks[index];
-        let statistics = &bank.statistics;
-        let waiting = ledger
-            .unsettled(index)
-            .map(|payment| i128::from(payment.amount.0) * i128::from(ledger.now.0 - payment.arrival.0));
+        let (statistics, costs) = (&bank.statistics, bank.closed_costs());
+        let waiting =
+            bank.unsettled().map(|payment| i128::from(payment.amount.0) * i128::from(ledger.now.0 - payment.arrival.0));
         let delay = statistics.delay_value + waiting.sum::<i128>();
         let settled = statistics.settled_value - statistics.lent_value;
         let share = |part: f64, empty: f64| {
@@ -55,10 +54,10 @@ impl Totals {
                 statistics.dropped_count,
                 statistics.split_count,
                 statistics.liquidity_used.0,
-                bank.costs.iter().map(|cost| cost.0).sum(),
+                costs.iter().map(|cost| cost.0).sum(),
             ],
             ratios: [share(settled.0 as f64, 1.0), share(delay as f64, 0.0)],
-            costs: bank.costs,
+            costs,
         }
     }
 }

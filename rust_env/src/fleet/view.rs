@@ -75,7 +75,7 @@ impl View {
             bank: learner,
             tick: ledger.now.0,
             day: system.day(),
-            num_days: system.num_days(),
+            num_days: system.setup.num_days,
             ticks_per_day: system.setup.ticks_per_day,
             is_opening: system.is_opening(),
             balance: bank.balance,
@@ -83,11 +83,11 @@ impl View {
             limit: bank.credit(),
             pool: system.setup.banks[learner.index()].pool,
             pool_committed: bank.committed,
-            internal: queue(&mut bank.internal.iter().map(|slot| ledger.book.get(*slot))),
-            central: queue(&mut bank.queued().map(|slot| ledger.book.get(*slot))),
+            internal: queue(&mut bank.internal.iter()),
+            central: queue(&mut bank.queued()),
             received_today: bank.received_today,
             paid_today: bank.paid_today,
-            costs_today: bank.costs_today,
+            costs_today: bank.costs_today(),
             costs: bank.costs,
         }
     }

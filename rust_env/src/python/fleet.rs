@@ -12,10 +12,16 @@ use crate::policy::scripted;
 use crate::scenario::{PolicyConfig, Scenario, in_range, read_json};
 use crate::setup::Setup;
 use crate::system::named_costs;
-use numpy::{PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray3, PyUntypedArrayMethods};
+use numpy::{
+    PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray3, PyReadonlyArrayDyn,
+    PyUntypedArrayMethods,
+};
 use pyo3::exceptions::PyValueError;
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyDict, PyString};
+use std::slice;
 use std::sync::Arc;
 
 type Observed<'py> = (Bound<'py, PyArray3<f32>>, Bound<'py, PyArray3<bool>>);
@@ -29,6 +35,7 @@ type Stepped<'py> = (
     Bound<'py, PyArray3<bool>>,
     Bound<'py, PyArray2<i64>>,
 );
+type SteppedAlone<'py> = (Bound<'py, PyArray1<f32>>, f64, bool, bool, Bound<'py, PyDict>);
 
 /// N independent systems of one scenario, stepped together.
 #[pyclass(module = "paysim_gym._engine")]
@@ -36,6 +43,24 @@ pub struct Fleet {
     fleet: fleet::Fleet,
     pool: Pool,
     health: Health,
+    room: Room,
+}
+
+/// What the only learner of a fleet of one sees and may do, before it becomes an array; empty in a larger fleet.
+struct Room {
+    observation: Vec<f32>,
+    mask: Vec<bool>,
+}
+
+impl Room {
+    fn of(fleet: &fleet::Fleet) -> Self {
+        let process = &fleet.process;
+        let rows = usize::from(fleet.num_envs() * process.learners.len() == 1);
+        Self {
+            observation: vec![0.0; rows * process.observation_size()],
+            mask: vec![false; rows * process.mask_size()],
+        }
+    }
 }
 
 #[pymethods]
@@ -58,10 +83,12 @@ impl Fleet {
             let setup = Arc::new(Setup::with_files(&Scenario::from_json(scenario_json)?, files)?);
             let process = Arc::new(Process::from_json(decision_json, &setup)?);
             let fleet = fleet::Fleet::new(setup, process, num_envs);
+            let room = Room::of(&fleet);
             Ok::<_, crate::error::ScenarioError>(Self {
                 fleet,
                 pool: Pool::new(num_threads, num_envs),
                 health: Health::default(),
+                room,
             })
         })
     }
@@ -144,6 +171,37 @@ impl Fleet {
             self.health.guard(py, || fleet.step(actions, out, pool))?;
         }
         Ok((observations, rewards, terminated, truncated, costs, masks, illegal))
+    }
+
+    fn step_alone<'py>(
+        &mut self,
+        py: Python<'py>,
+        actions: PyReadonlyArrayDyn<'py, i64>,
+    ) -> PyResult<SteppedAlone<'py>> {
+        let Self { fleet, pool, health, room } = self;
+        if room.mask.is_empty() {
+            let (rows, learners) = (fleet.num_envs(), fleet.process.learners.len());
+            let message = format!("{rows} systems of {learners} learners: must be one system of one learner");
+            return Err(PyValueError::new_err(message));
+        }
+        let (mut reward, mut terminated, mut truncated) = (0.0, false, false);
+        let (mut costs, mut illegal) = ([0; COMPONENTS.len()], 0);
+        let out = StepOutput {
+            observations: &mut room.observation,
+            rewards: slice::from_mut(&mut reward),
+            terminated: slice::from_mut(&mut terminated),
+            truncated: slice::from_mut(&mut truncated),
+            costs: &mut costs,
+            masks: &mut room.mask,
+            illegal: slice::from_mut(&mut illegal),
+        };
+        let actions = actions.as_slice()?;
+        health.guard(py, || fleet.step(actions, out, pool))?;
+        let info = PyDict::new(py);
+        info.set_item(intern!(py, "costs"), named(py, costs)?)?;
+        info.set_item(intern!(py, "illegal_actions"), illegal)?;
+        info.set_item(intern!(py, "action_mask"), PyArray1::from_slice(py, &room.mask))?;
+        Ok((PyArray1::from_slice(py, &room.observation), reward, terminated, truncated, info))
     }
 
     fn scripted_actions<'py>(&mut self, py: Python<'py>, policy_json: &str) -> PyResult<Bound<'py, PyArray3<i64>>> {
@@ -245,6 +303,17 @@ impl Fleet {
         }
         Ok((observations, masks))
     }
+}
+
+/// Component to cents.
+fn named(py: Python<'_>, costs: [i64; COMPONENTS.len()]) -> PyResult<Bound<'_, PyDict>> {
+    static NAMES: PyOnceLock<[Py<PyString>; COMPONENTS.len()]> = PyOnceLock::new();
+    let names = NAMES.get_or_init(py, || COMPONENTS.map(|name| PyString::intern(py, name).unbind()));
+    let dict = PyDict::new(py);
+    for (name, cents) in names.iter().zip(costs) {
+        dict.set_item(name, cents)?;
+    }
+    Ok(dict)
 }
 
 fn view_dict<'py>(py: Python<'py>, id: &str, view: &View) -> PyResult<Bound<'py, PyDict>> {

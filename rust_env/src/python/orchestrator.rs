@@ -6,7 +6,7 @@ use super::payments::Payments;
 use crate::bank::Bank;
 use crate::error::ScenarioError;
 use crate::events::{Event, EventLog};
-use crate::payment::{Payment, Slot};
+use crate::payment::Payment;
 use crate::scenario::Scenario;
 use crate::setup::Setup;
 use crate::system::{System, TickOutcome, named_costs};
@@ -115,18 +115,18 @@ impl Orchestrator {
         dict.set_item("pool_committed", bank.committed.0)?;
         dict.set_item("internal_queue", self.queue_list(py, bank.internal.iter())?)?;
         dict.set_item("central_queue", self.queue_list(py, bank.queued())?)?;
-        dict.set_item("costs", costs_dict(py, named_costs(&bank.costs))?)?;
+        dict.set_item("costs", costs_dict(py, named_costs(&bank.closed_costs()))?)?;
         Ok(dict)
     }
 
     fn queue_list<'py, 'a>(
         &self,
         py: Python<'py>,
-        queue: impl Iterator<Item = &'a Slot>,
+        queue: impl Iterator<Item = &'a Payment>,
     ) -> PyResult<Bound<'py, PyList>> {
         let list = PyList::empty(py);
-        for slot in queue {
-            list.append(self.payment_dict(py, self.system.ledger.book.get(*slot))?)?;
+        for payment in queue {
+            list.append(self.payment_dict(py, payment)?)?;
         }
         Ok(list)
     }
@@ -134,8 +134,8 @@ impl Orchestrator {
     fn payment_dict<'py>(&self, py: Python<'py>, payment: &Payment) -> PyResult<Bound<'py, PyDict>> {
         let banks = &self.system.setup.banks;
         let dict = PyDict::new(py);
-        dict.set_item("id", payment.id.0)?;
-        dict.set_item("parent", payment.parent.map(|parent| parent.0))?;
+        dict.set_item("id", payment.id.0.get())?;
+        dict.set_item("parent", payment.parent.map(|parent| parent.0.get()))?;
         dict.set_item("sender", &banks[payment.sender.index()].id)?;
         dict.set_item("receiver", &banks[payment.receiver.index()].id)?;
         dict.set_item("amount", payment.amount.0)?;

@@ -4,7 +4,7 @@
 use super::{Offsets, Queued, Queues};
 use crate::events::Mechanism;
 use crate::ledger::Ledger;
-use crate::payment::{Payment, Slot};
+use crate::payment::Payment;
 use crate::scenario::LsmConfig;
 use crate::units::{Cents, RailId};
 
@@ -16,7 +16,7 @@ pub struct Heads {
     /// The two banks of a pair, as banks 0 and 1.
     queues: Queues,
     chosen: Vec<usize>,
-    slots: Vec<Slot>,
+    payments: Vec<Payment>,
 }
 
 impl Heads {
@@ -80,22 +80,21 @@ impl Heads {
             return 0;
         };
         let of_first = self.chosen.partition_point(|index| *index < self.queues.starts[1]);
-        self.slots.clear();
+        self.payments.clear();
         for (bank, count) in pair.into_iter().zip([of_first, self.chosen.len() - of_first]) {
-            self.slots.extend(ledger.banks[bank].central[rail.index()].drain(..count));
+            self.payments.extend(ledger.banks[bank].central[rail.index()].drain(..count));
         }
-        ledger.settle_together(&self.slots, mechanism);
-        u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
+        ledger.settle_together(&self.payments, mechanism);
+        u32::try_from(self.payments.len()).unwrap_or(u32::MAX)
     }
 }
 
 fn head_receiver(ledger: &Ledger, rail: RailId, bank: usize) -> Option<usize> {
-    let head = ledger.banks[bank].central[rail.index()].front()?;
-    Some(ledger.book.get(*head).receiver.index())
+    Some(ledger.banks[bank].central[rail.index()].front()?.receiver.index())
 }
 
 /// The payments at the head of a bank's queue that go to one other bank.
 fn leading_run(ledger: &Ledger, rail: RailId, bank: usize, other: usize) -> impl Iterator<Item = &Payment> {
-    let queue = ledger.banks[bank].central[rail.index()].iter().map(|slot| ledger.book.get(*slot));
+    let queue = ledger.banks[bank].central[rail.index()].iter();
     queue.take_while(move |payment| payment.receiver.index() == other)
 }

@@ -9,17 +9,18 @@ pub use offset::{Offsets, Queued, Queues};
 
 use crate::events::Mechanism;
 use crate::ledger::Ledger;
-use crate::payment::Slot;
+use crate::payment::Payment;
 use crate::scenario::{LsmConfig, QueueDiscipline};
 use crate::setup::Settlement;
 use crate::units::{Cents, RailId};
 use gross::Gross;
 use heads::Heads;
 use net::Net;
+use std::cell::RefCell;
 
 /// Settlement of all rails. Holds only scratch space.
 #[derive(Clone, Debug, Default)]
-pub struct Settler {
+struct Settler {
     gross: Gross,
     net: Net,
     heads: Heads,
@@ -27,14 +28,22 @@ pub struct Settler {
     offsets: Offsets,
     queues: Queues,
     chosen: Vec<usize>,
-    slots: Vec<Slot>,
+    payments: Vec<Payment>,
+}
+
+thread_local! {
+    /// One for all systems of a thread: room that is at hand, where each system's own would be far away.
+    static SETTLER: RefCell<Settler> = RefCell::default();
+}
+
+/// Settles until nothing more can; returns how many payments settled.
+pub fn settle(ledger: &mut Ledger) -> u32 {
+    SETTLER.with_borrow_mut(|settler| settler.settle(ledger))
 }
 
 impl Settler {
-    /// Settles until nothing more can; returns how many payments settled.
-    ///
     /// Rails share the banks' accounts and are served in turn, the first one first.
-    pub fn settle(&mut self, ledger: &mut Ledger) -> u32 {
+    fn settle(&mut self, ledger: &mut Ledger) -> u32 {
         let rails = u8::try_from(ledger.setup.rails.len()).unwrap_or(u8::MAX);
         let mut settled = 0;
         loop {
@@ -94,7 +103,7 @@ impl Settler {
 
     /// The first kind of offset that settles anything settles it; returns how many payments that is.
     fn offset_once(&mut self, ledger: &mut Ledger, rail: RailId, lsm: LsmConfig) -> u32 {
-        let Self { offsets, queues, chosen, slots, .. } = self;
+        let Self { offsets, queues, chosen, payments, .. } = self;
         if lsm == LsmConfig::default() || !fill(queues, ledger, rail) {
             return 0;
         }
@@ -107,9 +116,9 @@ impl Settler {
         } else {
             return 0;
         };
-        take(ledger, rail, queues, chosen, slots);
-        ledger.settle_together(slots, mechanism);
-        u32::try_from(slots.len()).unwrap_or(u32::MAX)
+        take(ledger, rail, queues, chosen, payments);
+        ledger.settle_together(payments, mechanism);
+        u32::try_from(payments.len()).unwrap_or(u32::MAX)
     }
 }
 
@@ -121,9 +130,10 @@ fn fill(queues: &mut Queues, ledger: &Ledger, rail: RailId) -> bool {
     for (index, bank) in ledger.banks.iter().enumerate() {
         let queue = &bank.central[rail.index()];
         waiting += u32::from(!queue.is_empty());
-        let payments = queue.iter().map(|slot| {
-            let payment = ledger.book.get(*slot);
-            Queued { receiver: payment.receiver.0, amount: payment.amount, is_new: payment.released == ledger.now }
+        let payments = queue.iter().map(|payment| Queued {
+            receiver: payment.receiver.0,
+            amount: payment.amount,
+            is_new: payment.released == ledger.now,
         });
         let limits = &ledger.setup.banks[index].limits.bilateral;
         let headroom =
@@ -134,16 +144,21 @@ fn fill(queues: &mut Queues, ledger: &Ledger, rail: RailId) -> bool {
 }
 
 /// Takes the chosen payments out of the central queues of a rail.
-fn take(ledger: &mut Ledger, rail: RailId, queues: &Queues, chosen: &[usize], slots: &mut Vec<Slot>) {
-    slots.clear();
+fn take(ledger: &mut Ledger, rail: RailId, queues: &Queues, chosen: &[usize], payments: &mut Vec<Payment>) {
+    payments.clear();
     let mut chosen = chosen.iter().copied().peekable();
     for (index, bank) in ledger.banks.iter_mut().enumerate() {
+        let queue = &mut bank.central[rail.index()];
         let mut place = queues.starts[index];
-        bank.central[rail.index()].retain(|slot| {
+        let end = place + queue.len();
+        if chosen.peek().is_none_or(|next| *next >= end) {
+            continue;
+        }
+        queue.retain(|payment| {
             let is_chosen = chosen.next_if_eq(&place).is_some();
             place += 1;
             if is_chosen {
-                slots.push(*slot);
+                payments.push(*payment);
             }
             !is_chosen
         });

@@ -2,13 +2,13 @@
 
 use crate::events::Mechanism;
 use crate::ledger::Ledger;
-use crate::payment::Slot;
+use crate::payment::Payment;
 use crate::units::{Cents, RailId};
 
 /// Settlement of deferred net rails. Holds only scratch space.
 #[derive(Clone, Debug, Default)]
 pub struct Net {
-    slots: Vec<Slot>,
+    payments: Vec<Payment>,
     owed: Vec<Cents>,
 }
 
@@ -18,28 +18,28 @@ impl Net {
     /// Nothing is unwound: a cycle that cannot settle stays as it is, is tried again in every tick,
     /// and is joined by the next cycle that ends.
     pub fn settle(&mut self, ledger: &mut Ledger, rail: RailId) -> u32 {
-        self.slots.clear();
+        self.payments.clear();
         for bank in &ledger.banks {
             let ended = bank.in_ended_cycle[rail.index()] as usize;
-            self.slots.extend(bank.central[rail.index()].iter().take(ended));
+            self.payments.extend(bank.central[rail.index()].iter().take(ended));
         }
-        if self.slots.is_empty() || !self.is_covered(ledger) {
+        if self.payments.is_empty() || !self.is_covered(ledger) {
             return 0;
         }
         for bank in &mut ledger.banks {
             let ended = std::mem::take(&mut bank.in_ended_cycle[rail.index()]);
             bank.central[rail.index()].drain(..ended as usize);
         }
-        ledger.settle_together(&self.slots, Mechanism::Net);
-        u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
+        ledger.settle_together(&self.payments, Mechanism::Net);
+        u32::try_from(self.payments.len()).unwrap_or(u32::MAX)
     }
 
     /// Whether every bank can pay what it owes on balance, to all and to each within its limits.
     fn is_covered(&mut self, ledger: &Ledger) -> bool {
-        let Self { slots, owed } = self;
+        let Self { payments, owed } = self;
         owed.clear();
         owed.resize(ledger.banks.len(), Cents::ZERO);
-        for payment in slots.iter().map(|slot| ledger.book.get(*slot)) {
+        for payment in payments {
             owed[payment.sender.index()] += payment.amount;
             owed[payment.receiver.index()] -= payment.amount;
         }
@@ -53,7 +53,7 @@ impl Net {
             return true;
         }
         self.owed.fill(Cents::ZERO);
-        for payment in self.slots.iter().map(|slot| ledger.book.get(*slot)) {
+        for payment in &self.payments {
             if payment.sender.index() == bank {
                 self.owed[payment.receiver.index()] += payment.amount;
             } else if payment.receiver.index() == bank {

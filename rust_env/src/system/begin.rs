@@ -77,17 +77,18 @@ impl System {
     /// Lets the tick's payments enter the internal queues: scheduled, replayed, sampled.
     pub(super) fn arrive(&mut self) {
         let mut arrivals = self.arrive_scheduled() + self.arrive_replayed();
-        let Self { setup, ledger, demand_streams, .. } = self;
+        let morning = self.morning();
+        let Self { setup, ledger, demand_streams, progress, .. } = self;
         let now = ledger.now;
         for (index, (bank, stream)) in setup.banks.iter().zip(demand_streams).enumerate() {
             let Some(demand) = &bank.demand else { continue };
             let factor = ledger.banks[index].arrival_factor;
-            demand.sample(now, setup.ticks_per_day, factor, stream, |order| {
+            demand.sample(now, morning, factor, stream, |order| {
                 ledger.enter(&order);
                 arrivals += 1;
             });
         }
-        self.progress.arrivals += arrivals;
+        progress.arrivals += arrivals;
     }
 
     fn arrive_scheduled(&mut self) -> u32 {
@@ -105,15 +106,14 @@ impl System {
 
     /// The payments of this tick from the file, as if they came today; returns how many.
     fn arrive_replayed(&mut self) -> u32 {
+        let (morning, tick) = (self.morning().0, self.tick_of_day());
         let Self { setup, ledger, progress, .. } = self;
         let Some(replay) = &setup.replay else { return 0 };
-        let (day, tick) = (ledger.now.0 / setup.ticks_per_day, ledger.now.0 % setup.ticks_per_day);
-        let orders = replay.day(progress.seed, progress.episode, setup.episode_ticks / setup.ticks_per_day, day);
+        let orders = replay.day(progress.seed, progress.episode, setup.num_days, progress.day);
         let mut arrivals = 0;
         while let Some(order) = orders.get(progress.next_replayed as usize)
             && order.arrival.0 <= tick
         {
-            let morning = ledger.now.0 - tick;
             let mut today = *order;
             today.arrival.0 += morning;
             today.deadline.0 += morning;

@@ -1,11 +1,12 @@
 //! How a day opens and how it closes.
 
 use super::{Stage, System};
+use crate::bank::Bank;
 use crate::costs::Component;
 use crate::error::TickError;
 use crate::events::{Event, Mechanism};
 use crate::ledger::Ledger;
-use crate::payment::Slot;
+use crate::payment::Payment;
 use crate::scenario::{EndOfDay, Overnight};
 use crate::units::{BankId, Cents, Rate, bank_at};
 
@@ -42,7 +43,8 @@ impl System {
         self.begin_day()?;
         if self.progress.stage == Stage::Opening {
             self.commit_pools()?;
-            self.close_books();
+            self.record_costs();
+            self.ledger.banks.iter_mut().for_each(Bank::close_books);
         }
         Ok(())
     }
@@ -88,7 +90,7 @@ impl System {
     /// Returns how many payments were settled and how many dropped.
     pub(super) fn end_day(&mut self) -> Result<(u32, u32), TickError> {
         self.charge_unsettled()?;
-        let unsettled = u32::try_from(self.ledger.book.len()).unwrap_or(u32::MAX);
+        let unsettled = u32::try_from(self.ledger.num_unsettled()).unwrap_or(u32::MAX);
         let done = match self.setup.end_of_day {
             EndOfDay::Carry => {
                 (0..self.ledger.banks.len()).for_each(|bank| self.ledger.mark_all_overdue(bank));
@@ -100,7 +102,7 @@ impl System {
             }
             EndOfDay::Borrow => {
                 self.lend();
-                self.empty_queues(|ledger, slot| ledger.settle(slot, Mechanism::Close));
+                self.empty_queues(|ledger, payment| ledger.settle(payment, Mechanism::Close));
                 self.land_receipts();
                 (unsettled, 0)
             }
@@ -113,7 +115,7 @@ impl System {
 
     fn charge_unsettled(&mut self) -> Result<(), TickError> {
         for index in 0..self.ledger.banks.len() {
-            let unsettled = self.ledger.unsettled(index);
+            let unsettled = self.ledger.banks[index].unsettled();
             let (count, value) =
                 unsettled.fold((0, Cents::ZERO), |(count, value), payment| (count + 1, value + payment.amount));
             let bank = &mut self.ledger.banks[index];
@@ -143,13 +145,13 @@ impl System {
         }
     }
 
-    fn empty_queues(&mut self, take: impl Fn(&mut Ledger, Slot)) {
+    fn empty_queues(&mut self, take: impl Fn(&mut Ledger, &Payment)) {
         for index in 0..self.ledger.banks.len() {
             self.ledger.collect(index);
             for rail in 0..self.setup.rails.len() {
                 self.ledger.banks[index].in_ended_cycle[rail] = 0;
-                while let Some(slot) = self.ledger.banks[index].central[rail].pop_front() {
-                    take(&mut self.ledger, slot);
+                while let Some(payment) = self.ledger.banks[index].central[rail].pop_front() {
+                    take(&mut self.ledger, &payment);
                 }
             }
         }

@@ -18,9 +18,9 @@ use crate::ledger::Ledger;
 use crate::policy::{Decision, Desk, ScriptedPolicy};
 use crate::rng::{Purpose, Stream, stream};
 use crate::scenario::EndOfDay;
-use crate::settlement::Settler;
+use crate::settlement::settle;
 use crate::setup::{Settlement, Setup};
-use crate::units::{BankId, Cents, Tick, bank_at};
+use crate::units::{BankId, Cents, PaymentId, Tick, bank_at};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -35,10 +35,7 @@ pub struct System {
     pub setup: Arc<Setup>,
     /// Banks and payments.
     pub ledger: Ledger,
-    settler: Settler,
-    /// Banks whose payments are decided about from outside, and all whom somebody looks at as a learner would.
-    learners: Vec<bool>,
-    observed: Vec<bool>,
+    roles: Arc<Roles>,
     /// The banks that networks play, and room for that.
     seats: Vec<Arc<Seat>>,
     seat_room: SeatRoom,
@@ -48,12 +45,36 @@ pub struct System {
     progress: Progress,
 }
 
+/// What the banks of a system are to those outside; by bank.
+#[derive(Debug)]
+pub struct Roles {
+    /// Whether its payments are decided about from outside.
+    learners: Vec<bool>,
+    /// Whether somebody looks at it as a learner would.
+    observed: Vec<bool>,
+}
+
+impl Roles {
+    /// Somebody outside looks at the banks `observed` and decides about the payments of `learners`.
+    #[must_use]
+    pub fn new(setup: &Setup, observed: &[BankId], learners: &[BankId]) -> Self {
+        let seated: Vec<BankId> = setup.seats.iter().map(|seat| seat.bank).collect();
+        let flags = |holds: &dyn Fn(BankId) -> bool| (0..setup.banks.len()).map(bank_at).map(holds).collect();
+        Self {
+            learners: flags(&|bank| learners.contains(&bank)),
+            observed: flags(&|bank| observed.contains(&bank) || seated.contains(&bank)),
+        }
+    }
+}
+
 /// How far a system has come.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Progress {
     seed: u64,
     episode: u64,
     stage: Stage,
+    /// The day, from 0.
+    day: u32,
     /// Orders that came in this tick.
     arrivals: u32,
     /// Places in the schedule, in the timeline and among today's replayed payments.
@@ -103,24 +124,18 @@ impl System {
     /// A system at the start of episode 0 of the scenario's own seed; `learners` decide from outside.
     #[must_use]
     pub fn new(setup: Arc<Setup>, learners: &[BankId], events: EventLog) -> Self {
-        Self::observed(setup, learners, learners, events)
+        let roles = Arc::new(Roles::new(&setup, learners, learners));
+        Self::with_roles(setup, roles, events)
     }
 
-    /// The same, where somebody outside looks at the banks `observed` and decides about the payments of `learners`.
+    /// The same, where the banks have these roles.
     #[must_use]
-    pub fn observed(setup: Arc<Setup>, observed: &[BankId], learners: &[BankId], events: EventLog) -> Self {
-        let count = setup.banks.len();
-        let seats = setup.seats.clone();
-        let flags = |banks: &[BankId]| (0..count).map(|index| banks.contains(&bank_at(index))).collect();
-        let seated = seats.iter().map(|seat| seat.bank);
-        let observed: Vec<BankId> = observed.iter().copied().chain(seated).collect();
-        let seed = setup.seed;
+    pub fn with_roles(setup: Arc<Setup>, roles: Arc<Roles>, events: EventLog) -> Self {
+        let (seed, count) = (setup.seed, setup.banks.len());
         let mut system = Self {
             ledger: Ledger::new(Arc::clone(&setup), events),
-            settler: Settler::default(),
-            learners: flags(learners),
-            observed: flags(&observed),
-            seats,
+            roles,
+            seats: setup.seats.clone(),
             seat_room: SeatRoom::default(),
             demand_streams: Vec::with_capacity(count),
             policy_streams: Vec::with_capacity(count),
@@ -136,13 +151,13 @@ impl System {
     pub fn reset(&mut self, seed: u64, episode: u64) {
         self.progress = Progress { seed, episode, ..Progress::default() };
         self.ledger.now = Tick(0);
-        self.ledger.book.clear();
+        self.ledger.next_id = PaymentId::FIRST;
         self.demand_streams.clear();
         self.policy_streams.clear();
         let (count, rails) = (self.ledger.banks.len(), self.setup.rails.len());
         for (index, bank) in self.ledger.banks.iter_mut().enumerate() {
             let setup = &self.setup.banks[index];
-            let is_tracked = self.observed[index] || !setup.limits.bilateral.is_empty();
+            let is_tracked = self.roles.observed[index] || !setup.limits.bilateral.is_empty();
             bank.open_episode(setup, rails, if is_tracked { count } else { 0 });
             let id = bank_at(index);
             self.demand_streams.push(stream(seed, episode, id, Purpose::Demand));
@@ -182,29 +197,46 @@ impl System {
     /// # Errors
     /// [`TickError`] if the episode is over or a cost outgrows 64 bits.
     pub fn finish_tick(&mut self) -> Result<TickOutcome, TickError> {
-        if self.progress.stage != Stage::InTick {
-            self.begin_tick()?;
-        }
-        let settled_before = self.settled_value();
+        self.begin_tick()?;
+        let (tick, arrivals, value) = (self.ledger.now, self.progress.arrivals, self.settled_value());
+        let (settlements, dropped) = self.play_tick()?;
+        let banks = &self.ledger.banks;
+        Ok(TickOutcome {
+            tick,
+            arrivals,
+            settlements,
+            dropped,
+            queue_depth: self.ledger.num_unsettled(),
+            settled_value: self.settled_value() - value,
+            costs: std::array::from_fn(|component| banks.iter().map(|bank| bank.tick_costs[component]).sum()),
+        })
+    }
+
+    /// The same without the account of it; returns how many payments settled and how many were dropped.
+    pub(crate) fn play_tick(&mut self) -> Result<(u32, u32), TickError> {
+        self.begin_tick()?;
         self.decide();
         self.release();
-        let settlements = self.settle();
+        let settled = self.settle();
         self.charge_collateral()?;
         self.land_receipts();
         self.accrue()?;
         let (settled_at_close, dropped) = if self.is_last_tick_of_day() { self.end_day()? } else { (0, 0) };
-        Ok(self.close_tick(settlements + settled_at_close, dropped, settled_before))
+        self.record_costs();
+        self.ledger.banks.iter_mut().for_each(Bank::close_tick);
+        self.progress.arrivals = 0;
+        self.advance();
+        Ok((settled + settled_at_close, dropped))
     }
 
     fn open_tick(&mut self) {
         let now = self.ledger.now;
         self.ledger.events.record(|| Event::Tick { tick: now });
         self.record_urgency();
-        let Ledger { banks, book, .. } = &mut self.ledger;
-        for bank in banks {
-            bank.open_tick(now);
+        for bank in &mut self.ledger.banks {
+            bank.open_tick();
             if let Some(escalation) = self.setup.escalation {
-                bank.escalate(escalation, now, book);
+                bank.escalate(escalation, now);
             }
         }
     }
@@ -212,12 +244,15 @@ impl System {
     /// Scripted banks and networks decide; learners have decided already.
     fn decide(&mut self) {
         self.decide_by_rule();
-        self.play_seats(|system, seat| !system.learners[seat.bank.index()]);
+        self.play_seats(|system, seat| !system.roles.learners[seat.bank.index()]);
     }
 
     fn decide_by_rule(&mut self) {
-        let Self { setup, ledger, learners, policy_streams, places, .. } = self;
-        for (index, bank) in setup.banks.iter().enumerate().filter(|(index, _)| !learners[*index]) {
+        let Self { setup, ledger, roles, policy_streams, places, .. } = self;
+        for (index, bank) in setup.banks.iter().enumerate() {
+            if roles.learners[index] || ledger.banks[index].internal.is_empty() {
+                continue;
+            }
             let mut decisions = std::mem::take(&mut ledger.banks[index].decisions);
             decisions.clear();
             bank.policy.decide(&mut desk(ledger, places, index), &mut policy_streams[index], &mut decisions);
@@ -262,7 +297,7 @@ impl System {
 
     fn settle(&mut self) -> u32 {
         self.end_cycles();
-        let settled = std::mem::take(&mut self.ledger.settled_at_once) + self.settler.settle(&mut self.ledger);
+        let settled = std::mem::take(&mut self.ledger.settled_at_once) + settle(&mut self.ledger);
         self.record_waiting();
         settled
     }
@@ -271,8 +306,7 @@ impl System {
     fn end_cycles(&mut self) {
         for (index, rail) in self.setup.rails.iter().enumerate() {
             let Settlement::DeferredNet { cycle_ticks } = rail.settlement else { continue };
-            let tick = self.ledger.now.0 % self.setup.ticks_per_day + 1;
-            if self.is_last_tick_of_day() || tick.is_multiple_of(cycle_ticks) {
+            if self.is_last_tick_of_day() || (self.tick_of_day() + 1).is_multiple_of(cycle_ticks) {
                 for bank in &mut self.ledger.banks {
                     bank.in_ended_cycle[index] = u32::try_from(bank.central[index].len()).unwrap_or(u32::MAX);
                 }
@@ -298,12 +332,17 @@ impl System {
     }
 
     fn accrue(&mut self) -> Result<(), TickError> {
-        self.accrue_each(Component::Overdraft, |setup, bank, _| setup.prices.overdraft(bank.balance))?;
-        if !self.is_lent_without_delay() {
-            self.accrue_each(Component::Delay, |_, bank, _| bank.delay_charge)?;
-        }
+        let is_lent_without_delay = self.is_lent_without_delay();
         for index in 0..self.ledger.banks.len() {
-            self.ledger.banks[index].note_liquidity_use();
+            let bank = &mut self.ledger.banks[index];
+            bank.note_liquidity_use();
+            let delay = if is_lent_without_delay { 0 } else { bank.delay_charge };
+            let charges =
+                [(Component::Overdraft, self.setup.prices.overdraft(bank.balance)), (Component::Delay, delay)];
+            for (component, charge) in charges {
+                bank.accrue(component, charge)
+                    .map_err(|component| overflow(&self.setup, index, component, self.ledger.now))?;
+            }
             self.ledger.mark_overdue(index);
         }
         Ok(())
@@ -315,56 +354,23 @@ impl System {
         component: Component,
         charge: impl Fn(&Setup, &Bank, usize) -> i128,
     ) -> Result<(), TickError> {
-        for (index, bank) in self.ledger.banks.iter_mut().enumerate() {
+        for index in 0..self.ledger.banks.len() {
+            let bank = &mut self.ledger.banks[index];
             let amount = charge(&self.setup, bank, index);
-            if amount == 0 {
-                continue;
-            }
-            bank.accrue(component, amount).map_err(|component| TickError::CostOverflow {
-                bank: self.setup.banks[index].id.clone(),
-                component,
-                tick: self.ledger.now.0,
-            })?;
+            bank.accrue(component, amount)
+                .map_err(|component| overflow(&self.setup, index, component, self.ledger.now))?;
         }
         Ok(())
     }
 
-    fn close_tick(&mut self, settlements: u32, dropped: u32, settled_before: Cents) -> TickOutcome {
-        let outcome = TickOutcome {
-            tick: self.ledger.now,
-            arrivals: self.progress.arrivals,
-            settlements,
-            dropped,
-            queue_depth: self.ledger.book.len(),
-            settled_value: self.settled_value() - settled_before,
-            costs: self.close_books(),
-        };
-        self.progress.arrivals = 0;
-        self.advance();
-        outcome
-    }
-
-    /// Adds the costs of this step to the totals; returns their sum over all banks.
-    fn close_books(&mut self) -> Costs {
-        self.record_costs();
-        let mut costs = Costs::default();
-        for bank in &mut self.ledger.banks {
-            bank.close_tick();
-            for (total, cost) in costs.iter_mut().zip(bank.tick_costs) {
-                *total += cost;
-            }
-        }
-        costs
-    }
-
     /// On to the next tick; after a day's last one, to the next day's first.
     fn advance(&mut self) {
-        let (now, ticks_per_day) = (self.ledger.now.0, self.setup.ticks_per_day);
         if self.is_last_tick_of_day() {
-            self.ledger.now = Tick(now - now % ticks_per_day + ticks_per_day);
+            self.progress.day += 1;
+            self.ledger.now = self.morning();
             self.progress.stage = Stage::Night;
         } else {
-            self.ledger.now = Tick(now + 1);
+            self.ledger.now = Tick(self.ledger.now.0 + 1);
             self.progress.stage = Stage::Between;
         }
         self.progress.closes_early = false;
@@ -390,13 +396,7 @@ impl System {
     /// The day that is being played, from 0; the last one even when it is over.
     #[must_use]
     pub fn day(&self) -> u32 {
-        (self.ledger.now.0 / self.setup.ticks_per_day).min(self.num_days() - 1)
-    }
-
-    /// Days of an episode.
-    #[must_use]
-    pub fn num_days(&self) -> u32 {
-        self.setup.episode_ticks / self.setup.ticks_per_day
+        self.progress.day.min(self.setup.num_days - 1)
     }
 
     /// The seed and the episode that are being played.
@@ -411,8 +411,19 @@ impl System {
         self.progress.external
     }
 
+    /// The tick of the day, from 0.
+    #[must_use]
+    pub fn tick_of_day(&self) -> u32 {
+        self.ledger.now.0 - self.morning().0
+    }
+
+    /// The first tick of the day.
+    pub(crate) fn morning(&self) -> Tick {
+        Tick(self.progress.day * self.setup.ticks_per_day)
+    }
+
     fn is_last_tick_of_day(&self) -> bool {
-        self.progress.closes_early || (self.ledger.now.0 + 1).is_multiple_of(self.setup.ticks_per_day)
+        self.progress.closes_early || self.tick_of_day() + 1 == self.setup.ticks_per_day
     }
 
     /// Whether this tick's close lends what is unsettled, and the loan is all that this costs.
@@ -426,6 +437,10 @@ impl System {
     }
 }
 
+fn overflow(setup: &Setup, bank: usize, component: &'static str, now: Tick) -> TickError {
+    TickError::CostOverflow { bank: setup.banks[bank].id.clone(), component, tick: now.0 }
+}
+
 fn desk<'a>(ledger: &'a Ledger, places: &'a mut Vec<u32>, index: usize) -> Desk<'a> {
     let bank = &ledger.banks[index];
     Desk {
@@ -435,7 +450,6 @@ fn desk<'a>(ledger: &'a Ledger, places: &'a mut Vec<u32>, index: usize) -> Desk<
         prices: &ledger.setup.prices,
         places,
         queue: &bank.internal,
-        book: &ledger.book,
     }
 }
 

@@ -23,9 +23,9 @@ impl System {
 
     /// The payments that are about to gain urgency.
     pub(super) fn record_urgency(&mut self) {
-        let Ledger { banks, book, events, now, .. } = &mut self.ledger;
+        let Ledger { banks, events, now, .. } = &mut self.ledger;
         let Some(escalation) = self.setup.escalation.filter(|_| events.is_recording()) else { return };
-        for payment in banks.iter().flat_map(|bank| &bank.internal).map(|slot| book.get(*slot)) {
+        for payment in banks.iter().flat_map(|bank| &bank.internal) {
             let urgency = escalation.urgency(payment.priority, payment.deadline, *now);
             if urgency != payment.urgency {
                 events.record(|| Event::Urgency { payment: payment.id, bank: payment.sender, urgency });
@@ -35,16 +35,16 @@ impl System {
 
     /// The payments that are about to be held.
     pub(super) fn record_holds(&mut self) {
-        let Ledger { banks, book, events, now, .. } = &mut self.ledger;
+        let Ledger { banks, events, now, .. } = &mut self.ledger;
         if !events.is_recording() {
             return;
         }
         for bank in banks {
             let reason = if bank.is_out(*now) { HoldReason::Outage } else { HoldReason::Decision };
-            for (place, slot) in bank.internal.iter().enumerate() {
+            for (place, payment) in bank.internal.iter().enumerate() {
                 let decision = bank.decisions.get(place).copied().unwrap_or(Decision::Hold);
                 if reason == HoldReason::Outage || decision == Decision::Hold {
-                    events.record(|| Event::hold(book.get(*slot), reason));
+                    events.record(|| Event::hold(payment, reason));
                 }
             }
         }
@@ -58,8 +58,7 @@ impl System {
         let mut waiting = Vec::new();
         for bank in &self.ledger.banks {
             for (rail, queue) in self.setup.rails.iter().zip(&bank.central) {
-                for (place, slot) in queue.iter().enumerate() {
-                    let payment = self.ledger.book.get(*slot);
+                for (place, payment) in queue.iter().enumerate() {
                     let (reason, available) = obstacle(&self.ledger, rail, place, payment);
                     if payment.released == self.ledger.now {
                         waiting.push(Event::queued(payment, u32::try_from(place).unwrap_or(u32::MAX), reason));

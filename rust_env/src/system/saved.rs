@@ -4,12 +4,11 @@
 
 use super::{Progress, System};
 use crate::bank::Bank;
-use crate::payment::Book;
 use crate::rng::{Purpose, Stream, copy_stream};
-use crate::units::{Tick, bank_at};
+use crate::units::{PaymentId, Tick, bank_at};
 use thiserror::Error;
 
-const MARK: &[u8; 8] = b"PAYSIM02";
+const MARK: &[u8; 8] = b"PAYSIM03";
 const HEADER: usize = 24;
 
 /// Bytes that are no state of this system.
@@ -38,20 +37,14 @@ pub enum RestoreError {
 }
 
 /// Everything that changes while a system runs.
-pub(crate) type State = (Tick, Progress, Vec<Bank>, Book, Vec<Stream>, Vec<Stream>);
+pub(crate) type State = (Tick, Progress, Vec<Bank>, PaymentId, Vec<Stream>, Vec<Stream>);
 
 impl System {
     /// The whole state as bytes; recorded events are not part of it.
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
         let Self { ledger, progress, demand_streams, policy_streams, .. } = self;
-        // Where the book keeps a payment is no part of the state: it depends on whether events are recorded.
-        let (mut banks, mut book) = (ledger.banks.clone(), ledger.book.without_payments());
-        for bank in &mut banks {
-            let slots = bank.internal.iter_mut().chain(bank.central.iter_mut().flatten());
-            slots.for_each(|slot| *slot = book.insert(*ledger.book.get(*slot)));
-        }
-        let state = (ledger.now, progress, banks, book, demand_streams, policy_streams);
+        let state = (ledger.now, progress, &ledger.banks, ledger.next_id, demand_streams, policy_streams);
         // Plain data in memory: there is nothing that could fail.
         let state = postcard::to_stdvec(&state).unwrap_or_default();
         let mut bytes = Vec::with_capacity(HEADER + state.len());
@@ -113,7 +106,7 @@ impl System {
             self.ledger.now,
             self.progress,
             self.ledger.banks,
-            self.ledger.book,
+            self.ledger.next_id,
             self.demand_streams,
             self.policy_streams,
         ) = state;

@@ -38,10 +38,9 @@ type Fates = BTreeMap<PaymentId, Fate>;
 
 /// Every payment that a bank had or has, and where it is now.
 fn fates(system: &System, bank: BankId, events: &[Event]) -> Fates {
-    let (book, bank_now) = (&system.ledger.book, &system.ledger.banks[bank.index()]);
-    let held = bank_now.internal.iter().map(|slot| book.get(*slot)).map(|payment| (payment.id, Fate::Held(*payment)));
-    let queued =
-        bank_now.queued().map(|slot| book.get(*slot)).map(|payment| (payment.id, Fate::Queued(payment.amount)));
+    let bank_now = &system.ledger.banks[bank.index()];
+    let held = bank_now.internal.iter().map(|payment| (payment.id, Fate::Held(*payment)));
+    let queued = bank_now.queued().map(|payment| (payment.id, Fate::Queued(payment.amount)));
     let gone = events.iter().filter_map(|event| match event {
         Event::Settlement { payment, sender, amount, mechanism: Mechanism::Close, .. } if *sender == bank => {
             Some((*payment, Fate::Lent(*amount)))

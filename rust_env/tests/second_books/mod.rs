@@ -237,7 +237,7 @@ impl SecondBooks {
     /// Both books must say the same at the end of a tick.
     pub fn compare(&self, system: &System) {
         let ledger = &system.ledger;
-        let payments = (0..ledger.banks.len()).flat_map(|bank| ledger.unsettled(bank));
+        let payments = (0..ledger.banks.len()).flat_map(|bank| ledger.banks[bank].unsettled());
         let entry = |payment: &paysim_engine::payment::Payment| Entry {
             sender: payment.sender,
             receiver: payment.receiver,
@@ -249,7 +249,7 @@ impl SecondBooks {
         };
         let open: BTreeMap<PaymentId, Entry> = payments.map(|payment| (payment.id, entry(payment))).collect();
         assert_eq!(self.payments, open);
-        assert_eq!(ledger.book.len(), open.len());
+        assert_eq!(ledger.num_unsettled(), open.len());
         assert!(open.values().all(|entry| entry.is_overdue || entry.deadline > self.now));
         assert_eq!(self.balances, ledger.banks.iter().map(|bank| bank.balance).collect::<Vec<_>>());
         assert_eq!(self.committed, ledger.banks.iter().map(|bank| bank.committed).collect::<Vec<_>>());

@@ -148,7 +148,7 @@ struct Waiting {
 
 fn waiting(ledger: &Ledger, rail: usize, tick: Tick) -> Vec<Vec<Waiting>> {
     let queue = |bank: &paysim_engine::bank::Bank| {
-        let payments = bank.central[rail].iter().map(|slot| ledger.book.get(*slot));
+        let payments = bank.central[rail].iter();
         let waiting = payments.map(|payment| Waiting {
             is_new: payment.released == tick,
             transfer: Transfer {

@@ -83,10 +83,10 @@ pub fn settled(system: &mut System) -> Vec<(i64, Mechanism)> {
 
 /// Amounts in the internal queue, in order.
 pub fn held(system: &System, bank: usize) -> Vec<i64> {
-    system.ledger.banks[bank].internal.iter().map(|slot| system.ledger.book.get(*slot).amount.0).collect()
+    system.ledger.banks[bank].internal.iter().map(|payment| payment.amount.0).collect()
 }
 
 /// Amounts in the central queue of a rail, in order.
 pub fn queued(system: &System, bank: usize, rail: usize) -> Vec<i64> {
-    system.ledger.banks[bank].central[rail].iter().map(|slot| system.ledger.book.get(*slot).amount.0).collect()
+    system.ledger.banks[bank].central[rail].iter().map(|payment| payment.amount.0).collect()
 }

@@ -28,7 +28,12 @@ pub struct SteppedFleet {
 impl SteppedFleet {
     /// Rows with the seeds 0, 1, ...
     pub fn new(scenario: &Scenario, rows: usize, threads: usize, decision: &Value) -> Self {
-        let setup = Arc::new(Setup::new(scenario).unwrap());
+        Self::of(Setup::new(scenario).unwrap(), rows, threads, decision)
+    }
+
+    /// The same, of a scenario that may name files.
+    pub fn of(setup: Setup, rows: usize, threads: usize, decision: &Value) -> Self {
+        let setup = Arc::new(setup);
         let process = Arc::new(Process::from_json(&decision.to_string(), &setup).unwrap());
         let learners = rows * process.learners.len();
         let mut new = Self {

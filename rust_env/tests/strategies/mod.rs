@@ -245,14 +245,11 @@ impl Choices {
     pub fn decide(&mut self, system: &mut System, learners: &[BankId]) {
         for learner in learners {
             let queue = system.ledger.banks[learner.index()].internal.clone();
-            let decisions = queue.iter().map(|slot| {
-                let payment = *system.ledger.book.get(*slot);
-                match self.draw() % 12 {
-                    0..=3 => Decision::Release,
-                    parts @ 4..=6 if payment.can_be_split(parts - 2) => Decision::Split(parts - 2),
-                    7 | 8 if payment.can_be_split(2) => Decision::Cut(self.part_of(payment.amount)),
-                    _ => Decision::Hold,
-                }
+            let decisions = queue.iter().map(|payment| match self.draw() % 12 {
+                0..=3 => Decision::Release,
+                parts @ 4..=6 if payment.can_be_split(parts - 2) => Decision::Split(parts - 2),
+                7 | 8 if payment.can_be_split(2) => Decision::Cut(self.part_of(payment.amount)),
+                _ => Decision::Hold,
             });
             let decisions: Vec<Decision> = decisions.collect();
             // Those at the end that are missing are held as well.
@@ -315,7 +312,7 @@ impl Before {
             multilateral_headroom: ledger.banks[index].multilateral_headroom(),
             bilateral_headroom: banks.clone().map(|other| ledger.bilateral_headroom(index, other)).collect(),
         };
-        let payments = banks.clone().flat_map(|index| ledger.unsettled(index));
+        let payments = banks.clone().flat_map(|index| ledger.banks[index].unsettled());
         Self {
             rails: payments.map(|payment| (payment.id, payment.rail)).collect(),
             accounts: banks.clone().map(account).collect(),
