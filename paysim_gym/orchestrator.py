@@ -80,7 +80,10 @@ class Orchestrator:
         return self._engine.totals()
 
     def events(self) -> list[dict[str, Any]]:
-        """What happened since the last call, in order; empty unless events are recorded."""
+        """What happened since the last call, in order; empty unless events are recorded.
+
+        Each has `tick`, `type` and the keys that docs/events.md lists; money in cents.
+        """
         return self._engine.take_events()
 
     def save_state(self) -> bytes:

@@ -75,6 +75,9 @@ impl System {
     /// The receipts that are about to land.
     pub(super) fn record_landing(&mut self) {
         let Ledger { banks, events, .. } = &mut self.ledger;
+        if !events.is_recording() {
+            return;
+        }
         for (index, bank) in banks.iter().enumerate().filter(|(_, bank)| bank.deferred > Cents::ZERO) {
             events.record(|| Event::Landing { bank: bank_at(index), amount: bank.deferred });
         }
