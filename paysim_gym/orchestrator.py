@@ -65,20 +65,6 @@ class Orchestrator:
         """
         return self._engine.get_state()
 
-    def balances(self) -> list[int]:
-        """Each bank's balance in cents, in the order of the scenario; cheaper than the whole state."""
-        return self._engine.balances()
-
-    def totals(self) -> list[dict[str, Any]]:
-        """What each bank has done since the start of the run, in the order of the scenario.
-
-        Returns:
-            For each bank `arrived_count`, `arrived_value`, `settled_count`, `settled_value`, `dropped_count`,
-            `split_count`, `liquidity_used`, `cost` (money in cents), `settlement_rate` and `mean_delay`, as
-            `paysim_gym.evaluation.EpisodeTable` explains them, and `costs` (component to cents).
-        """
-        return self._engine.totals()
-
     def events(self) -> list[dict[str, Any]]:
         """What happened since the last call, in order; empty unless events are recorded.
 

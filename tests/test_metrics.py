@@ -17,10 +17,12 @@ from paysim_gym import bundled_scenarios, load_scenario
 from paysim_gym._engine import COST_COMPONENTS
 from paysim_gym.evaluation import evaluate
 from paysim_gym.scenario import Scenario
+from paysim_gym.simulate.books import Books
 from paysim_gym.simulate.metrics import RunMetrics
 from paysim_gym.simulate.output import OUTPUTS, Filter, TextSink
 from paysim_gym.simulate.persistence import EndOfDayPersistence
 from paysim_gym.simulate.runner import LiveTicks, SimulationRunner
+from paysim_gym.simulate.statistics import Statistics
 from paysim_gym.simulate.store import Store
 
 
@@ -154,6 +156,42 @@ def test_the_figures_of_part_of_a_day_agree(tmp_path: Path) -> None:
     with Store(tmp_path / "runs.duckdb") as store:
         assert store.metrics(1) == metrics
         assert [report.day.is_whole for report in store.days(1)] == [True, False]
+
+
+@pytest.mark.parametrize("name", scenarios())
+def test_balances_and_what_waits_are_those_of_the_books(name: str) -> None:
+    source = LiveTicks(scenarios()[name])
+    books, statistics = Books(source.plan.rails), Statistics.of(source.plan.banks)
+    ticks_per_day = source.plan.ticks_per_day
+    while not source.is_over:
+        record = source.tick()
+        next_tick = record.outcome["tick"] + 1
+        if record.ends_day:
+            next_tick = (record.outcome["day"] + 1) * ticks_per_day
+        statistics.enter(record, next_tick)
+        for event in record.events:
+            books.enter(event)
+        for bank, figures in statistics.banks.items():
+            unsettled = list(books.accounts[bank].unsettled())
+            waits = sum(payment.amount * (next_tick - payment.arrival_tick) for payment in unsettled)
+            assert figures.closing_balance == books.accounts[bank].balance
+            assert figures.unsettled_count == len(unsettled)
+            assert figures.unsettled_value == sum(payment.amount for payment in unsettled)
+            assert figures.waiting_value == waits
+        if record.ends_day:
+            statistics.close_day(is_whole=True)
+
+
+def test_figures_before_the_first_tick() -> None:
+    statistics = Statistics.of(["A", "B"])
+    metrics = statistics.metrics()
+    assert (metrics.days, metrics.ticks, metrics.settlement_rate, metrics.cost) == (0, 0, 1.0, 0)
+    assert [(bank.bank, bank.mean_balance, bank.min_balance) for bank in metrics.banks] == [
+        ("A", None, None),
+        ("B", None, None),
+    ]
+    with pytest.raises(ValueError, match="no tick of the day"):
+        statistics.close_day(is_whole=False)
 
 
 def check_polars(metrics: RunMetrics, folder: Path) -> None:

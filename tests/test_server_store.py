@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import io
 import json
 import signal
 import threading
 import time
+from dataclasses import fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from full_scenario import FULL
 from service import SLOW, SMALL, Service, make, serving
 
 from paysim_gym import Orchestrator, load_scenario
 from paysim_gym.server.problems import ServiceError
 from paysim_gym.server.registry import Registry
-from paysim_gym.server.schemas import Status
+from paysim_gym.server.schemas import BankMetrics, Metrics, Status
 from paysim_gym.server.settings import Settings
+from paysim_gym.server.simulation import Origin, Simulation
 from paysim_gym.server.store import FolderStore
+from paysim_gym.simulate import metrics
+from paysim_gym.simulate.output import OUTPUTS, TextSink
+from paysim_gym.simulate.runner import LiveTicks, SimulationRunner
 
 POOR = {"balance": 0, "credit_limit": 0}
 """What lets a bank's payments wait forever."""
@@ -72,6 +81,35 @@ def test_simulations_go_on_after_the_service_has_gone(tmp_path: Path, end: signa
         while not direct.is_over:
             assert client.post(f"/api/simulations/{begun}/tick").json() == direct.tick()
         assert client.post(f"/api/simulations/{over}/tick").status_code == 409
+
+
+@pytest.mark.parametrize("name", ["two_bank", "five_bank", "castro_two_period", "carried", "full"])
+def test_metrics_are_those_of_a_run_that_nothing_has_interrupted(name: str, tmp_path: Path) -> None:
+    made: dict[str, Any] = {"full": FULL, "carried": SMALL | {"end_of_day": "carry"}}
+    scenario = load_scenario(copy.deepcopy(made.get(name, name))).model_copy(update={"num_days": 2})
+    store = FolderStore(tmp_path)
+    origin = Origin(simulation_id="0" * 32, name=name, created_at=datetime.now(UTC), scenario=scenario)
+    simulation = Simulation(origin, 10_000)
+    store.add(simulation)
+    played = 0
+    for ticks in (1, scenario.ticks_per_day - 1, 2, scenario.ticks_per_day):
+        (simulation,) = store.load(10_000)
+        if simulation.is_over:
+            break
+        played += len(simulation.play(ticks, 60))
+        store.save(simulation)
+        live = LiveTicks(scenario, max_ticks=played)
+        direct = SimulationRunner(live, OUTPUTS["normal"](TextSink(io.StringIO()))).run()
+        assert simulation.metrics() == direct
+        assert Metrics.model_validate(direct.to_dict()).model_dump() == json.loads(
+            json.dumps(direct.to_dict())
+        )
+    assert played > scenario.ticks_per_day
+
+
+def test_the_metrics_of_the_service_have_the_names_of_a_runs() -> None:
+    assert set(Metrics.model_fields) == {figure.name for figure in fields(metrics.RunMetrics)}
+    assert set(BankMetrics.model_fields) == {figure.name for figure in fields(metrics.BankMetrics)}
 
 
 def test_without_a_store_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

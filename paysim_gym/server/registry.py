@@ -18,12 +18,12 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from paysim_gym.scenario import Scenario
-from paysim_gym.server.metrics import summed_costs
 from paysim_gym.server.problems import ServiceError
 from paysim_gym.server.schemas import CostComponents, RunResult, SimulationSummary, StoppedBy, TickResult
 from paysim_gym.server.settings import Settings
 from paysim_gym.server.simulation import Origin, Simulation
 from paysim_gym.server.store import FolderStore
+from paysim_gym.simulate.metrics import summed_costs
 
 Result = TypeVar("Result")
 
@@ -294,6 +294,6 @@ def _run_result(outcomes: list[dict[str, Any]], stopped_by: StoppedBy, simulatio
         settlements=total("settlements"),
         dropped=total("dropped"),
         settled_value=total("settled_value"),
-        costs=CostComponents(**summed_costs(outcomes)),
+        costs=CostComponents(**summed_costs(outcome["costs"] for outcome in outcomes)),
         last_tick=TickResult(**outcomes[-1]),
     )

@@ -293,8 +293,8 @@ class BankMetrics(Body):
     waited; 0 if none came."""
     mean_balance: float | None
     """Over the ticks, at the end of each but before a day's close, in cents; null before the first."""
-    min_balance: int
-    """Least of these balances, in cents; the opening one before the first tick."""
+    min_balance: int | None
+    """Least of these balances, in cents; null before the first tick."""
     sent: int
     """Value of its payments that settled, in cents."""
     received: int
@@ -312,6 +312,8 @@ class BankMetrics(Body):
 class Metrics(Body):
     """What a run has come to."""
 
+    days: int
+    """Days played, the last one perhaps in part."""
     ticks: int
     """Ticks played."""
     arrivals: int

@@ -17,9 +17,11 @@ from pydantic import BaseModel
 
 from paysim_gym.orchestrator import Orchestrator
 from paysim_gym.scenario import Scenario
-from paysim_gym.server.metrics import Tally, report, summed_costs
 from paysim_gym.server.problems import ServiceError, fit
-from paysim_gym.server.schemas import Metrics, SimulationSummary, Status
+from paysim_gym.server.schemas import SimulationSummary, Status
+from paysim_gym.simulate.metrics import RunMetrics
+from paysim_gym.simulate.records import TickRecord
+from paysim_gym.simulate.statistics import Statistics
 
 Result = TypeVar("Result")
 
@@ -42,7 +44,7 @@ class Progress(BaseModel):
     tick: int
     state: str
     """What the engine saved, in base 64; nothing if the simulation has failed."""
-    tally: Tally
+    statistics: Statistics
     error: str | None
 
 
@@ -70,7 +72,7 @@ class Simulation:
         self._max_queue_depth = max_queue_depth
         self._banks = [agent.id for agent in origin.scenario.agents]
         self._orchestrator = Orchestrator(origin.scenario, record_events=True)
-        self._tally = Tally.opening(self._banks, self._orchestrator.balances())
+        self._statistics = Statistics.of(self._banks)
 
     @property
     def status(self) -> Status:
@@ -79,7 +81,7 @@ class Simulation:
             return Status.FAILED
         if self.is_over:
             return Status.COMPLETED
-        return Status.RUNNING if self._tally.ticks else Status.CREATED
+        return Status.RUNNING if self.tick else Status.CREATED
 
     def summary(self) -> SimulationSummary:
         """It from outside; computes nothing."""
@@ -126,35 +128,32 @@ class Simulation:
         Raises:
             ServiceError: 409 if the simulation has failed.
         """
-        totals = self._with_engine(self._orchestrator.totals)
-        components = summed_costs(totals)
+        metrics = self.metrics()
         return {
             "tick": self.tick,
-            "total": sum(components.values()),
-            "components": components,
-            "agents": [
-                {"id": bank, "total": own["cost"], "components": own["costs"]}
-                for bank, own in zip(self._banks, totals, strict=True)
-            ],
+            "total": metrics.cost,
+            "components": metrics.costs,
+            "agents": [{"id": own.bank, "total": own.cost, "components": own.costs} for own in metrics.banks],
         }
 
-    def metrics(self) -> Metrics:
+    def metrics(self) -> RunMetrics:
         """What the run has come to.
 
         Raises:
             ServiceError: 409 if the simulation has failed.
         """
-        return self._with_engine(lambda: report(self._orchestrator.totals(), self._tally))
+        self._refuse_failed()
+        return self._statistics.metrics()
 
     def progress(self) -> Progress:
         """How far it has come, for `restore`."""
         state = b"" if self.error else self._orchestrator.save_state()
         encoded = base64.b64encode(state).decode()
-        return Progress(tick=self.tick, state=encoded, tally=self._tally, error=self.error)
+        return Progress(tick=self.tick, state=encoded, statistics=self._statistics, error=self.error)
 
     def restore(self, progress: Progress) -> None:
         """Go on from where another process left off; if that is not possible, the simulation has failed."""
-        self.tick, self._tally, self.error = progress.tick, progress.tally, progress.error
+        self.tick, self._statistics, self.error = progress.tick, progress.statistics, progress.error
         if self.error is None:
             try:
                 self._orchestrator.restore_state(base64.b64decode(progress.state))
@@ -179,7 +178,10 @@ class Simulation:
         return outcomes
 
     def _count(self, outcome: dict[str, Any]) -> None:
-        self._tally.add(outcome, self._orchestrator.balances(), self._orchestrator.events())
+        record = TickRecord(outcome, self._orchestrator.events())
+        self._statistics.enter(record, self.tick)
+        if record.ends_day:
+            self._statistics.close_day(is_whole=True)
         if outcome["queue_depth"] > self._max_queue_depth:
             raise RuntimeError(
                 f"{outcome['queue_depth']} payments wait at tick {outcome['tick']}; "

@@ -105,6 +105,22 @@ class Account:
         yield from self.central_queue()
 
 
+def balance_changes(event: Event) -> list[tuple[str, int]]:
+    """Banks whose balance an event changes, and by how many cents; an opening sets it anew."""
+    match event["type"]:
+        case "settlement" | "transfer":
+            sides = [(event["sender"], -event["amount"]), (event["receiver"], event["amount"])]
+            return [(bank, cents) for bank, cents in sides if bank is not None]
+        case "pool_commitment":
+            return [(event["bank"], event["amount"])]
+        case "pool_return":
+            return [(event["bank"], -event["amount"])]
+        case "end_of_day":
+            return [(event["bank"], event["borrowed"])]
+        case _:
+            return []
+
+
 class Books:
     """Adds up the events of a run from its first one on.
 
@@ -134,10 +150,8 @@ class Books:
             "cancellation": self._cancellation,
             "overdue": self._overdue,
             "cost": self._cost,
-            "end_of_day": self._end_of_day,
             "pool_commitment": self._pool_commitment,
             "pool_return": self._pool_return,
-            "transfer": self._transfer,
             "credit_change": self._credit_change,
             "collateral_change": self._collateral_change,
         }
@@ -147,6 +161,8 @@ class Books:
         entry = self._entries.get(event["type"])
         if entry is not None:
             entry(event)
+        for bank, cents in balance_changes(event):
+            self.accounts[bank].balance += cents
 
     def agents(self) -> list[dict[str, Any]]:
         """The banks as `Orchestrator.get_state` lists them under `agents`, at the end of a tick."""
@@ -236,8 +252,6 @@ class Books:
 
     def _settlement(self, event: Event) -> None:
         self._take(event["sender"], event["payment"])
-        self.accounts[event["sender"]].balance -= event["amount"]
-        self.accounts[event["receiver"]].balance += event["amount"]
 
     def _cancellation(self, event: Event) -> None:
         self._take(event["bank"], event["payment"])
@@ -248,24 +262,11 @@ class Books:
     def _cost(self, event: Event) -> None:
         self.accounts[event["bank"]].costs[event["component"]] += event["amount"]
 
-    def _end_of_day(self, event: Event) -> None:
-        self.accounts[event["bank"]].balance += event["borrowed"]
-
     def _pool_commitment(self, event: Event) -> None:
-        account = self.accounts[event["bank"]]
-        account.balance += event["amount"]
-        account.pool_committed = event["amount"]
+        self.accounts[event["bank"]].pool_committed = event["amount"]
 
     def _pool_return(self, event: Event) -> None:
-        account = self.accounts[event["bank"]]
-        account.balance -= event["amount"]
-        account.pool_committed = 0
-
-    def _transfer(self, event: Event) -> None:
-        if event["sender"] is not None:
-            self.accounts[event["sender"]].balance -= event["amount"]
-        if event["receiver"] is not None:
-            self.accounts[event["receiver"]].balance += event["amount"]
+        self.accounts[event["bank"]].pool_committed = 0
 
     def _credit_change(self, event: Event) -> None:
         self.accounts[event["bank"]].credit_limit = event["credit_limit"]

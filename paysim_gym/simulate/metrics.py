@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -48,7 +48,7 @@ class BankDay:
         bank: Its id.
         ticks: Ticks played.
         opening_balance: With what it commits of its pool.
-        closing_balance: After the day's close.
+        closing_balance: After the day's close; until then, as it stands.
         balance_sum: Sum of its balances over the ticks.
         min_balance: Least of them.
         liquidity_used: Deepest fall of them below the opening balance.
@@ -110,8 +110,8 @@ class BankMetrics:
         settlement_rate: Share of the value that came which settled before a day's close; 1 if none came.
         mean_delay: Ticks from arrival to settlement or cancellation, weighted by value, the unsettled counted
             with what they have waited; 0 if nothing came.
-        mean_balance: Over the ticks, at the end of each.
-        min_balance: Least balance at the end of a tick.
+        mean_balance: Over the ticks, at the end of each; None before the first.
+        min_balance: Least balance at the end of a tick; None before the first.
         sent: Value.
         received: Value.
         liquidity_used: Deepest fall of the balance below a day's opening.
@@ -126,8 +126,8 @@ class BankMetrics:
     dropped: int
     settlement_rate: float
     mean_delay: float
-    mean_balance: float
-    min_balance: int
+    mean_balance: float | None
+    min_balance: int | None
     sent: int
     received: int
     liquidity_used: int
@@ -175,72 +175,138 @@ class RunMetrics:
         return asdict(self)
 
 
-def run_metrics(days: Sequence[Day], bank_days: Iterable[BankDay]) -> RunMetrics:
-    """Reduce the days of a run to its figures.
+@dataclass(frozen=True, slots=True)
+class RunTotals:
+    """The days of a run added up, however many: a day's worth of figures.
 
-    Args:
-        days: In order.
-        bank_days: For each of these days all banks, day by day.
+    Attributes:
+        days: How many they are.
+        system: Their figures for the whole system.
+        banks: Those of each bank, in the order of the scenario.
     """
-    by_bank: dict[str, list[BankDay]] = {}
-    for bank_day in bank_days:
-        by_bank.setdefault(bank_day.bank, []).append(bank_day)
-    every = [bank_day for own in by_bank.values() for bank_day in own]
-    costs = _costs(every)
-    rate, delay = _rate_and_delay(every, by_bank.values())
-    return RunMetrics(
-        days=len(days),
-        ticks=sum(day.ticks for day in days),
-        arrivals=sum(day.arrivals for day in days),
-        arrived_value=sum(bank_day.arrived_value for bank_day in every),
-        settlements=sum(day.settlements for day in days),
-        settled_value=sum(day.settled_value for day in days),
-        dropped=sum(day.dropped for day in days),
-        settlement_rate=rate,
-        mean_delay=delay,
-        max_queue_depth=max((day.max_queue_depth for day in days), default=0),
-        costs=costs,
-        cost=sum(costs.values()),
-        banks=tuple(_bank_metrics(own) for own in by_bank.values()),
-    )
+
+    days: int = 0
+    system: Day = field(default_factory=lambda: Day(day=0))
+    banks: dict[str, BankDay] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, banks: Iterable[str]) -> RunTotals:
+        """The totals of banks that have not played yet."""
+        return cls(banks={bank: BankDay(day=0, bank=bank) for bank in banks})
+
+    def with_day(self, day: Day, banks: Iterable[BankDay]) -> RunTotals:
+        """The totals when one more day is added.
+
+        Args:
+            day: The next one.
+            banks: Its figures for all banks.
+        """
+        totals = dict(self.banks)
+        for own in banks:
+            earlier = totals.get(own.bank)
+            totals[own.bank] = _joined(earlier, own) if earlier and earlier.ticks else own
+        return RunTotals(self.days + 1, _joined_days(self.system, day), totals)
+
+    def metrics(self) -> RunMetrics:
+        """The figures of the run that these days are."""
+        system, banks = self.system, self.banks.values()
+        costs = summed_costs(own.costs for own in banks)
+        rate, delay = _rate_and_delay(banks)
+        return RunMetrics(
+            days=self.days,
+            ticks=system.ticks,
+            arrivals=system.arrivals,
+            arrived_value=sum(own.arrived_value for own in banks),
+            settlements=system.settlements,
+            settled_value=system.settled_value,
+            dropped=system.dropped,
+            settlement_rate=rate,
+            mean_delay=delay,
+            max_queue_depth=system.max_queue_depth,
+            costs=costs,
+            cost=sum(costs.values()),
+            banks=tuple(_bank_metrics(own) for own in banks),
+        )
 
 
-def _bank_metrics(own: Sequence[BankDay]) -> BankMetrics:
-    costs = _costs(own)
-    rate, delay = _rate_and_delay(own, [own])
-    sent = sum(day.sent_value for day in own)
-    liquidity_used = max(day.liquidity_used for day in own)
-    return BankMetrics(
-        bank=own[0].bank,
-        arrivals=sum(day.arrived_count for day in own),
-        settlements=sum(day.sent_count for day in own),
-        dropped=sum(day.dropped_count for day in own),
-        settlement_rate=rate,
-        mean_delay=delay,
-        mean_balance=sum(day.balance_sum for day in own) / sum(day.ticks for day in own),
-        min_balance=min(day.min_balance for day in own),
-        sent=sent,
-        received=sum(day.received_value for day in own),
-        liquidity_used=liquidity_used,
-        turnover=sent / liquidity_used if liquidity_used else None,
-        costs=costs,
-        cost=sum(costs.values()),
-    )
-
-
-def _costs(own: Iterable[BankDay]) -> dict[str, int]:
+def summed_costs(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Component to cents, of all parts together."""
     totals = dict.fromkeys(COST_COMPONENTS, 0)
-    for day in own:
-        for name, cents in day.costs.items():
+    for part in parts:
+        for name, cents in part.items():
             totals[name] += cents
     return totals
 
 
-def _rate_and_delay(own: Sequence[BankDay], banks: Iterable[Sequence[BankDay]]) -> tuple[float, float]:
+def _sum(earlier: int, later: int) -> int:
+    return earlier + later
+
+
+def _earlier(earlier: int, later: int) -> int:
+    return earlier
+
+
+def _later(earlier: int, later: int) -> int:
+    return later
+
+
+_JOINS: dict[str, Callable[[int, int], int]] = {
+    "opening_balance": _earlier,
+    "closing_balance": _later,
+    "min_balance": min,
+    "liquidity_used": max,
+    "unsettled_count": _later,
+    "unsettled_value": _later,
+    "waiting_value": _later,
+}
+"""How a figure of two periods, one after the other, is made; all others are sums."""
+
+
+def _joined(earlier: BankDay, later: BankDay) -> BankDay:
+    figures = {name: _JOINS.get(name, _sum)(getattr(earlier, name), getattr(later, name)) for name in COUNTED}
+    costs = summed_costs([earlier.costs, later.costs])
+    return BankDay(day=earlier.day, bank=earlier.bank, costs=costs, **figures)
+
+
+def _joined_days(earlier: Day, later: Day) -> Day:
+    return Day(
+        day=earlier.day,
+        is_whole=later.is_whole,
+        first_tick=earlier.first_tick,
+        ticks=earlier.ticks + later.ticks,
+        arrivals=earlier.arrivals + later.arrivals,
+        settlements=earlier.settlements + later.settlements,
+        dropped=earlier.dropped + later.dropped,
+        settled_value=earlier.settled_value + later.settled_value,
+        max_queue_depth=max(earlier.max_queue_depth, later.max_queue_depth),
+    )
+
+
+def _bank_metrics(own: BankDay) -> BankMetrics:
+    rate, delay = _rate_and_delay([own])
+    return BankMetrics(
+        bank=own.bank,
+        arrivals=own.arrived_count,
+        settlements=own.sent_count,
+        dropped=own.dropped_count,
+        settlement_rate=rate,
+        mean_delay=delay,
+        mean_balance=own.balance_sum / own.ticks if own.ticks else None,
+        min_balance=own.min_balance if own.ticks else None,
+        sent=own.sent_value,
+        received=own.received_value,
+        liquidity_used=own.liquidity_used,
+        turnover=own.sent_value / own.liquidity_used if own.liquidity_used else None,
+        costs=dict(own.costs),
+        cost=sum(own.costs.values()),
+    )
+
+
+def _rate_and_delay(banks: Collection[BankDay]) -> tuple[float, float]:
     """Both by value, as in the simulations of Leinonen and Soramaki (1999)."""
-    arrived = sum(day.arrived_value for day in own)
+    arrived = sum(own.arrived_value for own in banks)
     if not arrived:
         return 1.0, 0.0
-    settled = sum(day.sent_value - day.lent_value for day in own)
-    delay = sum(day.delay_value for day in own) + sum(days[-1].waiting_value for days in banks)
+    settled = sum(own.sent_value - own.lent_value for own in banks)
+    delay = sum(own.delay_value + own.waiting_value for own in banks)
     return settled / arrived, delay / arrived

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from paysim_gym.orchestrator import Orchestrator
 from paysim_gym.scenario import ScenarioSource, load_scenario
+from paysim_gym.simulate.books import Books
 from paysim_gym.simulate.metrics import RunMetrics
 from paysim_gym.simulate.output import OutputStrategy
 from paysim_gym.simulate.records import DayReport, RunPlan, TickRecord, TickSource
@@ -79,7 +80,8 @@ class SimulationRunner:
     def __init__(
         self, source: TickSource, output: OutputStrategy, persistence: Persistence | None = None
     ) -> None:
-        self.statistics = Statistics(source.plan)
+        self.statistics = Statistics.of(source.plan.banks)
+        self._books = Books(source.plan.rails)
         self._source = source
         self._output = output
         self._persistence = persistence
@@ -102,18 +104,20 @@ class SimulationRunner:
         ticks_per_day = self._source.plan.ticks_per_day
         self._output.on_tick_start(self._next_tick // ticks_per_day, self._next_tick)
         record = self._source.tick()
-        self.statistics.enter(record)
-        if self._persistence:
-            self._persistence.keep_tick(record)
-        self._output.on_tick_complete(record, self.statistics.books)
         ends_day = record.ends_day
         # An early close leaves out the rest of the day's ticks.
         self._next_tick = (record.outcome["day"] + 1) * ticks_per_day if ends_day else self._next_tick + 1
+        self.statistics.enter(record, self._next_tick)
+        for event in record.events:
+            self._books.enter(event)
+        if self._persistence:
+            self._persistence.keep_tick(record)
+        self._output.on_tick_complete(record, self._books)
         if ends_day or self._source.is_over:
             self._close_day(is_whole=ends_day)
 
     def _close_day(self, *, is_whole: bool) -> None:
-        report = self.statistics.close_day(self._next_tick, is_whole=is_whole)
+        report = self.statistics.close_day(is_whole=is_whole)
         if self._persistence:
             self._persistence.keep_day(report)
         self._output.on_day_complete(report)

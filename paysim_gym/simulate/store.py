@@ -16,7 +16,7 @@ import duckdb
 
 from paysim_gym.scenario import Scenario
 from paysim_gym.simulate import rows
-from paysim_gym.simulate.metrics import RunMetrics, run_metrics
+from paysim_gym.simulate.metrics import RunMetrics, RunTotals
 from paysim_gym.simulate.output import Filter
 from paysim_gym.simulate.payments import PaymentRecord
 from paysim_gym.simulate.records import DayReport, RunPlan, TickRecord
@@ -178,12 +178,16 @@ class Store:
 
     def metrics(self, run: int) -> RunMetrics:
         """The figures of a run, from its days."""
-        return run_metrics([report.day for report in self.days(run)], self._bank_days(run))
+        totals = RunTotals()
+        for report in self.days(run):
+            totals = totals.with_day(report.day, report.banks)
+        return totals.metrics()
 
     def days(self, run: int) -> list[DayReport]:
         """The days of a run."""
         banks: dict[int, list[Any]] = {}
-        for bank_day in self._bank_days(run):
+        for row in self._rows("SELECT * FROM bank_days WHERE run = ? ORDER BY day, rowid", [run]):
+            bank_day = rows.bank_day_from(row)
             banks.setdefault(bank_day.day, []).append(bank_day)
         days = self._rows("SELECT * FROM days WHERE run = ? ORDER BY day", [run])
         return [DayReport(rows.day_from(row), tuple(banks[row["day"]])) for row in days]
@@ -219,10 +223,6 @@ class Store:
             with suppress(OSError):
                 part.unlink()
             raise StoreError(f"{target}: cannot be written: {str(error).splitlines()[0]}") from None
-
-    def _bank_days(self, run: int) -> list[Any]:
-        found = self._rows("SELECT * FROM bank_days WHERE run = ? ORDER BY day, rowid", [run])
-        return [rows.bank_day_from(row) for row in found]
 
     def _migrate(self) -> None:
         tables = {name for (name,) in self._db.execute("SELECT table_name FROM duckdb_tables()").fetchall()}

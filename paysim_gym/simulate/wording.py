@@ -172,8 +172,10 @@ def summary(metrics: RunMetrics) -> Iterator[str]:
 
 def _bank_row(bank: BankMetrics) -> list[str]:
     turnover = "-" if bank.turnover is None else f"{bank.turnover:.2f}"
-    money = [bank.sent, bank.received, round(bank.mean_balance), bank.min_balance, bank.liquidity_used]
-    return [bank.bank, *map(exact, money), turnover, exact(bank.cost)]
+    mean = None if bank.mean_balance is None else round(bank.mean_balance)
+    money = [bank.sent, bank.received, mean, bank.min_balance, bank.liquidity_used]
+    cells = ["-" if cents is None else exact(cents) for cents in money]
+    return [bank.bank, *cells, turnover, exact(bank.cost)]
 
 
 def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:

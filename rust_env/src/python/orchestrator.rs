@@ -6,7 +6,6 @@ use super::payments::Payments;
 use crate::bank::Bank;
 use crate::error::ScenarioError;
 use crate::events::{Event, EventLog};
-use crate::fleet::{RATIO_NAMES, TOTAL_NAMES, Totals};
 use crate::payment::Payment;
 use crate::scenario::Scenario;
 use crate::setup::Setup;
@@ -71,29 +70,6 @@ impl Orchestrator {
         }
         state.set_item("agents", agents)?;
         Ok(state)
-    }
-
-    fn balances(&self) -> PyResult<Vec<i64>> {
-        self.health.check()?;
-        Ok(self.system.ledger.banks.iter().map(|bank| bank.balance.0).collect())
-    }
-
-    fn totals<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        self.health.check()?;
-        let list = PyList::empty(py);
-        for index in 0..self.system.ledger.banks.len() {
-            let totals = Totals::of(&self.system.ledger, index);
-            let dict = PyDict::new(py);
-            for (name, value) in TOTAL_NAMES.iter().zip(totals.integers) {
-                dict.set_item(name, value)?;
-            }
-            for (name, value) in RATIO_NAMES.iter().zip(totals.ratios) {
-                dict.set_item(name, value)?;
-            }
-            dict.set_item("costs", costs_dict(py, named_costs(&totals.costs))?)?;
-            list.append(dict)?;
-        }
-        Ok(list)
     }
 
     fn save_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
