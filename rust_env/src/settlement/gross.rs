@@ -33,6 +33,8 @@ impl Gross {
         if !ledger.banks.iter().any(may_pay) {
             return 0;
         }
+        // Threads share this room, and a panic in another system may have left something in it.
+        self.pending.clear();
         self.waiting.clear();
         self.waiting.extend((0..ledger.banks.len()).filter(|bank| waits(&ledger.banks[*bank], rail.index())));
         self.is_pending.clear();
