@@ -57,8 +57,8 @@ class Program:
         """Keep a sum of columns between two numbers."""
         self._rows.append((terms, low, high))
 
-    def solve(self, time_limit_s: float, relative_gap: float) -> OptimizeResult:
-        """Minimise with HiGHS."""
+    def solve(self, node_limit: int, relative_gap: float) -> OptimizeResult:
+        """Minimise with HiGHS; nodes are a limit that is the same on every machine, seconds are not."""
         entries = [(row, *term) for row, (terms, *_) in enumerate(self._rows) for term in terms.items()]
         rows, columns, factors = zip(*entries, strict=True)
         matrix = csr_array((factors, (rows, columns)), shape=(len(self._rows), len(self.costs)))
@@ -68,7 +68,7 @@ class Program:
             integrality=np.array(self.integral, np.int64),
             bounds=Bounds(self.lows, self.highs),
             constraints=constraints,
-            options={"time_limit": time_limit_s, "mip_rel_gap": relative_gap},
+            options={"node_limit": node_limit, "mip_rel_gap": relative_gap},
         )
 
 
@@ -79,7 +79,8 @@ class Way:
     Attributes:
         parts: How many; 1 is whole.
         amounts: Of the parts, in cents; the last takes the remainder.
-        settled: For each part, by tick from the order's arrival, the column that is 1 if it settles then.
+        settled: For each part, by tick from the order's arrival, the column that is 1 if it has settled by
+            the end of that tick.
     """
 
     parts: int
@@ -110,6 +111,7 @@ class DayModel:
         self.scale = float(max([1, *(order.amount for order in day.orders)]))
         self.program, self.constant = Program(), float(day.fixed_cost_cents)
         self._receipts = (receipts / self.scale).tolist()
+        self._most: list[float] = []  # more than the balance at the end of each tick can be
         self.pool = self._offer_pool(2 + len(split_parts))
         self.ways = [self._offer(order, split_parts) for order in day.orders]
         self._balances = self._keep_accounts()
@@ -151,18 +153,20 @@ class DayModel:
                 for tick, cost in enumerate(whole[:-1])
             ]
             later = [[cost - left[part] for cost in waiting[parts][part][:-1]] for part in rest]
-            columns = [tuple(map(self.program.add_choice, costs)) for costs in (first, *later)]
-            ways.append(Way(parts, amounts, tuple(columns)))
-            for ahead, behind in pairwise(columns):
-                self._order_parts(ahead, behind)
-        self.program.require({column: 1.0 for way in ways for column in way.settled[0]}, high=1)
+            columns = tuple(self._settle_once(costs) for costs in (first, *later))
+            ways.append(Way(parts, amounts, columns))
+            for ahead, behind in pairwise(columns):  # a part settles no earlier than the one before it
+                for tick in range(len(ahead)):
+                    self.program.require({behind[tick]: 1.0, ahead[tick]: -1.0}, high=0)
+        self.program.require({way.settled[0][-1]: 1.0 for way in ways}, high=1)
         return ways
 
-    def _order_parts(self, ahead: Sequence[int], behind: Sequence[int]) -> None:
-        """A part settles no earlier than the one before it."""
-        for tick in range(len(ahead)):
-            columns = dict.fromkeys(behind[: tick + 1], 1.0) | dict.fromkeys(ahead[: tick + 1], -1.0)
-            self.program.require(columns, high=0)
+    def _settle_once(self, costs: Sequence[float]) -> tuple[int, ...]:
+        """Columns of one part: whether it has settled, by tick; `costs` are those of settling at each."""
+        columns = tuple(self.program.add_choice(now - then) for now, then in pairwise((*costs, 0.0)))
+        for before, after in pairwise(columns):
+            self.program.require({before: 1.0, after: -1.0}, high=0)
+        return columns
 
     def _waiting_costs(self, order: Order, parts: int) -> list[list[float]]:
         """For each part, cents of waiting from its arrival up to each tick, the end of the day included."""
@@ -198,8 +202,8 @@ class DayModel:
             costs.append(cost)
         return costs
 
-    def _settling(self, tick: int) -> dict[int, float]:
-        """Columns of what may settle in a tick, with amounts."""
+    def _settled(self, tick: int) -> dict[int, float]:
+        """Columns of what may have settled by the end of a tick, with amounts."""
         return {
             columns[tick - order.arrival]: amount / self.scale
             for order, ways in zip(self._day.orders, self.ways, strict=True)
@@ -211,18 +215,16 @@ class DayModel:
     def _keep_accounts(self) -> list[int]:
         """Columns of the balance at the end of each tick, all receipts landed."""
         bank = next(agent for agent in self._day.scenario.agents if agent.id == self._day.learner)
+        pool = {
+            column: -amount / self.scale for column, amount in zip(self.pool, self.pool_amounts, strict=True)
+        }
+        incoming = bank.balance / self.scale
         balances: list[int] = []
         for tick in range(self._ticks):
-            balance = self.program.add(low=-np.inf)
-            incoming = self._receipts[tick] + int(self._day.transfers_cents[tick]) / self.scale
-            terms = {balance: 1.0, **self._settling(tick)}
-            if tick:
-                terms[balances[-1]] = -1.0
-            else:
-                incoming += bank.balance / self.scale
-                for column, amount in zip(self.pool, self.pool_amounts, strict=True):
-                    terms[column] = -amount / self.scale
-            self.program.require(terms, incoming, incoming)
+            incoming += self._receipts[tick] + int(self._day.transfers_cents[tick]) / self.scale
+            self._most.append(incoming + max([0, *self.pool_amounts]) / self.scale)
+            balance = self.program.add(low=-np.inf, high=self._most[-1])
+            self.program.require({balance: 1.0, **self._settled(tick), **pool}, incoming, incoming)
             balances.append(balance)
         return balances
 
@@ -244,8 +246,16 @@ class DayModel:
             terms = {balance: 1.0}
             if credit < deepest:
                 pays = self.program.add_choice()
-                columns = self._settling(tick)
-                self.program.require(dict.fromkeys(columns, 1.0) | {pays: -len(columns)}, high=0)
+                now, before = self._settled(tick), self._settled(tick - 1)
+                moves = dict.fromkeys(now, 1.0) | {pays: -len(now)}
+                for ways in self.ways:
+                    for columns in (part for way in ways for part in way.settled):
+                        moves |= {
+                            column: -1.0
+                            for column, after in pairwise(columns)
+                            if column in before and after in now
+                        }
+                self.program.require(moves, high=0)
                 slack = (deepest - credit) / self.scale + self._unusable(tick)
                 terms[pays] = -slack
                 low -= slack
@@ -263,41 +273,34 @@ class DayModel:
         if self._day.scenario.end_of_day != "borrow" or not self._prices.eod_rate:
             return
         amounts = sum(order.amount for order in self._day.orders) / self.scale
-        settled: dict[int, float] = {}
-        for tick in range(self._ticks):
-            settled |= self._settling(tick)
+        settled = self._settled(self._ticks - 1)
         loan = self.program.add(_rate(self._prices.eod_rate) * self.scale)
         usable, is_positive = self.program.add(), self.program.add_choice()
-        most = self._most_liquidity()
         self.program.require({loan: 1.0, usable: 1.0, **settled}, low=amounts)
-        self.program.require({usable: 1.0, is_positive: -most}, high=0)
+        self.program.require({usable: 1.0, is_positive: -max(0.0, self._most[-1])}, high=0)
         unusable = self._unusable(self._ticks - 1)
         deepest = float(self._day.credit_cents.max()) / self.scale + unusable
         terms = {usable: 1.0, self._balances[-1]: -1.0, is_positive: deepest}
         self.program.require(terms, high=deepest - unusable)
 
-    def _most_liquidity(self) -> float:
-        """More than the learner can ever pay."""
-        bank = next(agent for agent in self._day.scenario.agents if agent.id == self._day.learner)
-        own = bank.balance + max([0, *self.pool_amounts]) + int(self._day.credit_cents.max())
-        return (own + int(self._day.transfers_cents.sum())) / self.scale + sum(self._receipts) + 1
-
     def _keep_parts_busy(self) -> None:
         """A part that waits does so because it cannot be paid; in a plain queue nothing passes it."""
-        most = self._most_liquidity()
         for tick, balance in enumerate(self._balances):
             blocks = self.program.add(high=1)
             for order, ways in zip(self._day.orders, self.ways, strict=True):
                 for way in ways[1:] if order.arrival <= tick else ():
-                    last = tick - order.arrival + 1
-                    first, final = way.settled[0][:last], way.settled[-1][:last]
-                    waits = dict.fromkeys(first, 1.0) | dict.fromkeys(final, -1.0)
+                    place = tick - order.arrival
+                    first, final = way.settled[0], way.settled[-1]
                     credit = int(self._day.credit_cents[tick]) / self.scale
                     room = (max(way.amounts) - 1) / self.scale - credit + self._unusable(tick)
-                    terms = {balance: 1.0} | {column: most * sign for column, sign in waits.items()}
-                    self.program.require(terms, high=room + most)
-                    waits_long = dict.fromkeys(first[:-1], 1.0) | dict.fromkeys(final, -1.0)
-                    self.program.require({**waits_long, blocks: -1.0}, high=0)
+                    slack = max(0.0, self._most[tick] - room)
+                    self.program.require(
+                        {balance: 1.0, first[place]: slack, final[place]: -slack}, high=room + slack
+                    )
+                    if place:
+                        self.program.require(
+                            {first[place - 1]: 1.0, final[place]: -1.0, blocks: -1.0}, high=0
+                        )
             if self._rail.queue_discipline == "fifo":
                 self._block_behind(tick, blocks)
 
@@ -305,7 +308,10 @@ class DayModel:
         """While a part of an earlier tick waits, nothing that is released now settles."""
         for order, ways in zip(self._day.orders, self.ways, strict=True):
             if order.arrival <= tick:
-                new = {way.settled[0][tick - order.arrival]: 1.0 for way in ways}
+                place = tick - order.arrival
+                new = {way.settled[0][place]: 1.0 for way in ways}
+                if place:
+                    new |= {way.settled[0][place - 1]: -1.0 for way in ways}
                 self.program.require({**new, blocks: 1.0}, high=1)
 
 

@@ -32,7 +32,7 @@ SLOTS = 64
 ROUNDING_CENTS = 5
 """Each of five costs accrues exactly and is charged in whole cents, so that the engine charges up to this
 much less than the exact sum."""
-_RULES: tuple[dict[str, Any], ...] = (
+RULES: tuple[dict[str, Any], ...] = (
     {"type": "release_all"},
     {"type": "myopic"},
     {"type": "hold_until_deadline"},
@@ -90,9 +90,10 @@ def hindsight(
     learner: str | None = None,
     *,
     split_parts: Sequence[int] = DEFAULT_SPLIT_PARTS,
-    time_limit_s: float = 60.0,
+    node_limit: int = 2_000,
     relative_gap: float = 1e-6,
     attempts: int = 4,
+    rules: Sequence[Mapping[str, Any]] = RULES,
 ) -> Hindsight:
     """Find the cheapest way to play the first episode of a seed.
 
@@ -101,10 +102,11 @@ def hindsight(
         seed: Of the episode.
         learner: Who plays; if None, the one bank whose policy is `learner`.
         split_parts: Numbers of parts that a payment may be split into.
-        time_limit_s: Seconds for one run of the solver; when they are over, the gap tells.
+        node_limit: Nodes that a run of the solver may visit; when they are used up, the gap tells.
         relative_gap: Difference between plan and bound at which the solver stops.
         attempts: Runs of the solver where receipts are not fixed: each plan after the first is made for
             the receipts that the plan before it brought.
+        rules: Scripted policies that are tried as well where no plan is proven optimal.
 
     Raises:
         ValueError: If the scenario has what the program does not know.
@@ -112,7 +114,7 @@ def hindsight(
     day = record_day(scenario, seed, learner)
     check_supported(day.scenario, day.learner)
     receipts = day.receipts_cents if day.receipts_are_fixed else day.requested_cents
-    model, solution = _solve(day, receipts, split_parts, time_limit_s, relative_gap)
+    model, solution = _solve(day, receipts, split_parts, node_limit, relative_gap)
     bound = model.constant + float(
         solution.mip_dual_bound if solution.mip_dual_bound is not None else -np.inf
     )
@@ -124,9 +126,8 @@ def hindsight(
         if best is None or played.cost_cents < best[0]:
             best = played.cost_cents, played.plan, played.most_slots
         if not day.receipts_are_fixed:
-            model, solution = _solve(day, played.receipts_cents, split_parts, time_limit_s, relative_gap)
-    if best is None or not day.receipts_are_fixed:
-        rules = [*_RULES, *({"type": "split_large", "parts": parts} for parts in split_parts)]
+            model, solution = _solve(day, played.receipts_cents, split_parts, node_limit, relative_gap)
+    if best is None or best[0] - bound > ROUNDING_CENTS:
         cost = min(_rule_cost(day, rule, split_parts) for rule in rules)
         if best is None or cost < best[0]:
             best = cost, None, SLOTS
@@ -137,11 +138,11 @@ def _solve(
     day: RecordedDay,
     receipts: NDArray[np.int64],
     split_parts: Sequence[int],
-    time_limit_s: float,
+    node_limit: int,
     relative_gap: float,
 ) -> tuple[DayModel, Any]:
     model = DayModel(day, receipts, split_parts)
-    return model, model.program.solve(time_limit_s, relative_gap)
+    return model, model.program.solve(node_limit, relative_gap)
 
 
 def _rule_cost(day: RecordedDay, rule: Mapping[str, Any], split_parts: Sequence[int]) -> int:

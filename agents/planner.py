@@ -92,14 +92,14 @@ class Planner:
             costs = [self._costs(state, shares, rule) for rule in self._rules]
             return shares[np.argmin(np.min(costs, axis=0))]
         first, rule = self._best_rule(state)
-        best, least = first, np.inf
+        best, least = first, float("inf")
         for _ in range(self._rounds):
             candidates = neighbours(best, mask)
             costs = self._costs(state, candidates, rule)
             cheapest = int(np.argmin(costs))
             if costs[cheapest] >= least or cheapest == 0:
                 break
-            best, least = candidates[cheapest], costs[cheapest]
+            best, least = candidates[cheapest], float(costs[cheapest])
         return best
 
     def _best_rule(self, state: bytes) -> tuple[NDArray[np.int64], Rule]:
@@ -119,7 +119,8 @@ class Planner:
         fleet = self._fleet(len(candidates) * self._futures)
         self._draw_futures(fleet, state)
         costs = _play_on(fleet, candidates.repeat(self._futures, axis=0), rule)
-        return costs.reshape(len(candidates), self._futures).mean(axis=1)
+        means: NDArray[np.float64] = costs.reshape(len(candidates), self._futures).mean(axis=1)
+        return means
 
     def _draw_futures(self, fleet: PaymentVectorEnv, state: bytes) -> None:
         for row in range(fleet.num_envs):
@@ -163,7 +164,8 @@ def neighbours(action: NDArray[np.int64], mask: NDArray[np.bool_]) -> NDArray[np
         changed[slot] = choice
         found.append(changed)
     _, first = np.unique(found, axis=0, return_index=True)
-    return np.stack(found)[np.sort(first)]
+    candidates: NDArray[np.int64] = np.stack(found)[np.sort(first)]
+    return candidates
 
 
 def _play_on(fleet: PaymentVectorEnv, actions: NDArray[np.int64], rule: Rule) -> NDArray[np.float64]:
