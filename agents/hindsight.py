@@ -60,7 +60,7 @@ class Hindsight:
 
     Attributes:
         cost_cents: What the engine charges for it.
-        bound_cents: No way to play the day costs less, but for the solver's tolerances.
+        bound_cents: No way to play the day costs less, but for `ROUNDING_CENTS` and the solver's tolerances.
         plan: The plan; None if a scripted rule did better than every plan found.
         receipts_are_fixed: Whether the learner receives the same whatever it does.
         most_slots: Slots that the plan needs at some tick: it is playable with that many.

@@ -87,10 +87,7 @@ class Planner:
         if not mask[:, 1:].any():
             return np.zeros(self._heads, np.int64)
         if is_opening:
-            shares = np.zeros((self._choices, self._heads), np.int64)
-            shares[:, 0] = np.arange(self._choices)
-            costs = [self._costs(state, shares, rule) for rule in self._rules]
-            return shares[np.argmin(np.min(costs, axis=0))]
+            return self._plan_opening(state)
         first, rule = self._best_rule(state)
         best, least = first, float("inf")
         for _ in range(self._rounds):
@@ -100,6 +97,14 @@ class Planner:
             if costs[cheapest] >= least or cheapest == 0:
                 break
             best, least = candidates[cheapest], float(costs[cheapest])
+        return best
+
+    def _plan_opening(self, state: bytes) -> NDArray[np.int64]:
+        """The share of the pool that is best with the rule that is best with it."""
+        shares = np.zeros((self._choices, self._heads), np.int64)
+        shares[:, 0] = np.arange(self._choices)
+        costs = np.min([self._costs(state, shares, rule) for rule in self._rules], axis=0)
+        best: NDArray[np.int64] = shares[int(np.argmin(costs))]
         return best
 
     def _best_rule(self, state: bytes) -> tuple[NDArray[np.int64], Rule]:
@@ -112,7 +117,8 @@ class Planner:
             costs.append(_play_on(fleet, actions[-1], rule).mean())
         best = int(np.argmin(costs))
         # Dice apart, a rule does the same in every future, as they all begin with this state.
-        return actions[best][0], self._rules[best]
+        action: NDArray[np.int64] = actions[best][0]
+        return action, self._rules[best]
 
     def _costs(self, state: bytes, candidates: NDArray[np.int64], rule: Rule) -> NDArray[np.float64]:
         """Mean cost of the rest of the day for each candidate, if a rule goes on after it."""

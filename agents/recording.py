@@ -167,4 +167,4 @@ def _receipts_are_fixed(scenario: Scenario, bank: str, events: list[list[dict[st
 def _depends_on_money(event: Mapping[str, Any]) -> bool:
     if event["type"] == "transfer":
         return bool(event["amount"] < event["asked"])
-    return event["type"] == "split" or event.get("mechanism", "gross") != "gross"
+    return bool(event["type"] == "split" or event.get("mechanism", "gross") != "gross")
