@@ -7,7 +7,7 @@ from typing import Any
 
 from agents.tasks import TASKS
 
-COMMAND = "uv run --extra dev python -m agents.tasks --out docs/tasks.json --page docs/tasks.md"
+COMMAND = "uv run python -m agents.tasks --out docs/tasks.json --page docs/tasks.md"
 _FOLDER = "../paysim_gym/scenarios"
 _NAMES = {
     "release_all": "`release_all`",

@@ -76,13 +76,55 @@ def test_a_split_is_taken_when_it_saves_more_than_its_fee() -> None:
     assert (dear.cost_cents, list(dear.plan.releases.values())) == (40, [(2, 1)])
 
 
+def test_a_part_that_waits_takes_the_next_money() -> None:
+    """To split at once would be cheapest, but the second part would take what the urgent payment needs.
+
+    Split in tick 2, behind the urgent payment, it costs two ticks of delay for all of it, one for half, and
+    the fee.
+    """
+    payments = [
+        payment("A", 2_000, 0, divisible=True),
+        payment("A", 1_000, 2, priority=8),
+        *(payment("B", 1_000, tick) for tick in (0, 1, 3)),
+    ]
+    costs = {"delay_rate": 0.01, "priority_multipliers": {8: 10}, "split_fee": 5}
+    agents = [{"id": "A", "balance": 0, "policy": {"type": "learner"}}, {"id": "B", "balance": 1_000_000}]
+    for discipline in ("fifo", "fifo_bypass"):
+        rails = [{"id": "RTGS", "queue_discipline": discipline}]
+        best = hindsight(two_banks(payments, costs, agents=agents, rails=rails), 0, split_parts=[2])
+        assert best.cost_cents == 2 * 20 + 10 + 5
+        assert best.bound_cents == pytest.approx(55, abs=1e-3)
+
+
+def test_a_credit_line_that_is_cut_need_not_be_paid_back() -> None:
+    """The first payment is worth its overdraft all day; the second comes too late for the line."""
+    payments = [payment("A", 1_000, 0), payment("A", 500, 2)]
+    costs = {"delay_rate": 0.1, "overdraft_rate": 0.01}
+    agents = [
+        {"id": "A", "balance": 0, "credit_limit": 1_500, "policy": {"type": "learner"}},
+        {"id": "B", "balance": 1_000_000},
+    ]
+    events = [{"type": "credit", "tick": 2, "bank": "A", "credit_limit": 100}]
+    best = hindsight(two_banks(payments, costs, agents=agents, events=events), 0)
+    assert best.cost_cents == 4 * 10 + 2 * 50
+    assert best.bound_cents == pytest.approx(140, abs=1e-3)
+
+
+def test_what_is_left_is_borrowed_beyond_the_balance() -> None:
+    agents = [{"id": "A", "balance": 1_000, "policy": {"type": "learner"}}, {"id": "B", "balance": 1_000_000}]
+    payments = [payment("A", 600, 0), payment("A", 1_500, 0)]
+    best = hindsight(two_banks(payments, {"delay_rate": 0.01, "eod_rate": 0.1}, agents=agents), 0)
+    assert best.cost_cents == 4 * 15 + 110
+    assert best.bound_cents == pytest.approx(170, abs=1e-3)
+
+
 def random_day(seed: int, **changes: Any) -> dict[str, Any]:
-    """Three payments each way in a day of four ticks."""
+    """Two payments each way in a day of four ticks."""
     rng = np.random.default_rng(seed)
     payments = [
         payment(
             sender,
-            int(rng.integers(300, 1_500)),
+            int(rng.integers(30_000, 150_000)),
             arrival := int(rng.integers(4)),
             arrival + int(rng.integers(4)),
             int(rng.choice([2, 5, 8])),
@@ -92,26 +134,28 @@ def random_day(seed: int, **changes: Any) -> dict[str, Any]:
     ]
     costs = {
         "overdraft_rate": 0.02,
-        "overdraft_tiers": [{"above": 300, "rate": 0.06}],
+        "overdraft_tiers": [{"above": 30_000, "rate": 0.06}],
         "delay_rate": 0.013,
-        "delay_penalty_per_tick": 7,
+        "delay_penalty_per_tick": 700,
         "priority_multipliers": {2: 0.5, 8: 3},
         "overdue_multiplier": 2,
-        "deadline_penalty": 40,
-        "split_fee": 6,
-        "eod_penalty": 50,
+        "deadline_penalty": 4_000,
+        "split_fee": 600,
+        "eod_penalty": 5_000,
         "eod_rate": 0.05,
     }
-    return two_banks(payments, costs, **changes)
+    scenario = two_banks(payments, costs, **changes)
+    scenario["agents"][0] |= {"balance": 100_000, "credit_limit": 100_000}
+    return scenario
 
 
 def pool(scenario: dict[str, Any]) -> None:
-    scenario["agents"][0] |= {"balance": 0, "liquidity_pool": 1_500}
+    scenario["agents"][0] |= {"balance": 0, "liquidity_pool": 150_000}
     scenario["costs"]["liquidity_rate"] = 0.02
 
 
 def credit_cut(scenario: dict[str, Any]) -> None:
-    scenario["events"] = [{"type": "credit", "tick": 2, "bank": "A", "credit_limit": 100}]
+    scenario["events"] = [{"type": "credit", "tick": 2, "bank": "A", "credit_limit": 10_000}]
 
 
 def set_end_of_day(rule: str) -> Callable[[dict[str, Any]], None]:
@@ -131,7 +175,7 @@ CHANGES: dict[str, Callable[[dict[str, Any]], None]] = {
     "deferred": deferred,
     "bypass": lambda scenario: scenario["rails"][0].update(queue_discipline="fifo_bypass"),
     "transfer": lambda scenario: scenario.update(
-        events=[{"type": "transfer", "tick": 1, "receiver": "A", "amount": 400}]
+        events=[{"type": "transfer", "tick": 1, "receiver": "A", "amount": 40_000}]
     ),
 }
 
@@ -160,14 +204,14 @@ def test_nothing_that_can_be_done_costs_less(change: str, seed: int) -> None:
     CHANGES[change](scenario)
     best = hindsight(scenario, 0, split_parts=[2])
     assert best.receipts_are_fixed
-    assert best.is_optimal
+    assert abs(best.cost_cents - best.bound_cents) <= ROUNDING_CENTS
     assert best.cost_cents == brute_force(record_day(scenario, 0))
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_bound_holds_where_others_react(seed: int) -> None:
     scenario = random_day(seed)
-    scenario["agents"][1]["balance"] = 100
+    scenario["agents"][1]["balance"] = 10_000
     best = hindsight(scenario, 0, split_parts=[2])
     least = brute_force(record_day(scenario, 0))
     assert not best.receipts_are_fixed

@@ -21,10 +21,11 @@ RULES = [
 ]
 
 
-def test_same_past_other_future_same_action(small_scenario: dict[str, Any]) -> None:
+@pytest.mark.parametrize("day", range(8))
+def test_same_past_other_future_same_action(day: int, small_scenario: dict[str, Any]) -> None:
     """It plays on in two copies of a day that are the same up to now and differ from then on."""
     env = PaymentVectorEnv(1, small_scenario)
-    env.reset(seed=3)
+    env.reset(seed=day)
     actions, sent = [], []
     for _ in range(4):
         env.step(env.scripted_actions({"type": "hold_until_deadline"}))

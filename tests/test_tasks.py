@@ -61,12 +61,11 @@ def test_a_task_has_headroom_and_the_planner_has_some_of_it(task: Task) -> None:
     assert compare(policies).items() <= entry.items()
     for policy in policies.values():
         assert summary(policy["costs_cents"]).items() <= policy.items()
-        assert len(policy["costs_cents"]) == SETTINGS.days == 200
+        assert len(policy["costs_cents"]) == SETTINGS.days == 100
     assert entry["headroom"] >= 0.15
     assert entry["planner_saves"]["ci95"][0] > 0
-    costs = {name: np.array(policy["costs_cents"]) for name, policy in policies.items()}
-    # The solver's plans need no slots; the planner has eight, and all the others rules.
-    assert (costs["hindsight"] <= costs["best_rule"] + 5).mean() >= 0.97
+    for policy in policies.values():
+        assert (np.array(policies["hindsight"]["costs_cents"]) <= policy["costs_cents"]).all()
     assert policies["hindsight"]["days_with_fixed_receipts"] == float(task.receipts_are_fixed)
 
 
@@ -89,7 +88,8 @@ def test_planner_and_hindsight_cost_what_the_results_say(task: Task) -> None:
     planned = plan_days(task.scenario, [seed], tuned, SETTINGS)
     assert planned == [{"cost_cents": policies["planner"]["costs_cents"][0]}]
     best = hindsight(task.scenario, seed, node_limit=SETTINGS.node_limit, rules=tuned)
-    assert best.cost_cents == policies["hindsight"]["costs_cents"][0]
+    least = min(policy["costs_cents"][0] for name, policy in policies.items() if name != "hindsight")
+    assert min(best.cost_cents, least) == policies["hindsight"]["costs_cents"][0]
 
 
 def run(*arguments: Any) -> Any:
