@@ -62,7 +62,7 @@ class Measurement:
         return range(self.first_tuning_day, self.first_tuning_day + self.tuning_days)
 
 
-THOROUGH = Measurement(days=100, tuning_days=200, futures=16, node_limit=100)
+THOROUGH = Measurement(days=100, tuning_days=200, futures=32, node_limit=100)
 QUICK = Measurement(days=10, tuning_days=50, futures=8, node_limit=50)
 
 
@@ -197,7 +197,8 @@ def _measure_rules(task: Task, settings: Measurement) -> dict[str, Any]:
         variant = scenario if share is None else with_share(scenario, learner, share)
         costs = evaluate(scripted(policy), variant, settings.seeds).cost
         measured[name] = {"policy": policy, "pool_share": share, **summary(costs.tolist())}
-    measured["best_rule"]["tuned"] = list(by_kind.values())
+    del by_kind[best[1]["type"]]
+    measured["best_rule"]["tuned"] = [best[1], *by_kind.values()]
     return measured
 
 

@@ -4,7 +4,8 @@ It knows what a treasurer knows: the state of its bank and the scenario, which s
 what it will be. From that state it draws futures (`restore_state(state, seed=...)`: the past is taken up,
 demand and dice to come are drawn anew) and looks for the cheapest plan in two steps: first the rule that
 plays the rest of the day best, then the decisions of this tick that are best if that rule goes on after
-them. All candidates meet the same futures. The next tick plans afresh, with what has come since.
+them. All candidates meet the same futures, and one takes the place of another only if what it saves exceeds
+the standard error of that. The next tick plans afresh, with what has come since.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ class Planner:
 
         Args:
             env: Where it acts, with one learner and the `slots` action mode.
-            rules: Scripted policies that may play the rest of a day; the better they are, the better it is.
+            rules: Scripted policies that may play the rest of a day, the most trusted first; the better they
+                are, the better it is.
             futures: Futures in which every candidate is tried.
             rounds: How often the decisions of a tick are improved, one payment at a time.
 
@@ -89,21 +91,20 @@ class Planner:
         if is_opening:
             return self._plan_opening(state)
         first, rule = self._best_rule(state)
-        best, least = first, float("inf")
+        best = first
         for _ in range(self._rounds):
             candidates = neighbours(best, mask)
-            costs = self._costs(state, candidates, rule)
-            cheapest = int(np.argmin(costs))
-            if costs[cheapest] >= least or cheapest == 0:
+            chosen = surely_cheapest(self._costs(state, candidates, rule))
+            best = candidates[chosen]
+            if chosen == 0:
                 break
-            best, least = candidates[cheapest], float(costs[cheapest])
         return best
 
     def _plan_opening(self, state: bytes) -> NDArray[np.int64]:
         """The share of the pool that is best with the rule that is best with it."""
         shares = np.zeros((self._choices, self._heads), np.int64)
         shares[:, 0] = np.arange(self._choices)
-        costs = np.min([self._costs(state, shares, rule) for rule in self._rules], axis=0)
+        costs = np.min([self._costs(state, shares, rule).mean(axis=1) for rule in self._rules], axis=0)
         best: NDArray[np.int64] = shares[int(np.argmin(costs))]
         return best
 
@@ -114,19 +115,18 @@ class Planner:
         for rule in self._rules:
             self._draw_futures(fleet, state)
             actions.append(fleet.scripted_actions(rule))
-            costs.append(_play_on(fleet, actions[-1], rule).mean())
-        best = int(np.argmin(costs))
+            costs.append(_play_on(fleet, actions[-1], rule))
+        best = surely_cheapest(np.stack(costs))
         # Dice apart, a rule does the same in every future, as they all begin with this state.
         action: NDArray[np.int64] = actions[best][0]
         return action, self._rules[best]
 
     def _costs(self, state: bytes, candidates: NDArray[np.int64], rule: Rule) -> NDArray[np.float64]:
-        """Mean cost of the rest of the day for each candidate, if a rule goes on after it."""
+        """Cost of the rest of the day if a rule goes on after a candidate, (candidates, futures)."""
         fleet = self._fleet(len(candidates) * self._futures)
         self._draw_futures(fleet, state)
         costs = _play_on(fleet, candidates.repeat(self._futures, axis=0), rule)
-        means: NDArray[np.float64] = costs.reshape(len(candidates), self._futures).mean(axis=1)
-        return means
+        return costs.reshape(len(candidates), self._futures)
 
     def _draw_futures(self, fleet: PaymentVectorEnv, state: bytes) -> None:
         for row in range(fleet.num_envs):
@@ -172,6 +172,19 @@ def neighbours(action: NDArray[np.int64], mask: NDArray[np.bool_]) -> NDArray[np
     _, first = np.unique(found, axis=0, return_index=True)
     candidates: NDArray[np.int64] = np.stack(found)[np.sort(first)]
     return candidates
+
+
+def surely_cheapest(costs: NDArray[np.float64]) -> int:
+    """The candidate that saves most over the first; the first unless it saves more than a standard error.
+
+    Without that the planner would follow the luck of the few futures that it draws.
+
+    Args:
+        costs: float64 of shape (candidates, futures); all candidates meet the same futures.
+    """
+    saved = costs[0] - costs
+    means, errors = saved.mean(axis=1), saved.std(axis=1) / np.sqrt(costs.shape[1])
+    return int(np.argmax(np.where(means > errors, means, 0.0)))
 
 
 def _play_on(fleet: PaymentVectorEnv, actions: NDArray[np.int64], rule: Rule) -> NDArray[np.float64]:
