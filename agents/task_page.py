@@ -50,7 +50,7 @@ interval.
 
 Headroom is what the best rule costs above the hindsight optimum; a task enters the suite with 15% or more.
 The third column is what the planner is cheaper than the best rule on the same day, in cents; the last the
-share of the headroom that this is. All of it cannot be had without knowing the future.
+share of the headroom that this is. Not all of it can be had without knowing the future.
 
 ## How sure the optimum is
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from agents.hindsight import ROUNDING_CENTS, hindsight
-from agents.planner import Planner, neighbours, planner
+from agents.planner import Planner, neighbours, planner, surely_cheapest
 from agents.scripted import scripted
 from paysim_gym import PaymentVectorEnv
 from paysim_gym.evaluation import evaluate
@@ -83,6 +83,16 @@ def test_neighbours_decide_otherwise_about_one_payment() -> None:
     found = neighbours(np.array([1, 0, 0]), mask)
     assert found[0].tolist() == [1, 0, 0]
     assert sorted(found.tolist()) == [[0, 0, 0], [1, 0, 0], [1, 1, 0], [2, 0, 0]]
+
+
+def test_a_candidate_is_chosen_only_for_what_it_surely_saves() -> None:
+    """Over the first the second saves 1 with a standard error of 2, the third 3 with one of 1."""
+    first = np.array([10.0, 20.0, 30.0, 40.0])
+    saved = np.array([[0, 0, 0, 0], [5, -3, 5, -3], [5, 1, 5, 1]])
+    assert surely_cheapest(first - saved) == 2
+    assert surely_cheapest((first - saved)[:2]) == 0
+    assert surely_cheapest(np.array([[3.0], [2.0], [1.0]])) == 2
+    assert surely_cheapest(np.array([[3.0], [3.0]])) == 0
 
 
 @pytest.mark.parametrize(
