@@ -49,8 +49,9 @@ interval.
 {gains}
 
 Headroom is what the best rule costs above the hindsight optimum; a task enters the suite with 15% or more.
-The third column is what the planner is cheaper than the best rule on the same day, in cents; the last the
-share of the headroom that this is. Not all of it can be had without knowing the future.
+"Planner saves" is what the planner is cheaper than the best rule on the same day, in cents, and the last
+column what that is of the difference between rule and hindsight. Not all of it can be had without knowing
+the future. No payment of the suite's learners can be split.
 
 ## How sure the optimum is
 
