@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -79,3 +79,13 @@ def scripted(policy: Mapping[str, Any]) -> PolicyFactory:
     """
     checked = check_policy(policy).model_dump()
     return lambda env: ScriptedAgent(env, checked)
+
+
+def scripted_policies(policies: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The policies with every parameter, each once.
+
+    Raises:
+        ValueError: If one is unknown, has wrong parameters, or is `learner`.
+    """
+    checked = [check_policy(policy).model_dump() for policy in policies]
+    return [policy for place, policy in enumerate(checked) if policy not in checked[:place]]

@@ -15,6 +15,7 @@ from paysim_gym._engine import COST_COMPONENTS
 from paysim_gym.evaluation import (
     EpisodeTable,
     evaluate,
+    iqm_ci95,
     mean_ci95,
     paired_difference_ci95,
     summarise,
@@ -129,3 +130,13 @@ def test_summary_is_json_and_adds_up(small_scenario: dict[str, Any]) -> None:
     assert low < summary["cost_cents_mean"] == table.cost.mean() < high
     assert sum(summary["cost_components_cents_mean"].values()) == pytest.approx(summary["cost_cents_mean"])
     assert 0 < summary["settlement_rate"] <= 1
+
+
+def test_the_interquartile_mean_leaves_out_a_quarter_at_each_end() -> None:
+    value, low, high = iqm_ci95([-900, 0, 2, 3, 4, 5, 9, 1_000])
+    assert value == 3.5
+    assert low < value < high
+    assert iqm_ci95([3, 1, 4, 1, 5, 9, 2, 6]) == iqm_ci95([3, 1, 4, 1, 5, 9, 2, 6])
+    assert iqm_ci95([7, 7]) == (7, 7, 7)
+    with pytest.raises(ValueError, match="at least two"):
+        iqm_ci95([1])

@@ -8,6 +8,12 @@ ENV_SCENARIOS = {
     "PaySim/Bank-v0": "two_bank",
     "PaySim/TwoBank-v0": "two_bank",
     "PaySim/FiveBank-v0": "five_bank",
+    "PaySim/DeadlineLumps-v0": "deadline_lumps",
+    "PaySim/MarginCalls-v0": "margin_calls",
+    "PaySim/OverdraftTiers-v0": "overdraft_tiers",
+    "PaySim/ReceiptWaves-v0": "receipt_waves",
+    "PaySim/LiquidityPool-v0": "liquidity_pool",
+    "PaySim/ReactingBanks-v0": "reacting_banks",
 }
 """Environment id to the scenario it plays; `PaySim/Bank-v0` is meant to be given another one."""
 
