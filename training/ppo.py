@@ -19,7 +19,14 @@ from paysim_gym import PaymentVectorEnv, Scenario
 from paysim_gym._engine import observation_fields
 from paysim_gym.envs.sb3 import PaymentVecEnv
 from paysim_gym.files import write_atomically
-from training.callbacks import Checkpoints, EpisodeMetrics, ProgressBar, saved_files, stretch_seed
+from training.callbacks import (
+    Checkpoints,
+    EntropyDecay,
+    EpisodeMetrics,
+    ProgressBar,
+    saved_files,
+    stretch_seed,
+)
 from training.config import TrainConfig
 from training.policy import QueuePolicy
 from training.run_folder import RunFolder
@@ -44,7 +51,12 @@ def learn(run: RunFolder, console: Console) -> None:
         with _progress(console) as progress:
             done = model.num_timesteps
             task = progress.add_task("Training", total=config.timesteps, completed=done, cost="?")
-            callbacks = [EpisodeMetrics(config), Checkpoints(run, config), ProgressBar(progress, task)]
+            callbacks = [
+                EpisodeMetrics(config),
+                EntropyDecay(config),
+                Checkpoints(run, config),
+                ProgressBar(progress, task),
+            ]
             model.learn(config.timesteps - done, callbacks, reset_num_timesteps=False)
     finally:
         model.logger.close()
