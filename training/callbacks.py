@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import pickle
 from typing import Any
 from zipfile import ZipFile, ZipInfo
 
@@ -118,7 +117,9 @@ class Checkpoints(BaseCallback):
 
     def _start_stretch(self) -> None:
         self._next = self.model.num_timesteps + self._config.checkpoint_every
-        self.model.set_random_seed(stretch_seed(self._config, self.model.num_timesteps))
+        seed = stretch_seed(self._config, self.model.num_timesteps)
+        self.model.set_random_seed(seed)
+        self.model.observation_space.seed(seed)  # never sampled from, but saved
         self.model._last_obs = self.training_env.reset()
         self.model._last_episode_starts = np.ones(self._config.num_envs, dtype=bool)
 
@@ -158,8 +159,12 @@ def saved_files(model: BaseAlgorithm) -> dict[str, bytes]:
     """
     buffer = io.BytesIO()
     model.save(buffer, exclude=list(_PASSING))
-    normaliser = pickle.dumps(model.get_vec_normalize_env())
-    return {"model.zip": _without_times(buffer.getvalue()), "normaliser.pkl": normaliser}
+    returns = model.get_vec_normalize_env().ret_rms
+    normaliser = {key: float(getattr(returns, key)) for key in ("mean", "var", "count")}
+    return {
+        "model.zip": _without_times(buffer.getvalue()),
+        "normaliser.json": json.dumps(normaliser).encode(),
+    }
 
 
 def _without_times(archive: bytes) -> bytes:

@@ -45,9 +45,10 @@ def write_figures(details: Mapping[str, Any], folder: Path) -> list[Path]:
 def draw_costs(details: Mapping[str, Any]) -> Figure:
     """A panel a task, a row a policy: interquartile mean of a day's cost, and its 95% interval."""
     tasks = details["tasks"]
-    rows = -(-len(tasks) // _COLUMNS)
-    figure = Figure(figsize=(11, 0.9 + 2.3 * rows), layout="constrained")
-    panels = figure.subplots(rows, _COLUMNS, squeeze=False, sharey=True).ravel()
+    columns = min(_COLUMNS, len(tasks))
+    rows = -(-len(tasks) // columns)
+    figure = Figure(figsize=(2 + 3.2 * columns, 0.9 + 2.3 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
     for panel, (task, entry) in zip(panels, tasks.items(), strict=False):
         for place, (name, (_, color)) in enumerate(_POLICIES.items()):
             policy = entry["policies"][name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -94,16 +95,16 @@ def _make_env(config: TrainConfig, scenario: Scenario) -> VecMonitor:
 
 
 def _load_or_make(run: RunFolder, config: TrainConfig, env: VecMonitor) -> PPO:
-    checkpoint = run.last_checkpoint()
+    checkpoint, ppo = run.last_checkpoint(), config.ppo
+    normalised = VecNormalize(env, norm_obs=False, gamma=ppo.discount, clip_reward=np.inf)
     if checkpoint is not None:
-        normalised = VecNormalize.load(str(checkpoint / "normaliser.pkl"), env)
+        vars(normalised.ret_rms).update(json.loads((checkpoint / "normaliser.json").read_text()))
         return PPO.load(checkpoint / "model.zip", env=normalised, device="cpu")
-    ppo = config.ppo
     slots = env.get_attr("settings")[0].slots
     columns = [name for name, *_ in observation_fields(slots)]
     return PPO(
         QueuePolicy,
-        VecNormalize(env, norm_obs=False, gamma=ppo.discount, clip_reward=np.inf),
+        normalised,
         learning_rate=LinearSchedule(ppo.learning_rate, ppo.final_learning_rate, 1.0),
         n_steps=ppo.steps_per_rollout,
         batch_size=ppo.batch_size,

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
+import signal
 import sys
+import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 
 from paysim_gym import Scenario
 from paysim_gym.evaluation import evaluate
 from training.config import TrainConfig
 from training.run_folder import RunFolder, RunFolderError, create_run_folder
 from training.task import constructor_arguments, resolve_env
+from training.train import finish
 
-_CHECKOUT = Path(__file__).resolve().parent.parent
 _POLL_SECONDS = 0.2
 
 
@@ -96,42 +104,52 @@ def finish_all(
         RunFolderError: If one fails; the others are stopped, and go on from their checkpoints next time.
     """
     waiting = [retraining for retraining in retrainings if not retraining.is_finished]
-    running: dict[Path, tuple[Retraining, subprocess.Popen[bytes]]] = {}
+    running: list[tuple[Retraining, SpawnProcess]] = []
     try:
         while waiting or running:
             while waiting and len(running) < processes:
-                started = waiting.pop(0)
-                running[started.run.path] = (started, _start(started))
+                running.append((waiting[0], _start(waiting.pop(0))))
             time.sleep(_POLL_SECONDS)
-            for path, (retraining, process) in list(running.items()):
-                code = process.poll()
-                if code is not None:
-                    del running[path]
-                    _check_end(retraining, code)
-                progress(retraining, code is not None)
+            for retraining, process in running:
+                progress(retraining, not process.is_alive())
+            for retraining, process in running:
+                _check(retraining, process.exitcode)
+            running = [pair for pair in running if pair[1].exitcode is None]
     finally:
-        for _, process in running.values():
+        for _, process in running:
             process.terminate()
-        for _, process in running.values():
-            process.wait()
+        for _, process in running:
+            process.join()
 
 
-def _start(retraining: Retraining) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "training.train", "--resume", str(retraining.run.path.resolve())]
-    with retraining.log.open("wb") as log:
-        # Its own session, so that Ctrl-C reaches this process alone, which then stops the others.
-        return subprocess.Popen(
-            command,
-            cwd=_CHECKOUT,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+def _start(retraining: Retraining) -> SpawnProcess:
+    process = get_context("spawn").Process(target=_work, args=(retraining.run, retraining.log))
+    process.start()
+    return process
 
 
-def _check_end(retraining: Retraining, code: int) -> None:
-    if code == 0:
+def _work(run: RunFolder, log: Path) -> None:
+    """Finish a run, in a process that dies with the one that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other one gets it, too, and stops this one
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    with log.open("w", encoding="utf-8") as file, redirect_stdout(file), redirect_stderr(file):
+        try:
+            finish(run, Console(file=file))
+        except Exception:
+            traceback.print_exc()
+            file.flush()
+            sys.exit(1)
+
+
+def _die_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _check(retraining: Retraining, code: int | None) -> None:
+    if not code:
         return
     lines = retraining.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     last = lines[-1] if lines else "it said nothing"
