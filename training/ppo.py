@@ -121,6 +121,7 @@ def _load_or_make(run: RunFolder, config: TrainConfig, env: VecMonitor) -> PPO:
             "opening_column": columns.index("is_opening"),
             "hidden_size": ppo.slot_hidden_size,
             "split_bias": ppo.split_bias,
+            "sees_before": ppo.sees_slots_before,
             "net_arch": {"pi": [], "vf": list(ppo.critic_layers)},
             "optimizer_kwargs": {"eps": ppo.adam_epsilon},
         },
