@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -65,6 +65,10 @@ def main(
     quick: Annotated[
         bool, typer.Option("--quick", help="10 days instead of 100, coarser tuning: minutes, wide intervals.")
     ] = False,
+    days: Annotated[
+        int | None,
+        typer.Option(min=2, max=1_000_000, help="Days that everyone plays.", show_default="100; quick: 10"),
+    ] = None,
     processes: Annotated[int, typer.Option(min=1, max=256, help="Worker processes.")] = 2,
 ) -> None:
     """Measure every task of the suite: release_all, the best tuned rule, the planner, the hindsight optimum.
@@ -83,7 +87,7 @@ def main(
         tasks = choose(task)
         if not out.parent.is_dir():
             raise ValueError(f"out = {str(out)!r}: there is no folder {str(out.parent)!r}")
-        results = _measure(tasks, out, console, quick=quick, processes=processes)
+        results = _measure(tasks, out, console, quick=quick, days=days, processes=processes)
         if page is not None:
             from agents.task_page import make_page
 
@@ -107,12 +111,13 @@ def choose(ids: list[str] | None) -> list[Task]:
 
 
 def _measure(
-    tasks: list[Task], out: Path, console: Console, *, quick: bool, processes: int
+    tasks: list[Task], out: Path, console: Console, *, quick: bool, days: int | None, processes: int
 ) -> dict[str, Any]:
     # SciPy's solver and worker processes, which --help must not wait for.
     from agents.measuring import QUICK, THOROUGH, Suite
 
     settings = QUICK if quick else THOROUGH
+    settings = replace(settings, days=days or settings.days)
     suite = Suite(out, settings, processes)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:

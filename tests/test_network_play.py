@@ -27,6 +27,7 @@ ROWS = 6
 SEEDS = [2**40 + row for row in range(ROWS)]
 COLUMNS = [field[0] for field in _engine.observation_fields(8)]
 QUEUE = {"slots": 8, "slot_columns": len(_engine.observation_fields(9)) - len(COLUMNS)}
+QUEUE["hidden_size"] = 12
 QUEUE["opening_column"] = COLUMNS.index("is_opening")
 Predict = Callable[[NDArray[np.float32], NDArray[np.bool_]], NDArray[np.int64]]
 
@@ -48,6 +49,7 @@ def trained(
     path: Path,
     is_normalised: bool = False,
     is_of_training: bool = False,
+    is_seeing_before: bool = False,
     **settings: Any,
 ) -> Predict:
     """Train for a short while in the second bank's seat and export; what the model would do."""
@@ -59,7 +61,7 @@ def trained(
     brief = {"learning_starts": 50} if algorithm is DQN else {"n_steps": 64}
     policy: Any = "MlpPolicy"
     if is_of_training:
-        policy, brief = QueuePolicy, brief | {"policy_kwargs": {**QUEUE, "hidden_size": 12}}
+        policy, brief = QueuePolicy, brief | {"policy_kwargs": {**QUEUE, "sees_before": is_seeing_before}}
     model = algorithm(policy, venv, seed=3, learning_rate=0.02, device="cpu", **brief).learn(256)
     export_network(model, path)
 
@@ -134,6 +136,7 @@ CASES = {
     "fraction": (DQN, {"action_mode": "fraction"}),
     "fraction normalised": (A2C, {"action_mode": "fraction", "is_normalised": True}),
     "policy of training": (PPO, {"is_of_training": True}),
+    "policy of training, sums": (PPO, {"is_of_training": True, "is_seeing_before": True}),
     "masked": (MaskablePPO, {}),
     "masked fraction": (MaskablePPO, {"action_mode": "fraction"}),
 }

@@ -120,6 +120,16 @@ def test_the_command_measures_resumes_and_writes_a_page(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tasks.json", "tasks.md"]
 
 
+def test_the_days_may_be_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "QUICK", TINY)
+    monkeypatch.setattr(measuring.Suite, "_in_chunks", interrupt)
+    out, task = tmp_path / "tasks.json", TASKS[0]
+    assert run("--out", out, "--quick", "--days", 3, "--task", task.id).exit_code != 0
+    found = load_results(out)
+    assert found["settings"]["days"] == 3
+    assert len(found["tasks"][task.id]["policies"]["best_rule"]["costs_cents"]) == 3
+
+
 def interrupt(*arguments: Any) -> Any:
     raise KeyboardInterrupt
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -21,7 +25,7 @@ from paysim_gym import load_scenario
 from paysim_gym._engine import COST_COMPONENTS
 from training import evaluate, train
 from training.callbacks import EPISODE_SCALARS, stretch_seed
-from training.config import TrainConfig, load_config, parse_config
+from training.config import CONFIG_FOLDER, TrainConfig, load_config, parse_config
 from training.run_folder import RunFolder
 
 RULES = {"release_all", "hold_until_deadline", "liquidity_aware", "split_large", "random", "myopic"}
@@ -36,6 +40,7 @@ TINY = {
         "steps_per_rollout": 48,
         "batch_size": 96,
         "epochs": 2,
+        "entropy_coefficient": 0.02,
         "slot_hidden_size": 16,
         "critic_layers": [16],
     },
@@ -66,6 +71,13 @@ def _assert_same_model(one: Path, other: Path) -> None:
         np.testing.assert_array_equal(values, second[name], err_msg=name)
 
 
+def _artefacts(run: Path) -> dict[str, bytes]:
+    """All files but those that tell when and how they were made."""
+    folders = ("tensorboard/", "versions.json")
+    files = {str(path.relative_to(run)): path for path in run.rglob("*") if path.is_file()}
+    return {name: path.read_bytes() for name, path in files.items() if not name.startswith(folders)}
+
+
 def _results(run: Path) -> dict[str, bytes]:
     return {name: (run / name).read_bytes() for name in ("metrics.json", "episodes.csv", "table.txt")}
 
@@ -86,7 +98,7 @@ def test_run_folder_holds_everything_and_nothing_half_written(trained: Path) -> 
         *("metrics.json", "episodes.csv", "table.txt"),
     }
     assert not [path for path in trained.rglob(".*")]
-    assert {path.name for path in trained.glob("checkpoints/*/*")} == {"model.zip", "normaliser.pkl"}
+    assert {path.name for path in trained.glob("checkpoints/*/*")} == {"model.zip", "normaliser.json"}
     config = RunFolder(trained).config()
     assert config.timesteps == TINY["timesteps"]
     assert config.env.kwargs["scenario"] == "two_bank"
@@ -162,8 +174,7 @@ def test_resumed_run_ends_like_one_that_was_never_interrupted(
     (tmp_path / "stopped" / "checkpoints" / ".000000999999.1.tmp").mkdir()
     resumed = _train("--resume", tmp_path / "stopped")
     assert resumed.exit_code == 0, resumed.output
-    _assert_same_model(tmp_path / "whole", tmp_path / "stopped")
-    assert _results(tmp_path / "whole") == _results(tmp_path / "stopped")
+    assert _artefacts(tmp_path / "whole") == _artefacts(tmp_path / "stopped")
     events = EventAccumulator(str(tmp_path / "stopped" / "tensorboard")).Reload()
     steps = [event.step for event in events.Scalars("episode/cost_cents")]
     assert steps == [ROLLOUT, 2 * ROLLOUT, 3 * ROLLOUT, 4 * ROLLOUT]
@@ -173,9 +184,39 @@ def test_same_seed_same_model_other_seed_other_model(trained: Path, tmp_path: Pa
     config = _write_config(tmp_path)
     for seed in (0, 1):
         assert _train("--config", config, "--seed", seed, "--out", tmp_path / str(seed)).exit_code == 0
-    _assert_same_model(trained, tmp_path / "0")
+    assert _artefacts(trained) == _artefacts(tmp_path / "0")
     with pytest.raises(AssertionError):
         _assert_same_model(trained, tmp_path / "1")
+
+
+def test_killed_run_is_resumed_to_the_same_bytes(trained: Path, tmp_path: Path) -> None:
+    config, run = _write_config(tmp_path), tmp_path / "run"
+    first = ["--config", config, "--out", str(run)]
+    for arguments, awaited in ((first, "config.yaml"), (["--resume", str(run)], "checkpoints/[0-9]*")):
+        command = [sys.executable, "-m", "training.train", *arguments]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None and not list(run.glob(awaited)):
+            time.sleep(0.002)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    assert not (run / "metrics.json").exists()
+    (run / ".table.txt.1.tmp").write_text("half")
+    resumed = _train("--resume", run)
+    assert resumed.exit_code == 0, resumed.output
+    assert _artefacts(run) == _artefacts(trained)
+
+
+def test_only_one_process_works_on_a_run(trained: Path) -> None:
+    with RunFolder(trained).held():
+        refused = _train("--resume", trained)
+    assert refused.exit_code == 2
+    assert "another process is at work on this run" in refused.output
+    assert _train("--resume", trained).exit_code == 0
+
+
+def test_entropy_coefficient_goes_to_its_final_value(trained: Path) -> None:
+    assert PPO.load(trained / "checkpoints" / f"{2 * ROLLOUT:012d}" / "model.zip").ent_coef == 0.01
+    assert PPO.load(trained / "model.zip").ent_coef == 0
 
 
 @pytest.mark.parametrize(
@@ -205,7 +246,7 @@ def test_bad_config_is_refused_by_name_and_value(
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--config", "no_such"], "config = 'no_such': must be a YAML file, or one of: two_bank"),
+        (["--config", "no_such"], "config = 'no_such': must be a YAML file, or one of: deadline_lumps"),
         (["--timesteps", "0"], "timesteps = 0: must be greater than or equal to 1"),
         (["--resume", "no_such"], "no_such is not a run folder"),
         (["--resume", "no_such", "--seed", "3"], "--resume takes no other option"),
@@ -277,8 +318,9 @@ def test_run_folder_brings_the_networks_that_play_in_it(tmp_path: Path) -> None:
     assert Path(agent.policy.weights).read_bytes() == content
 
 
-def test_bundled_config_keeps_training_seeds_apart_from_evaluation() -> None:
-    config = load_config("two_bank")
+@pytest.mark.parametrize("name", sorted(path.stem for path in CONFIG_FOLDER.glob("*.yaml")))
+def test_bundled_config_keeps_training_seeds_apart_from_evaluation(name: str) -> None:
+    config = load_config(name)
     last_rows = [stretch_seed(config, timesteps) + config.num_envs - 1 for timesteps in range(1000)]
     assert max(last_rows) < 2**32 < config.evaluation.seeds.start
     assert set(config.evaluation.seeds).isdisjoint(config.tuning.seeds)
@@ -286,9 +328,7 @@ def test_bundled_config_keeps_training_seeds_apart_from_evaluation() -> None:
 
 
 def test_help_teaches_without_loading_torch() -> None:
-    import subprocess
-    import sys
-
-    code = "import sys, training.train, training.evaluate; sys.exit('torch' in sys.modules)"
+    modules = "training.train, training.evaluate, training.benchmark"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
     assert "python -m training.train --resume" in _train("--help").output

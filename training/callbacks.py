@@ -1,10 +1,11 @@
-"""What happens beside learning: episode metrics, checkpoints, the progress bar."""
+"""What happens beside learning: episode metrics, entropy, checkpoints, the progress bar."""
 
 from __future__ import annotations
 
 import io
-import pickle
+import json
 from typing import Any
+from zipfile import ZipFile, ZipInfo
 
 import numpy as np
 from rich.progress import Progress, TaskID
@@ -24,6 +25,10 @@ EPISODE_SCALARS = {
     "episode/liquidity_used_cents": "liquidity_used",
     **{f"cost_cents/{component}": f"cost_{component}" for component in COST_COMPONENTS},
 }
+_PASSING = (
+    *("_last_obs", "_last_original_obs", "_last_episode_starts", "_logger"),
+    *("start_time", "ep_info_buffer", "ep_success_buffer", "_num_timesteps_at_start"),
+)
 
 
 class EpisodeMetrics(BaseCallback):
@@ -61,6 +66,27 @@ class EpisodeMetrics(BaseCallback):
         self._ended.setdefault(name, []).append(float(value))
 
 
+class EntropyDecay(BaseCallback):
+    """Takes the entropy coefficient to its final value in a straight line.
+
+    Args:
+        config: The run's configuration.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__()
+        self._config = config
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        ppo = self._config.ppo
+        share = min(1.0, self.num_timesteps / self._config.timesteps)
+        change = ppo.final_entropy_coefficient - ppo.entropy_coefficient
+        self.model.ent_coef = ppo.entropy_coefficient + share * change
+
+
 class Checkpoints(BaseCallback):
     """Saves checkpoints, and starts the stretch that follows each from nothing but the checkpoint.
 
@@ -91,7 +117,9 @@ class Checkpoints(BaseCallback):
 
     def _start_stretch(self) -> None:
         self._next = self.model.num_timesteps + self._config.checkpoint_every
-        self.model.set_random_seed(stretch_seed(self._config, self.model.num_timesteps))
+        seed = stretch_seed(self._config, self.model.num_timesteps)
+        self.model.set_random_seed(seed)
+        self.model.observation_space.seed(seed)  # never sampled from, but saved
         self.model._last_obs = self.training_env.reset()
         self.model._last_episode_starts = np.ones(self._config.num_envs, dtype=bool)
 
@@ -125,10 +153,37 @@ def stretch_seed(config: TrainConfig, timesteps: int) -> int:
 
 
 def saved_files(model: BaseAlgorithm) -> dict[str, bytes]:
-    """A model and its reward normaliser as files; what belongs to the episodes under way is left out."""
+    """A model and its reward normaliser as files: the same bytes whenever it has learned the same.
+
+    Left out are what belongs to the episodes under way, and what tells when the model learned.
+    """
     buffer = io.BytesIO()
-    model.save(buffer, exclude=["_last_obs", "_last_original_obs", "_last_episode_starts", "_logger"])
-    return {"model.zip": buffer.getvalue(), "normaliser.pkl": pickle.dumps(model.get_vec_normalize_env())}
+    model.save(buffer, exclude=list(_PASSING))
+    returns = model.get_vec_normalize_env().ret_rms
+    normaliser = {key: float(getattr(returns, key)) for key in ("mean", "var", "count")}
+    return {
+        "model.zip": _without_times(buffer.getvalue()),
+        "normaliser.json": json.dumps(normaliser).encode(),
+    }
+
+
+def _without_times(archive: bytes) -> bytes:
+    """A model as Stable-Baselines3 saves it, without the dates of its files and addresses in memory."""
+    buffer = io.BytesIO()
+    with ZipFile(io.BytesIO(archive)) as saved, ZipFile(buffer, "w") as written:
+        for name in saved.namelist():
+            content = saved.read(name)
+            if name == "data":
+                content = json.dumps({key: _loaded_part(value) for key, value in json.loads(content).items()})
+            written.writestr(ZipInfo(name), content)
+    return buffer.getvalue()
+
+
+def _loaded_part(value: Any) -> Any:
+    """Of an object in the archive what loading reads; the rest describes it to people, by address."""
+    if isinstance(value, dict) and ":serialized:" in value:
+        return {key: value[key] for key in (":type:", ":serialized:")}
+    return value
 
 
 def _scalar(value: Any) -> float | str:

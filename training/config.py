@@ -47,6 +47,8 @@ class PpoConfig(Frozen):
     and it shows within a few hours. Hence short credit (`discount`, `gae_lambda`), many rows with few steps
     each, and a gradient limit that lets the critic's large gradients not drown the actor's. `split_bias` is
     taken off the logits of splits at the start, so that exploration does not begin by splitting everything.
+    With `sees_slots_before` a slot's network knows the sums over the slots ahead of it.
+    Learning rate and entropy coefficient go to their final values in a straight line.
     """
 
     steps_per_rollout: Count = 16
@@ -59,10 +61,12 @@ class PpoConfig(Frozen):
     gae_lambda: Fraction = 0.3
     clip_range: Positive = 0.2
     entropy_coefficient: NonNegative = 0.0
+    final_entropy_coefficient: NonNegative = 0.0
     value_coefficient: NonNegative = 0.1
     max_gradient_norm: Positive = 20.0
     slot_hidden_size: Count = 32
     split_bias: NonNegative = 2.0
+    sees_slots_before: bool = False
     critic_layers: tuple[Count, ...] = (64, 64)
 
 

@@ -30,6 +30,8 @@ class QueuePolicy(ActorCriticPolicy):
         opening_column: Which column is 1 in an opening step, where the first choice is about the pool.
         hidden_size: Width of the network of a slot.
         split_bias: What is taken off the logits of splits at the start.
+        sees_before: Whether the network of a slot also sees the sums of the columns of the slots before it:
+            what would be released ahead of its payment, of which it knows nothing otherwise.
         arguments: As `ActorCriticPolicy`; `net_arch` is the critic's.
     """
 
@@ -41,9 +43,11 @@ class QueuePolicy(ActorCriticPolicy):
         opening_column: int,
         hidden_size: int,
         split_bias: float = 0.0,
+        sees_before: bool = False,
         **keywords: Any,
     ) -> None:
         self._shape = (slots, slot_columns, opening_column, hidden_size)
+        self._sees_before = sees_before
         self._split_bias = split_bias
         super().__init__(*arguments, **keywords)
 
@@ -58,6 +62,8 @@ class QueuePolicy(ActorCriticPolicy):
             nn.Linear(layer.in_features * slots, layer.out_features * slots) for layer in (network.both, head)
         ]
         by_slot = torch.block_diag(*[network.slot.weight] * slots)
+        if network.before is not None:
+            by_slot = by_slot + torch.kron(torch.ones(slots, slots).tril(-1), network.before.weight)
         weights = [torch.cat([network.bank.weight.repeat(slots, 1), by_slot], dim=1)]
         weights += [torch.block_diag(*[layer.weight] * slots) for layer in (network.both, head)]
         with torch.no_grad():
@@ -69,11 +75,12 @@ class QueuePolicy(ActorCriticPolicy):
     def _get_constructor_parameters(self) -> dict[str, Any]:
         names = ("slots", "slot_columns", "opening_column", "hidden_size")
         own = dict(zip(names, self._shape, strict=True))
-        return {**super()._get_constructor_parameters(), **own, "split_bias": self._split_bias}
+        own |= {"split_bias": self._split_bias, "sees_before": self._sees_before}
+        return {**super()._get_constructor_parameters(), **own}
 
     def _build_mlp_extractor(self) -> None:
         super()._build_mlp_extractor()
-        self.mlp_extractor.policy_net = SlotNetwork(self.features_dim, *self._shape)
+        self.mlp_extractor.policy_net = SlotNetwork(self.features_dim, *self._shape, self._sees_before)
         self.mlp_extractor.latent_dim_pi = self.mlp_extractor.policy_net.latent_size
 
     def _build(self, lr_schedule: Schedule) -> None:
@@ -87,7 +94,13 @@ class SlotNetwork(nn.Module):
     """Observations (batch, size) to flat latents: each slot's features, and whether it can only hold."""
 
     def __init__(
-        self, size: int, slots: int, slot_columns: int, opening_column: int, hidden_size: int
+        self,
+        size: int,
+        slots: int,
+        slot_columns: int,
+        opening_column: int,
+        hidden_size: int,
+        sees_before: bool,
     ) -> None:
         super().__init__()
         self._shape = (slots, slot_columns)
@@ -97,11 +110,15 @@ class SlotNetwork(nn.Module):
         self.bank = nn.Linear(self._own, hidden_size)
         self.slot = nn.Linear(slot_columns, hidden_size, bias=False)
         self.both = nn.Linear(hidden_size, hidden_size)
+        self.before = nn.Linear(slot_columns, hidden_size, bias=False) if sees_before else None
 
     def forward(self, observations: Tensor) -> Tensor:
         """Encode; the bank's own columns are shared by its slots."""
         slots = observations[:, self._own :].unflatten(1, self._shape)
-        hidden = torch.relu(self.bank(observations[:, : self._own])[:, None] + self.slot(slots))
+        scores = self.bank(observations[:, : self._own])[:, None] + self.slot(slots)
+        if self.before is not None:
+            scores = scores + self.before(slots.cumsum(dim=1) - slots)
+        hidden = torch.relu(scores)
         is_opening = observations[:, self._opening_column, None, None] > 0
         can_only_hold = ((slots[..., :1] == 0) & ~is_opening).to(hidden.dtype)
         return torch.cat([torch.relu(self.both(hidden)), can_only_hold], dim=2).flatten(1)

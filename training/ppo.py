@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,14 @@ from paysim_gym import PaymentVectorEnv, Scenario
 from paysim_gym._engine import observation_fields
 from paysim_gym.envs.sb3 import PaymentVecEnv
 from paysim_gym.files import write_atomically
-from training.callbacks import Checkpoints, EpisodeMetrics, ProgressBar, saved_files, stretch_seed
+from training.callbacks import (
+    Checkpoints,
+    EntropyDecay,
+    EpisodeMetrics,
+    ProgressBar,
+    saved_files,
+    stretch_seed,
+)
 from training.config import TrainConfig
 from training.policy import QueuePolicy
 from training.run_folder import RunFolder
@@ -44,7 +52,12 @@ def learn(run: RunFolder, console: Console) -> None:
         with _progress(console) as progress:
             done = model.num_timesteps
             task = progress.add_task("Training", total=config.timesteps, completed=done, cost="?")
-            callbacks = [EpisodeMetrics(config), Checkpoints(run, config), ProgressBar(progress, task)]
+            callbacks = [
+                EpisodeMetrics(config),
+                EntropyDecay(config),
+                Checkpoints(run, config),
+                ProgressBar(progress, task),
+            ]
             model.learn(config.timesteps - done, callbacks, reset_num_timesteps=False)
     finally:
         model.logger.close()
@@ -82,16 +95,16 @@ def _make_env(config: TrainConfig, scenario: Scenario) -> VecMonitor:
 
 
 def _load_or_make(run: RunFolder, config: TrainConfig, env: VecMonitor) -> PPO:
-    checkpoint = run.last_checkpoint()
+    checkpoint, ppo = run.last_checkpoint(), config.ppo
+    normalised = VecNormalize(env, norm_obs=False, gamma=ppo.discount, clip_reward=np.inf)
     if checkpoint is not None:
-        normalised = VecNormalize.load(str(checkpoint / "normaliser.pkl"), env)
+        vars(normalised.ret_rms).update(json.loads((checkpoint / "normaliser.json").read_text()))
         return PPO.load(checkpoint / "model.zip", env=normalised, device="cpu")
-    ppo = config.ppo
     slots = env.get_attr("settings")[0].slots
     columns = [name for name, *_ in observation_fields(slots)]
     return PPO(
         QueuePolicy,
-        VecNormalize(env, norm_obs=False, gamma=ppo.discount, clip_reward=np.inf),
+        normalised,
         learning_rate=LinearSchedule(ppo.learning_rate, ppo.final_learning_rate, 1.0),
         n_steps=ppo.steps_per_rollout,
         batch_size=ppo.batch_size,
@@ -108,6 +121,7 @@ def _load_or_make(run: RunFolder, config: TrainConfig, env: VecMonitor) -> PPO:
             "opening_column": columns.index("is_opening"),
             "hidden_size": ppo.slot_hidden_size,
             "split_bias": ppo.split_bias,
+            "sees_before": ppo.sees_slots_before,
             "net_arch": {"pi": [], "vf": list(ppo.critic_layers)},
             "optimizer_kwargs": {"eps": ppo.adam_epsilon},
         },

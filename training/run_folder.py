@@ -7,6 +7,7 @@ that is there under its final name can be resumed or evaluated, wherever it was 
 from __future__ import annotations
 
 import csv
+import fcntl
 import io
 import json
 import os
@@ -15,7 +16,8 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -94,6 +96,25 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise RunFolderError(f"{self.path} is not a run folder: {error}") from error
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep every other process off the run, and clear away what a killed one left half-written.
+
+        Raises:
+            RunFolderError: If another process holds it.
+        """
+        folder = os.open(self.path, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunFolderError(f"{self.path}: another process is at work on this run") from None
+            for leftover in [*self.path.glob(".*.tmp"), *self.checkpoints.glob(".*.tmp")]:
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+            yield
+        finally:
+            os.close(folder)
+
     def last_checkpoint(self) -> Path | None:
         """The checkpoint with the most timesteps, if there is one."""
         found = [folder for folder in self.checkpoints.glob("[0-9]*") if folder.is_dir()]
@@ -156,7 +177,7 @@ def versions() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processors": os.cpu_count(),
-        "commit": _git("rev-parse", "HEAD"),
+        "commit": source_commit(),
         "uncommitted_changes": bool(_git("status", "--porcelain")),
         "packages": {package: metadata.version(package) for package in PACKAGES},
     }
@@ -192,6 +213,11 @@ def _own_network(run: RunFolder, agent: Agent) -> Agent:
     copy = run.path / f"network_{agent.id}.safetensors"
     write_atomically(copy, Path(agent.policy.weights).read_bytes())
     return agent.model_copy(update={"policy": agent.policy.model_copy(update={"weights": copy.name})})
+
+
+def source_commit() -> str | None:
+    """The commit of the source tree that this runs from; None outside of one."""
+    return _git("rev-parse", "HEAD")
 
 
 def _git(*arguments: str) -> str | None:

@@ -71,9 +71,16 @@ def finish(run: RunFolder, console: Console) -> None:
     """Do what a run still lacks: train to the end, evaluate, and say where everything is.
 
     Raises:
-        RunFolderError: If the folder is not a run.
+        RunFolderError: If the folder is not a run, or another process is at work on it.
     """
     run.config(), run.scenario()
+    with run.held():
+        _finish(run, console)
+    console.print(f"Everything is in {run.path}. To see how it learned:", soft_wrap=True)
+    console.print(f"  tensorboard --logdir {run.tensorboard}", soft_wrap=True)
+
+
+def _finish(run: RunFolder, console: Console) -> None:
     try:
         if not run.model.is_file():
             from training.ppo import learn  # brings torch, which --help and errors must not wait for
@@ -85,8 +92,6 @@ def finish(run: RunFolder, console: Console) -> None:
     except KeyboardInterrupt:
         console.print(f"Stopped. Continue with: python -m training.train --resume {run.path}", soft_wrap=True)
         raise typer.Exit(130) from None
-    console.print(f"Everything is in {run.path}. To see how it learned:", soft_wrap=True)
-    console.print(f"  tensorboard --logdir {run.tensorboard}", soft_wrap=True)
 
 
 def _new_run(config: str, seed: int | None, timesteps: int | None, out: Path | None) -> RunFolder:

@@ -1,0 +1,166 @@
+"""Training runs of a benchmark: a folder for each task and seed, each finished by its own process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from paysim_gym import Scenario
+from paysim_gym.evaluation import evaluate
+from training.config import TrainConfig
+from training.run_folder import RunFolder, RunFolderError, create_run_folder
+from training.task import constructor_arguments, resolve_env
+from training.train import finish
+
+_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """A run of a benchmark.
+
+    Attributes:
+        task: The id of the environment.
+        run: Its folder, there once it has been prepared.
+        config: What it trains.
+    """
+
+    task: str
+    run: RunFolder
+    config: TrainConfig
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it has been trained and evaluated."""
+        return self.run.metrics.is_file()
+
+    @property
+    def log(self) -> Path:
+        """What its process says; beside the folder, which another process may hold."""
+        return self.run.path.with_name(f"{self.run.path.name}.log")
+
+    def prepare(self) -> None:
+        """Make the folder, or check that the one that is there is of this configuration.
+
+        Raises:
+            RunFolderError: If it is of another one, or cannot be made.
+            ConfigError: If the environment refuses its arguments.
+        """
+        env, scenario = resolve_env(self.config.env)
+        config = self.config.model_copy(update={"env": env})
+        if not self.run.path.exists():
+            create_run_folder(self.run.path, self.run.path.name, config, scenario)
+        elif not (_same(config, self.run.config()) and _same_system(scenario, self.run.scenario())):
+            raise RunFolderError(
+                f"{self.run.path} is of another configuration or scenario: remove it, or choose another --out"
+            )
+
+    def timesteps_done(self) -> int:
+        """The timesteps of its last checkpoint, or all of them once the model is there."""
+        if self.run.model.is_file():
+            return self.config.timesteps
+        last = self.run.last_checkpoint()
+        return int(last.name) if last else 0
+
+    def costs_cents(self, days: Sequence[int]) -> NDArray[np.int64]:
+        """What the trained policy costs on each day: an array of shape (days,).
+
+        Raises:
+            RunFolderError: If it has not been trained.
+        """
+        from training.ppo import LearnedPolicy  # brings torch, which --help must not wait for
+
+        learned = LearnedPolicy(self.run)
+        arguments = constructor_arguments(self.run.config().env)
+        return evaluate(lambda env: learned, self.run.scenario(), days, **arguments).cost
+
+
+def finish_all(
+    retrainings: Sequence[Retraining], processes: int, progress: Callable[[Retraining, bool], None]
+) -> None:
+    """Train and evaluate what is not finished, several at a time, each in a process of its own.
+
+    Args:
+        retrainings: Prepared runs.
+        processes: How many at a time.
+        progress: Called a few times a second with each that is under way, and whether it has just ended.
+
+    Raises:
+        RunFolderError: If one fails; the others are stopped, and go on from their checkpoints next time.
+    """
+    waiting = [retraining for retraining in retrainings if not retraining.is_finished]
+    running: list[tuple[Retraining, SpawnProcess]] = []
+    try:
+        while waiting or running:
+            while waiting and len(running) < processes:
+                running.append((waiting[0], _start(waiting.pop(0))))
+            time.sleep(_POLL_SECONDS)
+            for retraining, process in running:
+                progress(retraining, not process.is_alive())
+            for retraining, process in running:
+                _check(retraining, process.exitcode)
+            running = [pair for pair in running if pair[1].exitcode is None]
+    finally:
+        for _, process in running:
+            process.terminate()
+        for _, process in running:
+            process.join()
+
+
+def _start(retraining: Retraining) -> SpawnProcess:
+    process = get_context("spawn").Process(target=_work, args=(retraining.run, retraining.log))
+    process.start()
+    return process
+
+
+def _work(run: RunFolder, log: Path) -> None:
+    """Finish a run, in a process that dies with the one that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other one gets it, too, and stops this one
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    with log.open("w", encoding="utf-8") as file, redirect_stdout(file), redirect_stderr(file):
+        try:
+            finish(run, Console(file=file))
+        except Exception:
+            traceback.print_exc()
+            file.flush()
+            sys.exit(1)
+
+
+def _die_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _check(retraining: Retraining, code: int | None) -> None:
+    if not code:
+        return
+    lines = retraining.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    last = lines[-1] if lines else "it said nothing"
+    raise RunFolderError(f"{retraining.run.path}: training ended with code {code}: {last} ({retraining.log})")
+
+
+def _same(one: TrainConfig, other: TrainConfig) -> bool:
+    """Whether two configurations train the same; days of evaluation and tuning may differ."""
+    excluded = {"description", "evaluation", "tuning"}
+    return one.model_dump(exclude=excluded) == other.model_dump(exclude=excluded)
+
+
+def _same_system(one: Scenario, other: Scenario) -> bool:
+    return one.model_dump(exclude={"payments_file"}) == other.model_dump(exclude={"payments_file"})
