@@ -21,6 +21,7 @@ from paysim_gym.envs.sb3 import PaymentVecEnv
 from paysim_gym.files import write_atomically
 from training.callbacks import Checkpoints, EpisodeMetrics, ProgressBar, saved_files, stretch_seed
 from training.config import TrainConfig
+from training.imitation import imitate
 from training.policy import QueuePolicy
 from training.run_folder import RunFolder
 from training.task import constructor_arguments
@@ -37,6 +38,9 @@ def learn(run: RunFolder, console: Console) -> None:
     torch.set_num_threads(config.torch_threads)
     env = _make_env(config, run.scenario())
     model = _load_or_make(run, config, env)
+    if config.warm_start is not None and model.num_timesteps == 0:
+        with console.status(f"Imitating {config.warm_start.policy} on {config.warm_start.days} days"):
+            run.write_json(run.warm_start, imitate(model, config, run.scenario()))
     # Tells TensorBoard to forget what an interrupted run wrote after its last checkpoint.
     SummaryWriter(str(run.tensorboard), purge_step=model.num_timesteps + 1).close()
     model.set_logger(configure(str(run.tensorboard), ["tensorboard"]))
