@@ -189,7 +189,6 @@ def test_bad_warm_start_is_refused(changes: dict[str, Any], expected: str) -> No
     ("env", "policy", "expected"),
     [
         ({"kwargs": {"decides": "pool"}, "id": "PaySim/LiquidityPool-v0"}, "hindsight", "needs decides"),
-        ({"id": "PaySim/FiveBank-v0"}, "hindsight", "no hindsight optimum"),
     ],
 )
 def test_task_that_cannot_be_shown_is_refused(env: dict[str, Any], policy: str, expected: str) -> None:
