@@ -47,9 +47,7 @@ def main(
     run: Annotated[Path, typer.Argument(help="A run whose training has ended.", show_default=False)],
     depth: Annotated[int, typer.Option(min=1, max=12, help="Questions before a decision, at most.")] = 4,
     days: Annotated[int, typer.Option(min=1, max=100_000, help="Days played in each round.")] = 200,
-    rounds: Annotated[
-        int, typer.Option(min=1, max=20, help="The network plays first, then trees.")
-    ] = 4,
+    rounds: Annotated[int, typer.Option(min=1, max=20, help="The network plays first, then trees.")] = 4,
     out: Annotated[
         Path | None, typer.Option(help="Write the tree here too.", show_default="RUN/tree.json only")
     ] = None,
