@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
@@ -27,12 +29,13 @@ from training.run_folder import RunFolder
 from training.task import constructor_arguments
 
 
-def learn(run: RunFolder, console: Console) -> None:
+def learn(run: RunFolder, console: Console, watchers: Sequence[BaseCallback] = ()) -> None:
     """Train to the configured timesteps, from the last whole checkpoint if there is one, and save the model.
 
     Args:
         run: The run; its config and scenario say what to do.
         console: Where the progress bar goes.
+        watchers: Called as well; one whose `_on_step` returns False ends the training.
     """
     config = run.config()
     torch.set_num_threads(config.torch_threads)
@@ -49,7 +52,7 @@ def learn(run: RunFolder, console: Console) -> None:
             done = model.num_timesteps
             task = progress.add_task("Training", total=config.timesteps, completed=done, cost="?")
             callbacks = [EpisodeMetrics(config), Checkpoints(run, config), ProgressBar(progress, task)]
-            model.learn(config.timesteps - done, callbacks, reset_num_timesteps=False)
+            model.learn(config.timesteps - done, [*callbacks, *watchers], reset_num_timesteps=False)
     finally:
         model.logger.close()
         env.close()
