@@ -118,7 +118,7 @@ def test_stopped_sweep_ends_like_one_that_was_never_stopped(
     def stop(watcher: TrialCost) -> float:
         begun.append(watcher)
         if len({id(each) for each in begun}) == 2:
-            raise error
+            raise error(1)
         return judge(watcher)
 
     with monkeypatch.context() as patch:
@@ -157,8 +157,8 @@ def test_trial_that_is_dearer_than_the_median_is_pruned(
 
 
 def test_range_always_holds_the_configured_value() -> None:
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for own in (0.0, 5.0, 64):
+        study = optuna.create_study()
         study.enqueue_trial({"x": own})
         suggested = Range(0.1, 1, is_log=True).suggest(study.ask(), "x", own)
         assert suggested == own
