@@ -160,7 +160,7 @@ def test_range_always_holds_the_configured_value() -> None:
     for own in (0.0, 5.0, 64):
         study = optuna.create_study()
         study.enqueue_trial({"x": own})
-        suggested = Range(0.1, 1, is_log=True).suggest(study.ask(), "x", own)
+        suggested = Range(1, 2, is_log=True).suggest(study.ask(), "x", own)
         assert suggested == own
         assert type(suggested) is type(own)
 
