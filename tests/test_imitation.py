@@ -89,6 +89,7 @@ def test_demonstration_holds_what_the_rule_did_on_training_days() -> None:
     assert shown.description == {"policy": {"type": "myopic"}, "pool_share": None, "days": 3}
     days = demonstrated_days(_config(), 3)
     assert max(days) < TRAINING_SEEDS_END
+    assert set(days).isdisjoint(demonstrated_days(_config(seed=1), 3))
     env = PaymentVectorEnv(1, "deadline_lumps", autoreset_mode="Disabled")
     rewards = []
     observations, infos = env.reset(seed=[days[0]])
