@@ -105,9 +105,9 @@ def test_trial_is_judged_on_tuning_days_alone_by_the_trained_policy(
     assert _trials(tmp_path / "sweep.db")[0][2] == saved[0]
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize(("error", "stopped_in"), [(KeyboardInterrupt, 2), (SystemExit, 1)])
 def test_stopped_sweep_ends_like_one_that_was_never_stopped(
-    error: type[BaseException], config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: type[BaseException], stopped_in: int, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, stopped = tmp_path / "whole.db", tmp_path / "stopped.db"
     command = ("--config", config, "--trials", 3, "--timesteps", 384, "--storage")
@@ -117,7 +117,7 @@ def test_stopped_sweep_ends_like_one_that_was_never_stopped(
 
     def stop(watcher: TrialCost) -> float:
         begun.append(watcher)
-        if len({id(each) for each in begun}) == 2:
+        if len({id(each) for each in begun}) == stopped_in:
             raise error(1)
         return judge(watcher)
 
@@ -125,7 +125,7 @@ def test_stopped_sweep_ends_like_one_that_was_never_stopped(
         patch.setattr(TrialCost, "_evaluate", stop)
         assert _sweep(*command, stopped).exit_code != 0
     assert not (tmp_path / "stopped.yaml").exists()
-    assert len(_trials(stopped)) == 1
+    assert len(_trials(stopped)) == stopped_in - 1
     refused = _sweep(*command, stopped)
     assert refused.exit_code == 2
     assert "is there already; go on with it by --resume" in refused.output

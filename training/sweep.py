@@ -188,16 +188,12 @@ def _take_up(study: Study, sweep: Sweep, path: Path) -> None:
         raise ConfigError(f"storage = {str(path)!r}: was made with another config, timesteps or seed")
     if known is None:
         study.set_user_attr("sweep", sweep.identity())
-    if not study.trials:
-        own = sweep.config.ppo.model_dump()
-        study.enqueue_trial({name: own[name] for name in SPACE})
     for cut_short in study.get_trials(states=[TrialState.RUNNING]):
         study.tell(cut_short.number, state=TrialState.FAIL)
-    replaced = {trial.user_attrs.get("instead_of") for trial in study.trials}
-    for failed in study.get_trials(states=[TrialState.FAIL]):
-        if failed.number not in replaced:
-            fixed = {**failed.system_attrs.get("fixed_params", {}), **failed.params}
-            study.enqueue_trial(fixed, user_attrs={"instead_of": failed.number})
+    # What a later trial tries follows from those that are finished; only the first is given.
+    if not finished_trials(study) and not study.get_trials(states=[TrialState.WAITING]):
+        own = sweep.config.ppo.model_dump()
+        study.enqueue_trial({name: own[name] for name in SPACE})
 
 
 def finished_trials(study: Study) -> list[FrozenTrial]:
@@ -275,9 +271,12 @@ def _table(study: Study, sweep: Sweep) -> Table:
         box=box.SIMPLE_HEAD,
     )
     best = sorted(complete, key=lambda trial: trial.value)[:SHOWN]
+    configured = finished_trials(study)[0].number
     table.add_column("trial", no_wrap=True)
     for trial in best:
-        table.add_column("as configured" if trial.number == 0 else str(trial.number), justify="right")
+        table.add_column(
+            "as configured" if trial.number == configured else str(trial.number), justify="right"
+        )
     table.add_row("cost", *(f"{trial.value / 100:,.2f}" for trial in best), style="bold")
     for name in SPACE:
         table.add_row(name, *(f"{trial.params[name]:.3g}" for trial in best))
