@@ -11,7 +11,7 @@ their orders allow, and `gap` says what is left unproven.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -169,6 +169,10 @@ def read_plan(day: RecordedDay, model: DayModel, solution: NDArray[np.float64]) 
     return Plan(releases, pool)
 
 
+Watch = Callable[[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64], NDArray[Any]], None]
+"""Is told of a step: observations, masks and actions, a row an environment, and the rewards they brought."""
+
+
 @dataclass(frozen=True)
 class Played:
     """A plan as the engine played it.
@@ -189,7 +193,13 @@ class Played:
 
 
 def replay(
-    day: RecordedDay, plan: Plan, split_parts: Sequence[int] = DEFAULT_SPLIT_PARTS, *, slots: int = SLOTS
+    day: RecordedDay,
+    plan: Plan,
+    split_parts: Sequence[int] = DEFAULT_SPLIT_PARTS,
+    *,
+    slots: int = SLOTS,
+    watch: Watch | None = None,
+    **env_kwargs: Any,
 ) -> Played:
     """Play a plan with the actions of the environment.
 
@@ -198,6 +208,8 @@ def replay(
         plan: What to do; what lies beyond the slots at its tick is released as soon as it comes within.
         split_parts: Numbers of parts that a payment may be split into.
         slots: Slots of the environment.
+        watch: Is told of every step.
+        **env_kwargs: Further arguments of `PaymentVectorEnv`.
     """
     env = PaymentVectorEnv(
         1,
@@ -207,8 +219,9 @@ def replay(
         split_parts=split_parts,
         strict=True,
         autoreset_mode="Disabled",
+        **env_kwargs,
     )
-    env.reset(seed=[day.seed])
+    observations, _ = env.reset(seed=[day.seed])
     queue, receipts, most = _Queue(day, plan, split_parts, slots), [], 0
     infos: dict[str, Any] = {}
     received = 0
@@ -216,7 +229,10 @@ def replay(
         view = env.views()[0]
         actions = queue.opening() if view["is_opening"] else queue.act(view["tick"])
         most = max([most, *(np.flatnonzero(actions) + 1).tolist()]) if not view["is_opening"] else most
-        *_, infos = env.step(actions[None])
+        before, masks = observations, env.action_masks()
+        observations, rewards, *_, infos = env.step(actions[None])
+        if watch is not None:
+            watch(before, masks, actions[None], rewards)
         if not view["is_opening"]:
             after = env.views()[0]["received_today"]
             receipts.append(after - received)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -176,18 +176,44 @@ def with_share(scenario: Scenario, learner: str, share: float) -> Scenario:
     return scenario.model_copy(update={"agents": agents})
 
 
+def tune_rules(
+    scenario: Scenario,
+    learner: str,
+    seeds: Iterable[int],
+    kinds: Iterable[str] = KINDS,
+    split_parts: Sequence[int] = DEFAULT_SPLIT_PARTS,
+    **env_kwargs: Any,
+) -> list[tuple[float, dict[str, Any], float | None]]:
+    """Tune rules, each with every share of the learner's pool that an opening can commit.
+
+    Args:
+        scenario: Where they act.
+        learner: The bank they act for.
+        seeds: Days to tune on.
+        kinds: Of rules, as `agents.tuning.candidate_grid` knows them.
+        split_parts: Numbers of parts that an action may split a payment into.
+        **env_kwargs: Further arguments of `PaymentVectorEnv`.
+
+    Returns:
+        Mean cost in cents, rule and share of the pool (None where there is no pool), for each share and kind.
+    """
+    has_pool = any(agent.id == learner and agent.liquidity_pool for agent in scenario.agents)
+    choices, days = 1 + len(split_parts), list(seeds)
+    arguments = {"learner": learner, "split_parts": split_parts, **env_kwargs}
+    tuned: list[tuple[float, dict[str, Any], float | None]] = []
+    for share in [choice / choices for choice in range(choices + 1)] if has_pool else [None]:
+        variant = scenario if share is None else with_share(scenario, learner, share)
+        for kind in kinds:
+            policy, trials = tune(variant, days, candidate_grid(kind, variant, learner), **arguments)
+            tuned.append((min(trial.cost_cents_mean for trial in trials), policy, share))
+    return tuned
+
+
 def _measure_rules(task: Task, settings: Measurement) -> dict[str, Any]:
     """The best of each kind of rule on the tuning days; what the best of all, and `release_all`, cost."""
     scenario = load_scenario(task.scenario)
     (learner,) = resolve_learners(scenario, None)
-    has_pool = any(agent.id == learner and agent.liquidity_pool for agent in scenario.agents)
-    choices = 1 + len(DEFAULT_SPLIT_PARTS)
-    tuned: list[tuple[float, dict[str, Any], float | None]] = []
-    for share in [choice / choices for choice in range(choices + 1)] if has_pool else [None]:
-        variant = scenario if share is None else with_share(scenario, learner, share)
-        for kind in KINDS:
-            policy, trials = tune(variant, settings.tuning_seeds, candidate_grid(kind, variant, learner))
-            tuned.append((min(trial.cost_cents_mean for trial in trials), policy, share))
+    tuned = tune_rules(scenario, learner, settings.tuning_seeds)
     release_all = min(
         (trial for trial in tuned if trial[1]["type"] == "release_all"), key=lambda trial: trial[0]
     )

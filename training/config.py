@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
@@ -70,6 +70,28 @@ class PpoConfig(Frozen):
     critic_layers: tuple[Count, ...] = (64, 64)
 
 
+class WarmStart(Frozen):
+    """Whom the policy imitates before it learns from reward (`training.imitation`).
+
+    A rule, its parameters tuned on the tuning seeds; `best_rule`, the best of all of them there; or
+    `hindsight`, the plan of one who knew the day in advance. `days` are drawn from the training seeds.
+    """
+
+    policy: Literal[
+        "best_rule",
+        "hindsight",
+        "release_all",
+        "hold_until_deadline",
+        "liquidity_aware",
+        "split_large",
+        "myopic",
+    ] = "best_rule"
+    days: Count = 512
+    epochs: Count = 100
+    batch_size: Count = 512
+    learning_rate: Positive = 3e-3
+
+
 class SeedRange(Frozen):
     """One episode for each of the seeds ``first_seed, first_seed + 1, ...``."""
 
@@ -88,6 +110,7 @@ class TrainConfig(Frozen):
     description: str = ""
     env: EnvConfig = EnvConfig()
     ppo: PpoConfig = PpoConfig()
+    warm_start: WarmStart | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63, strict=True)] = 0
     num_envs: Annotated[int, Field(ge=1, le=65_536, strict=True)] = 1024
     timesteps: Count = 3_000_000
@@ -166,9 +189,10 @@ def _keys_beside(location: tuple[str | int, ...]) -> list[str]:
     model: type[BaseModel] = TrainConfig
     for part in location[:-1]:
         annotation = model.model_fields[str(part)].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        kinds = [kind for kind in get_args(annotation) or (annotation,) if kind is not type(None)]
+        if not (isinstance(kinds[0], type) and issubclass(kinds[0], BaseModel)):
             raise TypeError(f"{location} does not lead to a model")
-        model = annotation
+        model = kinds[0]
     return list(model.model_fields)
 
 

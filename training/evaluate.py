@@ -10,9 +10,10 @@ import typer
 from rich.console import Console
 
 from agents.scripted import scripted
+from agents.tree import TreeError, load_tree, tree_policy
 from agents.tuning import candidate_grid, tune
 from paysim_gym import PaymentVectorEnv, Scenario
-from paysim_gym.evaluation import EpisodeTable, evaluate, paired_difference_ci95, summarise
+from paysim_gym.evaluation import EpisodeTable, PolicyFactory, evaluate, paired_difference_ci95, summarise
 from paysim_gym.files import write_atomically
 from training.config import TrainConfig
 from training.run_folder import RunFolder, RunFolderError
@@ -31,13 +32,13 @@ def main(
 ) -> None:
     """Rebuild the evaluation table of a run from its folder alone.
 
-    Plays the saved model, and every scripted policy, on the run's evaluation seeds; rewrites metrics.json,
-    episodes.csv and table.txt.
+    Plays the saved model, the tree distilled from it if there is one, and every scripted policy on the run's
+    evaluation seeds; rewrites metrics.json, episodes.csv and table.txt.
     """
     console = Console()
     try:
         evaluate_run(RunFolder(run), console)
-    except RunFolderError as error:
+    except (RunFolderError, TreeError) as error:
         console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(2) from None
 
@@ -84,10 +85,15 @@ def _play_all(
         with console.status(f"Tuning {name} on {config.tuning.episodes} episodes"):
             candidates = candidate_grid(name, scenario, learner)
             policies[name], _ = tune(scenario, config.tuning.seeds, candidates, **arguments)
+    own: dict[str, PolicyFactory] = {"ppo": lambda env: learned}
+    if run.tree.is_file():
+        tree = load_tree(run.tree)
+        own["tree"] = tree_policy(tree)
+        policies["tree"] = {"type": "tree", "rules": tree.leaves}
     tables = {}
     for name, policy in policies.items():
         with console.status(f"Playing {name} on {config.evaluation.episodes} unseen episodes"):
-            factory = (lambda env: learned) if name == "ppo" else scripted(policy)
+            factory = own[name] if name in own else scripted(policy)
             tables[name] = evaluate(factory, scenario, config.evaluation.seeds, **arguments)
     return policies, tables
 

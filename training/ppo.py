@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
@@ -29,22 +31,27 @@ from training.callbacks import (
     stretch_seed,
 )
 from training.config import TrainConfig
+from training.imitation import imitate
 from training.policy import QueuePolicy
 from training.run_folder import RunFolder
 from training.task import constructor_arguments
 
 
-def learn(run: RunFolder, console: Console) -> None:
+def learn(run: RunFolder, console: Console, watchers: Sequence[BaseCallback] = ()) -> None:
     """Train to the configured timesteps, from the last whole checkpoint if there is one, and save the model.
 
     Args:
         run: The run; its config and scenario say what to do.
         console: Where the progress bar goes.
+        watchers: Called as well; one whose `_on_step` returns False ends the training.
     """
     config = run.config()
     torch.set_num_threads(config.torch_threads)
     env = _make_env(config, run.scenario())
     model = _load_or_make(run, config, env)
+    if config.warm_start is not None and model.num_timesteps == 0:
+        with console.status(f"Imitating {config.warm_start.policy} on {config.warm_start.days} days"):
+            run.write_json(run.warm_start, imitate(model, config, run.scenario()))
     # Tells TensorBoard to forget what an interrupted run wrote after its last checkpoint.
     SummaryWriter(str(run.tensorboard), purge_step=model.num_timesteps + 1).close()
     model.set_logger(configure(str(run.tensorboard), ["tensorboard"]))
@@ -58,7 +65,7 @@ def learn(run: RunFolder, console: Console) -> None:
                 Checkpoints(run, config),
                 ProgressBar(progress, task),
             ]
-            model.learn(config.timesteps - done, callbacks, reset_num_timesteps=False)
+            model.learn(config.timesteps - done, [*callbacks, *watchers], reset_num_timesteps=False)
     finally:
         model.logger.close()
         env.close()

@@ -50,6 +50,16 @@ class RunFolder:
         return self.path / "model.zip"
 
     @property
+    def warm_start(self) -> Path:
+        """Who was imitated before training and how closely, as JSON; only if someone was."""
+        return self.path / "warm_start.json"
+
+    @property
+    def tree(self) -> Path:
+        """The decision tree distilled from the trained policy; only once `training.distil` made it."""
+        return self.path / "tree.json"
+
+    @property
     def checkpoints(self) -> Path:
         """One folder a checkpoint, named by its timesteps."""
         return self.path / "checkpoints"
