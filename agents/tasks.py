@@ -63,7 +63,7 @@ def main(
         list[str] | None, typer.Option(help="Measure this task only; may be repeated.", show_default="all")
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="10 days instead of 100, coarser tuning: minutes, wide intervals.")
+        bool, typer.Option("--quick", help="10 days instead of 200, coarser tuning: minutes, wide intervals.")
     ] = False,
     days: Annotated[
         int | None,

@@ -47,7 +47,9 @@ class PpoConfig(Frozen):
     and it shows within a few hours. Hence short credit (`discount`, `gae_lambda`), many rows with few steps
     each, and a gradient limit that lets the critic's large gradients not drown the actor's. `split_bias` is
     taken off the logits of splits at the start, so that exploration does not begin by splitting everything.
-    With `sees_slots_before` a slot's network knows the sums over the slots ahead of it.
+    With `sees_slots_before` a slot's network knows the sums over the slots ahead of it. `rows_per_seed`
+    neighbouring rows play the same days; what chance did to all of them is taken off their advantages
+    (`training.paired`).
     Learning rate and entropy coefficient go to their final values in a straight line.
     """
 
@@ -64,6 +66,7 @@ class PpoConfig(Frozen):
     final_entropy_coefficient: NonNegative = 0.0
     value_coefficient: NonNegative = 0.1
     max_gradient_norm: Positive = 20.0
+    rows_per_seed: Count = 1
     slot_hidden_size: Count = 32
     split_bias: NonNegative = 2.0
     sees_slots_before: bool = False
@@ -134,6 +137,13 @@ class TrainConfig(Frozen):
                 f"num_envs x ppo.steps_per_rollout = {rollout} must be a multiple of "
                 f"ppo.batch_size = {self.ppo.batch_size}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _groups_fill_the_rows(self) -> Self:
+        rows = self.ppo.rows_per_seed
+        if self.num_envs % rows:
+            raise ValueError(f"ppo.rows_per_seed = {rows} must be a divisor of num_envs = {self.num_envs}")
         return self
 
 

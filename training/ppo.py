@@ -32,6 +32,7 @@ from training.callbacks import (
 )
 from training.config import TrainConfig
 from training.imitation import imitate
+from training.paired import PairedRolloutBuffer
 from training.policy import QueuePolicy
 from training.run_folder import RunFolder
 from training.task import constructor_arguments
@@ -98,7 +99,7 @@ class LearnedPolicy:
 def _make_env(config: TrainConfig, scenario: Scenario) -> VecMonitor:
     arguments = constructor_arguments(config.env)
     fleet = PaymentVectorEnv(config.num_envs, scenario, autoreset_mode="SameStep", **arguments)
-    return VecMonitor(PaymentVecEnv(fleet))
+    return VecMonitor(PaymentVecEnv(fleet, rows_per_seed=config.ppo.rows_per_seed))
 
 
 def _load_or_make(run: RunFolder, config: TrainConfig, env: VecMonitor) -> PPO:
@@ -114,6 +115,8 @@ def _load_or_make(run: RunFolder, config: TrainConfig, env: VecMonitor) -> PPO:
         normalised,
         learning_rate=LinearSchedule(ppo.learning_rate, ppo.final_learning_rate, 1.0),
         n_steps=ppo.steps_per_rollout,
+        rollout_buffer_class=PairedRolloutBuffer,
+        rollout_buffer_kwargs={"rows_per_seed": ppo.rows_per_seed},
         batch_size=ppo.batch_size,
         n_epochs=ppo.epochs,
         gamma=ppo.discount,

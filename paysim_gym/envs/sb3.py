@@ -33,21 +33,29 @@ class PaymentVecEnv(VecEnv):
         vector_env: The environment underneath.
     """
 
-    def __init__(self, vector_env: PaymentVectorEnv) -> None:
+    def __init__(self, vector_env: PaymentVectorEnv, *, rows_per_seed: int = 1) -> None:
         """Wrap a vector environment.
 
         Args:
             vector_env: One that resets ended rows in the same step, as Stable-Baselines3 expects.
+            rows_per_seed: How many neighbouring rows `seed` gives the same seed, and with it the same days
+                for as long as their episodes are equally long: what their policy costs differs by what
+                they decide alone.
 
         Raises:
-            ValueError: If it has another autoreset mode.
+            ValueError: If it has another autoreset mode, or rows_per_seed does not divide its rows.
         """
+        if rows_per_seed < 1 or vector_env.num_envs % rows_per_seed:
+            raise ValueError(
+                f"rows_per_seed = {rows_per_seed!r}: must be a divisor of num_envs = {vector_env.num_envs}"
+            )
         if vector_env.autoreset_mode is not AutoresetMode.SAME_STEP:
             raise ValueError(
                 f"autoreset_mode = {vector_env.autoreset_mode.value!r}: Stable-Baselines3 needs "
                 f"{AutoresetMode.SAME_STEP.value!r}"
             )
         self.vector_env = vector_env
+        self._rows_per_seed = rows_per_seed
         self._actions: NDArray[np.int64] | None = None
         super().__init__(
             vector_env.num_envs, vector_env.single_observation_space, vector_env.single_action_space
@@ -64,6 +72,19 @@ class PaymentVecEnv(VecEnv):
         self._reset_options()
         self._keep_reset_infos(np.arange(self.num_envs))
         return observations
+
+    def seed(self, seed: int | None = None) -> list[int | None]:
+        """Give the rows their seeds for the next reset, one more for each group of `rows_per_seed`.
+
+        Args:
+            seed: The first; None draws one.
+
+        Returns:
+            The seeds, by row.
+        """
+        super().seed(seed)
+        self._seeds = [self._seeds[row // self._rows_per_seed] for row in range(self.num_envs)]
+        return list(self._seeds)
 
     def step_async(self, actions: NDArray[np.int64]) -> None:
         """Keep the actions for `step_wait`."""
