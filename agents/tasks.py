@@ -67,7 +67,7 @@ def main(
     ] = False,
     days: Annotated[
         int | None,
-        typer.Option(min=2, max=1_000_000, help="Days that everyone plays.", show_default="100; quick: 10"),
+        typer.Option(min=2, max=1_000_000, help="Days that everyone plays.", show_default="200; quick: 10"),
     ] = None,
     processes: Annotated[int, typer.Option(min=1, max=256, help="Worker processes.")] = 2,
 ) -> None:
