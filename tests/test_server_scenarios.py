@@ -160,6 +160,8 @@ def test_yaml_is_plain_data(client: httpx2.Client, tmp_path: Path) -> None:
         "a: 1\na: 2",
         "a: [",
         "[" * 100_000,
+        "!!seq x: 1",
+        "a: 1" + ":0" * 200 + ".5",
     ):
         assert post_raw(client, "/api/simulations", text, "application/yaml").status_code == 400
     assert not file.exists()
