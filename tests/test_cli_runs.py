@@ -286,6 +286,12 @@ def test_a_pipe_that_closes_ends_the_command_quietly(tmp_path: Path, command: st
     assert run.returncode in (0, 141)
 
 
+def test_a_run_whose_output_is_closed_is_kept(tmp_path: Path) -> None:
+    line = f"{' '.join(PAYSIM)} run castro_two_period --persist r.duckdb >&-"
+    run = subprocess.run(["bash", "-c", line], capture_output=True, text=True, cwd=tmp_path)
+    assert (run.returncode, run.stdout, run.stderr.splitlines()[1:]) == (0, "", ["run 1 is kept in r.duckdb"])
+
+
 def test_a_run_whose_reader_has_gone_keeps_its_whole_days(tmp_path: Path) -> None:
     scenario = load_scenario("five_bank").model_copy(update={"num_days": 400})
     (tmp_path / "long.yaml").write_text(scenario.model_dump_json(), "utf-8")
