@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from pydantic import SecretStr
 from service import ARRIVALS, SMALL, Service, make, serving
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
@@ -252,6 +253,18 @@ def test_a_token_is_asked_for_everywhere() -> None:
             peer.send('{"action": "tick"}')
             assert '"tick_result"' in str(peer.recv())
         assert TOKEN not in str(service.log)
+
+
+@pytest.mark.parametrize("prefix", ["", "/sim"])
+def test_a_prefix_of_the_server_opens_nothing(prefix: str) -> None:
+    """As with `uvicorn --root-path`, whose paths begin with it."""
+    settings = Settings(token=SecretStr(TOKEN))
+    with TestClient(create_app(settings), root_path=prefix) as client:
+        known = {"authorization": f"Bearer {TOKEN}"}
+        assert client.get(f"{prefix}/health").status_code == 200
+        assert client.get(f"{prefix}/api/simulations", headers=known).status_code == 200
+        for path in ("/api/simulations", "/nothing", "/health/", "/health/../api/simulations", "//health"):
+            assert client.get(prefix + path).status_code == 401
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0"])
