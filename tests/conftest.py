@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
+from command import Called
 
 # Windows of the tests open nowhere, and pygame does not greet.
 os.environ["SDL_VIDEODRIVER"] = "dummy"
 os.environ["PYGAME_HIDE_SUPPORT_PROMPT"] = "1"
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Called:
+    """The command `paysim` in an empty folder, without a process of its own."""
+    monkeypatch.chdir(tmp_path)
+    return Called(capsys, monkeypatch)
 
 
 @pytest.fixture

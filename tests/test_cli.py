@@ -1,13 +1,12 @@
-"""The command line, run as a user runs it."""
+"""`paysim calibrate`, and the help."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from command import Called
 
 import paysim_gym.cli
 from paysim_gym import load_scenario
@@ -17,11 +16,6 @@ day,time,sender,receiver,amount
 2024-03-01,09:12,BANK_A,BANK_B,1250000
 2024-03-01,10:00,BANK_B,BANK_A,7
 """
-
-
-def paysim(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error", "-m", "paysim_gym.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder)
 
 
 @pytest.fixture
@@ -37,11 +31,11 @@ def test_the_package_has_the_command() -> None:
     assert callable(getattr(paysim_gym.cli, function))
 
 
-def test_calibrate_writes_a_scenario(folder: Path) -> None:
+def test_calibrate_writes_a_scenario(call: Called, folder: Path) -> None:
     options = ["--ticks-per-day", 20, "--opening-time", "08:00", "--closing-time", "12:00", "--windows", 2]
-    run = paysim("calibrate", "payments.csv", "-o", "fitted.yaml", *options, folder=folder)
-    assert (run.returncode, run.stderr) == (0, "")
-    assert run.stdout == "fitted.yaml written; `load_scenario('fitted.yaml')` reads it.\n"
+    shown = call("calibrate", "payments.csv", "-o", "fitted.yaml", *options)
+    assert shown == "fitted.yaml written; `load_scenario('fitted.yaml')` reads it.\n"
+    assert call.errors == ""
     scenario = load_scenario(folder / "fitted.yaml")
     assert scenario.ticks_per_day == 20
     assert [bank.id for bank in scenario.agents] == ["BANK_A", "BANK_B"]
@@ -51,20 +45,19 @@ def test_calibrate_writes_a_scenario(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["fitted.yaml", "payments.csv"]
 
 
-def test_a_scenario_is_replaced_only_by_force(folder: Path) -> None:
+def test_a_scenario_is_replaced_only_by_force(call: Called, folder: Path) -> None:
     target = folder / "fitted.yaml"
     target.write_text("mine", "utf-8")
-    run = paysim("calibrate", "payments.csv", "-o", "fitted.yaml", folder=folder)
-    assert (run.returncode, run.stdout) == (2, "")
-    assert run.stderr == "error: fitted.yaml: exists already; --force replaces it\n"
+    assert call("calibrate", "payments.csv", "-o", "fitted.yaml", code=2) == ""
+    assert call.errors == "error: fitted.yaml: exists already; --force replaces it\n"
     assert target.read_text("utf-8") == "mine"
-    assert paysim("calibrate", "payments.csv", "-o", "fitted.yaml", "--force", folder=folder).returncode == 0
+    call("calibrate", "payments.csv", "-o", "fitted.yaml", "--force")
     assert target.read_text("utf-8").startswith("# A payment system")
 
 
-def test_the_payments_are_never_replaced(folder: Path) -> None:
-    run = paysim("calibrate", "payments.csv", "-o", "payments.csv", "--force", folder=folder)
-    assert (run.returncode, run.stderr) == (2, "error: payments.csv: is the payments file itself\n")
+def test_the_payments_are_never_replaced(call: Called, folder: Path) -> None:
+    call("calibrate", "payments.csv", "-o", "payments.csv", "--force", code=2)
+    assert call.errors == "error: payments.csv: is the payments file itself\n"
     assert (folder / "payments.csv").read_text("utf-8") == PAYMENTS
 
 
@@ -104,21 +97,21 @@ def test_the_payments_are_never_replaced(folder: Path) -> None:
         (["payments.csv"], "--out"),
     ],
 )
-def test_a_mistake_is_told_without_a_traceback(folder: Path, arguments: list[str], message: str) -> None:
+def test_a_mistake_is_told_without_a_traceback(
+    call: Called, folder: Path, arguments: list[str], message: str
+) -> None:
     (folder / "wrong.csv").write_text("day,tick,sender,receiver,amount\n1,1,A,B,1.5\n", "utf-8")
     before = sorted(folder.iterdir())
-    run = paysim("calibrate", *arguments, folder=folder)
-    assert (run.returncode, run.stdout) == (2, "")
-    assert message in run.stderr
-    assert "Traceback" not in run.stderr
+    assert call("calibrate", *arguments, code=2) == ""
+    assert message in call.errors
+    assert "Traceback" not in call.errors
     assert sorted(folder.iterdir()) == before
 
 
 @pytest.mark.parametrize("arguments", [[], ["calibrate"]])
-def test_help_teaches(folder: Path, arguments: list[str]) -> None:
-    run = paysim(*arguments, "--help", folder=folder)
-    assert run.returncode == 0
-    assert "calibrate" in run.stdout
+def test_help_teaches(call: Called, arguments: list[str]) -> None:
+    shown = call(*arguments, "--help")
+    assert "calibrate" in shown
     if arguments:
-        assert "paysim calibrate payments.csv -o my_system.yaml" in run.stdout
-        assert "2024-03-01,09:12,BANK_A,BANK_B,1250000" in run.stdout
+        assert "paysim calibrate payments.csv -o my_system.yaml" in shown
+        assert "2024-03-01,09:12,BANK_A,BANK_B,1250000" in shown

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from command import Called
 
 from paysim_gym import Orchestrator
 from paysim_gym.simulate.schema import TABLES
@@ -19,20 +21,30 @@ PAGE = (DOCS / "cli.md").read_text("utf-8")
 EVENTS = (DOCS / "events.md").read_text("utf-8")
 
 
-def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
-    script = "set -euo pipefail\n" + "\n".join(re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL))
-    # `head` closes the pipe, which the page shows on purpose.
-    script = script.replace("| head -n 2 ", "| { head -n 2; cat > /dev/null; } ")
-    (tmp_path / "paysim").write_text(f'#!/bin/sh\nexec {sys.executable} -W error -m paysim_gym.cli "$@"\n')
-    (tmp_path / "paysim").chmod(0o755)
-    path = f"{tmp_path}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {key: value for key, value in os.environ.items() if key != "PAYSIM_STORE"} | {"PATH": path}
-    run = subprocess.run(
-        ["bash", "-c", script], capture_output=True, text=True, cwd=tmp_path, env=environment
-    )
-    assert run.returncode == 0, run.stderr
+def follow(call: Called, line: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Do what a line of the page says, `paysim` in this process and all else in a shell; returns the data."""
+    shown = ""
+    for step in line.partition("#")[0].split("&&"):
+        command, rest = re.fullmatch(r"\s*([^|>]*)(.*?)\s*", step, re.DOTALL).groups()
+        if command.startswith("export "):
+            monkeypatch.setenv(*command.removeprefix("export ").strip().split("="))
+            continue
+        if command.startswith("paysim "):
+            shown, command = call(*shlex.split(command)[1:]), "cat"
+        # The shell's pipes and files are those of the page.
+        shell = ["bash", "-c", f"set -eu; {command} {rest}"]
+        shown = subprocess.run(shell, input=shown, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return shown
+
+
+def test_the_commands_of_the_page_run(call: Called, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PAYSIM_STORE", raising=False)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+    shown = "".join(follow(call, line, monkeypatch) for line in lines)
     (line,) = re.findall(r"```json\n(.*?)\n```", PAGE)
-    assert f"\n{line}\n" in run.stdout
+    assert f"\n{line}\n" in shown
+    assert (tmp_path / "live.txt").read_text("utf-8") == (tmp_path / "again.txt").read_text("utf-8") > ""
     assert (tmp_path / "day.png").exists()
     assert (tmp_path / "scenario.schema.json").read_text("utf-8").startswith("{")
 

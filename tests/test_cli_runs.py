@@ -13,39 +13,10 @@ from typing import Any
 
 import polars as pl
 import pytest
+from command import PAYSIM, Called, paysim
 
 from paysim_gym import bundled_scenarios, load_scenario
-from paysim_gym.cli import main
 from paysim_gym.simulate.output import OUTPUTS
-
-PAYSIM = [sys.executable, "-W", "error", "-m", "paysim_gym.cli"]
-
-
-def paysim(*arguments: object, folder: Path, **kwargs: Any) -> subprocess.CompletedProcess[str]:
-    command = [*PAYSIM, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, **kwargs)
-
-
-class Called:
-    """The command, run within this process: what it prints and how it ends."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-        self._capsys, self._monkeypatch = capsys, monkeypatch
-
-    def __call__(self, *arguments: object, code: int = 0) -> str:
-        self._monkeypatch.setattr("sys.argv", ["paysim", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        shown = self._capsys.readouterr()
-        self.errors = shown.err
-        assert end.value.code == code, shown.err
-        return shown.out
-
-
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Called:
-    monkeypatch.chdir(tmp_path)
-    return Called(capsys, monkeypatch)
 
 
 @pytest.fixture
@@ -86,12 +57,11 @@ def test_replay_prints_what_the_live_run_printed(call: Called, two_days: Path, o
     assert call.errors == ""
 
 
-def test_another_process_replays_what_one_has_kept(tmp_path: Path) -> None:
-    command = ("run", "five_bank", "--verbose", "--persist", "r.duckdb", "--full-replay")
-    live = paysim(*command, folder=tmp_path)
+def test_another_process_replays_what_one_has_kept(call: Called, tmp_path: Path) -> None:
+    live = call("run", "five_bank", "--verbose", "--persist", "r.duckdb", "--full-replay")
     replayed = paysim("replay", 1, "--store", "r.duckdb", folder=tmp_path)
     assert (replayed.returncode, replayed.stderr) == (0, "")
-    assert replayed.stdout == live.stdout
+    assert replayed.stdout == live
 
 
 @pytest.mark.parametrize("name", bundled_scenarios())
@@ -286,6 +256,12 @@ def test_a_pipe_that_closes_ends_the_command_quietly(tmp_path: Path, command: st
     assert run.returncode in (0, 141)
 
 
+def test_a_run_whose_output_is_closed_is_kept(tmp_path: Path) -> None:
+    line = f"{' '.join(PAYSIM)} run castro_two_period --persist r.duckdb >&-"
+    run = subprocess.run(["bash", "-c", line], capture_output=True, text=True, cwd=tmp_path)
+    assert (run.returncode, run.stdout, run.stderr.splitlines()[1:]) == (0, "", ["run 1 is kept in r.duckdb"])
+
+
 def test_a_run_whose_reader_has_gone_keeps_its_whole_days(tmp_path: Path) -> None:
     scenario = load_scenario("five_bank").model_copy(update={"num_days": 400})
     (tmp_path / "long.yaml").write_text(scenario.model_dump_json(), "utf-8")
@@ -332,14 +308,22 @@ def test_only_a_terminal_gets_colours_and_only_if_it_wants_them(tmp_path: Path) 
     assert on_a_terminal(tmp_path, *command, TERM="dumb") == plain
 
 
-@pytest.mark.parametrize(
-    "command",
-    ["run", "replay", "runs list", "runs show", "runs compare", "runs export", "scenarios list", "render"],
-)
-def test_help_is_quick_and_loads_no_store(tmp_path: Path, command: str) -> None:
-    code = "import sys; from paysim_gym.cli import main\ntry: main()\nexcept SystemExit: pass\n"
-    code += "print('duckdb' in sys.modules)"
-    arguments = [sys.executable, "-c", code, *command.split(), "--help"]
-    run = subprocess.run(arguments, capture_output=True, text=True, cwd=tmp_path)
-    assert (run.returncode, run.stdout.splitlines()[-1]) == (0, "False")
-    assert command in run.stdout
+def test_help_is_told_without_loading_a_store(tmp_path: Path) -> None:
+    commands = [
+        *("run", "replay", "runs list", "runs show", "runs compare", "runs export"),
+        *("scenarios list", "render"),
+    ]
+    code = f"""
+import sys
+from paysim_gym.cli import main
+for command in {commands}:
+    sys.argv = ["paysim", *command.split(), "--help"]
+    try:
+        main()
+    except SystemExit as end:
+        print("=", command, end.code, "duckdb" in sys.modules)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    ends = re.findall(r"^= .*$", run.stdout, re.MULTILINE)
+    assert ends == [f"= {command} 0 False" for command in commands], run.stderr
+    assert all(f"Usage: paysim {command}" in run.stdout for command in commands)

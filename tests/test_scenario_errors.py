@@ -153,6 +153,8 @@ def test_impossible_paths_name_the_bundled_scenarios(source: Any) -> None:
         "a: !!int x",
         "a: !!bool x",
         "a: !!timestamp x",
+        "!!seq x: 1",
+        "a: 1" + ":0" * 200 + ".5",
     ],
     ids=lambda text: text[:16],
 )

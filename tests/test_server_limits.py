@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import subprocess
 import sys
@@ -9,10 +10,12 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
 import pytest
+from pydantic import SecretStr
 from service import ARRIVALS, SMALL, Service, make, serving
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
@@ -22,6 +25,7 @@ from websockets.sync.client import connect
 from paysim_gym import Orchestrator, bundled_scenarios, load_scenario
 from paysim_gym.cli import app
 from paysim_gym.server.application import create_app
+from paysim_gym.server.problems import ServiceError
 from paysim_gym.server.registry import Registry
 from paysim_gym.server.scenarios import expected_payments_per_tick
 from paysim_gym.server.settings import Settings
@@ -205,23 +209,52 @@ def test_a_mistake_of_the_service_is_answered_without_its_traceback(
     assert "KeyError: 'secret'" in caplog.text
 
 
-def test_idle_simulations_expire_and_busy_ones_do_not() -> None:
-    with serving(idle_seconds=1) as service, service.client() as client:
-        idle, busy = make(client), make(client)
-        until = time.monotonic() + 2.5
-        while time.monotonic() < until:
-            assert client.get(f"/api/simulations/{busy}/state").status_code == 200
+def test_idle_simulations_expire_and_busy_ones_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1_000.0
+    monkeypatch.setattr("paysim_gym.server.registry.time", SimpleNamespace(monotonic=lambda: now))
+    held, is_over = threading.Event(), threading.Event()
+
+    async def play() -> None:
+        nonlocal now
+        registry = Registry(Settings(idle_seconds=60))
+        idle, busy, read = [await registry.create(load_scenario(SMALL), None) for _ in range(3)]
+        long = asyncio.create_task(registry.read(busy, lambda _: (held.set(), is_over.wait(20))))
+        while not held.is_set():
+            await asyncio.sleep(0.001)
+        for ids in ([idle, busy, read], [busy, read]):
+            now += 40
+            registry.summary(read)
+            registry._expire()
+            assert [entry.simulation_id for entry in registry.summaries(9)] == ids
+        is_over.set()
+        await long
+        with pytest.raises(ServiceError, match="no simulation"):
+            await registry.tick(idle)
+        registry._expire()
+        assert [entry.simulation_id for entry in registry.summaries(9)] == [read]
+        await registry.close()
+
+    asyncio.run(play())
+
+
+def test_an_idle_simulation_goes_by_itself_and_its_websocket_is_told() -> None:
+    def ask() -> None:
+        peer.send('{"action": "tick"}')
+        peer.recv(timeout=30)
+
+    with (
+        serving(idle_seconds=0.5) as service,
+        service.client() as client,
+        connect(f"{service.websocket_url}/{make(client)}", proxy=None) as peer,
+    ):
+        until = time.monotonic() + 60
+        while client.get("/health").json()["simulations"]:
+            assert time.monotonic() < until
             time.sleep(0.1)
-        listed = client.get("/api/simulations").json()["items"]
-        assert [entry["simulation_id"] for entry in listed] == [busy]
-        assert client.post(f"/api/simulations/{idle}/tick").status_code == 404
-        with connect(f"{service.websocket_url}/{busy}", proxy=None) as peer:
-            time.sleep(2)
-            peer.send('{"action": "tick"}')
-            with pytest.raises(ConnectionClosed) as closed:
-                peer.recv()
-            assert closed.value.rcvd is not None
-            assert closed.value.rcvd.code == 4004
+        with pytest.raises(ConnectionClosed) as closed:
+            ask()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4004
 
 
 def test_a_token_is_asked_for_everywhere() -> None:
@@ -254,15 +287,16 @@ def test_a_token_is_asked_for_everywhere() -> None:
         assert TOKEN not in str(service.log)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0"])
-def test_without_a_token_it_binds_to_loopback_only(host: str) -> None:
-    command = [sys.executable, "-W", "error", "-m", "paysim_gym.cli", "serve", "--port", "0", "--host", host]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert (run.returncode, run.stdout) == (2, "")
-    assert (
-        run.stderr
-        == f"error: host = {host!r}: must be a loopback address unless PAYSIM_SERVER_TOKEN is set\n"
-    )
+@pytest.mark.parametrize("prefix", ["", "/sim"])
+def test_a_prefix_of_the_server_opens_nothing(prefix: str) -> None:
+    """As with `uvicorn --root-path`, whose paths begin with it."""
+    settings = Settings(token=SecretStr(TOKEN))
+    with TestClient(create_app(settings), root_path=prefix) as client:
+        known = {"authorization": f"Bearer {TOKEN}"}
+        assert client.get(f"{prefix}/health").status_code == 200
+        assert client.get(f"{prefix}/api/simulations", headers=known).status_code == 200
+        for path in ("/api/simulations", "/nothing", "/health/", "/health/../api/simulations", "//health"):
+            assert client.get(prefix + path).status_code == 401
 
 
 def test_other_commands_do_not_wait_for_the_service() -> None:
@@ -285,6 +319,9 @@ def test_what_cannot_be_served_is_told_without_a_traceback(
         port = taken.getsockname()[1]
         refused = f"error: 127.0.0.1:{port}: cannot be listened on: Address already in use"
         assert told("--port", str(port)).startswith(refused)
+    for host in ("0.0.0.0", "::", "192.0.2.1", "example.org"):
+        loopback = f"host = {host!r}: must be a loopback address unless PAYSIM_SERVER_TOKEN is set"
+        assert told("--host", host) == f"error: {loopback}\n"
     assert told("--scenarios", "no").startswith("error: scenarios = 'no': must be a folder\n")
     assert "File exists" in told("--store", str(tmp_path / "file"))
     with monkeypatch.context() as patch:

@@ -150,3 +150,28 @@ def test_a_closed_registry_has_finished_what_was_asked() -> None:
         assert (await run).stopped_by == "shutdown"
 
     asyncio.run(play())
+
+
+def test_ticks_do_not_wait_for_a_body_that_takes_long_to_read() -> None:
+    async def play() -> None:
+        registry = Registry(Settings(threads=1))
+        simulation_id = await registry.create(load_scenario(SMALL), None)
+        is_played = threading.Event()
+        body = asyncio.create_task(registry.prepare(is_played.wait, 20))
+        await asyncio.sleep(0)
+        await registry.tick(simulation_id)
+        assert not body.done()
+        is_played.set()
+        assert await body
+        await registry.close()
+
+    asyncio.run(play())
+
+
+def test_a_registry_that_keeps_all_does_not_look_for_what_to_delete() -> None:
+    async def watch() -> None:
+        registry = Registry(Settings(idle_seconds=0))
+        await asyncio.wait_for(registry.expire_forever(), 5)
+        await registry.close()
+
+    asyncio.run(watch())

@@ -11,10 +11,13 @@ from typing import Any
 
 import httpx2
 import pytest
-from service import SMALL, Service, make, post_raw, serving
+from service import SMALL, Service, post_raw, serving
+from starlette.testclient import TestClient
 
 import paysim_gym
 from paysim_gym import bundled_scenarios, load_scenario
+from paysim_gym.server.application import create_app
+from paysim_gym.server.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -59,24 +62,24 @@ def test_a_path_is_no_name_even_where_a_scenario_is(client: httpx2.Client, tmp_p
             assert refused.json()["errors"][0]["path"] == "scenario"
 
 
-def test_own_scenarios_come_from_one_folder_only(tmp_path: Path) -> None:
+def test_own_scenarios_come_from_one_folder_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder, outside = tmp_path / "scenarios", tmp_path / "outside.yaml"
     folder.mkdir()
     outside.write_text(json.dumps(SMALL), "utf-8")
     (folder / "mine.yaml").write_text(json.dumps(SMALL | {"description": "Mine."}), "utf-8")
     (folder / "broken.yaml").write_text("a: [", "utf-8")
     (folder / "link.yaml").symlink_to(outside)
-    with serving("--scenarios", str(folder)) as service, service.client() as client:
+    with TestClient(create_app(Settings(scenarios=folder))) as client:
         listed = client.get("/api/scenarios", params={"limit": 200}).json()["items"]
         assert sorted(entry["name"] for entry in listed) == sorted([*bundled_scenarios(), "broken", "mine"])
         assert next(entry for entry in listed if entry["name"] == "mine")["description"] == "Mine."
-        make(client, "mine")
+        assert client.post("/api/simulations", json={"scenario": "mine"}).status_code == 201
         for name in ("link", "../outside", "broken"):
             refused = client.post("/api/simulations", json={"scenario": name})
             assert refused.status_code == 422
             assert str(tmp_path) not in refused.text
         assert str(tmp_path) not in str(listed)
-        assert str(folder / "broken.yaml") in str(service.log)
+        assert str(folder / "broken.yaml") in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -160,6 +163,8 @@ def test_yaml_is_plain_data(client: httpx2.Client, tmp_path: Path) -> None:
         "a: 1\na: 2",
         "a: [",
         "[" * 100_000,
+        "!!seq x: 1",
+        "a: 1" + ":0" * 200 + ".5",
     ):
         assert post_raw(client, "/api/simulations", text, "application/yaml").status_code == 400
     assert not file.exists()

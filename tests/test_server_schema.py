@@ -22,7 +22,7 @@ def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
         run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
         assert run.returncode == 0, run.stdout
         assert f"Tested: {operations}" in run.stdout
-        assert client.get("/health").json()["simulations"] > 0
+        assert client.get("/health").status_code == 200
     statuses = {line["status"] for line in service.log if line["message"] == "request"}
     assert {200, 201, 404, 422} <= statuses
     assert max(statuses) < 500

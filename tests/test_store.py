@@ -283,6 +283,18 @@ def test_files_of_others_are_left_alone(path: Path, tmp_path: Path) -> None:
     assert text.read_text("utf-8").startswith("day,time")
 
 
+@pytest.mark.parametrize("name", [":memory:", "md:runs", "s3:runs"])
+def test_a_store_is_a_file_whatever_it_is_called(
+    name: str, small_scenario: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Store(name) as store:
+        play(store, small_scenario)
+    assert (tmp_path / name).is_file()
+    with Store(name, must_exist=True) as store:
+        assert len(list(store.ticks(1))) == 12
+
+
 def test_a_store_that_cannot_be_opened_is_an_error(path: Path, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="there is no such store"):
         Store(path, must_exist=True)

@@ -20,6 +20,7 @@ from paysim_gym.cli.streams import (
     PipeClosedError,
     RefusedError,
     drop_stdout,
+    ensure_stdout,
     note,
 )
 from paysim_gym.server.serve import serve
@@ -54,6 +55,7 @@ def main() -> None:
     Raises:
         SystemExit: Always, with the exit code.
     """
+    ensure_stdout()
     code = _run_app()
     try:
         sys.stdout.flush()

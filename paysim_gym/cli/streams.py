@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import FileIO, TextIOWrapper
 from types import TracebackType
 from typing import Annotated, Self
 
@@ -33,6 +34,13 @@ class PipeClosedError(Exception):
 def drop_stdout() -> None:
     """Let nothing more be written to a closed pipe, not even when Python ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def ensure_stdout() -> None:
+    """Let data go nowhere if whoever started the process has closed standard output, as by `>&-`."""
+    if sys.stdout is None:
+        nowhere = FileIO(os.open(os.devnull, os.O_WRONLY), "w", closefd=False)
+        sys.stdout = TextIOWrapper(nowhere, "utf-8")
 
 
 def note(text: str) -> None:

@@ -16,8 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from paysim_gym.server.errors import problem_response
 from paysim_gym.server.problems import Problem
 
-_OPEN = ("/health", "/docs", "/redoc", "/openapi.json")
-"""What needs no token."""
+_OPEN = frozenset({"/health", "/docs", "/redoc", "/openapi.json"})
+"""What needs no token: all else does, whether there is such a route or not."""
 
 _log = logging.getLogger("paysim_gym.server.access")
 
@@ -61,7 +61,8 @@ class BearerToken:
         """Let the request pass, or answer 401."""
         if (
             scope["type"] == "lifespan"
-            or not scope["path"].startswith(("/api", "/ws"))
+            # A server may put a prefix of its own before every path, as `uvicorn --root-path` does.
+            or scope["path"].removeprefix(scope.get("root_path", "")) in _OPEN
             or self._is_known(scope)
         ):
             await self._app(scope, receive, send)

@@ -64,6 +64,7 @@ class Registry:
         self._is_closing = False
         self._store = FolderStore(settings.store) if settings.store else None
         self._workers = ThreadPoolExecutor(settings.threads, thread_name_prefix="simulation")
+        self._readers = ThreadPoolExecutor(settings.threads, thread_name_prefix="reader")
 
     def __len__(self) -> int:
         """How many simulations there are."""
@@ -73,7 +74,7 @@ class Registry:
         """Take up what the store has kept."""
         if self._store is None:
             return
-        for simulation in await self.work(self._store.load, self._settings.max_queue_depth):
+        for simulation in await self._work(self._store.load, self._settings.max_queue_depth):
             self._entries[simulation.origin.simulation_id] = _Entry(simulation, time.monotonic())
         _log.info("simulations restored", extra={"count": len(self._entries)})
 
@@ -87,10 +88,14 @@ class Registry:
         while self._tasks:
             await asyncio.wait(self._tasks)
         self._workers.shutdown()
+        self._readers.shutdown()
 
-    async def work(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        """Call a function on a worker thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._workers, function, *arguments)
+    async def prepare(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Call a function that is about no simulation on a thread that none plays on.
+
+        A large body of YAML takes seconds to read; ticks must not wait for that.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._readers, function, *arguments)
 
     async def create(self, scenario: Scenario, name: str | None) -> str:
         """Make a simulation.
@@ -158,8 +163,8 @@ class Registry:
         await self._finish(self._forget(self._entries.pop(simulation_id)))
 
     async def expire_forever(self) -> None:
-        """Delete what nobody has touched for too long, again and again."""
-        while True:
+        """Delete what nobody has touched for too long, again and again; at once done if all is kept."""
+        while self._settings.idle_seconds:
             await asyncio.sleep(min(30.0, self._settings.idle_seconds / 4))
             self._expire()
 
@@ -185,7 +190,7 @@ class Registry:
             simulation_id=simulation_id, name=name, created_at=datetime.now(UTC), scenario=scenario
         )
         try:
-            simulation = await self.work(self._make, origin)
+            simulation = await self._work(self._make, origin)
             self._entries[simulation_id] = _Entry(simulation, time.monotonic())
         finally:
             self._coming -= 1
@@ -212,7 +217,7 @@ class Registry:
             while stopped_by is None:
                 async with entry.engine:
                     _refuse_deleted(entry)
-                    outcomes += await self.work(self._play, entry.simulation, ticks - len(outcomes))
+                    outcomes += await self._work(self._play, entry.simulation, ticks - len(outcomes))
                 stopped_by = self._reason_to_stop(entry, ticks - len(outcomes), until)
         entry.touched = time.monotonic()
         return outcomes, stopped_by
@@ -248,7 +253,7 @@ class Registry:
     async def _read(self, entry: _Entry, reading: Callable[[Simulation], Result]) -> Result:
         async with entry.engine:
             _refuse_deleted(entry)
-            return await self.work(reading, entry.simulation)
+            return await self._work(reading, entry.simulation)
 
     async def _forget(self, entry: _Entry) -> None:
         entry.is_deleted = True
@@ -256,10 +261,14 @@ class Registry:
         async with entry.engine:
             if self._store is not None:
                 try:
-                    await self.work(self._store.remove, simulation_id)
+                    await self._work(self._store.remove, simulation_id)
                 except OSError as error:
                     _log.error("simulation not removed: %s", error, extra={"simulation_id": simulation_id})
         _log.info("simulation deleted", extra={"simulation_id": simulation_id})
+
+    async def _work(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Call a function on a worker thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._workers, function, *arguments)
 
     async def _finish(self, action: Coroutine[Any, Any, Result]) -> Result:
         """Carry an action through even if whoever asked for it goes away: a lock must outlast its thread."""

@@ -63,7 +63,9 @@ async def create_simulation(request: Request) -> Response:
     """
     body, kind = await request.body(), request.headers.get("content-type", "")
     settings: Settings = request.app.state.settings
-    scenario, name = await _simulations(request).work(asked_scenario, body, kind, _library(request), settings)
+    scenario, name = await _simulations(request).prepare(
+        asked_scenario, body, kind, _library(request), settings
+    )
     simulation_id = await _simulations(request).create(scenario, name)
     return _json(Created(simulation_id=simulation_id), 201)
 
@@ -146,7 +148,7 @@ async def get_metrics(simulation_id: SimulationId, request: Request) -> Response
 async def list_scenarios(request: Request, limit: Limit = 50, offset: Offset = 0) -> Page[ScenarioSummary]:
     """The scenarios that the service has by name."""
     names = _library(request).names()
-    items = await _simulations(request).work(_library(request).summaries, names[offset : offset + limit])
+    items = await _simulations(request).prepare(_library(request).summaries, names[offset : offset + limit])
     return Page(items=items, total=len(names), limit=limit, offset=offset)
 
 
@@ -158,7 +160,7 @@ async def validate_scenario(request: Request) -> Validation:
     body, kind = await request.body(), request.headers.get("content-type", "")
     settings: Settings = request.app.state.settings
     try:
-        await _simulations(request).work(asked_scenario, body, kind, _library(request), settings)
+        await _simulations(request).prepare(asked_scenario, body, kind, _library(request), settings)
     except ServiceError as error:
         if error.status != 422:
             raise
@@ -172,7 +174,7 @@ async def get_scenario(
     request: Request,
 ) -> Scenario:
     """A scenario in full, every default filled in; of files that it reads, only the names."""
-    return await _simulations(request).work(_library(request).shown, name)
+    return await _simulations(request).prepare(_library(request).shown, name)
 
 
 def _json(body: BaseModel | Mapping[str, Any], status: int = 200) -> Response:

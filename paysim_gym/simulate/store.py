@@ -75,7 +75,8 @@ class Store:
         if not self.path.absolute().parent.is_dir():
             raise StoreError(f"{self.path}: there is no folder {self.path.parent}")
         try:
-            self._db = duckdb.connect(str(self.path))
+            # DuckDB takes names such as `:memory:` and `md:runs` for something else than files.
+            self._db = duckdb.connect(str(self.path.absolute()))
         except duckdb.Error as error:
             raise StoreError(_problem(self.path, error)) from None
         try:
