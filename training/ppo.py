@@ -24,6 +24,8 @@ from paysim_gym.envs.sb3 import PaymentVecEnv
 from paysim_gym.files import write_atomically
 from training.callbacks import (
     Checkpoints,
+    DayPictures,
+    DecisionMetrics,
     EntropyDecay,
     EpisodeMetrics,
     ProgressBar,
@@ -63,6 +65,8 @@ def learn(run: RunFolder, console: Console, watchers: Sequence[BaseCallback] = (
                 EpisodeMetrics(config),
                 EntropyDecay(config),
                 Checkpoints(run, config),
+                DecisionMetrics(),
+                DayPictures(config, run.scenario()),
                 ProgressBar(progress, task),
             ]
             model.learn(config.timesteps - done, [*callbacks, *watchers], reset_num_timesteps=False)
