@@ -257,7 +257,8 @@ def test_the_figure_of_a_day_has_both_policies_on_one_scale() -> None:
     assert right.get_title("left") == f"Best rule: myopic, cost {costs[1]:,.0f}"
     for panel, day in zip((left, right), days.values(), strict=True):
         assert list(zip(*panel.lines[0].get_data(), strict=True)) == day.balances()
-    assert left.get_ylim() == right.get_ylim()
+    for left, right in zip(figure.axes[::2], figure.axes[1::2], strict=True):
+        assert left.get_ylim() == right.get_ylim()
     assert "seed 5" in figure.get_suptitle()
 
 
