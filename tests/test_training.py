@@ -36,6 +36,7 @@ TINY = {
     "torch_threads": 1,
     "timesteps": 4 * ROLLOUT,
     "checkpoint_every": 2 * ROLLOUT,
+    "picture_every": 2 * ROLLOUT,
     "ppo": {
         "steps_per_rollout": 48,
         "batch_size": 96,
@@ -79,7 +80,8 @@ def _artefacts(run: Path) -> dict[str, bytes]:
 
 
 def _results(run: Path) -> dict[str, bytes]:
-    return {name: (run / name).read_bytes() for name in ("metrics.json", "episodes.csv", "table.txt")}
+    names = ("metrics.json", "episodes.csv", "table.txt", "cost.png", "day.png")
+    return {name: (run / name).read_bytes() for name in names}
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +97,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_run_folder_holds_everything_and_nothing_half_written(trained: Path) -> None:
     assert {path.name for path in trained.iterdir()} == {
         *("config.yaml", "scenario.yaml", "versions.json", "model.zip", "checkpoints", "tensorboard"),
-        *("metrics.json", "episodes.csv", "table.txt"),
+        *("metrics.json", "episodes.csv", "table.txt", "cost.png", "day.png"),
     }
     assert not [path for path in trained.rglob(".*")]
     assert {path.name for path in trained.glob("checkpoints/*/*")} == {"model.zip", "normaliser.json"}
@@ -176,8 +178,10 @@ def test_resumed_run_ends_like_one_that_was_never_interrupted(
     assert resumed.exit_code == 0, resumed.output
     assert _artefacts(tmp_path / "whole") == _artefacts(tmp_path / "stopped")
     events = EventAccumulator(str(tmp_path / "stopped" / "tensorboard")).Reload()
-    steps = [event.step for event in events.Scalars("episode/cost_cents")]
-    assert steps == [ROLLOUT, 2 * ROLLOUT, 3 * ROLLOUT, 4 * ROLLOUT]
+    for name in ("episode/cost_cents", "actions/release"):
+        steps = [event.step for event in events.Scalars(name)]
+        assert steps == [ROLLOUT, 2 * ROLLOUT, 3 * ROLLOUT, 4 * ROLLOUT]
+    assert [image.step for image in events.Images("day")] == [ROLLOUT, 2 * ROLLOUT, 4 * ROLLOUT]
 
 
 def test_same_seed_same_model_other_seed_other_model(trained: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What happens beside learning: episode metrics, entropy, checkpoints, the progress bar."""
+"""What happens beside learning: metrics, pictures, entropy, checkpoints, the progress bar."""
 
 from __future__ import annotations
 
@@ -8,14 +8,20 @@ from typing import Any
 from zipfile import ZipFile, ZipInfo
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.progress import Progress, TaskID
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import HParam
+from stable_baselines3.common.logger import HParam, Image
 
-from paysim_gym._engine import COST_COMPONENTS
-from training.config import TRAINING_SEEDS_END, TrainConfig
+from paysim_gym import Scenario
+from paysim_gym._engine import COST_COMPONENTS, observation_fields
+from paysim_gym.render import picture
+from training.config import PICTURE_SEED, TRAINING_SEEDS_END, TrainConfig
 from training.run_folder import RunFolder
+from training.scoreboard import EVALUATION_SCALARS, hyperparameters
+from training.task import constructor_arguments
+from training.watching import watch_day
 
 # TensorBoard name -> name in the terminal info's `episode_totals`.
 EPISODE_SCALARS = {
@@ -44,10 +50,9 @@ class EpisodeMetrics(BaseCallback):
         self._ended: dict[str, list[float]] = {}
 
     def _on_training_start(self) -> None:
-        ppo = {f"ppo/{key}": _scalar(value) for key, value in self._config.ppo.model_dump().items()}
-        hyperparameters = {**ppo, "num_envs": self._config.num_envs, "seed": self._config.seed}
-        metrics = dict.fromkeys(EPISODE_SCALARS, 0.0)
-        self.logger.record("hparams", HParam(hyperparameters, metrics))
+        compared = [*EVALUATION_SCALARS, *(name for name in EPISODE_SCALARS if name.startswith("episode/"))]
+        # TensorBoard shows the last value of each of these scalars; the zeros are shown nowhere.
+        self.logger.record("hparams", HParam(hyperparameters(self._config), dict.fromkeys(compared, 0.0)))
 
     def _on_step(self) -> bool:
         for row in np.flatnonzero(self.locals["dones"]):
@@ -64,6 +69,64 @@ class EpisodeMetrics(BaseCallback):
 
     def _add(self, name: str, value: float) -> None:
         self._ended.setdefault(name, []).append(float(value))
+
+
+class DecisionMetrics(BaseCallback):
+    """Writes what a rollout decided, and how much of the masks there was to decide on.
+
+    It notes the masks, which the rollout buffer lacks; so it comes after a callback that resets the rows.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._masks: list[NDArray[np.bool_]] = []
+
+    def _on_rollout_start(self) -> None:
+        self._masks = [self.training_env.unwrapped.action_masks()]
+
+    def _on_step(self) -> bool:
+        self._masks.append(self.training_env.unwrapped.action_masks())
+        return True
+
+    def _on_rollout_end(self) -> None:
+        buffer = self.model.rollout_buffer
+        columns = [name for name, *_ in observation_fields(buffer.actions.shape[-1])]
+        openings = buffer.observations[..., columns.index("is_opening")] > 0
+        # The last masks are those of the next rollout's first actions.
+        masks = np.stack(self._masks[:-1])
+        for name, value in decision_scalars(buffer.actions.astype(np.intp), masks, openings).items():
+            self.logger.record(name, value)
+
+
+class DayPictures(BaseCallback):
+    """Shows the day of one seed under the policy of a rollout, which takes its likeliest actions there.
+
+    The first rollout has a picture, the last, and each in which a multiple of `picture_every` is reached.
+
+    Args:
+        config: The run's configuration.
+        scenario: What it trains on.
+    """
+
+    def __init__(self, config: TrainConfig, scenario: Scenario) -> None:
+        super().__init__()
+        self._config = config
+        self._scenario = scenario
+        self._before = 0
+
+    def _on_rollout_start(self) -> None:
+        self._before = self.num_timesteps
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        every = self._config.picture_every
+        is_end = self._before == 0 or self.num_timesteps >= self._config.timesteps
+        if every is not None and (is_end or self._before // every < self.num_timesteps // every):
+            arguments = constructor_arguments(self._config.env)
+            day = watch_day(lambda env: self.model, self._scenario, PICTURE_SEED, **arguments)
+            self.logger.record("day", Image(picture(day), "HWC"))
 
 
 class EntropyDecay(BaseCallback):
@@ -147,6 +210,36 @@ class ProgressBar(BaseCallback):
             self._progress.update(self._task, cost=f"{cost / 100:,.2f}")
 
 
+def decision_scalars(
+    actions: NDArray[np.intp], masks: NDArray[np.bool_], openings: NDArray[np.bool_]
+) -> dict[str, float]:
+    """What was decided in some steps: TensorBoard name to value, without those that nothing was to decide on.
+
+    Args:
+        actions: Slot actions, of shape (..., slots).
+        masks: What was legal, of shape (..., slots x choices).
+        openings: Which steps committed a pool, of shape (...).
+    """
+    legal = masks.reshape(*actions.shape, -1)
+    is_legal = np.take_along_axis(legal, actions[..., None], axis=-1)[..., 0]
+    is_open = legal[..., 1]  # whoever may decide at all may do more than hold
+    payments = is_open & ~openings[..., None]
+    done = np.where(is_legal, actions, 0)[payments]
+    committed = actions[..., 0][openings & is_open[..., 0]]
+    scalars = {
+        "masks/legal_actions": float(legal.mean()),
+        "masks/illegal_actions_per_step": float((~is_legal).sum() / openings.size),
+    }
+    if not openings.all():
+        scalars["masks/slots_with_payment"] = float(payments[~openings].mean())
+    if done.size:
+        shares = {"hold": done == 0, "release": done == 1, "split": done > 1}
+        scalars |= {f"actions/{name}": float(chosen.mean()) for name, chosen in shares.items()}
+    if committed.size:
+        scalars["actions/pool_share"] = float(committed.mean() / (legal.shape[-1] - 1))
+    return scalars
+
+
 def stretch_seed(config: TrainConfig, timesteps: int) -> int:
     """The seed of the stretch that starts after some timesteps; row i uses the i-th seed from it on."""
     return int(np.random.default_rng([config.seed, timesteps]).integers(TRAINING_SEEDS_END - config.num_envs))
@@ -184,7 +277,3 @@ def _loaded_part(value: Any) -> Any:
     if isinstance(value, dict) and ":serialized:" in value:
         return {key: value[key] for key in (":type:", ":serialized:")}
     return value
-
-
-def _scalar(value: Any) -> float | str:
-    return value if isinstance(value, int | float) else "x".join(map(str, value))

@@ -1,8 +1,8 @@
 """The configuration of a training run: every knob, its default and its limits, in one place.
 
 A reported result has one YAML file in ``training/configs``; what a file leaves out has the default below.
-Three kinds of demand seeds never meet: training seeds lie below 2**32, evaluation seeds start at 2**42 and
-tuning seeds at 2**41.
+Demand seeds of different use never meet: training seeds lie below 2**32, evaluation seeds start at 2**42,
+tuning seeds at 2**41, and the day that is drawn while training has the last seed of all.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 TRAINING_SEEDS_END = 2**32
+PICTURE_SEED = 2**64 - 1  # no SeedRange comes near it
 CONFIG_FOLDER = Path(__file__).parent / "configs"
 
 Count = Annotated[int, Field(ge=1, strict=True)]
@@ -108,7 +109,10 @@ class SeedRange(Frozen):
 
 
 class TrainConfig(Frozen):
-    """One training run; with the scenario, all that decides its result on a given machine."""
+    """One training run; with the scenario, all that decides its result on a given machine.
+
+    TensorBoard shows a picture of a day every `picture_every` timesteps, none if that is null.
+    """
 
     description: str = ""
     env: EnvConfig = EnvConfig()
@@ -118,6 +122,7 @@ class TrainConfig(Frozen):
     num_envs: Annotated[int, Field(ge=1, le=65_536, strict=True)] = 1024
     timesteps: Count = 3_000_000
     checkpoint_every: Count = 491_520
+    picture_every: Count | None = 500_000
     torch_threads: Annotated[int, Field(ge=1, le=256, strict=True)] = 2
     evaluation: SeedRange = SeedRange(first_seed=2**42, episodes=1000)
     tuning: SeedRange = SeedRange(first_seed=2**41, episodes=200)

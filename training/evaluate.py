@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
 
@@ -17,8 +18,10 @@ from paysim_gym.evaluation import EpisodeTable, PolicyFactory, evaluate, paired_
 from paysim_gym.files import write_atomically
 from training.config import TrainConfig
 from training.run_folder import RunFolder, RunFolderError
+from training.scoreboard import best_rule, write_evaluation_scalars
 from training.table import make_table, table_text
 from training.task import constructor_arguments
+from training.watching import watch_day
 
 FIXED_POLICIES = ("release_all", "hold_until_deadline", "random", "myopic")
 TUNED_POLICIES = ("liquidity_aware", "split_large")
@@ -33,7 +36,7 @@ def main(
     """Rebuild the evaluation table of a run from its folder alone.
 
     Plays the saved model, the tree distilled from it if there is one, and every scripted policy on the run's
-    evaluation seeds; rewrites metrics.json, episodes.csv and table.txt.
+    evaluation seeds; rewrites metrics.json, episodes.csv, table.txt, cost.png and day.png.
     """
     console = Console()
     try:
@@ -44,7 +47,7 @@ def main(
 
 
 def evaluate_run(run: RunFolder, console: Console) -> dict[str, Any]:
-    """Evaluate a run, write its metrics, episodes and table, and print the table.
+    """Evaluate a run, write its metrics, episodes, table and figures, and print the table.
 
     Args:
         run: A run whose training has ended.
@@ -59,9 +62,18 @@ def evaluate_run(run: RunFolder, console: Console) -> dict[str, Any]:
     config, scenario = run.config(), run.scenario()
     if not run.model.is_file():
         raise RunFolderError(f"{run.path} has no model.zip: finish it with --resume {run.path}")
-    policies, tables = _play_all(run, config, scenario, console)
+    policies, factories = _choose_policies(run, config, scenario, console)
+    tables = {}
+    for name, factory in factories.items():
+        with console.status(f"Playing {name} on {config.evaluation.episodes} unseen episodes"):
+            tables[name] = evaluate(
+                factory, scenario, config.evaluation.seeds, **constructor_arguments(config.env)
+            )
     metrics = _metrics(config, policies, tables)
     _write_episodes(run, tables)
+    with console.status("Drawing"):
+        _draw(run, metrics, factories, tables)
+    write_evaluation_scalars(run, metrics)
     table = make_table(metrics)
     text = table_text(table)
     write_atomically(run.table, text.encode())
@@ -71,10 +83,10 @@ def evaluate_run(run: RunFolder, console: Console) -> dict[str, Any]:
     return metrics
 
 
-def _play_all(
+def _choose_policies(
     run: RunFolder, config: TrainConfig, scenario: Scenario, console: Console
-) -> tuple[dict[str, dict[str, Any]], dict[str, EpisodeTable]]:
-    """Each policy's parameters, and its episodes, by its name."""
+) -> tuple[dict[str, dict[str, Any]], dict[str, PolicyFactory]]:
+    """Each policy's parameters, and what builds it, by its name."""
     from training.ppo import LearnedPolicy  # brings torch, which --help must not wait for
 
     arguments = constructor_arguments(config.env)
@@ -90,12 +102,26 @@ def _play_all(
         tree = load_tree(run.tree)
         own["tree"] = tree_policy(tree)
         policies["tree"] = {"type": "tree", "rules": tree.leaves}
-    tables = {}
-    for name, policy in policies.items():
-        with console.status(f"Playing {name} on {config.evaluation.episodes} unseen episodes"):
-            factory = own[name] if name in own else scripted(policy)
-            tables[name] = evaluate(factory, scenario, config.evaluation.seeds, **arguments)
-    return policies, tables
+    return policies, {name: own.get(name) or scripted(policy) for name, policy in policies.items()}
+
+
+def _draw(
+    run: RunFolder,
+    metrics: dict[str, Any],
+    factories: dict[str, PolicyFactory],
+    tables: dict[str, EpisodeTable],
+) -> None:
+    """Draw the costs, and the episode on which PPO and the best rule both cost most nearly their mean."""
+    from training.figures import save_figure  # brings Matplotlib
+    from training.run_figures import draw_costs, draw_days
+
+    rule = best_rule(metrics)
+    apart = sum(np.abs(tables[name].cost - tables[name].cost.mean()) for name in ("ppo", rule))
+    seed = int(tables["ppo"].seed[np.argmin(apart)])
+    arguments = constructor_arguments(run.config().env)
+    days = {name: watch_day(factories[name], run.scenario(), seed, **arguments) for name in ("ppo", rule)}
+    save_figure(draw_costs(metrics), run.cost_figure)
+    save_figure(draw_days(days, metrics["env"], seed), run.day_figure)
 
 
 def _metrics(

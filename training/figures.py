@@ -36,10 +36,15 @@ def write_figures(details: Mapping[str, Any], folder: Path) -> list[Path]:
     drawn = {"cost.png": draw_costs(details), "gap_closed.png": draw_gap_closed(details)}
     for name, figure in drawn.items():
         figure.text(0.01, 0.01, origin(details), fontsize=7, color="#606060")
-        buffer = io.BytesIO()
-        figure.savefig(buffer, dpi=150, metadata={"Software": None})
-        write_atomically(folder / name, buffer.getvalue())
+        save_figure(figure, folder / name)
     return [folder / name for name in drawn]
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG: whole or not at all, and the same bytes for the same figure."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=150, metadata={"Software": None})
+    write_atomically(path, buffer.getvalue())
 
 
 def draw_costs(details: Mapping[str, Any]) -> Figure:

@@ -16,7 +16,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
-from torch.utils.tensorboard.writer import SummaryWriter
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
 from paysim_gym import PaymentVectorEnv, Scenario
 from paysim_gym._engine import observation_fields
@@ -24,6 +24,8 @@ from paysim_gym.envs.sb3 import PaymentVecEnv
 from paysim_gym.files import write_atomically
 from training.callbacks import (
     Checkpoints,
+    DayPictures,
+    DecisionMetrics,
     EntropyDecay,
     EpisodeMetrics,
     ProgressBar,
@@ -53,9 +55,10 @@ def learn(run: RunFolder, console: Console, watchers: Sequence[BaseCallback] = (
     if config.warm_start is not None and model.num_timesteps == 0:
         with console.status(f"Imitating {config.warm_start.policy} on {config.warm_start.days} days"):
             run.write_json(run.warm_start, imitate(model, config, run.scenario()))
-    # Tells TensorBoard to forget what an interrupted run wrote after its last checkpoint.
-    SummaryWriter(str(run.tensorboard), purge_step=model.num_timesteps + 1).close()
     model.set_logger(configure(str(run.tensorboard), ["tensorboard"]))
+    # Tells TensorBoard to forget what an interrupted run wrote after its last checkpoint.
+    start = Event(step=model.num_timesteps + 1, session_log=SessionLog(status=SessionLog.START))
+    model.logger.output_formats[0].writer.file_writer.add_event(start)
     try:
         with _progress(console) as progress:
             done = model.num_timesteps
@@ -64,6 +67,8 @@ def learn(run: RunFolder, console: Console, watchers: Sequence[BaseCallback] = (
                 EpisodeMetrics(config),
                 EntropyDecay(config),
                 Checkpoints(run, config),
+                DecisionMetrics(),
+                DayPictures(config, run.scenario()),
                 ProgressBar(progress, task),
             ]
             model.learn(config.timesteps - done, [*callbacks, *watchers], reset_num_timesteps=False)

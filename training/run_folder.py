@@ -80,6 +80,16 @@ class RunFolder:
         return self.path / "table.txt"
 
     @property
+    def cost_figure(self) -> Path:
+        """What a day costs under each policy, drawn."""
+        return self.path / "cost.png"
+
+    @property
+    def day_figure(self) -> Path:
+        """A day of the learned policy beside the same day under the best rule, drawn."""
+        return self.path / "day.png"
+
+    @property
     def episodes(self) -> Path:
         """Every evaluated episode: one row for each policy and seed."""
         return self.path / "episodes.csv"

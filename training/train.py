@@ -41,7 +41,7 @@ def main(
     Without arguments: the bank of PaySim/TwoBank-v0, in under three minutes on two cores.
     All that a run leaves is in one folder, which reproduces it: config.yaml, scenario.yaml (with the
     payments file and the networks that it names, if any), versions.json, model.zip, checkpoints/,
-    tensorboard/, episodes.csv, metrics.json, table.txt.
+    tensorboard/, episodes.csv, metrics.json, table.txt, cost.png, day.png.
 
     [bold]Examples[/bold]
 
