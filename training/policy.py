@@ -6,7 +6,7 @@ noise drowns the little that one release changes in the cost of a day.
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from stable_baselines3.common.distributions import MultiCategoricalDistribution
@@ -81,7 +81,7 @@ class QueuePolicy(ActorCriticPolicy):
     def _build_mlp_extractor(self) -> None:
         super()._build_mlp_extractor()
         self.mlp_extractor.policy_net = SlotNetwork(self.features_dim, *self._shape, self._sees_before)
-        self.mlp_extractor.latent_dim_pi = self.mlp_extractor.policy_net.latent_size
+        self.mlp_extractor.latent_dim_pi = self._shape[-1]
 
     def _build(self, lr_schedule: Schedule) -> None:
         self.action_dist = SlotDistribution(list(self.action_space.nvec))
@@ -90,8 +90,20 @@ class QueuePolicy(ActorCriticPolicy):
             self.action_net.head.bias[FIRST_SPLIT:] -= self._split_bias
 
 
+class SlotLatents(NamedTuple):
+    """Features of the slots about which there is something to decide; the others need none.
+
+    Attributes:
+        hidden: Of shape (slots that may act, hidden size).
+        may_act: Which they are, bool of shape (batch, slots).
+    """
+
+    hidden: Tensor
+    may_act: Tensor
+
+
 class SlotNetwork(nn.Module):
-    """Observations (batch, size) to flat latents: each slot's features, and whether it can only hold."""
+    """Observations (batch, size) to the features of each slot that holds a payment, or opens a day."""
 
     def __init__(
         self,
@@ -106,38 +118,34 @@ class SlotNetwork(nn.Module):
         self._shape = (slots, slot_columns)
         self._opening_column = opening_column
         self._own = size - slots * slot_columns
-        self.latent_size = slots * (hidden_size + 1)
         self.bank = nn.Linear(self._own, hidden_size)
         self.slot = nn.Linear(slot_columns, hidden_size, bias=False)
         self.both = nn.Linear(hidden_size, hidden_size)
         self.before = nn.Linear(slot_columns, hidden_size, bias=False) if sees_before else None
 
-    def forward(self, observations: Tensor) -> Tensor:
+    def forward(self, observations: Tensor) -> SlotLatents:
         """Encode; the bank's own columns are shared by its slots."""
         slots = observations[:, self._own :].unflatten(1, self._shape)
-        scores = self.bank(observations[:, : self._own])[:, None] + self.slot(slots)
+        may_act = (slots[..., 0] != 0) | (observations[:, self._opening_column, None] > 0)
+        scores = self.bank(observations[:, : self._own])[may_act.nonzero()[:, 0]] + self.slot(slots[may_act])
         if self.before is not None:
-            scores = scores + self.before(slots.cumsum(dim=1) - slots)
-        hidden = torch.relu(scores)
-        is_opening = observations[:, self._opening_column, None, None] > 0
-        can_only_hold = ((slots[..., :1] == 0) & ~is_opening).to(hidden.dtype)
-        return torch.cat([torch.relu(self.both(hidden)), can_only_hold], dim=2).flatten(1)
+            scores = scores + self.before((slots.cumsum(dim=1) - slots)[may_act])
+        return SlotLatents(torch.relu(self.both(torch.relu(scores))), may_act)
 
 
 class SlotHead(nn.Module):
-    """Latent of `SlotNetwork` to logits of shape (batch, slots x actions); an empty slot can only hold."""
+    """Latents of `SlotNetwork` to logits (batch, slots x actions); a slot that may not act can only hold."""
 
-    def __init__(self, latent_size: int, slots: int, actions: int) -> None:
+    def __init__(self, hidden_size: int, actions: int) -> None:
         super().__init__()
-        self._slots = slots
-        self.head = nn.Linear(latent_size // slots - 1, actions)
+        self.head = nn.Linear(hidden_size, actions)
 
-    def forward(self, latent: Tensor) -> Tensor:
+    def forward(self, latents: SlotLatents) -> Tensor:
         """Score every action of every slot."""
-        slots = latent.unflatten(1, (self._slots, -1))
-        logits = self.head(slots[..., :-1])
-        illegal = slots[..., -1:].bool() & (torch.arange(logits.shape[2]) > 0)
-        return logits.masked_fill(illegal, IMPOSSIBLE).flatten(1)
+        logits = latents.hidden.new_full((*latents.may_act.shape, self.head.out_features), IMPOSSIBLE)
+        logits[..., 0] = 0.0
+        logits[latents.may_act] = self.head(latents.hidden)
+        return logits.flatten(1)
 
 
 class SlotDistribution(MultiCategoricalDistribution):
@@ -145,7 +153,7 @@ class SlotDistribution(MultiCategoricalDistribution):
 
     def proba_distribution_net(self, latent_dim: int) -> nn.Module:
         """The module that makes logits of latents."""
-        return SlotHead(latent_dim, len(self.action_dims), int(self.action_dims[0]))
+        return SlotHead(latent_dim, int(self.action_dims[0]))
 
     def proba_distribution(self, action_logits: Tensor) -> Self:
         """Take logits of shape (batch, slots x actions)."""
