@@ -222,15 +222,18 @@ def test_exploitability_of_a_game_that_is_known_by_hand(tmp_path: Path) -> None:
     profiles = results["profiles"]
     paid = {name: profile["banks"]["A"]["cost_cents"] for name, profile in profiles.items()}
     assert paid["release_all"] == {"mean": 1_000_00, "ci95": [1_000_00, 1_000_00]}
-    assert paid["hold_until_deadline"]["mean"] == paid["independent"]["mean"] == 10_00
+    assert paid["hold_until_deadline"]["mean"] == 10_00
     early = profiles["release_all"]["exploitability"]["A"]
-    assert (early["response"], early["own_cents"], early["response_cents"]) == ("learned", 1_000_00, 10_00)
-    assert early["saves_cents"] == early["learned_saves_cents"] == {"mean": 990_00, "ci95": [990_00] * 2}
-    assert early["saves_share"] == 0.99
-    for name, bank in [("hold_until_deadline", "A"), ("independent", "A"), ("release_all", "B")]:
+    assert early["response"] in ("learned", "hold_until_deadline")
+    assert (early["own_cents"], early["response_cents"], early["saves_share"]) == (1_000_00, 10_00, 0.99)
+    assert early["saves_cents"] == {"mean": 990_00, "ci95": [990_00, 990_00]}
+    for name, bank in [("hold_until_deadline", "A"), ("hold_until_deadline", "B"), ("release_all", "B")]:
         found = profiles[name]["exploitability"][bank]
         assert (found["response"], found["saves_cents"]["mean"], found["saves_share"]) == ("own", 0, 0)
-    assert profiles["independent"]["saves_cents"]["release_all"]["mean"] == 990_00
+    # Whatever they have learned: B pays in the second tick, and A does best to pay then, too.
+    found = profiles["independent"]["exploitability"]["A"]
+    assert found["own_cents"] == paid["independent"]["mean"]
+    assert found["response_cents"] == 10_00 == found["own_cents"] - found["saves_cents"]["mean"]
 
 
 def test_the_system_is_all_of_its_banks() -> None:

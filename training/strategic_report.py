@@ -167,7 +167,7 @@ def _verdicts(results: Mapping[str, Any]) -> Iterator[str]:
             word = "less" if share >= 0 else "more"
             yield (
                 f"- {TITLES[name].capitalize()}: the system costs {abs(share):.0%} {word} than if "
-                f"{TITLES[rule]}; it saves {_money(saves)} a day."
+                f"{TITLES[rule]}; saved a day: {_money(saves)}."
             )
 
 
