@@ -17,7 +17,7 @@ from stable_baselines3.common.logger import HParam, Image
 from paysim_gym import Scenario
 from paysim_gym._engine import COST_COMPONENTS, observation_fields
 from paysim_gym.render import picture
-from training.config import PICTURE_SEED, TRAINING_SEEDS_END, TrainConfig
+from training.config import PICTURE_SEED, TRAINING_SEEDS_END, PpoConfig, TrainConfig
 from training.run_folder import RunFolder
 from training.scoreboard import EVALUATION_SCALARS, hyperparameters
 from training.task import constructor_arguments
@@ -144,10 +144,9 @@ class EntropyDecay(BaseCallback):
         return True
 
     def _on_rollout_end(self) -> None:
-        ppo = self._config.ppo
-        share = min(1.0, self.num_timesteps / self._config.timesteps)
-        change = ppo.final_entropy_coefficient - ppo.entropy_coefficient
-        self.model.ent_coef = ppo.entropy_coefficient + share * change
+        self.model.ent_coef = entropy_coefficient(
+            self._config.ppo, self.num_timesteps / self._config.timesteps
+        )
 
 
 class Checkpoints(BaseCallback):
@@ -208,6 +207,12 @@ class ProgressBar(BaseCallback):
         cost = self.logger.name_to_value.get("episode/cost_cents")
         if cost is not None:
             self._progress.update(self._task, cost=f"{cost / 100:,.2f}")
+
+
+def entropy_coefficient(ppo: PpoConfig, share: float) -> float:
+    """The entropy coefficient once a share of the training is over."""
+    change = ppo.final_entropy_coefficient - ppo.entropy_coefficient
+    return ppo.entropy_coefficient + min(1.0, share) * change
 
 
 def decision_scalars(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,12 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.utils import LinearSchedule
-from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
 from paysim_gym import PaymentVectorEnv, Scenario
 from paysim_gym._engine import observation_fields
+from paysim_gym.envs.export import export_network
 from paysim_gym.envs.sb3 import PaymentVecEnv
 from paysim_gym.files import write_atomically
 from training.callbacks import (
@@ -40,13 +42,16 @@ from training.run_folder import RunFolder
 from training.task import constructor_arguments
 
 
-def learn(run: RunFolder, console: Console, watchers: Sequence[BaseCallback] = ()) -> None:
+def learn(
+    run: RunFolder, console: Console, watchers: Sequence[BaseCallback] = (), title: str = "Training"
+) -> None:
     """Train to the configured timesteps, from the last whole checkpoint if there is one, and save the model.
 
     Args:
         run: The run; its config and scenario say what to do.
         console: Where the progress bar goes.
         watchers: Called as well; one whose `_on_step` returns False ends the training.
+        title: What stands before the progress bar.
     """
     config = run.config()
     torch.set_num_threads(config.torch_threads)
@@ -62,7 +67,7 @@ def learn(run: RunFolder, console: Console, watchers: Sequence[BaseCallback] = (
     try:
         with _progress(console) as progress:
             done = model.num_timesteps
-            task = progress.add_task("Training", total=config.timesteps, completed=done, cost="?")
+            task = progress.add_task(title, total=config.timesteps, completed=done, cost="?")
             callbacks = [
                 EpisodeMetrics(config),
                 EntropyDecay(config),
@@ -76,6 +81,58 @@ def learn(run: RunFolder, console: Console, watchers: Sequence[BaseCallback] = (
         model.logger.close()
         env.close()
     write_atomically(run.model, saved_files(model)["model.zip"])
+
+
+def make_model(config: TrainConfig, env: VecEnv) -> PPO:
+    """A new model that has learned nothing.
+
+    Args:
+        config: Its hyperparameters and its seed.
+        env: Where it will learn: `PaymentVecEnv`, under wrappers or in part. It sees rewards normalised.
+    """
+    ppo = config.ppo
+    slots = env.get_attr("settings")[0].slots
+    columns = [name for name, *_ in observation_fields(slots)]
+    return PPO(
+        QueuePolicy,
+        _normalised(config, env),
+        learning_rate=LinearSchedule(ppo.learning_rate, ppo.final_learning_rate, 1.0),
+        n_steps=ppo.steps_per_rollout,
+        rollout_buffer_class=PairedRolloutBuffer,
+        rollout_buffer_kwargs={"rows_per_seed": ppo.rows_per_seed},
+        batch_size=ppo.batch_size,
+        n_epochs=ppo.epochs,
+        gamma=ppo.discount,
+        gae_lambda=ppo.gae_lambda,
+        clip_range=ppo.clip_range,
+        ent_coef=ppo.entropy_coefficient,
+        vf_coef=ppo.value_coefficient,
+        max_grad_norm=ppo.max_gradient_norm,
+        policy_kwargs={
+            "slots": slots,
+            "slot_columns": sum(name.startswith("slot_0_") for name in columns),
+            "opening_column": columns.index("is_opening"),
+            "hidden_size": ppo.slot_hidden_size,
+            "split_bias": ppo.split_bias,
+            "sees_before": ppo.sees_slots_before,
+            "net_arch": {"pi": [], "vf": list(ppo.critic_layers)},
+            "optimizer_kwargs": {"eps": ppo.adam_epsilon},
+        },
+        seed=stretch_seed(config, 0),
+        device="cpu",
+    )
+
+
+def freeze(run: RunFolder, path: Path) -> None:
+    """Write a run's policy to a file that a scenario can name: `policy: {type: network, weights: path}`.
+
+    Args:
+        run: A run whose training has ended.
+        path: Where; what stands there is replaced.
+    """
+    env = _make_env(run.config(), run.scenario())
+    export_network(PPO.load(run.model, device="cpu"), path, env)
+    env.close()
 
 
 class LearnedPolicy:
@@ -108,41 +165,16 @@ def _make_env(config: TrainConfig, scenario: Scenario) -> VecMonitor:
 
 
 def _load_or_make(run: RunFolder, config: TrainConfig, env: VecMonitor) -> PPO:
-    checkpoint, ppo = run.last_checkpoint(), config.ppo
-    normalised = VecNormalize(env, norm_obs=False, gamma=ppo.discount, clip_reward=np.inf)
-    if checkpoint is not None:
-        vars(normalised.ret_rms).update(json.loads((checkpoint / "normaliser.json").read_text()))
-        return PPO.load(checkpoint / "model.zip", env=normalised, device="cpu")
-    slots = env.get_attr("settings")[0].slots
-    columns = [name for name, *_ in observation_fields(slots)]
-    return PPO(
-        QueuePolicy,
-        normalised,
-        learning_rate=LinearSchedule(ppo.learning_rate, ppo.final_learning_rate, 1.0),
-        n_steps=ppo.steps_per_rollout,
-        rollout_buffer_class=PairedRolloutBuffer,
-        rollout_buffer_kwargs={"rows_per_seed": ppo.rows_per_seed},
-        batch_size=ppo.batch_size,
-        n_epochs=ppo.epochs,
-        gamma=ppo.discount,
-        gae_lambda=ppo.gae_lambda,
-        clip_range=ppo.clip_range,
-        ent_coef=ppo.entropy_coefficient,
-        vf_coef=ppo.value_coefficient,
-        max_grad_norm=ppo.max_gradient_norm,
-        policy_kwargs={
-            "slots": slots,
-            "slot_columns": sum(name.startswith("slot_0_") for name in columns),
-            "opening_column": columns.index("is_opening"),
-            "hidden_size": ppo.slot_hidden_size,
-            "split_bias": ppo.split_bias,
-            "sees_before": ppo.sees_slots_before,
-            "net_arch": {"pi": [], "vf": list(ppo.critic_layers)},
-            "optimizer_kwargs": {"eps": ppo.adam_epsilon},
-        },
-        seed=stretch_seed(config, 0),
-        device="cpu",
-    )
+    checkpoint = run.last_checkpoint()
+    if checkpoint is None:
+        return make_model(config, env)
+    normalised = _normalised(config, env)
+    vars(normalised.ret_rms).update(json.loads((checkpoint / "normaliser.json").read_text()))
+    return PPO.load(checkpoint / "model.zip", env=normalised, device="cpu")
+
+
+def _normalised(config: TrainConfig, env: VecEnv) -> VecNormalize:
+    return VecNormalize(env, norm_obs=False, gamma=config.ppo.discount, clip_reward=np.inf)
 
 
 def _progress(console: Console) -> Progress:
