@@ -10,7 +10,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from training import sweep, train
+from training import sweep, train, trials
 from training.config import load_config
 from training.sweep import SPACE, Range
 from training.trial_cost import TrialCost
@@ -151,7 +151,7 @@ def test_trial_that_is_dearer_than_the_median_is_pruned(
     result = _sweep("--config", config, "--trials", 5, "--storage", tmp_path / "sweep.db")
     assert result.exit_code == 0, result.output
     states = [state for state, *_ in _trials(tmp_path / "sweep.db")]
-    assert states == [*["COMPLETE"] * sweep.TRIALS_BEFORE_PRUNING, "PRUNED"]
+    assert states == [*["COMPLETE"] * trials.TRIALS_BEFORE_PRUNING, "PRUNED"]
     assert 0 < judged.count(4) < judged.count(3)
     assert "1 of them pruned" in result.output
 

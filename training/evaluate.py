@@ -16,6 +16,7 @@ from paysim_gym import PaymentVectorEnv, Scenario
 from paysim_gym.evaluation import EpisodeTable, PolicyFactory, evaluate, paired_difference_ci95, summarise
 from paysim_gym.files import write_atomically
 from training.config import TrainConfig
+from training.joint_evaluation import JointTable, each_its_own, evaluate_together, tune_each
 from training.run_folder import RunFolder, RunFolderError
 from training.table import make_table, table_text
 from training.task import constructor_arguments
@@ -57,7 +58,7 @@ def evaluate_run(run: RunFolder, console: Console) -> dict[str, Any]:
         RunFolderError: If the folder has no valid config or scenario, or no trained model yet.
     """
     config, scenario = run.config(), run.scenario()
-    if not run.model.is_file():
+    if not run.is_trained:
         raise RunFolderError(f"{run.path} has no model.zip: finish it with --resume {run.path}")
     policies, tables = _play_all(run, config, scenario, console)
     metrics = _metrics(config, policies, tables)
@@ -75,17 +76,15 @@ def _play_all(
     run: RunFolder, config: TrainConfig, scenario: Scenario, console: Console
 ) -> tuple[dict[str, dict[str, Any]], dict[str, EpisodeTable]]:
     """Each policy's parameters, and its episodes, by its name."""
-    from training.ppo import LearnedPolicy  # brings torch, which --help must not wait for
+    from training.ppo import learned_policy  # brings torch, which --help must not wait for
 
     arguments = constructor_arguments(config.env)
-    learned = LearnedPolicy(run)
+    play = evaluate_together if isinstance(arguments.get("learner"), list) else evaluate
     policies: dict[str, dict[str, Any]] = {name: {"type": name} for name in ("ppo", *FIXED_POLICIES)}
-    learner = PaymentVectorEnv(1, scenario, **arguments).learner
+    own: dict[str, PolicyFactory] = {"ppo": learned_policy(run)}
     for name in TUNED_POLICIES:
         with console.status(f"Tuning {name} on {config.tuning.episodes} episodes"):
-            candidates = candidate_grid(name, scenario, learner)
-            policies[name], _ = tune(scenario, config.tuning.seeds, candidates, **arguments)
-    own: dict[str, PolicyFactory] = {"ppo": lambda env: learned}
+            policies[name], own[name] = _tuned(name, config, scenario, arguments)
     if run.tree.is_file():
         tree = load_tree(run.tree)
         own["tree"] = tree_policy(tree)
@@ -94,8 +93,27 @@ def _play_all(
     for name, policy in policies.items():
         with console.status(f"Playing {name} on {config.evaluation.episodes} unseen episodes"):
             factory = own[name] if name in own else scripted(policy)
-            tables[name] = evaluate(factory, scenario, config.evaluation.seeds, **arguments)
+            tables[name] = play(factory, scenario, config.evaluation.seeds, **arguments)
     return policies, tables
+
+
+def _tuned(
+    name: str, config: TrainConfig, scenario: Scenario, arguments: dict[str, Any]
+) -> tuple[dict[str, Any], PolicyFactory]:
+    """A scripted policy with its best parameters; of several learners each has its own."""
+    days = config.tuning.seeds
+    if isinstance(arguments.get("learner"), list):
+        each = tune_each(name, scenario, days, **arguments)
+        shown = {
+            f"{bank}.{key}": value
+            for bank, one in each.items()
+            for key, value in one.items()
+            if key != "type"
+        }
+        return {"type": name, **shown}, each_its_own(each)
+    learner = PaymentVectorEnv(1, scenario, **arguments).learner
+    policy, _ = tune(scenario, days, candidate_grid(name, scenario, learner), **arguments)
+    return policy, scripted(policy)
 
 
 def _metrics(
@@ -108,6 +126,9 @@ def _metrics(
         if name != "ppo":
             mean, low, high = paired_difference_ci95(table.cost, learned)
             summaries[name]["minus_ppo_cents"] = {"mean": mean, "ci95": [low, high]}
+        if isinstance(table, JointTable):
+            costs = {bank: float(values.mean()) for bank, values in table.bank_costs.items()}
+            summaries[name]["bank_cost_cents_mean"] = costs
     return {
         "env": config.env.id,
         "seed": config.seed,

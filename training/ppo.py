@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from paysim_gym import PaymentVectorEnv, Scenario
 from paysim_gym._engine import observation_fields
 from paysim_gym.envs.sb3 import PaymentVecEnv
+from paysim_gym.evaluation import PolicyFactory
 from paysim_gym.files import write_atomically
 from training.callbacks import (
     Checkpoints,
@@ -32,6 +34,7 @@ from training.callbacks import (
 )
 from training.config import TrainConfig
 from training.imitation import imitate
+from training.joint_evaluation import EachItsOwn
 from training.policy import QueuePolicy
 from training.run_folder import RunFolder
 from training.task import constructor_arguments
@@ -47,7 +50,7 @@ def learn(run: RunFolder, console: Console, watchers: Sequence[BaseCallback] = (
     """
     config = run.config()
     torch.set_num_threads(config.torch_threads)
-    env = _make_env(config, run.scenario())
+    env = make_env(config, run.scenario())
     model = _load_or_make(run, config, env)
     if config.warm_start is not None and model.num_timesteps == 0:
         with console.status(f"Imitating {config.warm_start.policy} on {config.warm_start.days} days"):
@@ -56,7 +59,7 @@ def learn(run: RunFolder, console: Console, watchers: Sequence[BaseCallback] = (
     SummaryWriter(str(run.tensorboard), purge_step=model.num_timesteps + 1).close()
     model.set_logger(configure(str(run.tensorboard), ["tensorboard"]))
     try:
-        with _progress(console) as progress:
+        with make_progress(console) as progress:
             done = model.num_timesteps
             task = progress.add_task("Training", total=config.timesteps, completed=done, cost="?")
             callbacks = [
@@ -77,11 +80,12 @@ class LearnedPolicy:
 
     Args:
         run: A run whose training has ended.
+        model: Which of its models; None for the only one.
     """
 
-    def __init__(self, run: RunFolder) -> None:
+    def __init__(self, run: RunFolder, model: Path | None = None) -> None:
         torch.set_num_threads(run.config().torch_threads)
-        self._model = PPO.load(run.model, device="cpu")
+        self._model = PPO.load(model or run.model, device="cpu")
 
     def predict(
         self,
@@ -95,23 +99,46 @@ class LearnedPolicy:
         return actions, state
 
 
-def _make_env(config: TrainConfig, scenario: Scenario) -> VecMonitor:
+def learned_policy(run: RunFolder) -> PolicyFactory:
+    """Whom a run has trained, whatever trained it: one policy, or one for each of several learners.
+
+    Args:
+        run: A run whose training has ended.
+    """
+    if run.model.is_file():
+        one = LearnedPolicy(run)
+        return lambda env: one
+    each = {path.stem: LearnedPolicy(run, path) for path in run.bank_models.glob("*.zip")}
+    return lambda env: EachItsOwn(env.learners, each)
+
+
+def make_env(config: TrainConfig, scenario: Scenario) -> VecMonitor:
+    """The fleet that a configuration is trained on, as Stable-Baselines3 sees it."""
     arguments = constructor_arguments(config.env)
     fleet = PaymentVectorEnv(config.num_envs, scenario, autoreset_mode="SameStep", **arguments)
     return VecMonitor(PaymentVecEnv(fleet))
 
 
 def _load_or_make(run: RunFolder, config: TrainConfig, env: VecMonitor) -> PPO:
-    checkpoint, ppo = run.last_checkpoint(), config.ppo
-    normalised = VecNormalize(env, norm_obs=False, gamma=ppo.discount, clip_reward=np.inf)
-    if checkpoint is not None:
-        vars(normalised.ret_rms).update(json.loads((checkpoint / "normaliser.json").read_text()))
-        return PPO.load(checkpoint / "model.zip", env=normalised, device="cpu")
-    slots = env.get_attr("settings")[0].slots
-    columns = [name for name, *_ in observation_fields(slots)]
+    checkpoint = run.last_checkpoint()
+    if checkpoint is None:
+        return make_model(config, env)
+    normalised = _normalised(config, env)
+    vars(normalised.ret_rms).update(json.loads((checkpoint / "normaliser.json").read_text()))
+    return PPO.load(checkpoint / "model.zip", env=normalised, device="cpu")
+
+
+def make_model(config: TrainConfig, env: VecMonitor) -> PPO:
+    """A model that has learned nothing yet.
+
+    Args:
+        config: Of the run.
+        env: What it will act in; its rewards are normalised here.
+    """
+    ppo = config.ppo
     return PPO(
         QueuePolicy,
-        normalised,
+        _normalised(config, env),
         learning_rate=LinearSchedule(ppo.learning_rate, ppo.final_learning_rate, 1.0),
         n_steps=ppo.steps_per_rollout,
         batch_size=ppo.batch_size,
@@ -122,22 +149,34 @@ def _load_or_make(run: RunFolder, config: TrainConfig, env: VecMonitor) -> PPO:
         ent_coef=ppo.entropy_coefficient,
         vf_coef=ppo.value_coefficient,
         max_grad_norm=ppo.max_gradient_norm,
-        policy_kwargs={
-            "slots": slots,
-            "slot_columns": sum(name.startswith("slot_0_") for name in columns),
-            "opening_column": columns.index("is_opening"),
-            "hidden_size": ppo.slot_hidden_size,
-            "split_bias": ppo.split_bias,
-            "sees_before": ppo.sees_slots_before,
-            "net_arch": {"pi": [], "vf": list(ppo.critic_layers)},
-            "optimizer_kwargs": {"eps": ppo.adam_epsilon},
-        },
+        policy_kwargs=policy_arguments(config, env.get_attr("settings")[0].slots),
         seed=stretch_seed(config, 0),
         device="cpu",
     )
 
 
-def _progress(console: Console) -> Progress:
+def policy_arguments(config: TrainConfig, slots: int) -> dict[str, Any]:
+    """The arguments of `QueuePolicy` beside spaces and learning rate, for this number of slots."""
+    ppo = config.ppo
+    columns = [name for name, *_ in observation_fields(slots)]
+    return {
+        "slots": slots,
+        "slot_columns": sum(name.startswith("slot_0_") for name in columns),
+        "opening_column": columns.index("is_opening"),
+        "hidden_size": ppo.slot_hidden_size,
+        "split_bias": ppo.split_bias,
+        "sees_before": ppo.sees_slots_before,
+        "net_arch": {"pi": [], "vf": list(ppo.critic_layers)},
+        "optimizer_kwargs": {"eps": ppo.adam_epsilon},
+    }
+
+
+def _normalised(config: TrainConfig, env: VecMonitor) -> VecNormalize:
+    return VecNormalize(env, norm_obs=False, gamma=config.ppo.discount, clip_reward=np.inf)
+
+
+def make_progress(console: Console) -> Progress:
+    """A progress bar in timesteps, with a text field ``cost``."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
