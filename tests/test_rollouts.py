@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from training.rollout import Rollout, RolloutsToBatch, advantages
 from training.task import resolve_env
 
 STEPS, ROWS = 30, 4
+BENCHMARK = Path(__file__).parent / "benchmarks" / "scaling.py"
 BANKS = ["CORE_A", "SMALL_D"]
 
 
@@ -155,6 +158,21 @@ def test_bytes_of_a_rollout_are_those_of_its_arrays() -> None:
     per_step = 4 * size + 8 + 3 * 4 + 2
     assert rollout.nbytes == STEPS * ROWS * per_step + ROWS * 4 * size
     assert isinstance(rollout, Rollout)
+
+
+def test_steps_of_more_cores_by_hand() -> None:
+    """80 ns of playing on 1 core are 8 on 10; 100 bytes take 10 at 10 a nanosecond; learning stays 2."""
+    spec = importlib.util.spec_from_file_location("scaling", BENCHMARK)
+    scaling = importlib.util.module_from_spec(spec)
+    sys.modules["scaling"] = scaling  # where dataclasses look for it
+    spec.loader.exec_module(scaling)
+    one = scaling.Measured(1, seconds=90.0, playing=80.0, environment=8.0, learning=2.0, sent=100.0)
+    assert scaling.projected(one, 10, bandwidth=10.0) == {"playing": 8.0, "network": 10.0, "learner": 2.0}
+    page = scaling.fill(f"before\n{scaling.BEGIN}\nold\n{scaling.END}\nafter\n", scaling.tables([one], 1.0))
+    assert page.startswith("before\n")
+    assert page.endswith("after\n")
+    assert "old" not in page
+    assert "The learner takes half of the time from 40.0 cores on." in page
 
 
 def test_the_page_names_what_the_command_offers() -> None:

@@ -105,12 +105,19 @@ def test_trial_is_judged_on_tuning_days_alone_by_the_trained_policy(
     assert _trials(tmp_path / "sweep.db")[0][2] == saved[0]
 
 
-@pytest.mark.parametrize(("error", "stopped_in"), [(KeyboardInterrupt, 2), (SystemExit, 1)])
+@pytest.mark.parametrize(
+    ("error", "stopped_in", "together"), [(KeyboardInterrupt, 2, 1), (SystemExit, 1, 1), (SystemExit, 2, 2)]
+)
 def test_stopped_sweep_ends_like_one_that_was_never_stopped(
-    error: type[BaseException], stopped_in: int, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: type[BaseException],
+    stopped_in: int,
+    together: int,
+    config: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     whole, stopped = tmp_path / "whole.db", tmp_path / "stopped.db"
-    command = ("--config", config, "--trials", 3, "--timesteps", 384, "--storage")
+    command = ("--config", config, "--trials", 3, "--timesteps", 384, "--together", together, "--storage")
     assert _sweep(*command, whole).exit_code == 0
     begun = []
     judge = TrialCost._evaluate

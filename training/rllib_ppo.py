@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,8 @@ def learn(run: RunFolder, console: Console, env_runners: int | None = None) -> N
         _save_models(algorithm, run, config)
     finally:
         algorithm.stop()
-        shutil.rmtree(algorithm.logdir, ignore_errors=True)  # made by RLlib, and empty
+        with suppress(OSError):
+            Path(algorithm.logdir).rmdir()  # RLlib makes it, and here nothing is written there
 
 
 def algorithm_config(config: TrainConfig, scenario: Scenario, spread: DistributedConfig) -> PPOConfig:
@@ -79,10 +80,7 @@ def algorithm_config(config: TrainConfig, scenario: Scenario, spread: Distribute
     example = PaymentVectorEnv(len(named) if isinstance(named, list) else 1, **arguments)
     if example.settings.action_mode != "slots":
         raise ConfigError(f"action_mode = {example.settings.action_mode!r}: only slots can be learned here")
-    banks = example.learners
-    policies: dict[str, int | None] = {SHARED: None}
-    if spread.policies == "separate":
-        policies = {bank: number for number, bank in enumerate(banks)}
+    policies = _policies(spread, example.learners)
     if spread.env_runners:
         arguments.setdefault("num_threads", 1)
     rows = spread.rows_of_each(config)
@@ -111,6 +109,9 @@ def algorithm_config(config: TrainConfig, scenario: Scenario, spread: Distribute
             num_env_runners=spread.env_runners,
             num_envs_per_env_runner=rows,
             rollout_fragment_length=ppo.steps_per_rollout,
+            # Without connectors they have no states to exchange.
+            merge_env_runner_states=False,
+            broadcast_env_runner_states=False,
         )
         .multi_agent(policies=set(policies), policy_mapping_fn=partial(_policy_of, policies=set(policies)))
         .rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs=dict.fromkeys(policies, spec)))
@@ -119,6 +120,13 @@ def algorithm_config(config: TrainConfig, scenario: Scenario, spread: Distribute
         .debugging(seed=stretch_seed(config, 0), log_level="ERROR")
     )
     return _with_learning(settings, config, len(policies))
+
+
+def _policies(spread: DistributedConfig, banks: Sequence[str]) -> dict[str, int | None]:
+    """Name of each policy to the number of its bank; None if it decides for all."""
+    if spread.policies == "shared":
+        return {SHARED: None}
+    return {bank: number for number, bank in enumerate(banks)}
 
 
 def _with_learning(settings: PPOConfig, config: TrainConfig, policies: int) -> PPOConfig:
