@@ -165,10 +165,12 @@ def test_killed_env_runner_is_replaced(tmp_path: Path, monkeypatch: pytest.Monke
         pids.append(set(group.foreach_env_runner(lambda runner: os.getpid(), local_env_runner=False)))
         if len(pids) == 4:
             os.kill(min(pids[-1]), signal.SIGKILL)
+        elif len(pids[-1]) < 2:
+            time.sleep(1)  # a process takes longer to start than a rollout of so few rows
         return count(algorithm)
 
     monkeypatch.setattr(rllib_ppo, "timesteps_of", kill_one)
-    config = _write(tmp_path, timesteps=16 * ROLLOUT)
+    config = _write(tmp_path, timesteps=64 * ROLLOUT)
     result = _distributed("--config", config, "--num-env-runners", 2, "--out", tmp_path / "run")
     assert result.exit_code == 0, result.output
     assert {len(each) for each in pids[:4]} == {2}

@@ -122,21 +122,22 @@ class RolloutsToBatch(ConnectorV2):
         return float(np.sqrt(normaliser.var + _SMALL))
 
     def _columns(self, module: Any, rollout: Rollout, scale: float) -> dict[str, Tensor]:
-        observations = torch.from_numpy(rollout.observations)
+        # Copies: what came through Ray is read-only memory, which PyTorch does not take.
+        observations = torch.tensor(rollout.observations)
         rewards = torch.from_numpy(rollout.rewards / scale)
         with torch.no_grad():
             values = module.compute_values({Columns.OBS: observations.flatten(0, 1)})
             values = values.unflatten(0, observations.shape[:2])
             if len(rollout.cut_off):
-                beyond = module.compute_values({Columns.OBS: torch.from_numpy(rollout.cut_off)})
-                rewards[torch.from_numpy(rollout.truncated)] += self._discount * beyond
+                beyond = module.compute_values({Columns.OBS: torch.tensor(rollout.cut_off)})
+                rewards[torch.tensor(rollout.truncated)] += self._discount * beyond
         ended = torch.from_numpy(rollout.terminated | rollout.truncated)
         gains = advantages(rewards, values, ended, self._discount, self._lambda)
-        actions = torch.from_numpy(rollout.actions).flatten(0, 1).long()
+        actions = torch.tensor(rollout.actions).flatten(0, 1).long()
         return {
             Columns.OBS: observations[:-1].flatten(0, 1),
             Columns.ACTIONS: actions,
-            Columns.ACTION_LOGP: torch.from_numpy(rollout.log_odds).flatten(),
+            Columns.ACTION_LOGP: torch.tensor(rollout.log_odds).flatten(),
             # Read for the penalty on the divergence alone, which is off: logits need not travel.
             Columns.ACTION_DIST_INPUTS: torch.zeros((*actions.shape, 1)),
             Columns.ADVANTAGES: gains.flatten(),
