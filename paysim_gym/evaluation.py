@@ -105,12 +105,38 @@ def evaluate(
         ValueError: If there are no seeds, or an argument is wrong.
     """
     days = [check_seed(seed) for seed in seeds]
-    if not days:
-        raise ValueError("seeds: must have at least one")
     if not isinstance(env_kwargs.get("learner"), str | None):
         raise ValueError(
             f"learner = {env_kwargs['learner']!r}: must be one bank, the others keep their policies"
         )
+    totals = play_days(factory, scenario, days, **env_kwargs)
+    names = [field.name for field in fields(EpisodeTable) if field.name != "seed"]
+    return EpisodeTable(np.array(days, np.uint64), **{name: totals[name] for name in names})
+
+
+def play_days(
+    factory: PolicyFactory, scenario: ScenarioSource, seeds: Iterable[int], **env_kwargs: Any
+) -> dict[str, NDArray[Any]]:
+    """Play the first episode of each seed, with one learner or several.
+
+    Args:
+        factory: Builds the policy, which decides for all learners.
+        scenario: Where it acts.
+        seeds: One for each episode.
+        **env_kwargs: Further arguments of `PaymentVectorEnv`.
+
+    Returns:
+        `episode_totals`: arrays of shape (episodes x learners,), the learners of the first seed before those
+        of the second.
+
+    Raises:
+        ValueError: If there are no seeds, or an argument is wrong.
+    """
+    named = env_kwargs.get("learner")
+    banks = 1 if isinstance(named, str | None) else len(named)
+    days = [check_seed(seed) for seed in seeds for _ in range(banks)]
+    if not days:
+        raise ValueError("seeds: must have at least one")
     env = PaymentVectorEnv(len(days), scenario, autoreset_mode=AutoresetMode.DISABLED, **env_kwargs)
     policy = factory(env)
     observations, infos = env.reset(seed=days)
@@ -121,9 +147,8 @@ def evaluate(
         actions, state = policy.predict(observations, state, starts, deterministic=True)
         observations, _, _, _, infos = env.step(actions)
         starts = np.zeros(len(days), np.bool_)
-    totals = infos["episode_totals"]
-    names = [field.name for field in fields(EpisodeTable) if field.name != "seed"]
-    return EpisodeTable(np.array(days, np.uint64), **{name: totals[name] for name in names})
+    totals: dict[str, NDArray[Any]] = infos["episode_totals"]
+    return totals
 
 
 def mean_ci95(values: ArrayLike) -> Interval:

@@ -12,6 +12,8 @@ from command import Called
 # Windows of the tests open nowhere, and pygame does not greet.
 os.environ["SDL_VIDEODRIVER"] = "dummy"
 os.environ["PYGAME_HIDE_SUPPORT_PROMPT"] = "1"
+# Ray stays on the loopback address; it reads this when it is imported.
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 
 
 @pytest.fixture

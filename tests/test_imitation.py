@@ -51,11 +51,11 @@ def _demonstrated(**changes: Any) -> Any:
 def _warm_model(folder: Path, **changes: Any) -> tuple[PPO, dict[str, Any]]:
     """A model as it is after the imitation and before the first update, and its report."""
     from training.imitation import imitate
-    from training.ppo import _load_or_make, _make_env
+    from training.ppo import _load_or_make, make_env
 
     config = _config(**changes)
     scenario = resolve_env(config.env)[1]
-    model = _load_or_make(RunFolder(folder), config, _make_env(config, scenario))
+    model = _load_or_make(RunFolder(folder), config, make_env(config, scenario))
     return model, imitate(model, config, scenario)
 
 

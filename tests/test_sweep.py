@@ -10,7 +10,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from training import sweep, train
+from training import sweep, train, trials
 from training.config import load_config
 from training.sweep import SPACE, Range
 from training.trial_cost import TrialCost
@@ -105,12 +105,19 @@ def test_trial_is_judged_on_tuning_days_alone_by_the_trained_policy(
     assert _trials(tmp_path / "sweep.db")[0][2] == saved[0]
 
 
-@pytest.mark.parametrize(("error", "stopped_in"), [(KeyboardInterrupt, 2), (SystemExit, 1)])
+@pytest.mark.parametrize(
+    ("error", "stopped_in", "together"), [(KeyboardInterrupt, 2, 1), (SystemExit, 1, 1), (SystemExit, 2, 2)]
+)
 def test_stopped_sweep_ends_like_one_that_was_never_stopped(
-    error: type[BaseException], stopped_in: int, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: type[BaseException],
+    stopped_in: int,
+    together: int,
+    config: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     whole, stopped = tmp_path / "whole.db", tmp_path / "stopped.db"
-    command = ("--config", config, "--trials", 3, "--timesteps", 384, "--storage")
+    command = ("--config", config, "--trials", 3, "--timesteps", 384, "--together", together, "--storage")
     assert _sweep(*command, whole).exit_code == 0
     begun = []
     judge = TrialCost._evaluate
@@ -151,7 +158,7 @@ def test_trial_that_is_dearer_than_the_median_is_pruned(
     result = _sweep("--config", config, "--trials", 5, "--storage", tmp_path / "sweep.db")
     assert result.exit_code == 0, result.output
     states = [state for state, *_ in _trials(tmp_path / "sweep.db")]
-    assert states == [*["COMPLETE"] * sweep.TRIALS_BEFORE_PRUNING, "PRUNED"]
+    assert states == [*["COMPLETE"] * trials.TRIALS_BEFORE_PRUNING, "PRUNED"]
     assert 0 < judged.count(4) < judged.count(3)
     assert "1 of them pruned" in result.output
 

@@ -6,11 +6,13 @@ import json
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -18,8 +20,9 @@ from agents.tasks import Task, choose, load_results
 from paysim_gym import load_scenario
 from paysim_gym.files import write_atomically
 from training.config import CONFIG_FOLDER, ConfigError, SeedRange, TrainConfig, load_config
+from training.on_ray import cluster
 from training.results import BASELINES, brief, compare_learned, markdown
-from training.retraining import Retraining, finish_all
+from training.retraining import Retraining, costs_on_ray, finish_all, finish_all_on_ray
 from training.run_folder import RunFolder, RunFolderError, source_commit
 
 TASKS_FILE = Path(__file__).parent.parent / "docs" / "tasks.json"
@@ -50,6 +53,14 @@ def main(
         Path, typer.Option(help="A folder with a configuration for each task, named by its scenario.")
     ] = CONFIG_FOLDER,
     processes: Annotated[int, typer.Option(min=1, max=256, help="Runs that train at a time.")] = 2,
+    ray: Annotated[
+        bool,
+        typer.Option("--ray", help="Train and evaluate in Ray tasks, as many as fit; all must see DIR."),
+    ] = False,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Of a running Ray cluster, such as auto; implies --ray.", show_default=False),
+    ] = None,
 ) -> None:
     """Train PPO on every task with several seeds, and compare it with rules, planner and hindsight.
 
@@ -76,6 +87,7 @@ def main(
     python -m agents.tasks --out mine.json && python -m training.benchmark --out bench --tasks mine.json
     """
     console = Console(stderr=True)
+    ray = ray or address is not None
     try:
         chosen = list(dict.fromkeys(choose(task)))
         measured = load_results(tasks)
@@ -89,9 +101,14 @@ def main(
         ]
         for retraining in retrainings:
             retraining.prepare()
-        with _bars(retrainings, console) as progress:
-            finish_all(retrainings, processes, progress)
-        details = _details(baselines, retrainings, days)
+        with cluster(address) if ray else nullcontext(), _bars(retrainings, console) as progress:
+            if ray:
+                finish_all_on_ray(retrainings, progress)
+                costs = costs_on_ray(retrainings, days)
+            else:
+                finish_all(retrainings, processes, progress)
+                costs = [one.costs_cents(days) for one in retrainings]
+        details = _details(baselines, retrainings, costs, days)
         _write(out, details)
     except KeyboardInterrupt:
         console.print("Stopped. The same command goes on where it was.", highlight=False)
@@ -169,13 +186,18 @@ def _bars(retrainings: Sequence[Retraining], console: Console) -> Iterator[Any]:
 
 
 def _details(
-    baselines: Mapping[str, Mapping[str, list[int]]], retrainings: Sequence[Retraining], days: range
+    baselines: Mapping[str, Mapping[str, list[int]]],
+    retrainings: Sequence[Retraining],
+    costs_cents: Sequence[NDArray[np.int64]],
+    days: range,
 ) -> dict[str, Any]:
     """The content of ``details.json``."""
     tasks = {}
     for task, costs in baselines.items():
         runs = [one for one in retrainings if one.task == task]
-        learned = [one.costs_cents(days).tolist() for one in runs]
+        learned = [
+            found.tolist() for one, found in zip(retrainings, costs_cents, strict=True) if one.task == task
+        ]
         tasks[task] = {
             **compare_learned(costs, learned),
             "timesteps": runs[0].config.timesteps,

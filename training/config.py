@@ -152,6 +152,34 @@ class TrainConfig(Frozen):
         return self
 
 
+class DistributedConfig(Frozen):
+    """How a run of `training.distributed` is spread: what it has beside a `TrainConfig`.
+
+    With `separate` policies each learner has a network of its own; `shared` is one for all of them.
+    """
+
+    env_runners: Annotated[int, Field(ge=0, le=100_000, strict=True)] = 1
+    policies: Literal["shared", "separate"] = "shared"
+
+    def rows_of_each(self, config: TrainConfig) -> int:
+        """How many of a run's rows each env runner plays.
+
+        Raises:
+            ConfigError: If they cannot be divided so, or separate policies have but one learner.
+        """
+        named = config.env.kwargs.get("learner")
+        learners = len(named) if isinstance(named, list) else 1
+        if learners == 1 and self.policies == "separate":
+            raise ConfigError("policies = 'separate': needs several learners")
+        runners = max(1, self.env_runners)
+        if config.num_envs % (runners * learners):
+            raise ConfigError(
+                f"num_envs = {config.num_envs}: must be a multiple of "
+                f"{runners} env runners x {learners} learners"
+            )
+        return config.num_envs // runners
+
+
 def load_config(source: str | Path, **overrides: Any) -> TrainConfig:
     """Read a configuration.
 

@@ -17,6 +17,7 @@ from paysim_gym import PaymentVectorEnv, Scenario
 from paysim_gym.evaluation import EpisodeTable, PolicyFactory, evaluate, paired_difference_ci95, summarise
 from paysim_gym.files import write_atomically
 from training.config import TrainConfig
+from training.joint_evaluation import JointTable, each_its_own, evaluate_together, tune_each
 from training.run_folder import RunFolder, RunFolderError
 from training.scoreboard import best_rule, write_evaluation_scalars
 from training.table import make_table, table_text
@@ -60,15 +61,15 @@ def evaluate_run(run: RunFolder, console: Console) -> dict[str, Any]:
         RunFolderError: If the folder has no valid config or scenario, or no trained model yet.
     """
     config, scenario = run.config(), run.scenario()
-    if not run.model.is_file():
+    if not run.is_trained:
         raise RunFolderError(f"{run.path} has no model.zip: finish it with --resume {run.path}")
     policies, factories = _choose_policies(run, config, scenario, console)
+    arguments = constructor_arguments(config.env)
+    play = evaluate_together if _learn_together(arguments) else evaluate
     tables = {}
     for name, factory in factories.items():
         with console.status(f"Playing {name} on {config.evaluation.episodes} unseen episodes"):
-            tables[name] = evaluate(
-                factory, scenario, config.evaluation.seeds, **constructor_arguments(config.env)
-            )
+            tables[name] = play(factory, scenario, config.evaluation.seeds, **arguments)
     metrics = _metrics(config, policies, tables)
     _write_episodes(run, tables)
     with console.status("Drawing"):
@@ -87,17 +88,14 @@ def _choose_policies(
     run: RunFolder, config: TrainConfig, scenario: Scenario, console: Console
 ) -> tuple[dict[str, dict[str, Any]], dict[str, PolicyFactory]]:
     """Each policy's parameters, and what builds it, by its name."""
-    from training.ppo import LearnedPolicy  # brings torch, which --help must not wait for
+    from training.ppo import learned_policy  # brings torch, which --help must not wait for
 
     arguments = constructor_arguments(config.env)
-    learned = LearnedPolicy(run)
     policies: dict[str, dict[str, Any]] = {name: {"type": name} for name in ("ppo", *FIXED_POLICIES)}
-    learner = PaymentVectorEnv(1, scenario, **arguments).learner
+    own: dict[str, PolicyFactory] = {"ppo": learned_policy(run)}
     for name in TUNED_POLICIES:
         with console.status(f"Tuning {name} on {config.tuning.episodes} episodes"):
-            candidates = candidate_grid(name, scenario, learner)
-            policies[name], _ = tune(scenario, config.tuning.seeds, candidates, **arguments)
-    own: dict[str, PolicyFactory] = {"ppo": lambda env: learned}
+            policies[name], own[name] = _tuned(name, config, scenario, arguments)
     if run.tree.is_file():
         tree = load_tree(run.tree)
         own["tree"] = tree_policy(tree)
@@ -111,17 +109,45 @@ def _draw(
     factories: dict[str, PolicyFactory],
     tables: dict[str, EpisodeTable],
 ) -> None:
-    """Draw the costs, and the episode on which PPO and the best rule both cost most nearly their mean."""
+    """Draw the costs and, of a single learner, a day.
+
+    It is of the episode on which PPO and the best rule both cost most nearly their mean.
+    """
     from training.figures import save_figure  # brings Matplotlib
     from training.run_figures import draw_costs, draw_days
 
+    save_figure(draw_costs(metrics), run.cost_figure)
+    arguments = constructor_arguments(run.config().env)
+    if _learn_together(arguments):
+        return
     rule = best_rule(metrics)
     apart = sum(np.abs(tables[name].cost - tables[name].cost.mean()) for name in ("ppo", rule))
     seed = int(tables["ppo"].seed[np.argmin(apart)])
-    arguments = constructor_arguments(run.config().env)
     days = {name: watch_day(factories[name], run.scenario(), seed, **arguments) for name in ("ppo", rule)}
-    save_figure(draw_costs(metrics), run.cost_figure)
     save_figure(draw_days(days, metrics["env"], seed), run.day_figure)
+
+
+def _learn_together(arguments: dict[str, Any]) -> bool:
+    return isinstance(arguments.get("learner"), list)
+
+
+def _tuned(
+    name: str, config: TrainConfig, scenario: Scenario, arguments: dict[str, Any]
+) -> tuple[dict[str, Any], PolicyFactory]:
+    """A scripted policy with its best parameters; of several learners each has its own."""
+    days = config.tuning.seeds
+    if _learn_together(arguments):
+        each = tune_each(name, scenario, days, **arguments)
+        shown = {
+            f"{bank}.{key}": value
+            for bank, one in each.items()
+            for key, value in one.items()
+            if key != "type"
+        }
+        return {"type": name, **shown}, each_its_own(each)
+    learner = PaymentVectorEnv(1, scenario, **arguments).learner
+    policy, _ = tune(scenario, days, candidate_grid(name, scenario, learner), **arguments)
+    return policy, scripted(policy)
 
 
 def _metrics(
@@ -134,6 +160,9 @@ def _metrics(
         if name != "ppo":
             mean, low, high = paired_difference_ci95(table.cost, learned)
             summaries[name]["minus_ppo_cents"] = {"mean": mean, "ci95": [low, high]}
+        if isinstance(table, JointTable):
+            costs = {bank: float(values.mean()) for bank, values in table.bank_costs.items()}
+            summaries[name]["bank_cost_cents_mean"] = costs
     return {
         "env": config.env.id,
         "seed": config.seed,

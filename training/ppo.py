@@ -23,6 +23,7 @@ from paysim_gym import PaymentVectorEnv, Scenario
 from paysim_gym._engine import observation_fields
 from paysim_gym.envs.export import export_network
 from paysim_gym.envs.sb3 import PaymentVecEnv
+from paysim_gym.evaluation import PolicyFactory
 from paysim_gym.files import write_atomically
 from training.callbacks import (
     Checkpoints,
@@ -36,6 +37,7 @@ from training.callbacks import (
 )
 from training.config import TrainConfig
 from training.imitation import imitate
+from training.joint_evaluation import EachItsOwn
 from training.paired import PairedRolloutBuffer
 from training.policy import QueuePolicy
 from training.run_folder import RunFolder
@@ -55,7 +57,7 @@ def learn(
     """
     config = run.config()
     torch.set_num_threads(config.torch_threads)
-    env = _make_env(config, run.scenario())
+    env = make_env(config, run.scenario())
     model = _load_or_make(run, config, env)
     if config.warm_start is not None and model.num_timesteps == 0:
         with console.status(f"Imitating {config.warm_start.policy} on {config.warm_start.days} days"):
@@ -65,7 +67,7 @@ def learn(
     start = Event(step=model.num_timesteps + 1, session_log=SessionLog(status=SessionLog.START))
     model.logger.output_formats[0].writer.file_writer.add_event(start)
     try:
-        with _progress(console) as progress:
+        with make_progress(console) as progress:
             done = model.num_timesteps
             task = progress.add_task(title, total=config.timesteps, completed=done, cost="?")
             callbacks = [
@@ -91,8 +93,6 @@ def make_model(config: TrainConfig, env: VecEnv) -> PPO:
         env: Where it will learn: `PaymentVecEnv`, under wrappers or in part. It sees rewards normalised.
     """
     ppo = config.ppo
-    slots = env.get_attr("settings")[0].slots
-    columns = [name for name, *_ in observation_fields(slots)]
     return PPO(
         QueuePolicy,
         _normalised(config, env),
@@ -108,16 +108,7 @@ def make_model(config: TrainConfig, env: VecEnv) -> PPO:
         ent_coef=ppo.entropy_coefficient,
         vf_coef=ppo.value_coefficient,
         max_grad_norm=ppo.max_gradient_norm,
-        policy_kwargs={
-            "slots": slots,
-            "slot_columns": sum(name.startswith("slot_0_") for name in columns),
-            "opening_column": columns.index("is_opening"),
-            "hidden_size": ppo.slot_hidden_size,
-            "split_bias": ppo.split_bias,
-            "sees_before": ppo.sees_slots_before,
-            "net_arch": {"pi": [], "vf": list(ppo.critic_layers)},
-            "optimizer_kwargs": {"eps": ppo.adam_epsilon},
-        },
+        policy_kwargs=policy_arguments(config, env.get_attr("settings")[0].slots),
         seed=stretch_seed(config, 0),
         device="cpu",
     )
@@ -130,7 +121,7 @@ def freeze(run: RunFolder, path: Path) -> None:
         run: A run whose training has ended.
         path: Where; what stands there is replaced.
     """
-    env = _make_env(run.config(), run.scenario())
+    env = make_env(run.config(), run.scenario())
     export_network(PPO.load(run.model, device="cpu"), path, env)
     env.close()
 
@@ -140,11 +131,12 @@ class LearnedPolicy:
 
     Args:
         run: A run whose training has ended.
+        model: Which of its models; None for the only one.
     """
 
-    def __init__(self, run: RunFolder) -> None:
+    def __init__(self, run: RunFolder, model: Path | None = None) -> None:
         torch.set_num_threads(run.config().torch_threads)
-        self._model = PPO.load(run.model, device="cpu")
+        self._model = PPO.load(model or run.model, device="cpu")
 
     def predict(
         self,
@@ -158,7 +150,21 @@ class LearnedPolicy:
         return actions, state
 
 
-def _make_env(config: TrainConfig, scenario: Scenario) -> VecMonitor:
+def learned_policy(run: RunFolder) -> PolicyFactory:
+    """Whom a run has trained, whatever trained it: one policy, or one for each of several learners.
+
+    Args:
+        run: A run whose training has ended.
+    """
+    if run.model.is_file():
+        one = LearnedPolicy(run)
+        return lambda env: one
+    each = {path.stem: LearnedPolicy(run, path) for path in run.bank_models.glob("*.zip")}
+    return lambda env: EachItsOwn(env.learners, each)
+
+
+def make_env(config: TrainConfig, scenario: Scenario) -> VecMonitor:
+    """The fleet that a configuration is trained on, as Stable-Baselines3 sees it."""
     arguments = constructor_arguments(config.env)
     fleet = PaymentVectorEnv(config.num_envs, scenario, autoreset_mode="SameStep", **arguments)
     return VecMonitor(PaymentVecEnv(fleet, rows_per_seed=config.ppo.rows_per_seed))
@@ -173,11 +179,28 @@ def _load_or_make(run: RunFolder, config: TrainConfig, env: VecMonitor) -> PPO:
     return PPO.load(checkpoint / "model.zip", env=normalised, device="cpu")
 
 
+def policy_arguments(config: TrainConfig, slots: int) -> dict[str, Any]:
+    """The arguments of `QueuePolicy` beside spaces and learning rate, for this number of slots."""
+    ppo = config.ppo
+    columns = [name for name, *_ in observation_fields(slots)]
+    return {
+        "slots": slots,
+        "slot_columns": sum(name.startswith("slot_0_") for name in columns),
+        "opening_column": columns.index("is_opening"),
+        "hidden_size": ppo.slot_hidden_size,
+        "split_bias": ppo.split_bias,
+        "sees_before": ppo.sees_slots_before,
+        "net_arch": {"pi": [], "vf": list(ppo.critic_layers)},
+        "optimizer_kwargs": {"eps": ppo.adam_epsilon},
+    }
+
+
 def _normalised(config: TrainConfig, env: VecEnv) -> VecNormalize:
     return VecNormalize(env, norm_obs=False, gamma=config.ppo.discount, clip_reward=np.inf)
 
 
-def _progress(console: Console) -> Progress:
+def make_progress(console: Console) -> Progress:
+    """A progress bar in timesteps, with a text field ``cost``."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

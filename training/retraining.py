@@ -10,7 +10,8 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
@@ -23,6 +24,7 @@ from rich.console import Console
 from paysim_gym import Scenario
 from paysim_gym.evaluation import evaluate
 from training.config import TrainConfig
+from training.on_ray import LostError, map_jobs
 from training.run_folder import RunFolder, RunFolderError, create_run_folder
 from training.task import constructor_arguments, resolve_env
 from training.train import finish
@@ -122,6 +124,67 @@ def finish_all(
             process.join()
 
 
+def finish_all_on_ray(
+    retrainings: Sequence[Retraining], progress: Callable[[Retraining, bool], None]
+) -> None:
+    """Train and evaluate what is not finished, each in a Ray task; the folders must be where all can write.
+
+    A run whose worker is lost goes on from its last checkpoint in another one.
+
+    Args:
+        retrainings: Prepared runs.
+        progress: As of `finish_all`.
+
+    Raises:
+        RunFolderError: If one fails or is lost too often; the others are stopped, and go on from their
+            checkpoints next time.
+    """
+    waiting = {
+        number: retraining for number, retraining in enumerate(retrainings) if not retraining.is_finished
+    }
+    numbers = list(waiting)
+
+    def watch() -> None:
+        for retraining in waiting.values():
+            progress(retraining, False)
+
+    jobs = [
+        replace(waiting[number], run=RunFolder(waiting[number].run.path.absolute())) for number in numbers
+    ]
+    threads = max((job.config.torch_threads for job in jobs), default=1)
+    try:
+        for job, code in map_jobs(_work_on_ray, jobs, processors=threads, waiting=watch):
+            ended = waiting.pop(numbers[job])
+            _check(ended, code)
+            progress(ended, True)
+    except LostError as error:
+        raise RunFolderError(str(error)) from error
+
+
+def costs_on_ray(retrainings: Sequence[Retraining], days: Sequence[int]) -> list[NDArray[np.int64]]:
+    """What each trained policy costs on each day, an array of shape (days,); each in a Ray task."""
+    jobs = [replace(one, run=RunFolder(one.run.path.absolute())) for one in retrainings]
+    found = dict(map_jobs(partial(_costs, days=days), jobs))
+    return [found[number] for number in range(len(jobs))]
+
+
+def _costs(retraining: Retraining, days: Sequence[int]) -> NDArray[np.int64]:
+    return retraining.costs_cents(days)
+
+
+def _work_on_ray(retraining: Retraining) -> int:
+    """Finish a run; 1 if it failed, as its log tells."""
+    if not retraining.run.path.is_dir():
+        raise RunFolderError(
+            f"{retraining.run.path} is not there on a worker's machine: choose a folder that all share"
+        )
+    try:
+        _finish_with_log(retraining.run, retraining.log)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
 def _start(retraining: Retraining) -> SpawnProcess:
     process = get_context("spawn").Process(target=_work, args=(retraining.run, retraining.log))
     process.start()
@@ -132,6 +195,10 @@ def _work(run: RunFolder, log: Path) -> None:
     """Finish a run, in a process that dies with the one that started it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other one gets it, too, and stops this one
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    _finish_with_log(run, log)
+
+
+def _finish_with_log(run: RunFolder, log: Path) -> None:
     with log.open("w", encoding="utf-8") as file, redirect_stdout(file), redirect_stderr(file):
         try:
             finish(run, Console(file=file))

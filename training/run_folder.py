@@ -17,21 +17,22 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from paysim_gym import Scenario, load_scenario
 from paysim_gym.files import write_atomically
 from paysim_gym.policies import NetworkPolicy
 from paysim_gym.scenario import Agent
-from training.config import ConfigError, TrainConfig, dump_yaml, parse_config
+from training.config import ConfigError, DistributedConfig, TrainConfig, dump_yaml, parse_config
 
-PACKAGES = ("paysim-gym", "gymnasium", "numpy", "stable-baselines3", "tensorboard", "torch")
+PACKAGES = ("paysim-gym", "gymnasium", "numpy", "ray", "stable-baselines3", "tensorboard", "torch")
 
 
 class RunFolderError(ValueError):
@@ -48,6 +49,21 @@ class RunFolder:
     def model(self) -> Path:
         """The trained policy, as Stable-Baselines3 saves it; there once training has ended."""
         return self.path / "model.zip"
+
+    @property
+    def bank_models(self) -> Path:
+        """Instead of `model`, where each bank learned a policy of its own: ``BANK.zip`` for each."""
+        return self.path / "models"
+
+    @property
+    def distributed(self) -> Path:
+        """How the run is spread, as YAML; only if `training.distributed` began it."""
+        return self.path / "distributed.yaml"
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether training has ended."""
+        return self.model.is_file() or self.bank_models.is_dir()
 
     @property
     def warm_start(self) -> Path:
@@ -116,6 +132,17 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise RunFolderError(f"{self.path} is not a run folder: {error}") from error
 
+    def spread(self) -> DistributedConfig:
+        """Read how the run is spread.
+
+        Raises:
+            RunFolderError: If it was not begun by `training.distributed`.
+        """
+        try:
+            return DistributedConfig.model_validate(yaml.safe_load(self.distributed.read_text("utf-8")))
+        except (OSError, yaml.YAMLError, ValidationError) as error:
+            raise RunFolderError(f"{self.path} is no run of training.distributed: {error}") from error
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep every other process off the run, and clear away what a killed one left half-written.
@@ -142,11 +169,16 @@ class RunFolder:
 
     def save_checkpoint(self, timesteps: int, files: Mapping[str, bytes]) -> None:
         """Write a checkpoint: all of its files, or none."""
-        final = self.checkpoints / f"{timesteps:012d}"
-        hidden = self.checkpoints / f".{final.name}.{os.getpid()}.tmp"
+        with self.new_folder(self.checkpoints / f"{timesteps:012d}") as folder:
+            for name, content in files.items():
+                write_atomically(folder / name, content)
+
+    @contextmanager
+    def new_folder(self, final: Path) -> Iterator[Path]:
+        """A hidden folder to fill, which gets its name once it is whole."""
+        hidden = final.with_name(f".{final.name}.{os.getpid()}.tmp")
         hidden.mkdir(parents=True)
-        for name, content in files.items():
-            write_atomically(hidden / name, content)
+        yield hidden
         hidden.rename(final)
 
     def write_json(self, path: Path, content: Mapping[str, Any]) -> None:
@@ -162,7 +194,13 @@ class RunFolder:
         write_atomically(self.episodes, text.getvalue().encode())
 
 
-def create_run_folder(out: Path | None, name: str, config: TrainConfig, scenario: Scenario) -> RunFolder:
+def create_run_folder(
+    out: Path | None,
+    name: str,
+    config: TrainConfig,
+    scenario: Scenario,
+    distributed: Mapping[str, Any] | None = None,
+) -> RunFolder:
     """Make the folder of a new run with everything that defines it.
 
     Args:
@@ -170,6 +208,7 @@ def create_run_folder(out: Path | None, name: str, config: TrainConfig, scenario
         name: The configuration's name.
         config: What to train, resolved.
         scenario: What to train on, resolved.
+        distributed: The content of ``distributed.yaml``, if there is to be one.
 
     Raises:
         RunFolderError: If ``out`` exists, or cannot be made.
@@ -179,6 +218,8 @@ def create_run_folder(out: Path | None, name: str, config: TrainConfig, scenario
     try:
         hidden.mkdir(parents=True)
         _write_inputs(RunFolder(hidden), config, scenario)
+        if distributed is not None:
+            write_atomically(RunFolder(hidden).distributed, dump_yaml(distributed).encode())
         for path in [base] if out else _numbered(base):
             if not path.exists():
                 hidden.rename(path)
@@ -199,8 +240,17 @@ def versions() -> dict[str, Any]:
         "processors": os.cpu_count(),
         "commit": source_commit(),
         "uncommitted_changes": bool(_git("status", "--porcelain")),
-        "packages": {package: metadata.version(package) for package in PACKAGES},
+        "packages": _versions_of(PACKAGES),
     }
+
+
+def _versions_of(packages: Iterable[str]) -> dict[str, str]:
+    """Of those that are installed: Ray need not be."""
+    installed = {}
+    for package in packages:
+        with suppress(metadata.PackageNotFoundError):
+            installed[package] = metadata.version(package)
+    return installed
 
 
 def _numbered(base: Path) -> Iterable[Path]:

@@ -8,10 +8,9 @@ sweep's seed and the trial's number: a sweep that is resumed goes on as if it ha
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -24,20 +23,19 @@ from rich.table import Table
 from paysim_gym import Scenario
 from paysim_gym.files import write_atomically
 from training.config import ConfigError, TrainConfig, dump_yaml, load_config, parse_config
-from training.run_folder import RunFolder, RunFolderError, create_run_folder
+from training.on_ray import LostError, cluster
+from training.run_folder import RunFolderError
 from training.task import resolve_env
+from training.trials import Outcome, RunAll, TrialJob, run_trials, run_trials_on_ray
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.trial import FrozenTrial
 
-REPORTS = 10
-"""Parts of a trial's training; after each it is judged, and may be pruned."""
-FREE_REPORTS = 2
-"""Parts that pass before a trial can be pruned, as a cold start says little."""
-TRIALS_BEFORE_PRUNING = 4
 SHOWN = 4
 """Trials in the table."""
+_FIRST = "drawn_with"
+"""Attribute of a trial: the number of the first of those that were drawn with it."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 
@@ -86,28 +84,43 @@ def main(
         Path | None, typer.Option(help="The best configuration.", show_default="STORAGE with .yaml")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the trials in the storage.")] = False,
+    together: Annotated[
+        int, typer.Option(min=1, help="Trials drawn at a time, which do not learn from each other.")
+    ] = 1,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="Those drawn at a time run in Ray tasks, side by side.")
+    ] = False,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Of a running Ray cluster, such as auto; implies --ray.", show_default=False),
+    ] = None,
 ) -> None:
     """Search for better hyperparameters, and write the best configuration found.
 
     The first trial is the configuration as it is. A trial whose cost is above the median of the earlier ones
-    at the same point is pruned.
+    at the same point is pruned. With --together 8 eight trials are drawn before any of them runs: fewer are
+    informed, but --ray runs them side by side. Where they run does not change what comes out.
 
     [bold]Examples[/bold]
 
     python -m training.sweep --config two_bank --trials 30 --timesteps 500000 --storage sweep.db
 
     python -m training.sweep --config two_bank --trials 60 --timesteps 500000 --storage sweep.db --resume
+
+    python -m training.sweep --config two_bank --trials 64 --together 16 --ray --storage sweep.db
     """
     console = Console()
     best = out or storage.with_suffix(".yaml")
+    ray = ray or address is not None
     try:
         _check_places(storage, best, resume=resume)
         sweep = _make_sweep(config, timesteps, seed)
-        with _open_study(storage, sweep) as study:
-            _search(study, sweep, trials, console)
+        run_all = run_trials_on_ray if ray else run_trials
+        with cluster(address) if ray else nullcontext(), _open_study(storage, sweep) as study:
+            _search(study, sweep, trials, together, run_all, console)
             write_atomically(best, dump_yaml(best_config(study, sweep)).encode())
             console.print(_table(study, sweep))
-    except (ConfigError, RunFolderError) as error:
+    except (ConfigError, RunFolderError, LostError) as error:
         console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
@@ -159,19 +172,18 @@ def _check_places(storage: Path, best: Path, *, resume: bool) -> None:
 
 @contextmanager
 def _open_study(path: Path, sweep: Sweep) -> Iterator[Study]:
-    """The sweep's study; trials that a stop has cut short will be done again."""
+    """The sweep's study; trials that a stop has cut short will be done again, as they were drawn."""
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    pruner = optuna.pruners.MedianPruner(TRIALS_BEFORE_PRUNING, FREE_REPORTS)
     try:
         storage = optuna.storages.RDBStorage(f"sqlite:///{path.absolute()}")
     except SQLAlchemyError as error:
         raise ConfigError(f"storage = {str(path)!r}: is no database of a sweep: {error}") from error
     try:
         study = optuna.create_study(
-            storage=storage, study_name="sweep", pruner=pruner, direction="minimize", load_if_exists=True
+            storage=storage, study_name="sweep", direction="minimize", load_if_exists=True
         )
         _take_up(study, sweep, path)
         yield study
@@ -189,9 +201,11 @@ def _take_up(study: Study, sweep: Sweep, path: Path) -> None:
     if known is None:
         study.set_user_attr("sweep", sweep.identity())
     for cut_short in study.get_trials(states=[TrialState.RUNNING]):
-        study.tell(cut_short.number, state=TrialState.FAIL)
+        if _FIRST not in cut_short.user_attrs:  # stopped while it was drawn
+            study.tell(cut_short.number, state=TrialState.FAIL)
     # What a later trial tries follows from those that are finished; only the first is given.
-    if not finished_trials(study) and not study.get_trials(states=[TrialState.WAITING]):
+    begun = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.WAITING]
+    if not study.get_trials(states=begun):
         own = sweep.config.ppo.model_dump()
         study.enqueue_trial({name: own[name] for name in SPACE})
 
@@ -203,43 +217,67 @@ def finished_trials(study: Study) -> list[FrozenTrial]:
     return study.get_trials(states=[TrialState.COMPLETE, TrialState.PRUNED])
 
 
-def _search(study: Study, sweep: Sweep, trials: int, console: Console) -> None:
-    import optuna
-
+def _search(
+    study: Study, sweep: Sweep, trials: int, together: int, run_all: RunAll, console: Console
+) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("best {task.fields[best]}"), console=console) as progress:
         done = len(finished_trials(study))
-        task = progress.add_task("Trials", total=trials, completed=done, best=_best_cost(study))
+        bar = progress.add_task("Trials", total=trials, completed=done, best=_best_cost(study))
         while done < trials:
-            # Drawn anew for each trial: a sampler that began again after a stop would repeat itself.
-            draw = np.random.default_rng([sweep.seed, done]).integers(2**32)
-            study.sampler = optuna.samplers.TPESampler(seed=int(draw))
-            study.optimize(lambda trial: _run_trial(trial, sweep), n_trials=1)
-            done = len(finished_trials(study))
-            progress.update(task, completed=done, best=_best_cost(study))
+            drawn = _drawn(study) or _draw(study, sweep, min(together, trials - done))
+            seen = [trial for trial in finished_trials(study) if trial.number < drawn[0].user_attrs[_FIRST]]
+            jobs = [
+                TrialJob(_with_ppo(sweep.trial_config, trial.params), sweep.scenario, seen) for trial in drawn
+            ]
+            for number, outcome in run_all(jobs):
+                _tell(study, drawn[number], outcome)
+                done += 1
+                progress.update(bar, completed=done, best=_best_cost(study))
 
 
-def _run_trial(trial: Trial, sweep: Sweep) -> float:
-    """Train one trial; its mean cost of a tuning day in cents."""
+def _drawn(study: Study) -> list[FrozenTrial]:
+    """Trials that have been drawn and not finished."""
+    from optuna.trial import TrialState
+
+    return study.get_trials(states=[TrialState.RUNNING])
+
+
+def _draw(study: Study, sweep: Sweep, count: int) -> list[FrozenTrial]:
+    """Draw trials that know those that are finished, and not each other."""
     import optuna
 
-    from training.ppo import learn
-    from training.trial_cost import TrialCost
+    done = len(finished_trials(study))
+    drawn = []
+    for number in range(done, done + count):
+        # Drawn anew for each trial: a sampler that began again after a stop would repeat itself.
+        draw = np.random.default_rng([sweep.seed, number]).integers(2**32)
+        study.sampler = optuna.samplers.TPESampler(seed=int(draw))
+        trial = study.ask()
+        _suggest(trial, sweep)
+        drawn.append(trial)
+    for trial in drawn:
+        trial.set_user_attr(_FIRST, drawn[0].number)
+    return _drawn(study)
 
-    config = _trial_config(trial, sweep)
-    with TemporaryDirectory() as folder:
-        run: RunFolder = create_run_folder(Path(folder) / "run", "trial", config, sweep.scenario)
-        watcher = TrialCost(trial, config, sweep.scenario, REPORTS)
-        learn(run, Console(quiet=True), [watcher])
-    if watcher.is_pruned:
-        raise optuna.TrialPruned
-    return watcher.cost_cents
+
+def _tell(study: Study, trial: FrozenTrial, outcome: Outcome) -> None:
+    import optuna
+    from optuna.trial import TrialState
+
+    own = optuna.Trial(study, trial._trial_id)
+    for step, cost in outcome.reports.items():
+        own.report(cost, step)
+    if outcome.is_pruned:
+        study.tell(trial.number, state=TrialState.PRUNED)
+    else:
+        study.tell(trial.number, outcome.cost_cents)
 
 
-def _trial_config(trial: Trial, sweep: Sweep) -> TrainConfig:
+def _suggest(trial: Trial, sweep: Sweep) -> None:
     own = sweep.trial_config.ppo.model_dump()
-    chosen = {name: values.suggest(trial, name, own[name]) for name, values in SPACE.items()}
-    return _with_ppo(sweep.trial_config, chosen)
+    for name, values in SPACE.items():
+        values.suggest(trial, name, own[name])
 
 
 def _with_ppo(config: TrainConfig, chosen: Mapping[str, Any]) -> TrainConfig:

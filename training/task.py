@@ -25,7 +25,9 @@ def resolve_env(env: EnvConfig) -> tuple[EnvConfig, Scenario]:
     resolved = EnvConfig(id=env.id, kwargs={**gymnasium.spec(env.id).kwargs, **env.kwargs})
     try:
         scenario = load_scenario(resolved.kwargs["scenario"])
-        PaymentVectorEnv(1, scenario, **constructor_arguments(resolved)).close()
+        named = resolved.kwargs.get("learner")
+        rows = len(named) if isinstance(named, list) else 1
+        PaymentVectorEnv(rows, scenario, **constructor_arguments(resolved)).close()
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise ConfigError(f"env.kwargs = {resolved.kwargs}: {error}") from error
     return resolved, scenario

@@ -81,8 +81,13 @@ def finish(run: RunFolder, console: Console) -> None:
 
 
 def _finish(run: RunFolder, console: Console) -> None:
+    if run.distributed.is_file() and not run.is_trained:
+        raise RunFolderError(
+            f"{run.path} was begun by training.distributed: finish it with "
+            f"python -m training.distributed --resume {run.path}"
+        )
     try:
-        if not run.model.is_file():
+        if not run.is_trained:
             from training.ppo import learn  # brings torch, which --help and errors must not wait for
 
             learn(run, console)
