@@ -22,6 +22,7 @@ from paysim_gym.envs import rows
 from paysim_gym.envs.registration import ENV_SCENARIOS, register_envs
 
 HOLD = np.zeros(8, np.int64)
+SLOT_COLUMNS = [name.removeprefix("slot_0_") for name, *_ in observation_fields(1) if "slot_0_" in name]
 
 
 def release_all(env: PaymentEnv) -> NDArray[np.int64]:
@@ -103,6 +104,29 @@ class TestSpaces:
     def test_observations_tell_payments_apart(self) -> None:
         observations, _ = PaymentVectorEnv(64).reset(seed=0)
         assert len(np.unique(observations, axis=0)) > 32
+
+    @pytest.mark.parametrize("is_visible", [True, False])
+    def test_a_slot_shows_what_waits_to_come_from_its_receiver(self, is_visible: bool) -> None:
+        amounts = {"AB": 5, "AC": 6, "BA": 3, "BC": 4, "CA": 2, "CB": 1}
+        payments = [
+            {"type": "payment", "tick": 0, "sender": sender, "receiver": receiver, "amount": cents}
+            for (sender, receiver), cents in amounts.items()
+        ]
+        scenario = {
+            "ticks_per_day": 4,
+            "agents": [{"id": bank, "balance": 0} for bank in "ABC"],
+            "rails": [{"id": "RTGS", "incoming_queue_visible": is_visible}],
+            "events": payments,
+        }
+        env = PaymentEnv(scenario, learner="A", slots=2)
+        assert env.amount_scale_cents == 1
+        observation, _ = env.reset(seed=0)
+        for waiting in ({}, {5: 3, 6: 2}):
+            slots = observation[-2 * len(SLOT_COLUMNS) :].reshape(2, -1)
+            seen = dict(zip(slots[:, 0], slots[:, SLOT_COLUMNS.index("incoming_value")], strict=True))
+            expected = {amount: waiting.get(amount, 0) * is_visible for amount in (5, 6)}
+            assert seen == pytest.approx(expected)
+            observation, *_ = env.step(HOLD[:2])
 
 
 class TestMasks:

@@ -144,7 +144,7 @@ class OwnPolicy(MaskableActorCriticPolicy):
 
 
 class Features(torch.nn.Flatten):
-    features_dim = 84
+    features_dim = 92
 
     def __init__(self, space: Any) -> None:
         super().__init__()
@@ -316,7 +316,7 @@ REFUSED = {
     ),
     "fewer columns": (
         save(*parts(observation=json.dumps(NAMES[:-1]))),
-        'column 83 of its observation is "", here it is "slot_7_bilateral_position"',
+        'column 91 of its observation is "", here it is "slot_7_incoming_value"',
     ),
     "columns no list": (save(*parts(observation="5")), "must be a list of names as JSON"),
     "no slots": (changed_decision(slots=0), "metadata decision: slots = 0: must be between 1 and 64"),
@@ -339,11 +339,11 @@ REFUSED = {
     ),
     "flat": (
         changed_tensor("layer.0.weight", lambda weight: weight.ravel()),
-        "tensor layer.0.weight = F32 of shape [2688]: must be F32 of shape [1, 84]",
+        "tensor layer.0.weight = F32 of shape [2944]: must be F32 of shape [1, 92]",
     ),
     "empty layer": (
         changed_tensor("layer.0.weight", lambda weight: weight[:0]),
-        "tensor layer.0.weight = F32 of shape [0, 84]: must be F32 of shape [1, 84]",
+        "tensor layer.0.weight = F32 of shape [0, 92]: must be F32 of shape [1, 92]",
     ),
     "more tensors": (
         changed_tensor("layer.3.weight", lambda _: np.zeros(3, np.float32)),
@@ -357,11 +357,11 @@ REFUSED = {
         changed_tensor("layer.1.bias", with_number(-np.inf)),
         "tensor layer.1.bias[5] = -inf: must be finite",
     ),
-    "scale": (normalised(scale=np.zeros(84)), "tensor observation.scale[0] = 0: must be above 0"),
+    "scale": (normalised(scale=np.zeros(92)), "tensor observation.scale[0] = 0: must be above 0"),
     "clip": (normalised(clip=np.array([-1.0])), "tensor observation.clip[0] = -1: must be above 0"),
     "means": (
-        normalised(mean=np.zeros(83)),
-        "observation.mean = F64 of shape [83]: must be F64 of shape [84]",
+        normalised(mean=np.zeros(91)),
+        "observation.mean = F64 of shape [91]: must be F64 of shape [92]",
     ),
 }
 
@@ -415,8 +415,8 @@ def test_sizes_that_overflow_are_refused() -> None:
 
 def test_observations_of_another_shape_are_refused() -> None:
     network = _engine.Network(save(*parts()))
-    with pytest.raises(ValueError, match=r"observations have shape \(2, 83\): must be \(n, 84\)"):
-        network.outputs(np.zeros((2, 83), np.float32))
+    with pytest.raises(ValueError, match=r"observations have shape \(2, 91\): must be \(n, 92\)"):
+        network.outputs(np.zeros((2, 91), np.float32))
 
 
 def test_values_are_nothing_to_draw_from(tmp_path: Path, small_scenario: dict[str, Any]) -> None:

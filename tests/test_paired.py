@@ -40,7 +40,7 @@ def test_the_buffer_pairs_advantages_and_leaves_the_targets_of_the_critic(rows_p
     buffer.reset()
     for rewards in ([1.0, 3.0, 0.0, 0.0], [0.0, 0.0, 2.0, 8.0]):
         zeros = np.zeros(4, np.float32)
-        observations, actions = np.zeros((4, 84), np.float32), np.zeros((4, env.action_space.shape[0]))
+        observations, actions = np.zeros((4, 92), np.float32), np.zeros((4, env.action_space.shape[0]))
         buffer.add(
             observations, actions, np.array(rewards, np.float32), zeros, torch.zeros(4), torch.zeros(4)
         )

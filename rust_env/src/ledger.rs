@@ -194,6 +194,14 @@ impl Ledger {
         }
     }
 
+    /// Value of the payments from one bank to another that wait in central queues which show it.
+    #[must_use]
+    pub fn incoming_value(&self, sender: usize, receiver: usize) -> Cents {
+        let rails = self.setup.rails.iter().zip(&self.banks[sender].central);
+        let visible = rails.filter(|(rail, _)| rail.incoming_queue_visible).flat_map(|(_, queue)| queue);
+        visible.filter(|payment| payment.receiver.index() == receiver).map(|payment| payment.amount).sum()
+    }
+
     /// Most that a bank may pay another one now, whatever its liquidity; `None`: no limit.
     #[must_use]
     pub fn bilateral_headroom(&self, bank: usize, other: usize) -> Option<Cents> {

@@ -102,6 +102,8 @@ proptest! {
                 let incoming = (0..ledger.banks.len()).flat_map(|other| ledger.banks[other].unsettled()).filter(to_me);
                 let (count, value) = incoming.fold((0, Cents::ZERO), |(count, value), payment| (count + 1, value + payment.amount));
                 assert_eq!((bank.incoming_count, bank.incoming_value), (count, value));
+                let by_sender = (0..ledger.banks.len()).map(|other| ledger.incoming_value(other, index)).sum::<Cents>();
+                assert_eq!(by_sender, value);
                 assert_eq!(bank.credit(), bank.credit_limit + ledger.setup.banks[index].haircut.complement().share_of(bank.collateral));
                 assert!(bank.internal.is_sorted_by_key(|payment| {
                     (std::cmp::Reverse(payment.urgency), payment.deadline, payment.id)

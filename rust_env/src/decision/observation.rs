@@ -129,6 +129,7 @@ columns! {
     divisible ["flag", 0.0, 1.0] "Whether it may be split." => f32::from(u8::from(me.payment.divisible));
     affordable ["flag", 0.0, 1.0] "Whether the free liquidity of its rail covers it, within the bilateral limit to its receiver." => f32::from(u8::from(me.is_affordable()));
     bilateral_position ["amount scale", -CLIP, CLIP] "Value received from its receiver today, less value paid to it." => me.bilateral_position();
+    incoming_value ["amount scale", 0.0, CLIP] "Value of its receiver's payments to this bank that wait in central queues; those that a rail hides do not count." => me.incoming_value();
 }
 
 /// Every column of an observation with `slots` slots, in order.
@@ -261,5 +262,13 @@ impl SlotView<'_> {
     fn bilateral_position(&self) -> f32 {
         let position = self.view.bank.bilateral.get(self.payment.receiver.index());
         position.map_or(0.0, |position| self.view.money(*position))
+    }
+
+    fn incoming_value(&self) -> f32 {
+        if self.view.bank.incoming_count == 0 {
+            return 0.0;
+        }
+        let value = self.ledger.incoming_value(self.payment.receiver.index(), self.bank);
+        self.view.money(value)
     }
 }
