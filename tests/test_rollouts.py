@@ -29,12 +29,15 @@ BENCHMARK = Path(__file__).parent / "benchmarks" / "scaling.py"
 BANKS = ["CORE_A", "SMALL_D"]
 
 
-def _runner(worker: int = 0, runners: int = 0, policies: str = "shared", **kwargs: Any) -> FleetEnvRunner:
+def _runner(
+    worker: int = 0, runners: int = 0, policies: str = "shared", rows_per_seed: int = 1, **kwargs: Any
+) -> FleetEnvRunner:
+    ppo = {"steps_per_rollout": STEPS, "batch_size": STEPS, "critic_layers": [8]}
     config = parse_config(
         {
             "env": {"id": "PaySim/FiveBank-v0", "kwargs": {"learner": BANKS, **kwargs}},
             "num_envs": ROWS,
-            "ppo": {"steps_per_rollout": STEPS, "batch_size": STEPS, "critic_layers": [8]},
+            "ppo": {**ppo, "rows_per_seed": rows_per_seed},
         }
     )
     env, scenario = resolve_env(config.env)
@@ -72,6 +75,29 @@ def test_rows_play_the_same_days_however_many_runners_share_them() -> None:
     mornings = [runner.sample()[0].observations[0] for runner in (one, *two)]
     assert np.array_equal(mornings[0], np.concatenate(mornings[1:]))
     assert len(np.unique(mornings[0], axis=0)) == ROWS
+
+
+def test_rows_with_a_seed_play_the_same_days_and_their_advantages_sum_to_zero() -> None:
+    arguments = {"learner": "CORE_A", "rows_per_seed": 2, "max_episode_steps": 7}
+    one, two = _runner(1, 1, **arguments), [_runner(worker, 2, **arguments) for worker in (1, 2)]
+    mornings = [runner.sample()[0].observations[0] for runner in (one, *two)]
+    assert np.array_equal(mornings[0], np.concatenate(mornings[1:]))
+    assert np.array_equal(mornings[0][0::2], mornings[0][1::2])
+    assert len(np.unique(mornings[0], axis=0)) == ROWS // 2
+    (rollout,) = one.sample()
+    starts = rollout.observations[1:][rollout.truncated.all(axis=1)]
+    assert len(starts) > 2
+    assert np.array_equal(starts[:, 0::2], starts[:, 1::2])
+    assert not np.array_equal(rollout.observations[:, 0], rollout.observations[:, 1])
+    alone, paired = (
+        RolloutsToBatch(discount=0.9, gae_lambda=0.3, rows_per_seed=rows)._columns(
+            one.module[SHARED], rollout, 1.0
+        )
+        for rows in (1, 2)
+    )
+    gains = [columns[Columns.ADVANTAGES].reshape(STEPS, ROWS // 2, 2) for columns in (alone, paired)]
+    assert torch.allclose(gains[1], gains[0] - gains[0].flip(2), atol=1e-5)
+    assert torch.equal(alone[Columns.VALUE_TARGETS], paired[Columns.VALUE_TARGETS])
 
 
 def test_separate_policies_have_the_rows_of_their_banks() -> None:

@@ -165,17 +165,26 @@ class DistributedConfig(Frozen):
         """How many of a run's rows each env runner plays.
 
         Raises:
-            ConfigError: If they cannot be divided so, or separate policies have but one learner.
+            ConfigError: If they cannot be divided so, separate policies have but one learner, or several
+                learners' rows are to play the same day.
         """
         named = config.env.kwargs.get("learner")
         learners = len(named) if isinstance(named, list) else 1
         if learners == 1 and self.policies == "separate":
             raise ConfigError("policies = 'separate': needs several learners")
+        rows_per_seed = config.ppo.rows_per_seed
+        if learners > 1 and rows_per_seed > 1:
+            raise ConfigError(f"ppo.rows_per_seed = {rows_per_seed}: must be 1 for several learners")
         runners = max(1, self.env_runners)
         if config.num_envs % (runners * learners):
             raise ConfigError(
                 f"num_envs = {config.num_envs}: must be a multiple of "
                 f"{runners} env runners x {learners} learners"
+            )
+        if config.num_envs % (runners * rows_per_seed):
+            raise ConfigError(
+                f"num_envs = {config.num_envs}: must be a multiple of "
+                f"{runners} env runners x {rows_per_seed} rows per seed"
             )
         return config.num_envs // runners
 

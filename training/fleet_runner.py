@@ -36,7 +36,7 @@ class FleetEnvRunner(EnvRunner, Checkpointable):
 
     The configuration's `env_config` has `arguments` (of `PaymentVectorEnv`), `steps` of a rollout,
     `discount`, `policies` (name of a policy to the number of its bank among the learners, or None if it
-    decides for all of them), and `seed`.
+    decides for all of them), `seed`, and `rows_per_seed`, how many neighbouring rows play the same days.
 
     Attributes:
         env: The fleet.
@@ -47,6 +47,7 @@ class FleetEnvRunner(EnvRunner, Checkpointable):
         super().__init__(config=config, **keywords)
         given = self.config.env_config
         self._steps, self._discount = given["steps"], given["discount"]
+        self._rows_per_seed = given["rows_per_seed"]
         self.env = PaymentVectorEnv(
             self.config.num_envs_per_env_runner, autoreset_mode="SameStep", **given["arguments"]
         )
@@ -70,10 +71,12 @@ class FleetEnvRunner(EnvRunner, Checkpointable):
         """Begin new episodes in all rows.
 
         Args:
-            seed: Of demand and exploration: row i of all runners together has the seed `seed + i`.
+            seed: Of demand and exploration: row i of all runners together has the seed
+                `seed + i // rows_per_seed`.
         """
         first = seed + self._first_row
-        self._observations, _ = self.env.reset(seed=list(range(first, first + self.env.num_envs)))
+        rows = range(self._first_row, self._first_row + self.env.num_envs)
+        self._observations, _ = self.env.reset(seed=[seed + row // self._rows_per_seed for row in rows])
         self._generator.manual_seed(first)
         self._discounted = np.zeros(self.env.num_envs)
         self._returns = np.zeros(self.env.num_envs)

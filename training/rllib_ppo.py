@@ -101,6 +101,7 @@ def algorithm_config(config: TrainConfig, scenario: Scenario, spread: Distribute
                 "discount": ppo.discount,
                 "policies": policies,
                 "seed": stretch_seed(config, 0),
+                "rows_per_seed": ppo.rows_per_seed,
             },
             disable_env_checking=True,
         )
@@ -150,13 +151,15 @@ def _with_learning(settings: PPOConfig, config: TrainConfig, policies: int) -> P
         num_learners=0,
         learner_class=RolloutLearner,
         learner_config_dict={"adam_epsilon": ppo.adam_epsilon},
-        learner_connector=partial(_connector, discount=ppo.discount, gae_lambda=ppo.gae_lambda),
+        learner_connector=partial(
+            _connector, discount=ppo.discount, gae_lambda=ppo.gae_lambda, rows_per_seed=ppo.rows_per_seed
+        ),
         add_default_connectors_to_learner_pipeline=False,
     )
 
 
-def _connector(_observations: Any, _actions: Any, *, discount: float, gae_lambda: float) -> RolloutsToBatch:
-    return RolloutsToBatch(discount=discount, gae_lambda=gae_lambda)
+def _connector(_observations: Any, _actions: Any, **settings: Any) -> RolloutsToBatch:
+    return RolloutsToBatch(**settings)
 
 
 def _policy_of(bank: str, *_: Any, policies: set[str], **__: Any) -> str:

@@ -16,6 +16,8 @@ from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from torch import Tensor
 
+from training.paired import without_the_day
+
 _SMALL = 1e-8
 _NORMALISERS = "normalisers"
 
@@ -65,7 +67,8 @@ class RolloutsToBatch(ConnectorV2):
     """Makes the learner's batch: rewards of unit scale, advantages, and what the critic is to expect.
 
     Rewards are divided by the standard deviation of what they add up to, discounted, as
-    `stable_baselines3.common.vec_env.VecNormalize` does.
+    `stable_baselines3.common.vec_env.VecNormalize` does. From the advantages of `rows_per_seed` neighbouring
+    rows, which play the same days, what those have in common is taken.
 
     Attributes:
         normalisers: Of each policy, the moments of its discounted rewards so far.
@@ -78,9 +81,10 @@ class RolloutsToBatch(ConnectorV2):
         *,
         discount: float,
         gae_lambda: float,
+        rows_per_seed: int = 1,
     ) -> None:
         super().__init__(input_observation_space, input_action_space)
-        self._discount, self._lambda = discount, gae_lambda
+        self._discount, self._lambda, self._rows_per_seed = discount, gae_lambda, rows_per_seed
         self.normalisers: dict[str, RunningMeanStd] = {}
 
     def __call__(
@@ -133,6 +137,9 @@ class RolloutsToBatch(ConnectorV2):
                 rewards[torch.tensor(rollout.truncated)] += self._discount * beyond
         ended = torch.from_numpy(rollout.terminated | rollout.truncated)
         gains = advantages(rewards, values, ended, self._discount, self._lambda)
+        targets = gains + values[:-1]
+        if self._rows_per_seed > 1:
+            gains = torch.from_numpy(without_the_day(gains.numpy(), self._rows_per_seed))
         actions = torch.tensor(rollout.actions).flatten(0, 1).long()
         return {
             Columns.OBS: observations[:-1].flatten(0, 1),
@@ -141,7 +148,7 @@ class RolloutsToBatch(ConnectorV2):
             # Read for the penalty on the divergence alone, which is off: logits need not travel.
             Columns.ACTION_DIST_INPUTS: torch.zeros((*actions.shape, 1)),
             Columns.ADVANTAGES: gains.flatten(),
-            Columns.VALUE_TARGETS: (gains + values[:-1]).flatten(),
+            Columns.VALUE_TARGETS: targets.flatten(),
         }
 
 
