@@ -62,7 +62,7 @@ class Measurement:
         return range(self.first_tuning_day, self.first_tuning_day + self.tuning_days)
 
 
-THOROUGH = Measurement(days=100, tuning_days=200, futures=32, node_limit=100)
+THOROUGH = Measurement(days=200, tuning_days=200, futures=32, node_limit=100)
 QUICK = Measurement(days=10, tuning_days=50, futures=8, node_limit=50)
 
 

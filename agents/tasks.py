@@ -63,11 +63,11 @@ def main(
         list[str] | None, typer.Option(help="Measure this task only; may be repeated.", show_default="all")
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="10 days instead of 100, coarser tuning: minutes, wide intervals.")
+        bool, typer.Option("--quick", help="10 days instead of 200, coarser tuning: minutes, wide intervals.")
     ] = False,
     days: Annotated[
         int | None,
-        typer.Option(min=2, max=1_000_000, help="Days that everyone plays.", show_default="100; quick: 10"),
+        typer.Option(min=2, max=1_000_000, help="Days that everyone plays.", show_default="200; quick: 10"),
     ] = None,
     processes: Annotated[int, typer.Option(min=1, max=256, help="Worker processes.")] = 2,
 ) -> None:

@@ -213,7 +213,7 @@ def cluster() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
-        ray.init(num_cpus=1, include_dashboard=False, configure_logging=False)
+        ray.init("local", num_cpus=1, include_dashboard=False, configure_logging=False)
         register_with_ray()
         yield
         ray.shutdown()

@@ -61,7 +61,7 @@ def test_a_task_has_headroom_and_the_planner_has_some_of_it(task: Task) -> None:
     assert compare(policies).items() <= entry.items()
     for policy in policies.values():
         assert summary(policy["costs_cents"]).items() <= policy.items()
-        assert len(policy["costs_cents"]) == SETTINGS.days == 100
+        assert len(policy["costs_cents"]) == SETTINGS.days == 200
     assert entry["headroom"] >= 0.15
     assert entry["planner_saves"]["ci95"][0] > 0
     for policy in policies.values():
