@@ -92,7 +92,7 @@ def trained(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_run_folder_is_that_of_train(trained: Path) -> None:
     assert {path.name for path in trained.iterdir()} == {
         *("config.yaml", "scenario.yaml", "versions.json", "distributed.yaml", "model.zip"),
-        *("checkpoints", "tensorboard", "metrics.json", "episodes.csv", "table.txt"),
+        *("checkpoints", "tensorboard", "metrics.json", "episodes.csv", "table.txt", "cost.png", "day.png"),
     }
     assert not list(trained.rglob(".*"))
     assert [path.name for path in trained.glob("checkpoints/*")] == [f"{2 * ROLLOUT:012d}"]
