@@ -209,10 +209,10 @@ def test_several_banks_learn_and_are_evaluated_together(policies: str, tmp_path:
         (("--task", "PaySim/Nowhere-v0"), "env.id = 'PaySim/Nowhere-v0': must be one of"),
         (("--num-env-runners", 3), "num_envs = 1024: must be a multiple of 3 env runners x 1 learners"),
         (("--policies", "separate"), "needs several learners"),
-        (("--config", "receipt_waves", "--num-env-runners", 256), "256 env runners x 8 rows per seed"),
+        (("--config", "receipt_waves", "--num-env-runners", 256), "256 env runners x 1 learners x 8 rows"),
         (
-            ("--config", "receipt_waves", "--bank", "BANK_A", "--bank", "BANK_B"),
-            "ppo.rows_per_seed = 8: must be 1 for several learners",
+            ("--config", "receipt_waves", *("--bank", "BANK_A", "--bank", "BANK_B", "--bank", "BANK_C")),
+            "ppo.rows_per_seed = 8 must be a divisor of num_envs = 1024 / 3 learners",
         ),
         (("--bank", "NOBODY"), "NOBODY"),
         (("--task", "PaySim/TwoBank-v0", "--config", "two_bank"), "give one of them"),

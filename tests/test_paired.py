@@ -51,6 +51,24 @@ def test_the_buffer_pairs_advantages_and_leaves_the_targets_of_the_critic(rows_p
     np.testing.assert_array_equal(buffer.advantages, returns if rows_per_seed == 1 else paired)
 
 
+def test_of_several_learners_each_is_compared_with_itself() -> None:
+    two_banks = np.array([[1.0, 10.0, 3.0, 40.0, 5.0, 50.0, 5.0, 70.0]], np.float32)
+    expected = np.array([[-2.0, -30.0, 2.0, 30.0, 0.0, -20.0, 0.0, 20.0]], np.float32)
+    np.testing.assert_array_equal(without_the_day(two_banks, 2, learners=2), expected)
+    fleet = PaymentVectorEnv(12, "five_bank", ["CORE_A", "SMALL_C", "SMALL_D"], autoreset_mode="SameStep")
+    env = PaymentVecEnv(fleet, rows_per_seed=2)
+    assert env.seed(7) == [7, 8, 9, 7, 8, 9, 10, 11, 12, 10, 11, 12]
+    first, second, third, fourth = env.reset().reshape(4, 3, -1)
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(third, fourth)
+    assert not np.array_equal(first, third)
+    with pytest.raises(
+        ValueError, match="rows_per_seed = 8: must be a divisor of num_envs = 12 / 3 learners"
+    ):
+        PaymentVecEnv(fleet, rows_per_seed=8)
+    env.close()
+
+
 def test_rows_of_a_seed_play_the_same_days_whatever_they_decide() -> None:
     env = _env(4, 2)
     assert env.seed(7) == [7, 7, 8, 8]

@@ -16,6 +16,7 @@ import torch
 from ray.rllib.core.columns import Columns
 
 from paysim_gym import PaymentVectorEnv
+from training.callbacks import stretch_seed
 from training.config import DistributedConfig, parse_config
 from training.fleet_runner import FleetEnvRunner
 from training.policy import QueuePolicy
@@ -77,7 +78,7 @@ def test_rows_play_the_same_days_however_many_runners_share_them() -> None:
     assert len(np.unique(mornings[0], axis=0)) == ROWS
 
 
-def test_rows_with_a_seed_play_the_same_days_and_their_advantages_sum_to_zero() -> None:
+def test_rows_with_a_seed_play_the_same_days_and_only_their_difference_counts() -> None:
     arguments = {"learner": "CORE_A", "rows_per_seed": 2, "max_episode_steps": 7}
     one, two = _runner(1, 1, **arguments), [_runner(worker, 2, **arguments) for worker in (1, 2)]
     mornings = [runner.sample()[0].observations[0] for runner in (one, *two)]
@@ -98,6 +99,27 @@ def test_rows_with_a_seed_play_the_same_days_and_their_advantages_sum_to_zero() 
     gains = [columns[Columns.ADVANTAGES].reshape(STEPS, ROWS // 2, 2) for columns in (alone, paired)]
     assert torch.allclose(gains[1], gains[0] - gains[0].flip(2), atol=1e-5)
     assert torch.equal(alone[Columns.VALUE_TARGETS], paired[Columns.VALUE_TARGETS])
+
+
+@pytest.mark.parametrize("policies", ["shared", "separate"])
+def test_each_of_several_banks_is_compared_with_itself(policies: str) -> None:
+    runner = _runner(policies=policies, rows_per_seed=2)
+    ours = {rollout.policy: rollout for rollout in runner.sample()}
+    banks = len(BANKS) if policies == "shared" else 1
+    everyone, _ = PaymentVectorEnv(ROWS, "five_bank", BANKS).reset(
+        seed=[stretch_seed(parse_config({}), 0)] * ROWS
+    )
+    for number, (policy, rollout) in enumerate(ours.items()):
+        rows = slice(None) if policies == "shared" else slice(number, None, len(BANKS))
+        assert np.array_equal(rollout.observations[0], everyone[rows])
+        alone, paired = (
+            RolloutsToBatch(
+                discount=0.9, gae_lambda=0.3, rows_per_seed=rows_per_seed, learners=banks
+            )._columns(runner.module[policy], rollout, 1.0)[Columns.ADVANTAGES]
+            for rows_per_seed in (1, 2)
+        )
+        by_system = alone.reshape(STEPS, 2, banks)
+        assert torch.allclose(paired.reshape(STEPS, 2, banks), by_system - by_system.flip(1), atol=1e-5)
 
 
 def test_separate_policies_have_the_rows_of_their_banks() -> None:

@@ -20,7 +20,7 @@ from training.ppo import make_model
 from training.profiles import describe, play, seat, system_cost
 from training.run_folder import RunFolderError
 from training.seats import SharedFleet
-from training.together import LearnedProfile, collect_together, train_together
+from training.together import LearnedProfile, collect_together, make_fleet, of_banks, train_together
 
 BANKS = ["CORE_A", "CORE_B", "SMALL_C", "SMALL_D", "SMALL_E"]
 RESULTS = Path(__file__).parents[1] / "docs" / "strategic.json"
@@ -144,6 +144,23 @@ def test_each_model_gets_the_actions_and_rewards_of_its_own_bank() -> None:
     assert ended[0].tolist() == [info["episode_totals"]["cost"] for info in infos]
     assert len({costs for costs in ended[0].tolist()}) == 10
     assert [model.num_timesteps for model in models] == [96] * 5
+
+
+@pytest.mark.parametrize("groups", [[BANKS], [[bank] for bank in BANKS]])
+def test_each_bank_is_compared_with_itself_in_systems_of_the_same_days(groups: list[list[str]]) -> None:
+    config = _config(num_envs=4, ppo={**TINY["ppo"], "rows_per_seed": 2})
+    fleet = make_fleet(config, load_scenario("five_bank"), BANKS)
+    fleet.start(11)
+    np.testing.assert_array_equal(fleet.observations[:5], fleet.observations[5:10])
+    assert not np.array_equal(fleet.observations[:5], fleet.observations[10:15])
+    models = [make_model(of_banks(config, group), fleet.seats(group)) for group in groups]
+    for model in models:
+        model._setup_learn(4 * 48)
+    collect_together(models, fleet)
+    for model, group in zip(models, groups, strict=True):
+        advantages = model.rollout_buffer.advantages.reshape(48, 2, 2, len(group))
+        np.testing.assert_allclose(advantages.sum(axis=2), 0, atol=1e-4)
+        assert (np.abs(advantages).max(axis=(0, 1, 2)) > 0).all()
 
 
 @pytest.mark.parametrize("kind", ["shared", "independent"])

@@ -40,6 +40,12 @@ class EnvConfig(Frozen):
     id: str = "PaySim/TwoBank-v0"
     kwargs: dict[str, JsonValue] = {}
 
+    @property
+    def num_learners(self) -> int:
+        """How many banks of a system learn."""
+        named = self.kwargs.get("learner")
+        return len(named) if isinstance(named, list) else 1
+
 
 class PpoConfig(Frozen):
     """Proximal policy optimisation (Schulman et al. 2017), in the words of Stable-Baselines3.
@@ -49,8 +55,8 @@ class PpoConfig(Frozen):
     each, and a gradient limit that lets the critic's large gradients not drown the actor's. `split_bias` is
     taken off the logits of splits at the start, so that exploration does not begin by splitting everything.
     With `sees_slots_before` a slot's network knows the sums over the slots ahead of it. `rows_per_seed`
-    neighbouring rows play the same days; what chance did to all of them is taken off their advantages
-    (`training.paired`).
+    neighbouring rows (of each learner, if there are several) play the same days; what chance did to all of
+    them is taken off their advantages (`training.paired`).
     Learning rate and entropy coefficient go to their final values in a straight line.
     """
 
@@ -146,9 +152,12 @@ class TrainConfig(Frozen):
 
     @model_validator(mode="after")
     def _groups_fill_the_rows(self) -> Self:
-        rows = self.ppo.rows_per_seed
-        if self.num_envs % rows:
-            raise ValueError(f"ppo.rows_per_seed = {rows} must be a divisor of num_envs = {self.num_envs}")
+        rows, learners = self.ppo.rows_per_seed, self.env.num_learners
+        if self.num_envs % (rows * learners):
+            each = f" / {learners} learners" if learners > 1 else ""
+            raise ValueError(
+                f"ppo.rows_per_seed = {rows} must be a divisor of num_envs = {self.num_envs}{each}"
+            )
         return self
 
 
@@ -165,26 +174,16 @@ class DistributedConfig(Frozen):
         """How many of a run's rows each env runner plays.
 
         Raises:
-            ConfigError: If they cannot be divided so, separate policies have but one learner, or several
-                learners' rows are to play the same day.
+            ConfigError: If they cannot be divided so, or separate policies have but one learner.
         """
-        named = config.env.kwargs.get("learner")
-        learners = len(named) if isinstance(named, list) else 1
+        learners, rows_per_seed = config.env.num_learners, config.ppo.rows_per_seed
         if learners == 1 and self.policies == "separate":
             raise ConfigError("policies = 'separate': needs several learners")
-        rows_per_seed = config.ppo.rows_per_seed
-        if learners > 1 and rows_per_seed > 1:
-            raise ConfigError(f"ppo.rows_per_seed = {rows_per_seed}: must be 1 for several learners")
         runners = max(1, self.env_runners)
-        if config.num_envs % (runners * learners):
+        if config.num_envs % (runners * learners * rows_per_seed):
             raise ConfigError(
                 f"num_envs = {config.num_envs}: must be a multiple of "
-                f"{runners} env runners x {learners} learners"
-            )
-        if config.num_envs % (runners * rows_per_seed):
-            raise ConfigError(
-                f"num_envs = {config.num_envs}: must be a multiple of "
-                f"{runners} env runners x {rows_per_seed} rows per seed"
+                f"{runners} env runners x {learners} learners x {rows_per_seed} rows per seed"
             )
         return config.num_envs // runners
 

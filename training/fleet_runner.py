@@ -21,6 +21,7 @@ from ray.rllib.utils.metrics import (
 )
 
 from paysim_gym import PaymentVectorEnv
+from paysim_gym.envs.rows import seed_places
 from training.rllib_module import SlotChoices, draw
 from training.rollout import Rollout
 
@@ -71,12 +72,14 @@ class FleetEnvRunner(EnvRunner, Checkpointable):
         """Begin new episodes in all rows.
 
         Args:
-            seed: Of demand and exploration: row i of all runners together has the seed
-                `seed + i // rows_per_seed`.
+            seed: Of demand and exploration. A row's days depend on it and on the number of the row among
+                those of all runners alone.
         """
         first = seed + self._first_row
-        rows = range(self._first_row, self._first_row + self.env.num_envs)
-        self._observations, _ = self.env.reset(seed=[seed + row // self._rows_per_seed for row in rows])
+        places = seed_places(self.env.num_envs, self._rows_per_seed, len(self.env.learners))
+        self._observations, _ = self.env.reset(
+            seed=(seed + self._first_row // self._rows_per_seed + places).tolist()
+        )
         self._generator.manual_seed(first)
         self._discounted = np.zeros(self.env.num_envs)
         self._returns = np.zeros(self.env.num_envs)

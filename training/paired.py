@@ -22,12 +22,13 @@ class PairedRolloutBuffer(RolloutBuffer):
     Args:
         arguments: As `RolloutBuffer`.
         rows_per_seed: How many neighbouring rows share a seed; with 1 nothing changes.
+        learners: Learners of a system, whose rows are neighbours; each is compared with itself.
         keywords: As `RolloutBuffer`.
     """
 
-    def __init__(self, *arguments: Any, rows_per_seed: int, **keywords: Any) -> None:
+    def __init__(self, *arguments: Any, rows_per_seed: int, learners: int = 1, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
-        self._rows_per_seed = rows_per_seed
+        self._rows_per_seed, self._learners = rows_per_seed, learners
 
     def compute_returns_and_advantage(self, last_values: torch.Tensor, dones: NDArray[np.bool_]) -> None:
         """Take from each advantage the mean of the advantages of the other rows with the same seed.
@@ -40,19 +41,22 @@ class PairedRolloutBuffer(RolloutBuffer):
         """
         super().compute_returns_and_advantage(last_values, dones)
         if self._rows_per_seed > 1:
-            self.advantages = without_the_day(self.advantages, self._rows_per_seed)
+            self.advantages = without_the_day(self.advantages, self._rows_per_seed, self._learners)
 
 
-def without_the_day(advantages: NDArray[np.float32], rows_per_seed: int) -> NDArray[np.float32]:
+def without_the_day(
+    advantages: NDArray[np.float32], rows_per_seed: int, learners: int = 1
+) -> NDArray[np.float32]:
     """Take from each row's advantage the mean of the others of its group at the same step.
 
     Args:
         advantages: float32 of shape (steps, num_envs).
-        rows_per_seed: Rows of a group, more than 1; they are neighbours.
+        rows_per_seed: Systems of a group, more than 1; they are neighbours.
+        learners: Rows of a system; each is compared with the same learner's in the other systems.
 
     Returns:
         float32 of shape (steps, num_envs); each group sums to zero.
     """
-    groups = advantages.reshape(len(advantages), -1, rows_per_seed)
+    groups = advantages.reshape(len(advantages), -1, rows_per_seed, learners)
     differences = groups - groups.mean(axis=2, keepdims=True)
     return (differences * (rows_per_seed / (rows_per_seed - 1))).reshape(advantages.shape)

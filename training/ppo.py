@@ -99,7 +99,7 @@ def make_model(config: TrainConfig, env: VecEnv) -> PPO:
         learning_rate=LinearSchedule(ppo.learning_rate, ppo.final_learning_rate, 1.0),
         n_steps=ppo.steps_per_rollout,
         rollout_buffer_class=PairedRolloutBuffer,
-        rollout_buffer_kwargs={"rows_per_seed": ppo.rows_per_seed},
+        rollout_buffer_kwargs={"rows_per_seed": ppo.rows_per_seed, "learners": config.env.num_learners},
         batch_size=ppo.batch_size,
         n_epochs=ppo.epochs,
         gamma=ppo.discount,

@@ -152,7 +152,11 @@ def _with_learning(settings: PPOConfig, config: TrainConfig, policies: int) -> P
         learner_class=RolloutLearner,
         learner_config_dict={"adam_epsilon": ppo.adam_epsilon},
         learner_connector=partial(
-            _connector, discount=ppo.discount, gae_lambda=ppo.gae_lambda, rows_per_seed=ppo.rows_per_seed
+            _connector,
+            discount=ppo.discount,
+            gae_lambda=ppo.gae_lambda,
+            rows_per_seed=ppo.rows_per_seed,
+            learners=config.env.num_learners // policies,
         ),
         add_default_connectors_to_learner_pipeline=False,
     )

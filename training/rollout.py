@@ -68,7 +68,7 @@ class RolloutsToBatch(ConnectorV2):
 
     Rewards are divided by the standard deviation of what they add up to, discounted, as
     `stable_baselines3.common.vec_env.VecNormalize` does. From the advantages of `rows_per_seed` neighbouring
-    rows, which play the same days, what those have in common is taken.
+    rows of each of its `learners`, which play the same days, what those have in common is taken.
 
     Attributes:
         normalisers: Of each policy, the moments of its discounted rewards so far.
@@ -82,9 +82,11 @@ class RolloutsToBatch(ConnectorV2):
         discount: float,
         gae_lambda: float,
         rows_per_seed: int = 1,
+        learners: int = 1,
     ) -> None:
         super().__init__(input_observation_space, input_action_space)
-        self._discount, self._lambda, self._rows_per_seed = discount, gae_lambda, rows_per_seed
+        self._discount, self._lambda = discount, gae_lambda
+        self._rows_per_seed, self._learners = rows_per_seed, learners
         self.normalisers: dict[str, RunningMeanStd] = {}
 
     def __call__(
@@ -139,7 +141,8 @@ class RolloutsToBatch(ConnectorV2):
         gains = advantages(rewards, values, ended, self._discount, self._lambda)
         targets = gains + values[:-1]
         if self._rows_per_seed > 1:
-            gains = torch.from_numpy(without_the_day(gains.numpy(), self._rows_per_seed))
+            paired = without_the_day(gains.numpy(), self._rows_per_seed, self._learners)
+            gains = torch.from_numpy(paired)
         actions = torch.tensor(rollout.actions).flatten(0, 1).long()
         return {
             Columns.OBS: observations[:-1].flatten(0, 1),

@@ -275,12 +275,10 @@ def _check(config: TrainConfig) -> None:
     """Refuse what banks that learn together cannot do.
 
     Raises:
-        ConfigError: If they were to imitate somebody, or to share days between rows.
+        ConfigError: If they were to imitate somebody.
     """
     if config.warm_start is not None:
         raise ConfigError("warm_start: must be left out, banks that learn together imitate nobody")
-    if config.ppo.rows_per_seed > 1:
-        raise ConfigError(f"ppo.rows_per_seed = {config.ppo.rows_per_seed}: must be 1 if all banks learn")
 
 
 def _responders(scenario: Scenario, named: Sequence[str] | None, quick: bool) -> list[str]:

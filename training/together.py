@@ -25,7 +25,7 @@ from paysim_gym.envs.export import export_network
 from paysim_gym.envs.sb3 import PaymentVecEnv
 from paysim_gym.files import write_atomically
 from training.callbacks import entropy_coefficient, saved_files
-from training.config import TRAINING_SEEDS_END, TrainConfig, dump_yaml
+from training.config import TRAINING_SEEDS_END, EnvConfig, TrainConfig, dump_yaml
 from training.ppo import make_model
 from training.run_folder import RunFolderError
 from training.seats import SharedFleet
@@ -100,10 +100,10 @@ def train_together(profile: LearnedProfile, config: TrainConfig, scenario: Scena
     torch.set_num_threads(config.torch_threads)
     banks = [agent.id for agent in scenario.agents]
     groups = [banks] if profile.kind == "shared" else [[bank] for bank in banks]
-    fleet = _make_fleet(config, scenario, banks)
+    fleet = make_fleet(config, scenario, banks)
     seeds = np.random.SeedSequence(config.seed).generate_state(len(groups) + 2).tolist()
     models = [
-        make_model(config.model_copy(update={"seed": seed}), fleet.seats(group))
+        make_model(of_banks(config, group).model_copy(update={"seed": seed}), fleet.seats(group))
         for seed, group in zip(seeds[2:], groups, strict=True)
     ]
     fleet.start(seeds[0] % (TRAINING_SEEDS_END - fleet.env.num_envs))
@@ -196,12 +196,18 @@ def _take(model: PPO, decision: tuple[Tensor, Tensor, Tensor]) -> None:
     model.num_timesteps += model.n_envs
 
 
-def _make_fleet(config: TrainConfig, scenario: Scenario, banks: list[str]) -> SharedFleet:
-    arguments = {**constructor_arguments(config.env), "learner": banks}
+def make_fleet(config: TrainConfig, scenario: Scenario, banks: list[str]) -> SharedFleet:
+    """The systems of a configuration, in which these banks learn."""
+    arguments = constructor_arguments(of_banks(config, banks).env)
     rows = config.num_envs * len(banks)
-    return SharedFleet(
-        PaymentVecEnv(PaymentVectorEnv(rows, scenario, autoreset_mode="SameStep", **arguments))
-    )
+    fleet = PaymentVectorEnv(rows, scenario, autoreset_mode="SameStep", **arguments)
+    return SharedFleet(PaymentVecEnv(fleet, rows_per_seed=config.ppo.rows_per_seed))
+
+
+def of_banks(config: TrainConfig, banks: list[str]) -> TrainConfig:
+    """The configuration of a model that decides for these banks."""
+    env = config.env
+    return config.model_copy(update={"env": EnvConfig(id=env.id, kwargs={**env.kwargs, "learner": banks})})
 
 
 def _save(

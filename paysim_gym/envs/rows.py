@@ -163,6 +163,27 @@ def _flat(by_system: NDArray[Any]) -> NDArray[Any]:
     return by_system.reshape(-1, *by_system.shape[2:])
 
 
+def seed_places(rows: int, rows_per_seed: int, learners: int) -> NDArray[np.int64]:
+    """Which of consecutive seeds each row takes, if neighbouring systems share them.
+
+    Args:
+        rows: Pairs of system and learner.
+        rows_per_seed: Systems that share a seed; each is one row of every learner.
+        learners: Learners of a system.
+
+    Returns:
+        int64 of shape (rows,); with one row per seed each its own number.
+
+    Raises:
+        ValueError: If the rows are not a multiple of those that share a seed.
+    """
+    if rows_per_seed < 1 or rows % (rows_per_seed * learners):
+        of_all = f" / {learners} learners" if learners > 1 else ""
+        raise ValueError(f"rows_per_seed = {rows_per_seed!r}: must be a divisor of num_envs = {rows}{of_all}")
+    place = np.arange(rows)
+    return place // (rows_per_seed * learners) * learners + place % learners
+
+
 def default_threads(systems: int) -> int:
     """One for each processor for many systems, else and in a worker process one."""
     if systems < _FEW_SYSTEMS or multiprocessing.parent_process() is not None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
 from paysim_gym.envs.infos import Tick, row_infos
+from paysim_gym.envs.rows import seed_places
 from paysim_gym.envs.vector import PaymentVectorEnv
 
 Indices = int | Iterable[int] | None
@@ -40,22 +41,19 @@ class PaymentVecEnv(VecEnv):
             vector_env: One that resets ended rows in the same step, as Stable-Baselines3 expects.
             rows_per_seed: How many neighbouring rows `seed` gives the same seed, and with it the same days
                 for as long as their episodes are equally long: what their policy costs differs by what
-                they decide alone.
+                they decide alone. With several learners the rows of as many neighbouring systems.
 
         Raises:
             ValueError: If it has another autoreset mode, or rows_per_seed does not divide its rows.
         """
-        if rows_per_seed < 1 or vector_env.num_envs % rows_per_seed:
-            raise ValueError(
-                f"rows_per_seed = {rows_per_seed!r}: must be a divisor of num_envs = {vector_env.num_envs}"
-            )
+        seeds = seed_places(vector_env.num_envs, rows_per_seed, len(vector_env.learners))
         if vector_env.autoreset_mode is not AutoresetMode.SAME_STEP:
             raise ValueError(
                 f"autoreset_mode = {vector_env.autoreset_mode.value!r}: Stable-Baselines3 needs "
                 f"{AutoresetMode.SAME_STEP.value!r}"
             )
         self.vector_env = vector_env
-        self._rows_per_seed = rows_per_seed
+        self._seed_places = seeds.tolist()
         self._actions: NDArray[np.int64] | None = None
         super().__init__(
             vector_env.num_envs, vector_env.single_observation_space, vector_env.single_action_space
@@ -83,7 +81,7 @@ class PaymentVecEnv(VecEnv):
             The seeds, by row.
         """
         super().seed(seed)
-        self._seeds = [self._seeds[row // self._rows_per_seed] for row in range(self.num_envs)]
+        self._seeds = [self._seeds[place] for place in self._seed_places]
         return list(self._seeds)
 
     def step_async(self, actions: NDArray[np.int64]) -> None:
