@@ -14,6 +14,7 @@ pytest.importorskip("ray")
 
 import torch
 from ray.rllib.core.columns import Columns
+from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from paysim_gym import PaymentVectorEnv
 from training.config import DistributedConfig, parse_config
@@ -40,7 +41,7 @@ def _runner(
             "ppo": {**ppo, "rows_per_seed": rows_per_seed},
         }
     )
-    env, scenario = resolve_env(config.env)
+    env, scenario = resolve_env(config.env, several=True)
     spread = DistributedConfig(env_runners=runners, policies=policies)
     settings = algorithm_config(config.model_copy(update={"env": env}), scenario, spread)
     return FleetEnvRunner(config=settings, worker_index=worker)
@@ -196,6 +197,19 @@ def test_discounted_rewards_go_on_from_rollout_to_rollout_and_end_with_the_episo
             assert np.allclose(rollout.discounted[step], carried, rtol=1e-4, atol=1e-6)
             carried[rollout.terminated[step]] = 0
     assert any(rollout.terminated.any() for rollout in kept)
+
+
+def test_rates_are_those_of_the_steps_so_far_before_the_learner_learns() -> None:
+    """As after a resumption: RLlib's checkpoints do not have the entropy coefficient."""
+    runner = _runner()
+    entropy = [[0, 0.2], [3_000_000, 0.0]]
+    settings = runner.config.copy(copy_frozen=False).training(entropy_coeff=entropy)
+    learner = settings.build_learner(spaces=runner.get_spaces())
+    learner.before_gradient_based_update(timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: 1_500_000})
+    coefficient = learner.entropy_coeff_schedulers_per_module[SHARED].get_current_value()
+    assert float(coefficient) == pytest.approx(0.1)
+    (rate,) = {group["lr"] for group in learner.get_optimizer(SHARED).param_groups}
+    assert float(rate) == pytest.approx((3e-3 + 3e-4) / 2)
 
 
 def test_bytes_of_a_rollout_are_those_of_its_arrays() -> None:

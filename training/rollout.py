@@ -191,6 +191,14 @@ class RolloutLearner(PPOTorchLearner):
             lr_or_lr_schedule=config.lr,
         )
 
+    def before_gradient_based_update(self, *, timesteps: Mapping[str, Any]) -> None:
+        """Take learning rate and entropy coefficient to where the run is, as Stable-Baselines3 does.
+
+        RLlib does it after an update only, and its checkpoints do not have the entropy coefficient.
+        """
+        super().before_gradient_based_update(timesteps=timesteps)
+        self.after_gradient_based_update(timesteps=timesteps)
+
     @property
     def normalisers(self) -> dict[str, RunningMeanStd]:
         """Of each policy, the moments of its discounted rewards so far."""
