@@ -232,6 +232,11 @@ def test_entropy_coefficient_goes_to_its_final_value(trained: Path) -> None:
         ({"evaluation": {"first_seed": 7, "episodes": 2}}, "evaluation.first_seed = 7: must be greater than"),
         ({"tuning": {"first_seed": 2**40, "episodes": 2}}, "must not overlap"),
         ({"ppo": {"batch_size": 100}}, "must be a multiple of ppo.batch_size = 100"),
+        (
+            {"env": {"id": "PaySim/FiveBank-v0", "kwargs": {"learner": ["CORE_A", "SMALL_D"]}}},
+            "env.kwargs.learner = ['CORE_A', 'SMALL_D']: must be one bank",
+        ),
+        ({"env": {"kwargs": {"learner": []}}}, "env.kwargs.learner = []: must be one bank"),
         ({"env": {"id": "PaySim/None-v0"}}, "env.id = 'PaySim/None-v0': must be one of: PaySim/Bank-v0"),
         ({"env": {"kwargs": {"slotz": 3}}}, "slotz"),
         ({"env": {"kwargs": {"learner": "NOBODY"}}}, "NOBODY"),

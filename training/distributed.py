@@ -42,9 +42,11 @@ def main(
         typer.Option(help="A bank that learns; repeat it for several.", show_default="the scenario's"),
     ] = None,
     policies: Annotated[
-        Literal["shared", "separate"],
-        typer.Option(help="Of several banks: one network for all of them, or one for each."),
-    ] = "shared",
+        Literal["shared", "separate"] | None,
+        typer.Option(
+            help="Of several banks: one network for all of them, or one for each.", show_default="shared"
+        ),
+    ] = None,
     num_env_runners: Annotated[
         int | None,
         typer.Option(min=0, help="Processes that play; 0: the learner's own.", show_default="1"),
@@ -89,12 +91,15 @@ def main(
         --address auto --out /shared/lumps
     """
     console = Console()
+    run = None
     try:
         if resume is None:
             chosen = _configure(task, config, bank, num_envs, iterations, seed)
-            run = _new_run(chosen, _spread(num_env_runners, policies), out)
+            run = _new_run(chosen, _spread(num_env_runners, policies or "shared"), out)
             num_env_runners = None
-        elif any(given is not None for given in (task, config, bank, num_envs, iterations, seed, out)):
+        elif any(
+            given is not None for given in (task, config, bank, policies, num_envs, iterations, seed, out)
+        ):
             raise ConfigError("--resume takes --address and --num-env-runners only: what is learned stays")
         else:
             run = RunFolder(resume)
@@ -103,8 +108,8 @@ def main(
         console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
-        command = f"python -m training.distributed --resume {run.path}"
-        console.print(f"Stopped. Continue with: {command}", soft_wrap=True)
+        then = f" Continue with: python -m training.distributed --resume {run.path}" if run else ""
+        console.print(f"Stopped.{then}", soft_wrap=True)
         raise typer.Exit(130) from None
     console.print(f"Everything is in {run.path}. To see how it learned:", soft_wrap=True)
     console.print(f"  tensorboard --logdir {run.tensorboard}", soft_wrap=True)
@@ -170,7 +175,7 @@ def _spread(env_runners: int | None, policies: str) -> DistributedConfig:
 
 def _new_run(named: tuple[str, TrainConfig], spread: DistributedConfig, out: Path | None) -> RunFolder:
     name, config = named
-    env, scenario = resolve_env(config.env)
+    env, scenario = resolve_env(config.env, several=True)
     resolved = config.model_copy(update={"env": env})
     spread.rows_of_each(resolved)
     return create_run_folder(out, name, resolved, scenario, spread.model_dump())

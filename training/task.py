@@ -10,8 +10,12 @@ from paysim_gym import PaymentVectorEnv, Scenario, load_scenario
 from training.config import ConfigError, EnvConfig
 
 
-def resolve_env(env: EnvConfig) -> tuple[EnvConfig, Scenario]:
+def resolve_env(env: EnvConfig, *, several: bool = False) -> tuple[EnvConfig, Scenario]:
     """Fill in the constructor arguments of the id, and load the scenario they name.
+
+    Args:
+        env: What is learned.
+        several: Whether `learner` may be a list of banks.
 
     Returns:
         The configuration with every argument, and the scenario.
@@ -23,11 +27,14 @@ def resolve_env(env: EnvConfig) -> tuple[EnvConfig, Scenario]:
     if env.id not in ids:
         raise ConfigError(f"env.id = {env.id!r}: must be one of: {', '.join(ids)}")
     resolved = EnvConfig(id=env.id, kwargs={**gymnasium.spec(env.id).kwargs, **env.kwargs})
+    named = resolved.kwargs.get("learner")
+    if isinstance(named, list) and not several:
+        raise ConfigError(
+            f"env.kwargs.learner = {named}: must be one bank; training.distributed takes several"
+        )
     try:
         scenario = load_scenario(resolved.kwargs["scenario"])
-        named = resolved.kwargs.get("learner")
-        rows = len(named) if isinstance(named, list) else 1
-        PaymentVectorEnv(rows, scenario, **constructor_arguments(resolved)).close()
+        PaymentVectorEnv(resolved.num_learners, scenario, **constructor_arguments(resolved)).close()
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise ConfigError(f"env.kwargs = {resolved.kwargs}: {error}") from error
     return resolved, scenario
