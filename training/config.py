@@ -44,7 +44,7 @@ class EnvConfig(Frozen):
     def num_learners(self) -> int:
         """How many banks of a system learn."""
         named = self.kwargs.get("learner")
-        return len(named) if isinstance(named, list) else 1
+        return len(named) if isinstance(named, list) and named else 1
 
 
 class PpoConfig(Frozen):
@@ -174,11 +174,14 @@ class DistributedConfig(Frozen):
         """How many of a run's rows each env runner plays.
 
         Raises:
-            ConfigError: If they cannot be divided so, or separate policies have but one learner.
+            ConfigError: If they cannot be divided so, separate policies have but one learner, or several are
+                to imitate somebody.
         """
         learners, rows_per_seed = config.env.num_learners, config.ppo.rows_per_seed
         if learners == 1 and self.policies == "separate":
             raise ConfigError("policies = 'separate': needs several learners")
+        if learners > 1 and config.warm_start is not None:
+            raise ConfigError("warm_start: must be left out, several learners imitate nobody")
         runners = max(1, self.env_runners)
         if config.num_envs % (runners * learners * rows_per_seed):
             raise ConfigError(

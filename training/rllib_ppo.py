@@ -225,11 +225,18 @@ def _start_stretch(algorithm: PPO, config: TrainConfig) -> int:
 
 
 def _warm_start(algorithm: PPO, run: RunFolder, config: TrainConfig) -> None:
-    model = make_model(config, make_env(config, run.scenario()))
+    env = make_env(config, run.scenario())
+    model = make_model(config, env)
     run.write_json(run.warm_start, imitate(model, config, run.scenario()))
     weights = {f"policy.{name}": values.numpy() for name, values in model.policy.state_dict().items()}
     policies = list(algorithm.config.policies)
     algorithm.set_weights(dict.fromkeys(policies, weights))
+    # The critic has learned in the units that these rewards have.
+    moments = model.get_vec_normalize_env().ret_rms
+    algorithm.learner_group.foreach_learner(
+        lambda learner: learner.normalisers.update({policy: moments.copy() for policy in policies})
+    )
+    env.close()
 
 
 def _log(logger: Logger, result: Mapping[str, Any], timesteps: int) -> float | None:
@@ -265,16 +272,14 @@ def _log(logger: Logger, result: Mapping[str, Any], timesteps: int) -> float | N
 
 def _save_models(algorithm: PPO, run: RunFolder, config: TrainConfig) -> None:
     """Save each policy as Stable-Baselines3 would, had it trained it."""
-    found = algorithm.learner_group.foreach_learner(lambda learner: learner.normalisers)
-    normalisers = found.result_or_errors[0].get()
     env = make_env(config, run.scenario())
     models = {}
-    for policy, normaliser in normalisers.items():
+    for policy in algorithm.config.policies:
         model = make_model(config, env)
         model.policy.load_state_dict(algorithm.get_module(policy).policy.state_dict())
-        vars(model.get_vec_normalize_env().ret_rms).update(vars(normaliser))
         model.num_timesteps = timesteps_of(algorithm)
         models[policy] = saved_files(model)["model.zip"]
+    env.close()
     if SHARED in models:
         write_atomically(run.model, models[SHARED])
         return
