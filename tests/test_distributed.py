@@ -26,10 +26,13 @@ from test_benchmark import app as benchmark
 from test_sweep import TINY as TINY_TRIAL
 from test_sweep import _sweep, _trials
 
-from training import distributed, evaluate, rllib_ppo, train
+from training import distributed, evaluate, ppo, retraining, rllib_ppo, train
 from training.callbacks import EPISODE_SCALARS
+from training.config import DistributedConfig, load_config, parse_config
+from training.imitation import imitate
 from training.on_ray import LostError, cluster, map_jobs
-from training.run_folder import RunFolder
+from training.run_folder import RunFolder, RunFolderError, create_run_folder
+from training.task import resolve_env
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("local_ray")]
 
@@ -179,6 +182,26 @@ def test_killed_env_runner_is_replaced(tmp_path: Path, monkeypatch: pytest.Monke
     assert (tmp_path / "run" / "metrics.json").is_file()
 
 
+def test_warm_start_hands_over_network_and_unit_of_reward(tmp_path: Path) -> None:
+    warm = {"policy": "release_all", "days": 4, "epochs": 1}
+    config = load_config(_write(tmp_path, warm_start=warm))
+    env, scenario = resolve_env(config.env)
+    config = config.model_copy(update={"env": env})
+    run = create_run_folder(tmp_path / "run", "tiny", config, scenario)
+    model = ppo.make_model(config, ppo.make_env(config, scenario))
+    imitate(model, config, scenario)
+    algorithm = rllib_ppo.algorithm_config(config, scenario, DistributedConfig(env_runners=0)).build_algo()
+    rllib_ppo._warm_start(algorithm, run, config)
+    learners = algorithm.learner_group.foreach_learner(lambda learner: learner.normalisers)
+    (found,) = learners.result_or_errors[0].get().values()
+    assert vars(found) == vars(model.get_vec_normalize_env().ret_rms)
+    ours = algorithm.get_module(rllib_ppo.SHARED).policy.state_dict()
+    for name, values in model.policy.state_dict().items():
+        assert np.array_equal(ours[name], values), name
+    algorithm.stop()
+    Path(algorithm.logdir).rmdir()
+
+
 @pytest.mark.parametrize("policies", ["shared", "separate"])
 def test_several_banks_learn_and_are_evaluated_together(policies: str, tmp_path: Path) -> None:
     banks = ["CORE_A", "SMALL_D"]
@@ -218,6 +241,7 @@ def test_several_banks_learn_and_are_evaluated_together(policies: str, tmp_path:
         (("--task", "PaySim/TwoBank-v0", "--config", "two_bank"), "give one of them"),
         (("--resume", "nowhere"), "is not a run folder"),
         (("--resume", "nowhere", "--seed", 1), "--resume takes --address"),
+        (("--resume", "nowhere", "--policies", "separate"), "--resume takes --address"),
     ],
 )
 def test_what_is_wrong_is_said_at_once(arguments: tuple[object, ...], expected: str, tmp_path: Path) -> None:
@@ -244,6 +268,18 @@ def test_benchmark_on_ray_is_that_of_this_machine(tmp_path: Path) -> None:
         files = [(path / name).read_bytes() for path in runs if path.is_dir() for name in kept]
         found.append((details, (folder / "out" / "results.json").read_bytes(), files))
     assert found[0] == found[1]
+
+
+def test_lost_evaluation_is_told_as_an_error_of_its_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose(*_: Any, **__: Any) -> Any:
+        raise LostError("a job was lost")
+
+    monkeypatch.setattr(retraining, "map_jobs", lose)
+    one = retraining.Retraining("PaySim/Bank-v0", RunFolder(tmp_path), parse_config({}))
+    with pytest.raises(RunFolderError, match="a job was lost"):
+        retraining.costs_on_ray([one], [2**42])
 
 
 def test_sweep_on_ray_is_that_of_this_machine(tmp_path: Path) -> None:

@@ -162,9 +162,17 @@ def finish_all_on_ray(
 
 
 def costs_on_ray(retrainings: Sequence[Retraining], days: Sequence[int]) -> list[NDArray[np.int64]]:
-    """What each trained policy costs on each day, an array of shape (days,); each in a Ray task."""
+    """What each trained policy costs on each day, an array of shape (days,); each in a Ray task.
+
+    Raises:
+        RunFolderError: If one is lost too often.
+    """
     jobs = [replace(one, run=RunFolder(one.run.path.absolute())) for one in retrainings]
-    found = dict(map_jobs(partial(_costs, days=days), jobs))
+    threads = max(job.config.torch_threads for job in jobs)
+    try:
+        found = dict(map_jobs(partial(_costs, days=days), jobs, processors=threads))
+    except LostError as error:
+        raise RunFolderError(str(error)) from error
     return [found[number] for number in range(len(jobs))]
 
 
