@@ -195,9 +195,13 @@ def test_warm_start_hands_over_network_and_unit_of_reward(tmp_path: Path) -> Non
     learners = algorithm.learner_group.foreach_learner(lambda learner: learner.normalisers)
     (found,) = learners.result_or_errors[0].get().values()
     assert vars(found) == vars(model.get_vec_normalize_env().ret_rms)
-    ours = algorithm.get_module(rllib_ppo.SHARED).policy.state_dict()
+    (ours,) = algorithm.learner_group.foreach_learner(
+        lambda learner: learner.module[rllib_ppo.SHARED].policy.state_dict()
+    ).result_or_errors
+    played = algorithm.get_module(rllib_ppo.SHARED).policy.state_dict()
     for name, values in model.policy.state_dict().items():
-        assert np.array_equal(ours[name], values), name
+        assert np.array_equal(ours.get()[name], values), name
+        assert np.array_equal(played[name], values), name
     algorithm.stop()
     Path(algorithm.logdir).rmdir()
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from ray.rllib.algorithms.ppo import PPO, PPOConfig
+from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_LEARNER_GROUP, COMPONENT_RL_MODULE
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, LEARNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
@@ -230,7 +231,9 @@ def _warm_start(algorithm: PPO, run: RunFolder, config: TrainConfig) -> None:
     run.write_json(run.warm_start, imitate(model, config, run.scenario()))
     weights = {f"policy.{name}": values.numpy() for name, values in model.policy.state_dict().items()}
     policies = list(algorithm.config.policies)
-    algorithm.set_weights(dict.fromkeys(policies, weights))
+    learned = {COMPONENT_RL_MODULE: dict.fromkeys(policies, weights)}
+    # RLlib's set_weights asks an env runner for a method that those of its current API do not have.
+    algorithm.set_state({COMPONENT_LEARNER_GROUP: {COMPONENT_LEARNER: learned}})
     # The critic has learned in the units that these rewards have.
     moments = model.get_vec_normalize_env().ret_rms
     algorithm.learner_group.foreach_learner(
