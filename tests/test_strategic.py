@@ -36,6 +36,7 @@ TINY = {
         "epochs": 1,
         "learning_rate": 0.02,
         "entropy_coefficient": 0.01,
+        "rows_per_seed": 2,
         "slot_hidden_size": 4,
         "critic_layers": [4],
     },
@@ -148,7 +149,7 @@ def test_each_model_gets_the_actions_and_rewards_of_its_own_bank() -> None:
 
 @pytest.mark.parametrize("groups", [[BANKS], [[bank] for bank in BANKS]])
 def test_each_bank_is_compared_with_itself_in_systems_of_the_same_days(groups: list[list[str]]) -> None:
-    config = _config(num_envs=4, ppo={**TINY["ppo"], "rows_per_seed": 2})
+    config = _config(num_envs=4)
     fleet = make_fleet(config, load_scenario("five_bank"), BANKS)
     fleet.start(11)
     np.testing.assert_array_equal(fleet.observations[:5], fleet.observations[5:10])

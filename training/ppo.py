@@ -99,7 +99,7 @@ def make_model(config: TrainConfig, env: VecEnv) -> PPO:
         learning_rate=LinearSchedule(ppo.learning_rate, ppo.final_learning_rate, 1.0),
         n_steps=ppo.steps_per_rollout,
         rollout_buffer_class=PairedRolloutBuffer,
-        rollout_buffer_kwargs={"rows_per_seed": ppo.rows_per_seed, "learners": config.env.num_learners},
+        rollout_buffer_kwargs=_pairing(config),
         batch_size=ppo.batch_size,
         n_epochs=ppo.epochs,
         gamma=ppo.discount,
@@ -176,7 +176,14 @@ def _load_or_make(run: RunFolder, config: TrainConfig, env: VecMonitor) -> PPO:
         return make_model(config, env)
     normalised = _normalised(config, env)
     vars(normalised.ret_rms).update(json.loads((checkpoint / "normaliser.json").read_text()))
-    return PPO.load(checkpoint / "model.zip", env=normalised, device="cpu")
+    # One that began among other learners may go on alone.
+    own = {"rollout_buffer_kwargs": _pairing(config)}
+    return PPO.load(checkpoint / "model.zip", env=normalised, device="cpu", custom_objects=own)
+
+
+def _pairing(config: TrainConfig) -> dict[str, int]:
+    """The arguments of `PairedRolloutBuffer` beside those of `RolloutBuffer`."""
+    return {"rows_per_seed": config.ppo.rows_per_seed, "learners": config.env.num_learners}
 
 
 def policy_arguments(config: TrainConfig, slots: int) -> dict[str, Any]:
