@@ -50,9 +50,20 @@ def test_they_were_trained_by_the_configurations() -> None:
         assert config.evaluation.first_seed == DETAILS["first_day"]
 
 
-def test_nobody_beats_hindsight_and_nowhere_is_the_rule_better_for_sure() -> None:
+def test_ppo_beats_every_rule_and_is_level_with_the_planner_on_three_tasks_but_nobody_beats_hindsight() -> (
+    None
+):
+    level_with_planner = []
     for task in TASKS:
         entry = DETAILS["tasks"][task.id]
-        assert entry["saves"]["best_rule"]["ci95"][1] > 0
+        assert entry["saves"]["best_rule"]["ci95"][0] > 0
+        low, high = entry["saves"]["planner"]["ci95"]
+        if low <= 0 <= high:
+            level_with_planner.append(task.id)
         if task.receipts_are_fixed:  # elsewhere hindsight is a bound that can be beaten
             assert entry["policies"]["learned"]["mean"] >= entry["policies"]["hindsight"]["mean"]
+    assert level_with_planner == [
+        "PaySim/MarginCalls-v0",
+        "PaySim/LiquidityPool-v0",
+        "PaySim/ReactingBanks-v0",
+    ]
