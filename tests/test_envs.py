@@ -124,8 +124,7 @@ class TestSpaces:
         for waiting in ({}, {5: 3, 6: 2}):
             slots = observation[-2 * len(SLOT_COLUMNS) :].reshape(2, -1)
             seen = dict(zip(slots[:, 0], slots[:, SLOT_COLUMNS.index("incoming_value")], strict=True))
-            expected = {amount: waiting.get(amount, 0) * is_visible for amount in (5, 6)}
-            assert seen == pytest.approx(expected)
+            assert seen == {amount: waiting.get(amount, 0) * is_visible for amount in (5, 6)}
             observation, *_ = env.step(HOLD[:2])
 
 
