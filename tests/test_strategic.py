@@ -212,6 +212,9 @@ def test_each_model_gets_the_actions_and_rewards_of_its_own_bank() -> None:
     assert ended[0].tolist() == [info["episode_totals"]["cost"] for info in infos]
     assert len({costs for costs in ended[0].tolist()}) == 10
     assert [model.num_timesteps for model in models] == [96] * 5
+    for model in models:
+        starts = [*model.rollout_buffer.episode_starts, model._last_episode_starts]
+        assert [bool(rows.all()) for rows in starts] == [True, *[False] * 47, True]
 
 
 @pytest.mark.parametrize("groups", [[BANKS], [[bank] for bank in BANKS]])
@@ -242,7 +245,10 @@ def test_frozen_networks_do_what_their_models_do(tmp_path: Path, kind: Any) -> N
     models = {}
     for bank in BANKS:
         (tmp_path / "model.zip").write_bytes(profile.model_files(bank)["model.zip"])
-        models[bank] = PPO.load(tmp_path / "model.zip", device="cpu")
+        models[bank] = model = PPO.load(tmp_path / "model.zip", device="cpu")
+        # It learned from each of its four rollouts, and the schedules came to their ends.
+        assert (model._n_updates, model.num_timesteps) == (4, 0)
+        assert (model.ent_coef, model._current_progress_remaining) == (0, 0)
     env = PaymentVectorEnv(len(DAYS) * 5, scenario, BANKS, autoreset_mode="Disabled")
     observations, infos = env.reset(seed=np.repeat(DAYS, 5).tolist())
     while "episode_totals" not in infos:
