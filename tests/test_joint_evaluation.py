@@ -13,7 +13,7 @@ from agents.scripted import ScriptedAgent, scripted
 from agents.tuning import candidate_grid, tune
 from paysim_gym import PaymentVectorEnv
 from paysim_gym.evaluation import EpisodeTable, evaluate, play_days
-from training.joint_evaluation import EachItsOwn, each_its_own, evaluate_together, tune_each
+from training.joint_evaluation import EachItsOwn, each_its_own, evaluate_together, joint_ratios, tune_each
 
 BANKS = ["CORE_A", "SMALL_D"]
 DAYS = range(2**42, 2**42 + 5)
@@ -30,8 +30,22 @@ def test_figures_are_those_of_all_learners_together() -> None:
     assert (totals["cost"] > 0).all()
     rates, arrived = totals["settlement_rate"].reshape(-1, 2), totals["arrived_value"].reshape(-1, 2)
     assert np.allclose(table.settlement_rate, np.average(rates, axis=1, weights=arrived))
-    delays, settled = totals["mean_delay"].reshape(-1, 2), totals["settled_value"].reshape(-1, 2)
-    assert np.allclose(table.mean_delay, np.average(delays, axis=1, weights=settled))
+    delays = totals["mean_delay"].reshape(-1, 2)
+    assert np.allclose(table.mean_delay, np.average(delays, axis=1, weights=arrived))
+
+
+def test_what_waits_to_the_end_counts_in_the_delay_of_all() -> None:
+    # A's 300 wait for both ticks of the day and never settle, B's 100 settle at once; nothing arrives on the
+    # second day.
+    by_bank = {
+        "arrived_value": np.array([[300, 100], [0, 0]]),
+        "settled_value": np.array([[0, 100], [0, 0]]),
+        "settlement_rate": np.array([[0.0, 1.0], [1.0, 1.0]]),
+        "mean_delay": np.array([[2.0, 0.0], [0.0, 0.0]]),
+    }
+    ratios = joint_ratios(by_bank)
+    assert ratios["settlement_rate"].tolist() == [0.25, 1.0]
+    assert ratios["mean_delay"].tolist() == [1.5, 0.0]
 
 
 def test_of_one_bank_they_are_those_of_evaluate() -> None:

@@ -30,13 +30,23 @@ def test_what_a_day_adds_to_every_row_changes_no_advantage() -> None:
     np.testing.assert_allclose(with_day, alone, atol=1e-11)
 
 
-@pytest.mark.parametrize("rows_per_seed", [1, 2])
-def test_the_buffer_pairs_advantages_and_leaves_the_targets_of_the_critic(rows_per_seed: int) -> None:
+@pytest.mark.parametrize(
+    ("rows_per_seed", "learners", "expected"),
+    [
+        (1, 1, [[1.0, 3.0, 2.0, 8.0], [0.0, 0.0, 2.0, 8.0]]),
+        (2, 1, [[-2.0, 2.0, -6.0, 6.0], [0.0, 0.0, -6.0, 6.0]]),
+        (2, 2, [[-1.0, -5.0, 1.0, 5.0], [-2.0, -8.0, 2.0, 8.0]]),
+    ],
+)
+def test_the_buffer_pairs_advantages_and_leaves_the_targets_of_the_critic(
+    rows_per_seed: int, learners: int, expected: list[list[float]]
+) -> None:
     import torch
 
     env = _env(4, 1)
     spaces = (env.observation_space, env.action_space)
-    buffer = PairedRolloutBuffer(2, *spaces, n_envs=4, gamma=1.0, gae_lambda=1.0, rows_per_seed=rows_per_seed)
+    pairing = {"rows_per_seed": rows_per_seed, "learners": learners}
+    buffer = PairedRolloutBuffer(2, *spaces, n_envs=4, gamma=1.0, gae_lambda=1.0, **pairing)
     buffer.reset()
     for rewards in ([1.0, 3.0, 0.0, 0.0], [0.0, 0.0, 2.0, 8.0]):
         zeros = np.zeros(4, np.float32)
@@ -45,10 +55,8 @@ def test_the_buffer_pairs_advantages_and_leaves_the_targets_of_the_critic(rows_p
             observations, actions, np.array(rewards, np.float32), zeros, torch.zeros(4), torch.zeros(4)
         )
     buffer.compute_returns_and_advantage(torch.zeros(4), np.ones(4, np.bool_))
-    returns = [[1.0, 3.0, 2.0, 8.0], [0.0, 0.0, 2.0, 8.0]]
-    np.testing.assert_array_equal(buffer.returns, returns)
-    paired = [[-2.0, 2.0, -6.0, 6.0], [0.0, 0.0, -6.0, 6.0]]
-    np.testing.assert_array_equal(buffer.advantages, returns if rows_per_seed == 1 else paired)
+    np.testing.assert_array_equal(buffer.returns, [[1.0, 3.0, 2.0, 8.0], [0.0, 0.0, 2.0, 8.0]])
+    np.testing.assert_array_equal(buffer.advantages, expected)
 
 
 def test_of_several_learners_each_is_compared_with_itself() -> None:
@@ -63,9 +71,9 @@ def test_of_several_learners_each_is_compared_with_itself() -> None:
     np.testing.assert_array_equal(third, fourth)
     assert not np.array_equal(first, third)
     with pytest.raises(
-        ValueError, match="rows_per_seed = 8: must be a divisor of num_envs = 12 / 3 learners"
+        ValueError, match="rows_per_seed = 3: must be a divisor of num_envs = 12 / 3 learners"
     ):
-        PaymentVecEnv(fleet, rows_per_seed=8)
+        PaymentVecEnv(fleet, rows_per_seed=3)
     env.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ from typer.testing import CliRunner, Result
 from paysim_gym import PaymentVectorEnv, load_scenario
 from paysim_gym.envs.sb3 import PaymentVecEnv
 from training import strategic, strategic_report
-from training.config import TrainConfig, parse_config
+from training.config import TRAINING_SEEDS_END, TrainConfig, parse_config
 from training.ppo import make_model
-from training.profiles import describe, play, seat, system_cost
-from training.run_folder import RunFolderError
+from training.profiles import RULES, describe, play, seat, system_cost
+from training.run_folder import RunFolder, RunFolderError, alone_in
 from training.seats import SharedFleet
 from training.together import LearnedProfile, collect_together, make_fleet, of_banks, train_together
 
@@ -29,7 +30,8 @@ TINY = {
     "env": {"id": "PaySim/FiveBank-v0"},
     "num_envs": 2,
     "torch_threads": 1,
-    "timesteps": 2 * 48,
+    "timesteps": 4 * 48,
+    "checkpoint_every": 2 * 48,
     "ppo": {
         "steps_per_rollout": 48,
         "batch_size": 48,
@@ -83,6 +85,71 @@ def _assert_page(folder: Path, results: dict[str, Any]) -> None:
     assert [text.count(f"| `{bank}` |") for bank in BANKS] == [3, 3, 6, 3, 3]
     system = results["profiles"]["shared"]["system"]["cost_cents"]["mean"]
     assert f"| all learn, one network | all | {system / 100:,.0f} [" in text
+
+
+def _watch_seeds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """All seeds that days of training will have."""
+    seeds, seed_rows = [], PaymentVecEnv.seed
+
+    def watched(env: PaymentVecEnv, seed: int | None = None) -> Any:
+        seeds.extend(given := seed_rows(env, seed))
+        return given
+
+    monkeypatch.setattr(PaymentVecEnv, "seed", watched)
+    return seeds
+
+
+def _trained(out: Path) -> dict[str, bytes]:
+    """What trainings leave that must be the same, byte for byte, whenever they are done again."""
+    kinds = {".zip", ".safetensors"}
+    files = {str(file.relative_to(out)): file for file in out.rglob("*") if file.suffix in kinds}
+    assert {"shared/all/model.zip", "responses/shared/SMALL_C/model.zip"} <= files.keys()
+    return {name: file.read_bytes() for name, file in files.items()}
+
+
+def _assert_responses(out: Path) -> None:
+    """Each learns against the others of its profile, with chance of its own, from what the bank has."""
+    seeds = [yaml.safe_load((out / "shared" / "config.yaml").read_text("utf-8"))["seed"]]
+    for name, kind in [*((rule, rule) for rule in RULES), ("shared", "network")]:
+        run = RunFolder(out / "responses" / name / "SMALL_C")
+        assert [agent.policy.type for agent in run.scenario().agents] == [kind] * 5
+        assert run.config().env.kwargs["learner"] == "SMALL_C"
+        seeds.append(run.config().seed)
+        start = run.checkpoints / "000000000000" / "model.zip"
+        assert start.is_file() == (kind == "network")
+    assert start.read_bytes() == (out / "shared" / "all" / "model.zip").read_bytes()
+    assert len(set(seeds)) == 4
+
+
+def _interrupted_study(
+    folder: Path, out: str, monkeypatch: pytest.MonkeyPatch, *arguments: object
+) -> dict[str, Any]:
+    """Stopped while networks are written, after a response's first checkpoint, and before it is frozen."""
+    save = RunFolder.save_checkpoint
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    def save_and_stop(run: RunFolder, timesteps: int, files: Any) -> None:
+        save(run, timesteps, files)
+        stop()
+
+    response = folder / out / "responses" / "release_all" / "SMALL_C"
+    for place, stopping, left in (
+        ("training.together.saved_files", stop, ".shared.*.tmp/all.safetensors"),
+        ("training.run_folder.RunFolder.save_checkpoint", save_and_stop, "shared/config.yaml"),
+        ("training.ppo.freeze", stop, "responses/release_all/SMALL_C/model.zip"),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(place, stopping)
+            stopped = _command("--out", folder / out, "--config", folder / "tiny.yaml", *arguments)
+        assert (stopped.exit_code, "The same command goes on" in stopped.output) == (130, True)
+        assert list((folder / out).glob(left))
+        assert not (folder / out / "results.json").exists()
+        assert (folder / out / "shared").exists() == (stopping != stop or response.exists())
+    results = _study(folder, out, *arguments)
+    assert not [path for path in (folder / out).rglob("*") if path.name.startswith(".")]
+    return results
 
 
 def test_seats_are_the_rows_of_their_banks_in_a_fleet_that_one_model_would_play() -> None:
@@ -145,6 +212,9 @@ def test_each_model_gets_the_actions_and_rewards_of_its_own_bank() -> None:
     assert ended[0].tolist() == [info["episode_totals"]["cost"] for info in infos]
     assert len({costs for costs in ended[0].tolist()}) == 10
     assert [model.num_timesteps for model in models] == [96] * 5
+    for model in models:
+        starts = [*model.rollout_buffer.episode_starts, model._last_episode_starts]
+        assert [bool(rows.all()) for rows in starts] == [True, *[False] * 47, True]
 
 
 @pytest.mark.parametrize("groups", [[BANKS], [[bank] for bank in BANKS]])
@@ -175,7 +245,10 @@ def test_frozen_networks_do_what_their_models_do(tmp_path: Path, kind: Any) -> N
     models = {}
     for bank in BANKS:
         (tmp_path / "model.zip").write_bytes(profile.model_files(bank)["model.zip"])
-        models[bank] = PPO.load(tmp_path / "model.zip", device="cpu")
+        models[bank] = model = PPO.load(tmp_path / "model.zip", device="cpu")
+        # It learned from each of its four rollouts, and the schedules came to their ends.
+        assert (model._n_updates, model.num_timesteps) == (4, 0)
+        assert (model.ent_coef, model._current_progress_remaining) == (0, 0)
     env = PaymentVectorEnv(len(DAYS) * 5, scenario, BANKS, autoreset_mode="Disabled")
     observations, infos = env.reset(seed=np.repeat(DAYS, 5).tolist())
     while "episode_totals" not in infos:
@@ -267,22 +340,30 @@ def test_the_command_goes_on_and_the_same_seed_says_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     some = ("--bank", "SMALL_C", "--policies", "shared")
+    seeds = _watch_seeds(monkeypatch)
     first = _study(tmp_path, "one", *some, "--seed", 3)
+    assert seeds
+    assert max(seeds) < TRAINING_SEEDS_END
     assert list(first["profiles"]) == ["release_all", "hold_until_deadline", "shared"]
     assert first["config"]["seed"] == 3
-    assert set(first) >= {"command", "commit", "packages", "wall_seconds", "cpu_seconds", "scenario"}
+    assert set(first) >= {"command", "commit", "packages", "scenario"}
     for profile in first["profiles"].values():
         assert list(profile["banks"]) == BANKS
         assert list(profile["exploitability"]) == ["SMALL_C"]
         for figures in (*profile["banks"].values(), profile["system"]):
             assert list(figures) == ["cost_cents", "settlement_rate", "mean_delay_ticks"]
             assert all(len(figure["ci95"]) == 2 for figure in figures.values())
-    assert first["profiles"]["shared"]["curve"]["ticks"] == [96]
+    assert first["profiles"]["shared"]["curve"]["ticks"] == [96, 192]
     _assert_page(tmp_path, first)
-    assert _measured(_study(tmp_path, "two", *some, "--seed", 3)) == _measured(first)
+    _assert_responses(tmp_path / "one")
+    again = _interrupted_study(tmp_path, "two", monkeypatch, *some, "--seed", 3)
+    assert _measured(again) == _measured(first)
+    assert _trained(tmp_path / "two") == _trained(tmp_path / "one")
     assert _measured(_study(tmp_path, "three", *some, "--seed", 4)) != _measured(first)
-    refused = _command("--out", tmp_path / "one", "--config", tmp_path / "tiny.yaml", "--timesteps", 192)
-    assert (refused.exit_code, "is of another configuration" in refused.output) == (2, True)
+    for other, word in ((("--timesteps", 96), "is of another configuration"), (("--seed", 3), "at work")):
+        with alone_in(tmp_path / "one") if word == "at work" else nullcontext():
+            refused = _command("--out", tmp_path / "one", "--config", tmp_path / "tiny.yaml", *some, *other)
+        assert (refused.exit_code, word in refused.output) == (2, True)
 
     def fail(*_: Any, **__: Any) -> None:
         raise AssertionError("trains again")
@@ -306,3 +387,37 @@ def test_help_teaches_and_what_is_unknown_is_refused(tmp_path: Path) -> None:
     refused = _command("--out", tmp_path / "out", "--bank", "NOBODY")
     assert (refused.exit_code, "must be one of CORE_A" in refused.output) == (2, True)
     assert not (tmp_path / "out").exists()
+
+
+def _with_pools() -> dict[str, Any]:
+    described = load_scenario("five_bank").model_dump(mode="json")
+    described["agents"][0]["liquidity_pool"] = 100
+    return {"scenario": described}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"env": {"id": "PaySim/FiveBank-v0", "kwargs": {"action_mode": "fraction"}}}, "action_mode"),
+        ({"env": {"id": "PaySim/FiveBank-v0", "kwargs": {"decides": "pool"}}}, "decides = 'pool'"),
+        ({"env": {"id": "PaySim/FiveBank-v0", "kwargs": {"max_episode_steps": 9}}}, "max_episode_steps = 9"),
+        ({"env": {"id": "PaySim/FiveBank-v0", "kwargs": {"autoreset_mode": "NextStep"}}}, "autoreset_mode"),
+        ({"env": {"id": "PaySim/FiveBank-v0", "kwargs": _with_pools()}}, "CORE_A: liquidity_pool = 100"),
+        ({"warm_start": {}}, "warm_start: must be left out"),
+    ],
+)
+def test_what_could_not_be_measured_is_refused_before_anything_is_trained(
+    tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    (tmp_path / "wrong.yaml").write_text(yaml.safe_dump({**TINY, **changes}))
+    refused = _command("--out", tmp_path / "out", "--config", tmp_path / "wrong.yaml")
+    assert (refused.exit_code, reason in refused.output) == (2, True), refused.output
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", ["no JSON", "[]", "{}", '{"config": [], "commit": null}'])
+def test_a_page_needs_results(tmp_path: Path, content: str) -> None:
+    (tmp_path / "results.json").write_text(content)
+    refused = _command(tmp_path / "results.json", "--page", tmp_path / "page.md", app=strategic_report.app)
+    assert (refused.exit_code, "must be what training.strategic writes" in refused.output) == (2, True)
+    assert not (tmp_path / "page.md").exists()

@@ -57,7 +57,7 @@ def each_its_own(policies: Mapping[str, Mapping[str, Any]]) -> PolicyFactory:
 class JointTable(EpisodeTable):
     """Episodes of several learners, a row for all of them together.
 
-    Amounts are sums, the settlement rate is weighted by what arrived, the mean delay by what settled; the
+    Amounts are sums, the settlement rate and the mean delay are weighted by the value that arrived; the
     liquidity used is the sum of what each used at its own worst moment.
 
     Attributes:
@@ -86,10 +86,29 @@ def evaluate_together(
     by_bank = {name: values.reshape(len(days), len(banks)) for name, values in totals.items()}
     names = [field.name for field in fields(EpisodeTable) if field.name != "seed"]
     columns = {name: by_bank[name].sum(axis=1) for name in names}
-    columns["settlement_rate"] = _weighted(by_bank["settlement_rate"], by_bank["arrived_value"], empty=1.0)
-    columns["mean_delay"] = _weighted(by_bank["mean_delay"], by_bank["settled_value"], empty=0.0)
+    columns |= joint_ratios(by_bank)
     costs = {bank: by_bank["cost"][:, number] for number, bank in enumerate(banks)}
     return JointTable(np.array(days, np.uint64), **columns, bank_costs=costs)
+
+
+def joint_ratios(by_bank: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
+    """Settlement rate and mean delay of several banks together, as the engine has them of one.
+
+    Both are shares of the value that arrived, whether it settled or still waits; without any they are 1
+    and 0.
+
+    Args:
+        by_bank: `settlement_rate`, `mean_delay` and `arrived_value`, of shape (episodes, banks).
+
+    Returns:
+        `settlement_rate` and `mean_delay`, of shape (episodes,).
+    """
+    arrived = by_bank["arrived_value"]
+    total = arrived.sum(axis=1)
+    return {
+        name: np.where(total > 0, (by_bank[name] * arrived).sum(axis=1) / np.maximum(total, 1), empty)
+        for name, empty in (("settlement_rate", 1.0), ("mean_delay", 0.0))
+    }
 
 
 def tune_each(
@@ -108,9 +127,3 @@ def tune_each(
         bank: tune(scenario, days, candidate_grid(kind, scenario, bank), **{**env_kwargs, "learner": bank})[0]
         for bank in env_kwargs["learner"]
     }
-
-
-def _weighted(values: NDArray[np.float64], weights: NDArray[np.int64], empty: float) -> NDArray[np.float64]:
-    total = weights.sum(axis=1)
-    mean = (values * weights).sum(axis=1) / np.maximum(total, 1)
-    return np.where(total > 0, mean, empty)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from paysim_gym import PaymentVectorEnv, Scenario, load_scenario
 from paysim_gym.evaluation import EpisodeTable, mean_ci95, paired_difference_ci95
+from training.joint_evaluation import joint_ratios
 
 Policies = Mapping[str, Mapping[str, Any]]
 """Bank to its policy, as in a scenario."""
@@ -53,12 +54,10 @@ def play(scenario: Scenario, policies: Policies, seeds: Iterable[int]) -> dict[s
     Raises:
         ValueError: If a bank has a pool, or none of the policies is its.
     """
+    check_pools(scenario)
     banks = [agent.id for agent in scenario.agents]
     if set(policies) != set(banks):
         raise ValueError(f"policies are those of {sorted(policies)}: must be those of {sorted(banks)}")
-    for agent in scenario.agents:
-        if agent.liquidity_pool:
-            raise ValueError(f"{agent.id}: liquidity_pool = {agent.liquidity_pool}: must be 0 here")
     days = list(seeds)
     # Without a pool there is nothing left to decide for who only decides about it.
     env = PaymentVectorEnv(
@@ -79,6 +78,17 @@ def play(scenario: Scenario, policies: Policies, seeds: Iterable[int]) -> dict[s
     }
 
 
+def check_pools(scenario: Scenario) -> None:
+    """Refuse liquidity pools, about which no policy of a profile decides.
+
+    Raises:
+        ValueError: If a bank has one.
+    """
+    for agent in scenario.agents:
+        if agent.liquidity_pool:
+            raise ValueError(f"{agent.id}: liquidity_pool = {agent.liquidity_pool}: must be 0 here")
+
+
 def describe(tables: Mapping[str, EpisodeTable]) -> dict[str, Any]:
     """Cost, settlement rate and delay of every bank and of all together, with 95% intervals over days.
 
@@ -86,19 +96,17 @@ def describe(tables: Mapping[str, EpisodeTable]) -> dict[str, Any]:
         tables: What `play` returns.
 
     Returns:
-        `banks` and `system`; of the system, costs are sums, the settlement rate is weighted by the value
-        that arrived and the delay by the value that settled.
+        `banks` and `system`; of the system, costs are sums, settlement rate and delay those of
+        `training.joint_evaluation.joint_ratios`.
     """
-    arrived = np.stack([table.arrived_value for table in tables.values()])
-    settled = np.stack([table.settled_value for table in tables.values()])
-    rates = np.stack([table.settlement_rate for table in tables.values()])
-    delays = np.stack([table.mean_delay for table in tables.values()])
+    names = ("arrived_value", "settlement_rate", "mean_delay")
+    by_bank = {name: np.stack([getattr(table, name) for table in tables.values()], axis=1) for name in names}
     return {
         "banks": {
             bank: _figures(table.cost, table.settlement_rate, table.mean_delay)
             for bank, table in tables.items()
         },
-        "system": _figures(system_cost(tables), _weighted(rates, arrived), _weighted(delays, settled)),
+        "system": _figures(system_cost(tables), **joint_ratios(by_bank)),
     }
 
 
@@ -160,27 +168,25 @@ def exploit(
 
 
 def fingerprint(scenario: Scenario) -> str:
-    """Tells scenarios and the networks that play in them apart, wherever the files lie."""
+    """Tells scenarios, their payments and the networks that play in them apart, wherever the files lie."""
     described = scenario.model_dump(mode="json")
+    if described["payments_file"] is not None:
+        described["payments_file"] = _digest(described["payments_file"])
     for agent in described["agents"]:
         if agent["policy"]["type"] == "network":
-            content = Path(agent["policy"]["weights"]).read_bytes()
-            agent["policy"]["weights"] = hashlib.sha256(content).hexdigest()
+            agent["policy"]["weights"] = _digest(agent["policy"]["weights"])
     return hashlib.sha256(repr(described).encode()).hexdigest()[:16]
 
 
-def _figures(cost: NDArray[Any], rate: NDArray[Any], delay: NDArray[Any]) -> dict[str, Any]:
-    columns = {"cost_cents": cost, "settlement_rate": rate, "mean_delay_ticks": delay}
+def _digest(file: str) -> str:
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+
+
+def _figures(cost: NDArray[Any], settlement_rate: NDArray[Any], mean_delay: NDArray[Any]) -> dict[str, Any]:
+    columns = {"cost_cents": cost, "settlement_rate": settlement_rate, "mean_delay_ticks": mean_delay}
     return {name: _interval(mean_ci95(values)) for name, values in columns.items()}
 
 
 def _interval(interval: tuple[float, float, float]) -> dict[str, Any]:
     mean, low, high = interval
     return {"mean": mean, "ci95": [low, high]}
-
-
-def _weighted(values: NDArray[np.float64], weights: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Means over banks, by day; 0 on a day without weight."""
-    total = weights.sum(axis=0)
-    mean: NDArray[np.float64] = (values * weights).sum(axis=0) / np.maximum(total, 1)
-    return mean

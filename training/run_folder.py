@@ -150,17 +150,10 @@ class RunFolder:
         Raises:
             RunFolderError: If another process holds it.
         """
-        folder = os.open(self.path, os.O_RDONLY)
-        try:
-            try:
-                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RunFolderError(f"{self.path}: another process is at work on this run") from None
+        with alone_in(self.path):
             for leftover in [*self.path.glob(".*.tmp"), *self.checkpoints.glob(".*.tmp")]:
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
             yield
-        finally:
-            os.close(folder)
 
     def last_checkpoint(self) -> Path | None:
         """The checkpoint with the most timesteps, if there is one."""
@@ -192,6 +185,24 @@ class RunFolder:
         writer.writerow(header)
         writer.writerows(rows)
         write_atomically(self.episodes, text.getvalue().encode())
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep every other process that asks for it out of a folder.
+
+    Raises:
+        RunFolderError: If another process has it.
+    """
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunFolderError(f"{folder}: another process is at work on this run") from None
+        yield
+    finally:
+        os.close(opened)
 
 
 def create_run_folder(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,6 +20,7 @@ from training.config import ConfigError, EnvConfig, SeedRange, TrainConfig, load
 from training.profiles import (
     RULES,
     Policies,
+    check_pools,
     describe,
     difference,
     exploit,
@@ -29,13 +29,20 @@ from training.profiles import (
     seat,
     system_cost,
 )
-from training.run_folder import RunFolder, RunFolderError, create_run_folder, versions
+from training.run_folder import RunFolder, RunFolderError, alone_in, create_run_folder, versions
 from training.task import resolve_env
 
 if TYPE_CHECKING:
     from training.together import LearnedProfile
 
 QUICK_TIMESTEPS, QUICK_DAYS, QUICK_TUNING_DAYS = 61_440, 40, 20
+# Networks decide payment by payment, the whole day; what is left out comes first.
+_AS_FROZEN: dict[str, tuple[Any, ...]] = {
+    "action_mode": ("slots",),
+    "decides": ("both", "payments"),
+    "max_episode_steps": (None,),
+    "autoreset_mode": (None,),
+}
 
 
 class Learning(StrEnum):
@@ -117,16 +124,17 @@ def main(
         loaded = load_config(config, seed=seed, timesteps=timesteps)
         if quick:
             loaded = _shortened(loaded, timesteps or QUICK_TIMESTEPS)
-        _check(loaded)
         env, scenario = resolve_env(loaded.env)
+        loaded = loaded.model_copy(update={"env": env})
+        _check(loaded, scenario)
         banks = _responders(scenario, bank, quick)
-        out.mkdir(parents=True, exist_ok=True)
         kinds = ["shared", "independent"] if policies is Learning.both else [policies.value]
-        study = Study(out, loaded.model_copy(update={"env": env}), scenario, kinds, banks, console)
-        results = study.results()
-        write_atomically(
-            out / "results.json", (json.dumps(results, indent=1, allow_nan=False) + "\n").encode()
-        )
+        out.mkdir(parents=True, exist_ok=True)
+        with alone_in(out):
+            results = Study(out, loaded, scenario, kinds, banks, console).results()
+            write_atomically(
+                out / "results.json", (json.dumps(results, indent=1, allow_nan=False) + "\n").encode()
+            )
     except KeyboardInterrupt:
         console.print("Stopped. The same command goes on with the first training that has not ended.")
         raise typer.Exit(130) from None
@@ -162,7 +170,6 @@ class Study:
 
     def results(self) -> dict[str, Any]:
         """Train what has not been trained, and measure everything: the content of ``results.json``."""
-        started, worked = time.perf_counter(), time.process_time()
         banks = [agent.id for agent in self.scenario.agents]
         profiles: dict[str, Policies] = {name: dict.fromkeys(banks, rule) for name, rule in RULES.items()}
         learned = {kind: self._learned(kind) for kind in self.kinds}
@@ -188,8 +195,6 @@ class Study:
         return {
             "scenario": self.scenario.model_dump(mode="json"),
             "config": self.config.model_dump(mode="json"),
-            "wall_seconds": round(time.perf_counter() - started, 1),
-            "cpu_seconds": round(time.process_time() - worked, 1),
             **versions(),
             "profiles": described,
         }
@@ -271,14 +276,20 @@ def _shortened(config: TrainConfig, timesteps: int) -> TrainConfig:
     )
 
 
-def _check(config: TrainConfig) -> None:
-    """Refuse what banks that learn together cannot do.
+def _check(config: TrainConfig, scenario: Scenario) -> None:
+    """Refuse what could not be trained or measured, before anything is trained.
 
     Raises:
-        ConfigError: If they were to imitate somebody.
+        ConfigError: If banks were to imitate somebody, or to play otherwise than a frozen network does.
+        ValueError: If a bank has a liquidity pool.
     """
     if config.warm_start is not None:
         raise ConfigError("warm_start: must be left out, banks that learn together imitate nobody")
+    for name, allowed in _AS_FROZEN.items():
+        found = config.env.kwargs.get(name, allowed[0])
+        if found not in allowed:
+            raise ConfigError(f"env.kwargs.{name} = {found!r}: must be left out of a strategic study")
+    check_pools(scenario)
 
 
 def _responders(scenario: Scenario, named: Sequence[str] | None, quick: bool) -> list[str]:

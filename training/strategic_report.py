@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich import box
@@ -48,8 +48,9 @@ has ended is not done again. The same seed and machine give the same figures. `s
 
 Means over the same {days} unseen days, in brackets 95% bootstrap intervals. Cost: units of 100 cents a day.
 Settled: share of the arrived value that settles before the day's close. Delay: ticks from arrival to
-settlement, weighted by value. Everyone plays inside the engine; the learned networks take their best action.
-Everyone waits: each payment is released in the last tick that is in time (`hold_until_deadline`).
+settlement, weighted by value; what does not settle counts with what it has waited. Everyone plays inside the
+engine; the learned networks take their best action. Everyone waits: each payment is released in the last
+tick that is in time (`hold_until_deadline`).
 
 {costs}
 
@@ -65,8 +66,7 @@ equilibrium nobody could save anything.
 
 {exploitability}
 
-Measured with `{command}` at commit {commit}{changed}, seed {seed}, in {minutes:.1f} minutes of processor
-time.
+Measured with `{command}` at commit {commit}{changed}, seed {seed}.
 """
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -80,8 +80,18 @@ def main(
     page: Annotated[Path, typer.Option(help="The Markdown file to write.", show_default=False)],
 ) -> None:
     """Make the page of a study of strategic learning anew from its results."""
-    content = json.loads(results.read_text(encoding="utf-8"))
-    write_atomically(page, make_page(content).encode())
+    try:
+        text = make_page(json.loads(results.read_text(encoding="utf-8")))
+        write_atomically(page, text.encode())
+    except OSError as error:
+        _refuse(str(error))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        _refuse(f"{results}: must be what training.strategic writes")
+
+
+def _refuse(reason: str) -> NoReturn:
+    typer.echo(f"error: {reason}", err=True)
+    raise typer.Exit(2) from None
 
 
 def make_page(results: Mapping[str, Any]) -> str:
@@ -106,7 +116,6 @@ def make_page(results: Mapping[str, Any]) -> str:
         commit=f"`{commit[:10]}`" if commit else "unknown",
         changed=" with uncommitted changes" if results["uncommitted_changes"] else "",
         seed=config["seed"],
-        minutes=results["cpu_seconds"] / 60,
     )
 
 
@@ -163,10 +172,11 @@ def _verdicts(results: Mapping[str, Any]) -> Iterator[str]:
     profiles = results["profiles"]
     for name in (name for name in profiles if "curve" in profiles[name]):
         for rule, saves in profiles[name]["saves_cents"].items():
-            share = saves["mean"] / profiles[rule]["system"]["cost_cents"]["mean"]
-            word = "less" if share >= 0 else "more"
+            cost = profiles[rule]["system"]["cost_cents"]["mean"]
+            share = f"{abs(saves['mean'] / cost):.0%} " if cost else ""
+            word = "less" if saves["mean"] >= 0 else "more"
             yield (
-                f"- {TITLES[name].capitalize()}: the system costs {abs(share):.0%} {word} than if "
+                f"- {TITLES[name].capitalize()}: the system costs {share}{word} than if "
                 f"{TITLES[rule]}; saved a day: {_money(saves)}."
             )
 

@@ -214,11 +214,13 @@ def _save(
     profile: LearnedProfile, config: TrainConfig, curve: Mapping[str, Any], models: Mapping[str, PPO]
 ) -> None:
     hidden = profile.path.with_name(f".{profile.path.name}.{os.getpid()}.tmp")
-    shutil.rmtree(hidden, ignore_errors=True)
+    for leftover in hidden.parent.glob(f".{profile.path.name}.*.tmp"):
+        shutil.rmtree(leftover)
     for name, model in models.items():
         (hidden / name).mkdir(parents=True)
         export_network(model, hidden / f"{name}.safetensors")
         model.num_timesteps = 0
+        model.observation_space.seed(config.seed)  # never sampled from, but saved
         for file, content in saved_files(model).items():
             write_atomically(hidden / name / file, content)
     write_atomically(hidden / "curve.json", (json.dumps(curve) + "\n").encode())

@@ -95,9 +95,17 @@ def export_network(
         "decision": json.dumps(decision),
         "observation": json.dumps(names),
     }
-    data = save({**_weights(perceptron.layers), **_normalisation(own)}, metadata)
+    data = _in_order(save({**_weights(perceptron.layers), **_normalisation(own)}, metadata))
     _engine.Network(data)
     write_atomically(Path(path), data)
+
+
+def _in_order(file: bytes) -> bytes:
+    """A file of safetensors with its header sorted, which has no order: the same network, the same bytes."""
+    end = 8 + int.from_bytes(file[:8], "little")
+    header = json.dumps(json.loads(file[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + file[end:]
 
 
 def _perceptron(model: BaseAlgorithm) -> _Perceptron:
