@@ -16,7 +16,7 @@ import numpy as np
 from agents.hindsight import hindsight
 from agents.planner import planner
 from agents.scripted import scripted
-from agents.tasks import Task, load_results
+from agents.task_suite import Task, load_results
 from agents.tuning import candidate_grid, tune
 from paysim_gym import Scenario, load_scenario
 from paysim_gym.envs.learners import resolve_learners

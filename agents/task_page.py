@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agents.tasks import TASKS
+from agents.task_suite import TASKS
 
 COMMAND = "uv run python -m agents.tasks --out docs/tasks.json --page docs/tasks.md"
 _FOLDER = "../paysim_gym/scenarios"

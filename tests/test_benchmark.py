@@ -18,7 +18,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from agents.scripted import scripted
-from agents.tasks import TASKS, Task
+from agents.task_suite import TASKS, Task
 from paysim_gym import load_scenario
 from paysim_gym.evaluation import evaluate
 from training.benchmark import app

@@ -12,7 +12,7 @@ import pytest
 from agents.hindsight import ROUNDING_CENTS, Plan, hindsight, replay
 from agents.recording import RecordedDay, record_day
 from agents.scripted import scripted
-from agents.tasks import TASKS, Task
+from agents.task_suite import TASKS, Task
 from paysim_gym.evaluation import evaluate
 
 RULES = ("release_all", "hold_until_deadline", "liquidity_aware", "split_large", "random", "myopic")

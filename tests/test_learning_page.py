@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agents.tasks import TASKS, load_results
+from agents.task_suite import TASKS, load_results
 from training.config import CONFIG_FOLDER, load_config
 from training.results import BASELINES, brief, compare_learned, markdown
 

@@ -17,7 +17,8 @@ from agents.hindsight import hindsight
 from agents.measuring import Measurement, compare, plan_days, summary, with_share
 from agents.scripted import scripted
 from agents.task_page import make_page
-from agents.tasks import TASKS, Task, app, load_results
+from agents.task_suite import TASKS, Task, load_results
+from agents.tasks import app
 from paysim_gym import load_scenario
 from paysim_gym.envs.registration import ENV_SCENARIOS
 from paysim_gym.evaluation import evaluate

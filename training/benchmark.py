@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from agents.tasks import Task, choose, load_results
+from agents.task_suite import Task, choose, load_results
 from paysim_gym import load_scenario
 from paysim_gym.files import write_atomically
 from training.config import CONFIG_FOLDER, ConfigError, SeedRange, TrainConfig, load_config
