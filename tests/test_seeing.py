@@ -94,11 +94,18 @@ class _Notes(BaseCallback):
 
 def _config(**changes: Any) -> TrainConfig:
     tiny = {
+        "seed": 2,  # of a network that soon plays another day
         "num_envs": ROWS,
         "torch_threads": 1,
         "timesteps": 5 * ROLLOUT,
         "picture_every": 3 * ROLLOUT,
-        "ppo": {"steps_per_rollout": TICKS, "batch_size": ROLLOUT, "epochs": 1, "slot_hidden_size": 8},
+        "ppo": {
+            "steps_per_rollout": TICKS,
+            "batch_size": ROLLOUT,
+            "epochs": 1,
+            "learning_rate": 0.02,
+            "slot_hidden_size": 8,
+        },
         "evaluation": {"first_seed": 2**40, "episodes": 6},
         "tuning": {"first_seed": 2**41, "episodes": 2},
     }
@@ -216,7 +223,7 @@ def test_hparams_have_what_was_chosen_and_how_it_ended(run: RunFolder) -> None:
         content["_hparams_/session_start_info"].plugin_data.content
     ).hparams
     assert {name: chosen[name].number_value for name in ("seed", "num_envs", "ppo/epochs")} == {
-        **{"seed": 0, "num_envs": ROWS, "ppo/epochs": 1}
+        **{"seed": 2, "num_envs": ROWS, "ppo/epochs": 1}
     }
     assert chosen["env"].string_value == "PaySim/TwoBank-v0"
     assert (

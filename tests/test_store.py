@@ -18,7 +18,7 @@ import pytest
 from network_files import against, network_file
 
 from paysim_gym import load_scenario
-from paysim_gym.simulate import schema
+from paysim_gym.simulate import rows, schema
 from paysim_gym.simulate import store as store_module
 from paysim_gym.simulate.output import OUTPUTS, Filter, TextSink
 from paysim_gym.simulate.persistence import EndOfDayPersistence, FullReplayPersistence, StoredTicks
@@ -229,6 +229,23 @@ def test_an_interrupted_run_leaves_whole_days_and_says_so(path: Path, long_scena
         assert len(days) >= 2
         assert all(report.day.is_whole for report in days)
         assert len(list(store.ticks(1))) == 48 * len(days)
+
+
+def test_a_ctrl_c_waits_until_the_day_is_kept(
+    path: Path, small_scenario: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = Store._append
+
+    def interrupted(store: Store, table: str, batch: rows.Columns) -> None:
+        signal.raise_signal(signal.SIGINT)
+        append(store, table, batch)
+
+    monkeypatch.setattr(Store, "_append", interrupted)
+    with Store(path) as store:
+        with pytest.raises(KeyboardInterrupt):
+            play(store, small_scenario | {"num_days": 2})
+        assert [report.day.day for report in store.days(1)] == [0]
+        assert len(list(store.ticks(1))) == 12
 
 
 def test_a_store_of_an_older_version_is_brought_up_to_date(

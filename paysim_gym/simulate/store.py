@@ -16,6 +16,7 @@ import duckdb
 
 from paysim_gym.scenario import Scenario
 from paysim_gym.simulate import rows
+from paysim_gym.simulate.interrupts import held_interrupts
 from paysim_gym.simulate.metrics import RunMetrics, RunTotals
 from paysim_gym.simulate.output import Filter
 from paysim_gym.simulate.payments import PaymentRecord
@@ -76,7 +77,8 @@ class Store:
             raise StoreError(f"{self.path}: there is no folder {self.path.parent}")
         try:
             # DuckDB takes names such as `:memory:` and `md:runs` for something else than files.
-            self._db = duckdb.connect(str(self.path.absolute()))
+            with held_interrupts():
+                self._db = duckdb.connect(str(self.path.absolute()))
         except duckdb.Error as error:
             raise StoreError(_problem(self.path, error)) from None
         try:
@@ -195,7 +197,8 @@ class Store:
 
     def ticks(self, run: int) -> Iterator[TickRecord]:
         """The ticks of a run with full replay, one day in memory at a time."""
-        for (day,) in self._db.execute("SELECT day FROM days WHERE run = ? ORDER BY day", [run]).fetchall():
+        days = self._rows("SELECT day FROM days WHERE run = ? ORDER BY day", [run])
+        for day in (row["day"] for row in days):
             events: dict[int, list[dict[str, Any]]] = {}
             of_day = "WHERE run = ? AND day = ? ORDER BY tick"
             for row in self._rows(f"SELECT * FROM events {of_day}, place", [run, day]):
@@ -218,7 +221,8 @@ class Store:
         part = target.with_name(f".{target.name}.{os.getpid()}.part")
         rows_of_run = f"SELECT * FROM {table} WHERE run = {run}"
         try:
-            self._db.execute(f"COPY ({rows_of_run}) TO '{_quoted(part)}' ({formats[target.suffix]})")
+            with held_interrupts():
+                self._db.execute(f"COPY ({rows_of_run}) TO '{_quoted(part)}' ({formats[target.suffix]})")
             part.replace(target)
         except (duckdb.Error, OSError) as error:
             with suppress(OSError):
@@ -226,7 +230,7 @@ class Store:
             raise StoreError(f"{target}: cannot be written: {str(error).splitlines()[0]}") from None
 
     def _migrate(self) -> None:
-        tables = {name for (name,) in self._db.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+        tables = {row["table_name"] for row in self._rows("SELECT table_name FROM duckdb_tables()")}
         if tables and "paysim_store" not in tables:
             raise StoreError(f"{self.path}: is a database of something else")
         found = self._one("SELECT version FROM paysim_store")[0] if tables else 0
@@ -246,23 +250,22 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """All of it or nothing.
+        """All of it or nothing; a Ctrl-C waits for the end.
 
         Raises:
             StoreError: If it cannot be written.
         """
-        try:
-            self._db.execute("BEGIN")
-            yield
-            self._db.execute("COMMIT")
-        except BaseException as error:
-            with suppress(duckdb.Error):
-                self._db.execute("ROLLBACK")
-            if isinstance(error, duckdb.InterruptException):
-                raise KeyboardInterrupt from None
-            if isinstance(error, duckdb.Error):
-                raise StoreError(_problem(self.path, error)) from None
-            raise
+        with held_interrupts():
+            try:
+                self._db.execute("BEGIN")
+                yield
+                self._db.execute("COMMIT")
+            except BaseException as error:
+                with suppress(duckdb.Error):
+                    self._db.execute("ROLLBACK")
+                if isinstance(error, duckdb.Error):
+                    raise StoreError(_problem(self.path, error)) from None
+                raise
 
     def _append(self, table: str, batch: rows.Columns) -> None:
         # DuckDB finds `batch` by its name in this function; `executemany` is a thousand times slower.
@@ -270,13 +273,14 @@ class Store:
             self._db.execute(f"INSERT INTO {table} BY NAME SELECT * FROM batch")
 
     def _rows(self, query: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
-        result = self._db.execute(query, parameters)
-        names = [column[0] for column in result.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        with held_interrupts():
+            result = self._db.execute(query, parameters)
+            names = [column[0] for column in result.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
     def _one(self, query: str) -> tuple[Any, ...]:
-        (row,) = self._db.execute(query).fetchall()
-        return tuple(row)
+        (row,) = self._rows(query)
+        return tuple(row.values())
 
 
 def _run_from(row: dict[str, Any]) -> StoredRun:
