@@ -117,7 +117,8 @@ class SeedRange(Frozen):
 class TrainConfig(Frozen):
     """One training run; with the scenario, all that decides its result on a given machine.
 
-    TensorBoard shows a picture of a day every `picture_every` timesteps, none if that is null.
+    TensorBoard shows a picture of a day every `picture_every` timesteps, none if that is null. With more than
+    one of `torch_threads` the last digits may also depend on what else the machine does meanwhile.
     """
 
     description: str = ""
@@ -129,7 +130,7 @@ class TrainConfig(Frozen):
     timesteps: Count = 3_000_000
     checkpoint_every: Count = 491_520
     picture_every: Count | None = 500_000
-    torch_threads: Annotated[int, Field(ge=1, le=256, strict=True)] = 2
+    torch_threads: Annotated[int, Field(ge=1, le=256, strict=True)] = 1
     evaluation: SeedRange = SeedRange(first_seed=2**42, episodes=1000)
     tuning: SeedRange = SeedRange(first_seed=2**41, episodes=200)
 
