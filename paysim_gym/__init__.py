@@ -16,8 +16,8 @@ from paysim_gym.envs.env import PaymentEnv
 from paysim_gym.envs.registration import register_envs
 from paysim_gym.envs.vector import PaymentVectorEnv
 from paysim_gym.orchestrator import Orchestrator
-from paysim_gym.reading import bundled_scenarios
 from paysim_gym.scenario import Scenario, load_scenario
+from paysim_gym.scenario.loader import bundled_scenarios
 
 __all__ = [
     "ActionError",

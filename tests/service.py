@@ -101,7 +101,7 @@ class Service:
         """What the log warns of, but for wrong clients, wrong scenarios and simulations that fail."""
         wrong = [line for line in self.log if line["level"] not in ("debug", "info")]
         wrong = [line for line in wrong if line["message"] != "Invalid HTTP request received."]
-        tested = ("paysim_gym.server.simulation", "paysim_gym.server.scenarios")
+        tested = ("paysim_gym.server.simulation", "paysim_gym.server.scenario_library")
         return [line for line in wrong if line["logger"] not in tested]
 
 

@@ -9,11 +9,11 @@ from gymnasium.error import DependencyNotInstalled
 
 from paysim_gym._engine import ScenarioError
 from paysim_gym.cli.calibrate import calibrate
-from paysim_gym.cli.picture import render
+from paysim_gym.cli.render import render
 from paysim_gym.cli.run import replay, run
 from paysim_gym.cli.runs import runs
 from paysim_gym.cli.scenarios import scenarios
-from paysim_gym.cli.streams import (
+from paysim_gym.cli.terminal import (
     ENGINE_FAILED,
     PIPE_CLOSED,
     REFUSED,
@@ -24,7 +24,7 @@ from paysim_gym.cli.streams import (
     note,
 )
 from paysim_gym.server.serve import serve
-from paysim_gym.simulate.schema import StoreError
+from paysim_gym.simulate.store_schema import StoreError
 
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich", no_args_is_help=True

@@ -82,7 +82,7 @@ def _fitted(
     windows: int | None,
 ) -> str:
     # Brings SciPy and DuckDB, which --help must not wait for.
-    from paysim_gym.calibration import calibrate, calibrated_yaml
+    from paysim_gym.payments.calibration import calibrate, calibrated_yaml
 
     scenario = calibrate(
         payments,

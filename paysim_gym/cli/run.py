@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paysim_gym.cli.streams import NoColor, PipeClosedError, RefusedError, Terminal, note
-from paysim_gym.problems import shown as value_shown
+from paysim_gym.cli.terminal import NoColor, PipeClosedError, RefusedError, Terminal, note
+from paysim_gym.validation_errors import shown as value_shown
 
 if TYPE_CHECKING:
     from paysim_gym.simulate.output import Filter, OutputStrategy
@@ -156,8 +156,8 @@ def _filter(
     first: int | None,
     last: int | None,
 ) -> Filter:
+    from paysim_gym.simulate.formatting import WORDS
     from paysim_gym.simulate.output import Filter
-    from paysim_gym.simulate.wording import WORDS
 
     for option, given, known in (("--bank", banks, plan.banks), ("--type", types, tuple(WORDS))):
         for value in given or ():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from paysim_gym.cli.run import DEFAULT_STORE, RunName, StorePath
-from paysim_gym.cli.streams import RefusedError, Terminal, note
+from paysim_gym.cli.terminal import RefusedError, Terminal, note
 
 if TYPE_CHECKING:
     from paysim_gym.simulate.metrics import RunMetrics
@@ -23,8 +23,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")
 @runs.command("list")
 def list_runs(store: StorePath = DEFAULT_STORE, as_json: AsJson = False) -> None:
     """List all runs, a line each."""
+    from paysim_gym.simulate.formatting import table
     from paysim_gym.simulate.store import Store
-    from paysim_gym.simulate.wording import table
 
     with Store(store, must_exist=True) as opened:
         kept = [_described(stored, len(opened.days(stored.run))) for stored in opened.runs()]
@@ -42,8 +42,8 @@ def list_runs(store: StorePath = DEFAULT_STORE, as_json: AsJson = False) -> None
 @runs.command("show")
 def show(run: RunName, store: StorePath = DEFAULT_STORE, as_json: AsJson = False) -> None:
     """Show what a run has come to: its days, its banks, its costs."""
+    from paysim_gym.simulate.formatting import DAY_HEADER, day_line, summary
     from paysim_gym.simulate.store import Store
-    from paysim_gym.simulate.wording import DAY_HEADER, day_line, summary
 
     with Store(store, must_exist=True) as opened, Terminal() as terminal:
         stored = opened.run(run)
@@ -72,8 +72,8 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Set the figures of runs side by side."""
+    from paysim_gym.simulate.formatting import table
     from paysim_gym.simulate.store import Store
-    from paysim_gym.simulate.wording import table
 
     if len(run) < 2:
         raise RefusedError("RUN: must be at least two, to be compared")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from paysim_gym._engine import ScenarioError
-from paysim_gym.cli.streams import REFUSED, Terminal, note
+from paysim_gym.cli.terminal import REFUSED, Terminal, note
 
 scenarios = typer.Typer(help="List, show and check scenarios.", no_args_is_help=True)
 
@@ -20,8 +20,8 @@ Source = Annotated[
 @scenarios.command("list")
 def list_scenarios() -> None:
     """List the bundled scenarios, with what each is about."""
-    from paysim_gym.reading import bundled_scenarios
     from paysim_gym.scenario import load_scenario
+    from paysim_gym.scenario.loader import bundled_scenarios
 
     names = bundled_scenarios()
     width = max(map(len, names))
@@ -41,8 +41,8 @@ def show(
     ] = False,
 ) -> None:
     """Show a scenario's file, with its comments."""
-    from paysim_gym.reading import scenario_text
     from paysim_gym.scenario import load_scenario
+    from paysim_gym.scenario.loader import scenario_text
 
     with Terminal() as terminal:
         if resolved:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paysim_gym._engine import ActionError
-from paysim_gym.envs.settings import Seeding
-from paysim_gym.problems import shown
+from paysim_gym.envs.env_arguments import Seeding
+from paysim_gym.validation_errors import shown
 
 Seeds = int | Sequence[int | None] | None
 

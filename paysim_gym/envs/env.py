@@ -11,10 +11,10 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from paysim_gym.envs.checks import check_options, check_seed, check_shape
+from paysim_gym.envs.env_arguments import DEFAULT_SLOTS, DEFAULT_SPLIT_PARTS, ActionMode, Decides, RewardKind
 from paysim_gym.envs.infos import Info
-from paysim_gym.envs.settings import DEFAULT_SLOTS, DEFAULT_SPLIT_PARTS, ActionMode, Decides, RewardKind
 from paysim_gym.envs.vector import PaymentVectorEnv
-from paysim_gym.render.screen import Frame, make_screens, warn_of_no_render_mode
+from paysim_gym.render.modes import Frame, make_screens, warn_of_no_render_mode
 from paysim_gym.scenario import ScenarioSource
 
 

@@ -34,7 +34,7 @@ from stable_baselines3.dqn.policies import DQNPolicy
 from torch import nn
 
 from paysim_gym import _engine
-from paysim_gym.envs.settings import Settings
+from paysim_gym.envs.env_arguments import Settings
 from paysim_gym.files import write_atomically
 
 FORMAT = "paysim_gym.policy.1"
@@ -69,7 +69,7 @@ def export_network(
     Args:
         model: PPO, A2C, DQN or sb3-contrib's MaskablePPO, with an `MlpPolicy` of tanh or ReLU layers, or a
             policy whose method `perceptron()` returns such layers (an `nn.Sequential`) that make the same
-            logits of an observation, as that of `training.train` has.
+            logits of an observation, as that of `paysim_training.train` has.
         path: Where to write it; what stands there is replaced.
         env: The environment it was trained in, `VecNormalize` included; by default the model's own.
 

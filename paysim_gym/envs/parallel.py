@@ -16,7 +16,7 @@ from paysim_gym.envs.checks import check_options, check_seed, check_shape
 from paysim_gym.envs.infos import Info, row_infos
 from paysim_gym.envs.learners import own_learners
 from paysim_gym.envs.vector import PaymentVectorEnv
-from paysim_gym.render.screen import Frame
+from paysim_gym.render.modes import Frame
 from paysim_gym.scenario import ScenarioSource, load_scenario
 
 Observations = dict[str, NDArray[np.float32]]

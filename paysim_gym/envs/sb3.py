@@ -11,8 +11,8 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
+from paysim_gym.envs.fleet_rows import seed_indices
 from paysim_gym.envs.infos import Tick, row_infos
-from paysim_gym.envs.rows import seed_places
 from paysim_gym.envs.vector import PaymentVectorEnv
 
 Indices = int | Iterable[int] | None
@@ -46,7 +46,7 @@ class PaymentVecEnv(VecEnv):
         Raises:
             ValueError: If it has another autoreset mode, or rows_per_seed does not divide its rows.
         """
-        seeds = seed_places(vector_env.num_envs, rows_per_seed, len(vector_env.learners))
+        seeds = seed_indices(vector_env.num_envs, rows_per_seed, len(vector_env.learners))
         if vector_env.autoreset_mode is not AutoresetMode.SAME_STEP:
             raise ValueError(
                 f"autoreset_mode = {vector_env.autoreset_mode.value!r}: Stable-Baselines3 needs "

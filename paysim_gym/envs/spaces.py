@@ -6,7 +6,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
 from paysim_gym import _engine
-from paysim_gym.envs.settings import ActionMode
+from paysim_gym.envs.env_arguments import ActionMode
 
 
 def observation_space(slots: int) -> Box:

@@ -21,11 +21,7 @@ from paysim_gym.envs.checks import (
     row_seeds,
     rows_to_reset,
 )
-from paysim_gym.envs.infos import Info, Tick, batch_info, row_infos
-from paysim_gym.envs.learners import resolve_learners
-from paysim_gym.envs.rows import Rows
-from paysim_gym.envs.scripted import check_policy
-from paysim_gym.envs.settings import (
+from paysim_gym.envs.env_arguments import (
     DEFAULT_SLOTS,
     DEFAULT_SPLIT_PARTS,
     ActionMode,
@@ -35,9 +31,13 @@ from paysim_gym.envs.settings import (
     check_settings,
     resolve_mode,
 )
+from paysim_gym.envs.fleet_rows import Rows
+from paysim_gym.envs.infos import Info, Tick, batch_info, row_infos
+from paysim_gym.envs.learners import resolve_learners
+from paysim_gym.envs.scripted_actions import check_policy
 from paysim_gym.envs.spaces import action_space, observation_space
 from paysim_gym.render.day import View
-from paysim_gym.render.screen import Frame, make_screens, warn_of_no_render_mode
+from paysim_gym.render.modes import Frame, make_screens, warn_of_no_render_mode
 from paysim_gym.scenario import ScenarioSource, load_scenario
 
 

@@ -11,11 +11,11 @@ from fastapi import FastAPI, Request
 
 import paysim_gym
 from paysim_gym.server import routes, websocket
-from paysim_gym.server.errors import answer_errors
+from paysim_gym.server.error_handlers import answer_errors
 from paysim_gym.server.middleware import AccessLog, BearerToken, BodyLimit, LoopbackOnly
 from paysim_gym.server.openapi import described, operation_id
 from paysim_gym.server.registry import Registry
-from paysim_gym.server.scenarios import ScenarioLibrary
+from paysim_gym.server.scenario_library import ScenarioLibrary
 from paysim_gym.server.schemas import Health
 from paysim_gym.server.settings import Settings
 

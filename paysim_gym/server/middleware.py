@@ -13,8 +13,8 @@ from functools import lru_cache
 from pydantic import SecretStr
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from paysim_gym.server.errors import problem_response
-from paysim_gym.server.problems import Problem
+from paysim_gym.server.error_handlers import problem_response
+from paysim_gym.server.problem_details import Problem
 
 _OPEN = frozenset({"/health", "/docs", "/redoc", "/openapi.json"})
 """What needs no token: all else does, whether there is such a route or not."""

@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
-from paysim_gym.server.problems import Problem
+from paysim_gym.server.problem_details import Problem
 from paysim_gym.server.schemas import NamedScenario
 
 _REASONS = {

@@ -18,11 +18,11 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from paysim_gym.scenario import Scenario
-from paysim_gym.server.problems import ServiceError
+from paysim_gym.server.problem_details import ServiceError
+from paysim_gym.server.saved_simulations import FolderStore
 from paysim_gym.server.schemas import CostComponents, RunResult, SimulationSummary, StoppedBy, TickResult
 from paysim_gym.server.settings import Settings
 from paysim_gym.server.simulation import Origin, Simulation
-from paysim_gym.server.store import FolderStore
 from paysim_gym.simulate.metrics import summed_costs
 
 Result = TypeVar("Result")

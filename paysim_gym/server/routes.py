@@ -11,9 +11,9 @@ from pydantic_core import to_json
 
 from paysim_gym.scenario import Scenario
 from paysim_gym.server.openapi import ANY_BODY, CREATE_BODY, CREATED_LINKS, refusals
-from paysim_gym.server.problems import ServiceError
+from paysim_gym.server.problem_details import ServiceError
 from paysim_gym.server.registry import Registry
-from paysim_gym.server.scenarios import JSON, ScenarioLibrary, asked_scenario
+from paysim_gym.server.scenario_library import JSON, ScenarioLibrary, asked_scenario
 from paysim_gym.server.schemas import (
     CostReport,
     Created,

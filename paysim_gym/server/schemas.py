@@ -8,9 +8,9 @@ from typing import Annotated, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from paysim_gym.bounds import Whole
 from paysim_gym.scenario import Scenario
-from paysim_gym.server.problems import FieldProblem
+from paysim_gym.scenario.field_limits import Whole
+from paysim_gym.server.problem_details import FieldProblem
 
 Item = TypeVar("Item")
 

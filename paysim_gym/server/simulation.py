@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from paysim_gym.orchestrator import Orchestrator
 from paysim_gym.scenario import Scenario
-from paysim_gym.server.problems import ServiceError, fit
+from paysim_gym.server.problem_details import ServiceError, fit
 from paysim_gym.server.schemas import SimulationSummary, Status
 from paysim_gym.simulate.metrics import RunMetrics
 from paysim_gym.simulate.records import TickRecord
@@ -179,7 +179,7 @@ class Simulation:
 
     def _count(self, outcome: dict[str, Any]) -> None:
         record = TickRecord(outcome, self._orchestrator.events())
-        self._statistics.enter(record, self.tick)
+        self._statistics.apply(record, self.tick)
         if record.ends_day:
             self._statistics.close_day(is_whole=True)
         if outcome["queue_depth"] > self._max_queue_depth:

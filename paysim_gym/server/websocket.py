@@ -9,10 +9,10 @@ from typing import cast
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic_core import to_json
 
-from paysim_gym.problems import shown
-from paysim_gym.server.problems import ServiceError
+from paysim_gym.server.problem_details import ServiceError
 from paysim_gym.server.registry import Registry
 from paysim_gym.server.settings import Settings
+from paysim_gym.validation_errors import shown
 
 UNKNOWN = 4004
 """Code of the close when there is no simulation of this id, or no longer."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def held_interrupts() -> Iterator[None]:
+def deferred_sigint() -> Iterator[None]:
     """Let a Ctrl-C that comes while the block runs act when it has ended, even if it ends in an error.
 
     DuckDB makes various errors of one, so that nobody could tell it from a failure.

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol, TextIO
 
 from paysim_gym.render.money import exact
-from paysim_gym.simulate.books import Books, Event
+from paysim_gym.simulate.event_replay import Event, EventReplay
+from paysim_gym.simulate.formatting import DAY_HEADER, day_line, event_lines, summary
 from paysim_gym.simulate.metrics import RunMetrics
 from paysim_gym.simulate.records import DayReport, RunPlan, TickRecord
-from paysim_gym.simulate.wording import DAY_HEADER, day_line, event_lines, summary
 
 
 class Sink(Protocol):
@@ -96,7 +96,7 @@ class OutputStrategy:
     def on_tick_start(self, day: int, tick: int) -> None:
         """Before a tick is played."""
 
-    def on_tick_complete(self, record: TickRecord, books: Books) -> None:
+    def on_tick_complete(self, record: TickRecord, books: EventReplay) -> None:
         """After a tick, with the state that it has led to."""
 
     def on_day_complete(self, report: DayReport) -> None:
@@ -117,7 +117,7 @@ class NormalOutput(OutputStrategy):
         self.sink.line(text, "bold")
         self.sink.line(DAY_HEADER)
 
-    def on_tick_complete(self, record: TickRecord, books: Books) -> None:
+    def on_tick_complete(self, record: TickRecord, books: EventReplay) -> None:
         """Show the progress."""
         self._played += 1
         self.sink.progress(self._played, self._ticks)
@@ -138,7 +138,7 @@ class VerboseOutput(OutputStrategy):
     shows_events = True
     shows_ticks = True
 
-    def on_tick_complete(self, record: TickRecord, books: Books) -> None:
+    def on_tick_complete(self, record: TickRecord, books: EventReplay) -> None:
         """Write the tick, unless all of its events are filtered out."""
         tick, day = record.outcome["tick"], record.outcome["day"]
         if not self.shown.shows_tick(tick):
@@ -167,7 +167,7 @@ class StreamOutput(OutputStrategy):
 
     shows_ticks = True
 
-    def on_tick_complete(self, record: TickRecord, books: Books) -> None:
+    def on_tick_complete(self, record: TickRecord, books: EventReplay) -> None:
         """Write the line."""
         if self.shown.shows_tick(record.outcome["tick"]):
             balances = {account.bank: account.balance for account in books.accounts.values()}
@@ -180,7 +180,7 @@ class EventStreamOutput(OutputStrategy):
     shows_events = True
     shows_ticks = True
 
-    def on_tick_complete(self, record: TickRecord, books: Books) -> None:
+    def on_tick_complete(self, record: TickRecord, books: EventReplay) -> None:
         """Write the lines."""
         if self.shown.shows_tick(record.outcome["tick"]):
             for event in record.events:

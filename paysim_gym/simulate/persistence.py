@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from paysim_gym.simulate.payments import PaymentLog
+from paysim_gym.simulate.payment_outcomes import PaymentLog
 from paysim_gym.simulate.records import DayReport, TickRecord
-from paysim_gym.simulate.schema import StoreError
 from paysim_gym.simulate.store import Store, StoredRun
+from paysim_gym.simulate.store_schema import StoreError
 
 
 class EndOfDayPersistence:
@@ -24,7 +24,7 @@ class EndOfDayPersistence:
 
     def keep_tick(self, record: TickRecord) -> None:
         """Follow its payments."""
-        self._payments.enter(record.events)
+        self._payments.apply(record.events)
 
     def keep_day(self, report: DayReport) -> None:
         """Keep the day in one transaction."""

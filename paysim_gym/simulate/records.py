@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from paysim_gym.scenario import Scenario
-from paysim_gym.simulate.books import Event
+from paysim_gym.simulate.event_replay import Event
 from paysim_gym.simulate.metrics import BankDay, Day
 
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from paysim_gym.orchestrator import Orchestrator
 from paysim_gym.scenario import ScenarioSource, load_scenario
-from paysim_gym.simulate.books import Books
+from paysim_gym.simulate.event_replay import EventReplay
 from paysim_gym.simulate.metrics import RunMetrics
 from paysim_gym.simulate.output import OutputStrategy
 from paysim_gym.simulate.records import DayReport, RunPlan, TickRecord, TickSource
@@ -81,7 +81,7 @@ class SimulationRunner:
         self, source: TickSource, output: OutputStrategy, persistence: Persistence | None = None
     ) -> None:
         self.statistics = Statistics.of(source.plan.banks)
-        self._books = Books(source.plan.rails)
+        self._books = EventReplay(source.plan.rails)
         self._source = source
         self._output = output
         self._persistence = persistence
@@ -107,9 +107,9 @@ class SimulationRunner:
         ends_day = record.ends_day
         # An early close leaves out the rest of the day's ticks.
         self._next_tick = (record.outcome["day"] + 1) * ticks_per_day if ends_day else self._next_tick + 1
-        self.statistics.enter(record, self._next_tick)
+        self.statistics.apply(record, self._next_tick)
         for event in record.events:
-            self._books.enter(event)
+            self._books.apply(event)
         if self._persistence:
             self._persistence.keep_tick(record)
         self._output.on_tick_complete(record, self._books)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from paysim_gym.simulate.books import Event, balance_changes
+from paysim_gym.simulate.event_replay import Event, balance_changes
 from paysim_gym.simulate.metrics import BankDay, Day, RunMetrics, RunTotals
 from paysim_gym.simulate.records import DayReport, TickRecord
 
@@ -37,7 +37,7 @@ class Statistics:
         """
         return cls(RunTotals.of(banks))
 
-    def enter(self, record: TickRecord, next_tick: int) -> None:
+    def apply(self, record: TickRecord, next_tick: int) -> None:
         """Count a tick.
 
         Args:

@@ -15,13 +15,13 @@ from typing import Any, Literal, Self
 import duckdb
 
 from paysim_gym.scenario import Scenario
-from paysim_gym.simulate import rows
-from paysim_gym.simulate.interrupts import held_interrupts
+from paysim_gym.simulate import columns
+from paysim_gym.simulate.interrupts import deferred_sigint
 from paysim_gym.simulate.metrics import RunMetrics, RunTotals
 from paysim_gym.simulate.output import Filter
-from paysim_gym.simulate.payments import PaymentRecord
+from paysim_gym.simulate.payment_outcomes import PaymentRecord
 from paysim_gym.simulate.records import DayReport, RunPlan, TickRecord
-from paysim_gym.simulate.schema import MIGRATIONS, TABLES, VERSION, StoreError
+from paysim_gym.simulate.store_schema import MIGRATIONS, TABLES, VERSION, StoreError
 
 Status = Literal["completed", "interrupted", "failed"]
 UNFINISHED = "unfinished"
@@ -77,7 +77,7 @@ class Store:
             raise StoreError(f"{self.path}: there is no folder {self.path.parent}")
         try:
             # DuckDB takes names such as `:memory:` and `md:runs` for something else than files.
-            with held_interrupts():
+            with deferred_sigint():
                 self._db = duckdb.connect(str(self.path.absolute()))
         except duckdb.Error as error:
             raise StoreError(_problem(self.path, error)) from None
@@ -150,12 +150,12 @@ class Store:
             ticks: Its ticks, for full replay.
         """
         with self._transaction():
-            self._append("days", rows.day_columns(run, report))
-            self._append("bank_days", rows.bank_day_columns(run, report))
+            self._append("days", columns.day_columns(run, report))
+            self._append("bank_days", columns.bank_day_columns(run, report))
             self._db.execute("DELETE FROM payments WHERE run = ? AND status = 'open'", [run])
-            self._append("payments", rows.payment_columns(run, [*ended, *still_open]))
-            self._append("ticks", rows.tick_columns(run, ticks))
-            self._append("events", rows.event_columns(run, ticks))
+            self._append("payments", columns.payment_columns(run, [*ended, *still_open]))
+            self._append("ticks", columns.tick_columns(run, ticks))
+            self._append("events", columns.event_columns(run, ticks))
 
     def end_run(self, run: int, status: Status) -> None:
         """Note how a run has ended."""
@@ -190,10 +190,10 @@ class Store:
         """The days of a run."""
         banks: dict[int, list[Any]] = {}
         for row in self._rows("SELECT * FROM bank_days WHERE run = ? ORDER BY day, rowid", [run]):
-            bank_day = rows.bank_day_from(row)
+            bank_day = columns.bank_day_from(row)
             banks.setdefault(bank_day.day, []).append(bank_day)
         days = self._rows("SELECT * FROM days WHERE run = ? ORDER BY day", [run])
-        return [DayReport(rows.day_from(row), tuple(banks[row["day"]])) for row in days]
+        return [DayReport(columns.day_from(row), tuple(banks[row["day"]])) for row in days]
 
     def ticks(self, run: int) -> Iterator[TickRecord]:
         """The ticks of a run with full replay, one day in memory at a time."""
@@ -202,9 +202,9 @@ class Store:
             events: dict[int, list[dict[str, Any]]] = {}
             of_day = "WHERE run = ? AND day = ? ORDER BY tick"
             for row in self._rows(f"SELECT * FROM events {of_day}, place", [run, day]):
-                events.setdefault(row["tick"], []).append(rows.event_from(row))
+                events.setdefault(row["tick"], []).append(columns.event_from(row))
             for row in self._rows(f"SELECT * FROM ticks {of_day}", [run, day]):
-                yield TickRecord(rows.outcome_from(row), events.get(row["tick"], []))
+                yield TickRecord(columns.outcome_from(row), events.get(row["tick"], []))
 
     def export(self, run: int, table: str, path: str | os.PathLike[str]) -> None:
         """Write the rows of a run to a CSV file (.csv) or a Parquet file (.parquet), whole or not at all.
@@ -221,7 +221,7 @@ class Store:
         part = target.with_name(f".{target.name}.{os.getpid()}.part")
         rows_of_run = f"SELECT * FROM {table} WHERE run = {run}"
         try:
-            with held_interrupts():
+            with deferred_sigint():
                 self._db.execute(f"COPY ({rows_of_run}) TO '{_quoted(part)}' ({formats[target.suffix]})")
             part.replace(target)
         except (duckdb.Error, OSError) as error:
@@ -255,7 +255,7 @@ class Store:
         Raises:
             StoreError: If it cannot be written.
         """
-        with held_interrupts():
+        with deferred_sigint():
             try:
                 self._db.execute("BEGIN")
                 yield
@@ -267,13 +267,13 @@ class Store:
                     raise StoreError(_problem(self.path, error)) from None
                 raise
 
-    def _append(self, table: str, batch: rows.Columns) -> None:
+    def _append(self, table: str, batch: columns.Columns) -> None:
         # DuckDB finds `batch` by its name in this function; `executemany` is a thousand times slower.
         if len(batch["run"]):
             self._db.execute(f"INSERT INTO {table} BY NAME SELECT * FROM batch")
 
     def _rows(self, query: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
-        with held_interrupts():
+        with deferred_sigint():
             result = self._db.execute(query, parameters)
             names = [column[0] for column in result.description or ()]
             return [dict(zip(names, row, strict=True)) for row in result.fetchall()]

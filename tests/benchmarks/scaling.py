@@ -1,4 +1,4 @@
-"""Measure what a run of `training.distributed` spends where, and fill in ``docs/scaling.md``.
+"""Measure what a run of `paysim_training.distributed` spends where, and fill in ``docs/scaling.md``.
 
 ``python tests/benchmarks/scaling.py`` prints the tables; with ``--page`` it writes them into the page. Needs
 the extra `distributed` and an idle machine.
@@ -61,10 +61,10 @@ def projected(measured: Measured, cores: int, bandwidth: float = BANDWIDTH) -> d
 
 def measure(runners: int, iterations: int, num_envs: int) -> Measured:
     """Train for some iterations, after two that are not counted."""
-    from training.config import DistributedConfig, load_config
-    from training.fleet_runner import BYTES, SECONDS
-    from training.rllib_ppo import algorithm_config, timesteps_of
-    from training.task import resolve_env
+    from paysim_training.core.config import DistributedConfig, load_config
+    from paysim_training.core.task import resolve_env
+    from paysim_training.rllib.algorithm import algorithm_config, timesteps_of
+    from paysim_training.rllib.fleet_runner import BYTES, SECONDS
 
     config = load_config("two_bank", num_envs=num_envs)
     env, scenario = resolve_env(config.env)
@@ -135,15 +135,14 @@ def fill(page: str, measured: str) -> str:
 
 def main() -> None:
     """Measure, and print or write."""
-    parser = argparse.ArgumentParser(description="What a run of training.distributed spends where.")
+    parser = argparse.ArgumentParser(description="What a run of paysim_training.distributed spends where.")
     parser.add_argument("--iterations", type=int, default=20)
     parser.add_argument("--num-envs", type=int, default=1024)
     parser.add_argument("--page", action="store_true", help="write the tables into docs/scaling.md")
     given = parser.parse_args()
 
     import torch
-
-    from training.on_ray import cluster
+    from paysim_training.core.ray_tasks import cluster
 
     torch.set_num_threads(2)
     load = os.getloadavg()[0]

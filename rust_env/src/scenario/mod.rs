@@ -1,6 +1,6 @@
 //! The scenario: everything that defines a payment system and its days, as people write it.
 //!
-//! The same keys, defaults and ranges as `paysim_gym/scenario.py`. Reading refuses unknown keys and
+//! The same keys, defaults and ranges as `paysim_gym/scenario/models.py`. Reading refuses unknown keys and
 //! wrong types; [`Scenario::validate`] refuses everything else that the engine could not play.
 
 mod events;

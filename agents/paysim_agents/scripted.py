@@ -1,0 +1,91 @@
+"""The engine's scripted policies, as agents that act through an environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import VectorEnv
+from numpy.typing import NDArray
+
+from paysim_gym.envs.scripted_actions import check_policy
+from paysim_gym.evaluation import PolicyFactory
+
+
+class ScriptedAgent:
+    """Does what a scripted policy would do, by asking the engine; it ignores the observation.
+
+    It satisfies `paysim_gym.evaluation.Policy`, and Stable-Baselines3's `evaluate_policy` takes it too.
+    As any learner, it decides only about the first `slots` payments of the queue: when more wait, it
+    differs from the same policy inside the engine, which decides about all of them.
+
+    Attributes:
+        policy: The policy, as in a scenario, with every parameter.
+    """
+
+    def __init__(self, env: Any, policy: Mapping[str, Any]) -> None:
+        """Tie the agent to the environment it acts in.
+
+        Args:
+            env: A `PaymentEnv`, a `PaymentVectorEnv`, a Stable-Baselines3 `VecEnv` of them, or any of
+                these under wrappers.
+            policy: Such as `{"type": "hold_until_deadline", "margin": 2}`.
+
+        Raises:
+            ValueError: If the policy is unknown, has wrong parameters, or is `learner`.
+        """
+        self.policy = check_policy(policy).model_dump()
+        self._env = env
+
+    def predict(
+        self,
+        observation: Any,
+        state: tuple[NDArray[Any], ...] | None = None,
+        episode_start: NDArray[Any] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[np.int64], tuple[NDArray[Any], ...] | None]:
+        """The policy's actions in the environment's present state.
+
+        Args:
+            observation: Only its shape counts: of one environment, or of a batch.
+            state: Passed on.
+            episode_start: Ignored.
+            deterministic: Ignored.
+
+        Returns:
+            Actions, int64 of the action space's shape, and the state.
+
+        Raises:
+            ActionError: If the environment's slots cannot express the decision.
+        """
+        actions = self._actions()
+        action_shape = actions.shape if isinstance(self._env, gym.Env) else actions.shape[1:]
+        return actions.reshape(*np.shape(observation)[:-1], *action_shape), state
+
+    def _actions(self) -> NDArray[np.int64]:
+        if isinstance(self._env, gym.Env | VectorEnv):
+            payment_env: Any = self._env.unwrapped
+            return np.asarray(payment_env.scripted_actions(self.policy))
+        return np.stack(self._env.env_method("scripted_actions", self.policy))
+
+
+def scripted(policy: Mapping[str, Any]) -> PolicyFactory:
+    """A factory of scripted agents, for `paysim_gym.evaluation.evaluate`.
+
+    Raises:
+        ValueError: If the policy is unknown, has wrong parameters, or is `learner`.
+    """
+    checked = check_policy(policy).model_dump()
+    return lambda env: ScriptedAgent(env, checked)
+
+
+def scripted_policies(policies: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The policies with every parameter, each once.
+
+    Raises:
+        ValueError: If one is unknown, has wrong parameters, or is `learner`.
+    """
+    checked = [check_policy(policy).model_dump() for policy in policies]
+    return [policy for place, policy in enumerate(checked) if policy not in checked[:place]]

@@ -1,0 +1,5 @@
+"""``paysim tasks``."""
+
+from paysim_agents.tasks.command import app
+
+app()

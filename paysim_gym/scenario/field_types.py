@@ -1,0 +1,111 @@
+"""What the fields of a scenario hold: ids, texts, times, money, ticks and shares, each with its range."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictStr
+from pydantic_core import PydanticCustomError
+
+from paysim_gym.scenario.field_limits import Real, Whole
+
+MAX_MONEY = 10**15
+"""The largest amount, balance or fee a scenario may name, in cents."""
+
+
+class Model(BaseModel):
+    """A part of a scenario: it cannot be changed, and has no keys but its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def by_type(members: Iterable[type[Model]]) -> dict[str, type[Model]]:
+    """The members of a union by the one value that the `type` of each may have."""
+    return {member.model_fields["type"].default: member for member in members}
+
+
+def typed(members: Mapping[str, type[Model]]) -> BeforeValidator:
+    """The check that a value says by its `type` which member of a union it is."""
+
+    def check(value: object) -> object:
+        kind = value.get("type") if isinstance(value, Mapping) else None
+        if isinstance(value, Model) or (isinstance(kind, str) and kind in members):
+            return value
+        raise PydanticCustomError("typed", f"must be a mapping with a `type`, one of {', '.join(members)}")
+
+    return BeforeValidator(check)
+
+
+ID = "[A-Z0-9_]{1,64}"
+"""What an id matches, all of it."""
+ID_RULE = "must be 1 to 64 characters from A-Z, 0-9 and _"
+
+
+def _check_id(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch(ID, value):
+        return value
+    raise PydanticCustomError("identifier", ID_RULE)
+
+
+def _check_text(value: str) -> str:
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise PydanticCustomError("text", "must be text without lone surrogates, which no file can hold")
+    return value
+
+
+def _file(kind: str) -> BeforeValidator:
+    """The check that a value can be the path of a file; `kind` says of which."""
+
+    def check(value: object) -> object:
+        if isinstance(value, str) and value:
+            return _check_text(value)
+        raise PydanticCustomError("file", f"must be the path of a {kind} file")
+
+    return BeforeValidator(check)
+
+
+def _check_time(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch(_TIME, value):
+        return value
+    raise PydanticCustomError("time", "must be a time HH:MM between 00:00 and 24:00")
+
+
+def _check_some(value: object) -> object:
+    if isinstance(value, Mapping) and not value:
+        raise PydanticCustomError("weights", "must have at least one weight")
+    return value
+
+
+def _check_keys(value: object) -> object:
+    """Keys that are equal once JSON has made them text would lose a value."""
+    if isinstance(value, Mapping) and len({str(key) for key in value}) < len(value):
+        raise PydanticCustomError("repeated_key", "must name each priority once")
+    return value
+
+
+_TIME = r"^(?:(?:[01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
+
+Identifier = Annotated[str, Field(pattern=r"^[A-Z0-9_]+$", max_length=64), BeforeValidator(_check_id)]
+Text = Annotated[StrictStr, AfterValidator(_check_text)]
+PaymentsPath = Annotated[str, Field(min_length=1), _file("CSV or Parquet")]
+NetworkPath = Annotated[str, Field(min_length=1), _file("safetensors")]
+TimeOfDay = Annotated[str, Field(pattern=_TIME), BeforeValidator(_check_time)]
+Money = Annotated[int, Whole(0, MAX_MONEY, "cents")]
+Amount = Annotated[int, Whole(1, MAX_MONEY, "cents")]
+Tick = Annotated[int, Whole(0, 2**32 - 1, "ticks")]
+EpisodeTick = Annotated[int, Whole(0, 10**7 - 1, "ticks")]
+EpisodeSpan = Annotated[int, Whole(1, 10**7, "ticks")]
+TickSpan = Annotated[int, Whole(0, 10**6, "ticks")]
+Priority = Annotated[int, Whole(0, 10)]
+PriorityKey = Annotated[int, Whole(0, 10, is_key=True)]
+RtgsPriority = Literal["normal", "urgent", "highly_urgent"]
+Share = Annotated[float, Real(0, 1)]
+Weight = Annotated[float, Real(0, 1e9)]
+Multiplier = Annotated[float, Real(0, 1000)]
+PriorityWeights = Annotated[
+    dict[PriorityKey, Weight], BeforeValidator(_check_keys), BeforeValidator(_check_some)
+]
+PriorityMultipliers = Annotated[dict[PriorityKey, Multiplier], BeforeValidator(_check_keys)]
+CounterpartyWeights = Annotated[dict[Identifier, Weight], BeforeValidator(_check_some)]

@@ -1,0 +1,234 @@
+"""The scenarios that the service plays: those it has by name, and those that clients send."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from paysim_gym._engine import ScenarioError
+from paysim_gym.scenario import Agent, Scenario, load_scenario
+from paysim_gym.scenario.loader import bundled_scenarios, file_keys, parse_scenario
+from paysim_gym.scenario.policies import SplitLargePolicy
+from paysim_gym.scenario.scheduled_events import ArrivalRateEvent, EventConfig, PaymentEvent
+from paysim_gym.server.problem_details import ServiceError, scenario_refused
+from paysim_gym.server.schemas import NamedScenario, ScenarioSummary
+from paysim_gym.server.settings import Settings
+from paysim_gym.validation_errors import shown
+
+JSON = "application/json"
+YAML = "application/yaml"
+
+_log = logging.getLogger(__name__)
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_NO_FILE = "must be absent or null: the service reads no files for its clients"
+
+
+class ScenarioLibrary:
+    """Scenarios by name: the bundled ones, and those of one folder."""
+
+    def __init__(self, folder: Path | None) -> None:
+        """Offer the bundled scenarios, and the `*.yaml` files of a folder.
+
+        Raises:
+            ValueError: If there is no such folder.
+        """
+        if folder is not None and not folder.is_dir():
+            raise ValueError(f"scenarios = {str(folder)!r}: must be a folder")
+        self._folder = folder
+
+    def names(self) -> list[str]:
+        """All names, in order."""
+        return sorted({*bundled_scenarios(), *self._own()})
+
+    def load(self, name: str) -> Scenario:
+        """The scenario of this name; a name is looked up, it never becomes a path.
+
+        Raises:
+            ScenarioError: If there is none, or its file is wrong.
+        """
+        own = self._own()
+        if name not in own and name not in bundled_scenarios():
+            raise ScenarioError(f"scenario = {shown(name)}: must be a name that GET /api/scenarios lists")
+        if name not in own:
+            return _bundled(name)
+        try:
+            return load_scenario(own[name])
+        except ScenarioError as error:
+            _log.warning("a scenario cannot be read: %s", error, extra={"scenario": name})
+            # The reason may name files of the service.
+            raise ScenarioError(f"scenario = {name!r}: cannot be read; the service's log says why") from None
+
+    def shown(self, name: str) -> Scenario:
+        """The scenario of this name as clients may see it: nothing says where its files are.
+
+        Raises:
+            ServiceError: 404 if there is none that can be read.
+        """
+        try:
+            data = self.load(name).model_dump(mode="json")
+        except ScenarioError as error:
+            raise ServiceError(404, str(error)) from None
+        for owner, key, _ in file_keys(data):
+            owner[key] = Path(owner[key]).name if owner[key] else None
+        return Scenario.model_validate(data)
+
+    def summaries(self, names: Iterable[str]) -> list[ScenarioSummary]:
+        """These scenarios from outside; one that cannot be read says so in its description."""
+        return [self._summary(name) for name in names]
+
+    def _summary(self, name: str) -> ScenarioSummary:
+        try:
+            scenario = self.load(name)
+        except ScenarioError as error:
+            return ScenarioSummary(name=name, description=str(error))
+        return ScenarioSummary(
+            name=name,
+            description=scenario.description,
+            agents=[agent.id for agent in scenario.agents],
+            ticks_per_day=scenario.ticks_per_day,
+            num_days=scenario.num_days,
+        )
+
+    def _own(self) -> dict[str, Path]:
+        """Name to file; links that lead out of the folder are no part of it."""
+        if self._folder is None:
+            return {}
+        root = self._folder.resolve()
+        files = (file for file in root.glob("*.yaml") if _NAME.fullmatch(file.stem))
+        return {file.stem: file for file in files if file.is_file() and file.resolve().parent == root}
+
+
+@cache
+def _bundled(name: str) -> Scenario:
+    """A bundled scenario; reading the payments of one takes a second."""
+    return load_scenario(name)
+
+
+def parse(body: bytes, content_type: str) -> Any:
+    """What a body holds: plain data, unchecked.
+
+    Raises:
+        ServiceError: 415 if it is neither JSON nor YAML by its content type; 400 if it is not well formed.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind not in (JSON, YAML):
+        raise ServiceError(415, f"content-type = {shown(content_type)}: must be {JSON} or {YAML}")
+    try:
+        text = body.decode("utf-8")
+        if kind == JSON:
+            return json.loads(text, object_pairs_hook=_mapping, parse_constant=_refuse_constant)
+        return parse_scenario(text, allow_aliases=False)
+    except (ValueError, RecursionError) as error:
+        reason = str(error) if isinstance(error, ValueError) else "nested too deeply"
+        raise ServiceError(400, f"the body is not {kind}: {reason}") from None
+
+
+def asked_scenario(
+    body: bytes, content_type: str, library: ScenarioLibrary, settings: Settings
+) -> tuple[Scenario, str | None]:
+    """The scenario that a body asks for, checked, and its name if it has one.
+
+    Raises:
+        ServiceError: 400 or 415 if the body cannot be read; 422, with the path of every field that is wrong.
+    """
+    data = parse(body, content_type)
+    try:
+        scenario, name = _resolved(data, library)
+        _check_size(scenario, settings)
+    except ScenarioError as error:
+        raise scenario_refused(error) from None
+    except RuntimeError as error:
+        raise ServiceError(422, f"the engine broke off over this scenario: {error}") from None
+    return scenario, name
+
+
+def expected_payments_per_tick(scenario: Scenario) -> float:
+    """The most payments that a tick may be expected to bring, the parts of splits included."""
+    events = scenario.events
+    factor = max([1.0, *(event.multiplier for event in events if isinstance(event, ArrivalRateEvent))])
+    ordered = sum(isinstance(event, PaymentEvent) for event in events)
+    return ordered + factor * sum(map(_busiest_rate, scenario.agents))
+
+
+def _resolved(data: Any, library: ScenarioLibrary) -> tuple[Scenario, str | None]:
+    if not isinstance(data, Mapping) or "scenario" not in data:
+        return _checked(data), None
+    if unknown := [key for key in data if key not in NamedScenario.model_fields]:
+        allowed = ", ".join(NamedScenario.model_fields)
+        raise ScenarioError(f"{unknown[0]}: unknown key; allowed beside `scenario`: {allowed}")
+    source, seed = data["scenario"], data.get("seed")
+    given = {} if seed is None else {"seed": seed}
+    if not isinstance(source, str):
+        return _checked({**source, **given} if isinstance(source, Mapping) else source), None
+    scenario = library.load(source)
+    return (load_scenario({**scenario.model_dump(), **given}) if given else scenario), source
+
+
+def _checked(data: Any) -> Scenario:
+    """A client's scenario, checked; it may name no files."""
+    if not isinstance(data, Mapping):
+        raise ScenarioError(f"scenario = {shown(data)}: must be a mapping, or the name of a scenario")
+    named = [
+        f"{path} = {shown(owner[key])}: {_NO_FILE}"
+        for owner, key, path in file_keys(data)
+        if owner.get(key) is not None
+    ]
+    if named:
+        raise ScenarioError("\n".join(named))
+    return load_scenario(data)
+
+
+def _check_size(scenario: Scenario, settings: Settings) -> None:
+    """Refuse what is too large for this service."""
+    ticks = scenario.ticks_per_day * scenario.num_days
+    payments = expected_payments_per_tick(scenario)
+    events = sum(_occurrences(event, ticks) for event in scenario.events)
+    checks = [
+        ("agents", len(scenario.agents), settings.max_banks, "banks"),
+        ("num_days", ticks, settings.max_ticks, "ticks, all days together"),
+        ("events", events, settings.max_events, "times that events happen"),
+        ("agents", payments, settings.max_payments_per_tick, "expected payments a tick"),
+    ]
+    problems = [
+        f"{path}: this service takes at most {limit} {what}, the scenario has {count:g}"
+        for path, count, limit, what in checks
+        if count > limit
+    ]
+    if problems:
+        raise ScenarioError("\n".join(problems))
+
+
+def _occurrences(event: EventConfig, ticks: int) -> int:
+    if event.every_ticks is None:
+        return 1
+    last = ticks - 1 if event.until_tick is None else min(event.until_tick, ticks - 1)
+    return max(0, last - event.tick) // event.every_ticks + 1
+
+
+def _busiest_rate(agent: Agent) -> float:
+    arrivals = agent.arrival_config
+    if arrivals is None:
+        return 0.0
+    window = max([1.0, *(window.multiplier for window in arrivals.time_windows)])
+    parts = agent.policy.parts if isinstance(agent.policy, SplitLargePolicy) else 1
+    return arrivals.rate_per_tick * window * parts
+
+
+def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Plain JSON lets the last of two equal keys win; a scenario must not lose a line that way."""
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        raise ValueError(f"duplicate key {shown(counts.most_common(1)[0][0])}")
+    return mapping
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")

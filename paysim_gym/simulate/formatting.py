@@ -1,0 +1,186 @@
+"""Events, days and figures in words, for people; money to the cent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+
+from paysim_gym.render.money import exact
+from paysim_gym.simulate.event_replay import Event
+from paysim_gym.simulate.metrics import BankMetrics, RunMetrics
+from paysim_gym.simulate.records import DayReport
+
+_OBSTACLES = {
+    "liquidity": "balance and credit do not cover it",
+    "multilateral_limit": "its bank's multilateral limit keeps it",
+    "bilateral_limit": "its bank's bilateral limit keeps it",
+    "behind": "behind others",
+    "cycle": "until a cycle settles",
+}
+_MECHANISMS = {
+    "gross": "gross",
+    "entry_offset": "by entry offset",
+    "bilateral": "by bilateral offset",
+    "multilateral": "by multilateral offset",
+    "net": "in a net cycle",
+    "close": "with an overnight loan",
+}
+
+
+def event_lines(events: Iterable[Event]) -> Iterator[str]:
+    """A line for each event; one for all payments that a bank holds in a row, for the same reason."""
+    for kind, group in groupby(events, lambda event: (event["type"], event.get("bank"), event.get("reason"))):
+        if kind[0] == "hold":
+            yield _hold(list(group))
+        elif kind[0] != "tick":
+            yield from (WORDS[kind[0]](event) for event in group)
+
+
+def _hold(events: Sequence[Event]) -> str:
+    ids = " ".join(f"#{event['payment']}" for event in events)
+    total = exact(sum(event["amount"] for event in events))
+    reason = ", out of service" if events[0]["reason"] == "outage" else ""
+    return f"{events[0]['bank']} holds {ids} ({total}){reason}"
+
+
+def _payment(event: Event) -> str:
+    """A payment by its number, with its whole if it is a part."""
+    return f"#{event['payment']}" + (f" (of #{event['parent']})" if event.get("parent") else "")
+
+
+def _money(event: Event) -> str:
+    """From whom to whom, and how much."""
+    sender = event["bank"] if "bank" in event else event["sender"] or "outside"
+    return f"{sender} > {event['receiver'] or 'outside'} {exact(event['amount'])}"
+
+
+def _arrival(event: Event) -> str:
+    more = "" if event["divisible"] else ", indivisible"
+    return (
+        f"#{event['payment']} arrives: {_money(event)}, due {event['deadline_tick']}, "
+        f"priority {event['priority']}, {event['rail']}{more}"
+    )
+
+
+def _opening(event: Event) -> str:
+    credit = event["credit_limit"] + event["collateral_credit"]
+    loan = f", repays {exact(event['loan_repaid'])}" if event["loan_repaid"] else ""
+    reset = event["balance"] - event["closing_balance"] + event["loan_repaid"]
+    moved = f", reset by {exact(reset)}" if reset else ""
+    return f"{event['bank']} opens with {exact(event['balance'])}, credit {exact(credit)}{loan}{moved}"
+
+
+def _end_of_day(event: Event) -> str:
+    lent = f", borrows {exact(event['borrowed'])}" if event["borrowed"] else ""
+    count, value = event["unsettled_count"], exact(event["unsettled_value"])
+    return f"{event['bank']} ends the day with {count} unsettled, {value}{lent}"
+
+
+def _queued(event: Event) -> str:
+    place, reason = event["place"] + 1, _OBSTACLES[event["reason"]]
+    return f"{_payment(event)} queues: {_money(event)}, place {place} on {event['rail']}, {reason}"
+
+
+def _limit_hit(event: Event) -> str:
+    reason = _OBSTACLES[event["reason"]]
+    return f"{_payment(event)} waits: {_money(event)}, {reason} (available {exact(event['available'])})"
+
+
+def _settlement(event: Event) -> str:
+    late = event["tick"] - event["deadline_tick"]
+    waited = event["tick"] - event["arrival_tick"]
+    how = f"{_MECHANISMS[event['mechanism']]}, {waited} ticks after arrival"
+    return f"{_payment(event)} settles {how}: {_money(event)}" + (f", {late} late" if late > 0 else "")
+
+
+WORDS: dict[str, Callable[[Event], str]] = {
+    "arrival": _arrival,
+    "arrival_rate": lambda event: (
+        f"customers of {event['bank'] or 'all banks'} bring {event['multiplier']:g} times the usual orders"
+    ),
+    "cancellation": lambda event: f"{_payment(event)} is dropped: {_money(event)}",
+    "collateral_change": lambda event: (
+        f"{event['bank']}'s collateral is {exact(event['collateral'])}, was {exact(event['before'])}: "
+        f"credit {exact(event['collateral_credit'])}"
+    ),
+    "cost": lambda event: f"{event['bank']} is charged {exact(event['amount'])} for {event['component']}",
+    "credit_change": lambda event: (
+        f"{event['bank']}'s credit limit is {exact(event['credit_limit'])}, was {exact(event['before'])}"
+    ),
+    "cut": lambda event: (
+        f"{event['bank']} releases {exact(event['amount'])} of #{event['payment']}, "
+        f"{exact(event['rest'])} stay, fee {exact(event['fee'])}"
+    ),
+    "day": lambda event: f"day {event['day']} begins",
+    "day_end": lambda event: f"day {event['day']} is over",
+    "early_close": lambda event: "the day closes early, with this tick",
+    "end_of_day": _end_of_day,
+    "hold": lambda event: _hold([event]),
+    "landing": lambda event: f"{event['bank']}'s deferred receipts land: {exact(event['amount'])}",
+    "limit_hit": _limit_hit,
+    "opening": _opening,
+    "outage": lambda event: f"{event['bank']} is out of service until tick {event['until_tick']}",
+    "overdue": lambda event: (
+        f"#{event['payment']} is overdue: {_money(event)}, penalty {exact(event['penalty'])}"
+    ),
+    "payment_event": lambda event: f"the scenario orders a payment: {_money(event)}",
+    "pool_commitment": lambda event: f"{event['bank']} commits {exact(event['amount'])} of its pool",
+    "pool_return": lambda event: f"{event['bank']} returns {exact(event['amount'])} to its pool",
+    "queued": _queued,
+    "release": lambda event: f"{_payment(event)} is released: {_money(event)}",
+    "settlement": _settlement,
+    "split": lambda event: (
+        f"{event['bank']} splits #{event['payment']} into {event['parts']}, fee {exact(event['fee'])}"
+    ),
+    "tick": lambda event: f"tick {event['tick']}",
+    "transfer": lambda event: f"transfer: {_money(event)} (asked for {exact(event['asked'])})",
+    "urgency": lambda event: f"#{event['payment']} of {event['bank']} is now of urgency {event['urgency']}",
+}
+"""Type of an event to its sentence."""
+
+_DAY_COLUMNS = (("day", 7), ("arrivals", 9), ("settled", 9), ("dropped", 8), ("most queued", 12))
+DAY_HEADER = "".join(f"{name:>{width}}" for name, width in _DAY_COLUMNS) + f"{'value':>22}{'cost':>20}"
+"""Over the lines of the days."""
+
+
+def day_line(report: DayReport) -> str:
+    """A day in a line."""
+    day = report.day
+    name = f"{day.day}" if day.is_whole else f"({day.day})"
+    figures = (name, day.arrivals, day.settlements, day.dropped, day.max_queue_depth)
+    counts = "".join(f"{figure:>{width}}" for figure, (_, width) in zip(figures, _DAY_COLUMNS, strict=True))
+    cost = sum(cents for bank in report.banks for cents in bank.costs.values())
+    return f"{counts}{exact(day.settled_value):>22}{exact(cost):>20}"
+
+
+def summary(metrics: RunMetrics) -> Iterator[str]:
+    """What a run has come to."""
+    yield ""
+    yield (
+        f"{metrics.arrivals} payments came, {metrics.settlements} settled, {metrics.dropped} dropped; "
+        f"{metrics.settlement_rate:.2%} of the value settled before a close, "
+        f"after {metrics.mean_delay:.2f} ticks"
+    )
+    rows = [_bank_row(bank) for bank in metrics.banks]
+    header = ["bank", "sent", "received", "mean balance", "least", "liquidity used", "turnover", "cost"]
+    yield ""
+    yield from table([header, *rows])
+    yield ""
+    costs = [[name, exact(cents)] for name, cents in metrics.costs.items() if cents]
+    yield from table([*costs, ["cost", exact(metrics.cost)]])
+
+
+def _bank_row(bank: BankMetrics) -> list[str]:
+    turnover = "-" if bank.turnover is None else f"{bank.turnover:.2f}"
+    mean = None if bank.mean_balance is None else round(bank.mean_balance)
+    money = [bank.sent, bank.received, mean, bank.min_balance, bank.liquidity_used]
+    cells = ["-" if cents is None else exact(cents) for cents in money]
+    return [bank.bank, *cells, turnover, exact(bank.cost)]
+
+
+def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Rows of equal length as lines: the first column to the left, all others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *others in rows:
+        cells = [f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True)]
+        yield "  ".join([f"{first:<{widths[0]}}", *cells]).rstrip()

@@ -1,0 +1,144 @@
+"""Scripted agents and their tuning."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.wrappers import RecordEpisodeStatistics
+from paysim_agents import ScriptedAgent, candidate_grid, scripted, tune
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from paysim_gym import PaymentEnv, PaymentVectorEnv, load_scenario
+from paysim_gym.envs.sb3 import PaymentVecEnv
+from paysim_gym.evaluation import evaluate
+
+KINDS = ["release_all", "hold_until_deadline", "liquidity_aware", "split_large", "random", "myopic"]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        PaymentEnv,
+        lambda: gym.make("PaySim/TwoBank-v0"),
+        lambda: Monitor(gym.make("PaySim/TwoBank-v0")),
+        lambda: RecordEpisodeStatistics(gym.make("PaySim/TwoBank-v0")),
+    ],
+)
+def test_agent_acts_in_a_single_environment(make: Any) -> None:
+    env = make()
+    agent = ScriptedAgent(env, {"type": "release_all"})
+    observation, _ = env.reset(seed=0)
+    for _ in range(10):
+        action, state = agent.predict(observation)
+        assert env.action_space.contains(action)
+        assert state is None
+        observation, _, _, _, info = env.step(action)
+        assert info["illegal_actions"] == 0
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: PaymentVectorEnv(3, strict=True),
+        lambda: gym.wrappers.vector.RecordEpisodeStatistics(PaymentVectorEnv(3)),
+    ],
+)
+def test_agent_acts_in_a_vector_environment(make: Any) -> None:
+    env = make()
+    agent = ScriptedAgent(env, {"type": "liquidity_aware", "buffer": 100_000_00})
+    observations, _ = env.reset(seed=0)
+    for _ in range(100):
+        actions, _ = agent.predict(observations)
+        assert env.action_space.contains(actions)
+        observations, *_ = env.step(actions)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: PaymentVecEnv(PaymentVectorEnv(3, autoreset_mode="SameStep")),
+        lambda: DummyVecEnv([lambda: Monitor(PaymentEnv())] * 3),
+    ],
+)
+def test_agent_acts_in_a_vec_env(make: Any) -> None:
+    env = make()
+    env.seed(0)
+    agent = ScriptedAgent(env, {"type": "random"})
+    observations = env.reset()
+    actions, _ = agent.predict(observations)
+    assert actions.shape == (3, 8)
+
+
+def test_evaluate_policy_takes_a_single_environment(small_scenario: dict[str, Any]) -> None:
+    env: Any = Monitor(PaymentEnv(small_scenario))
+    env.reset(seed=0)
+    agent = ScriptedAgent(env, {"type": "release_all"})
+    rewards: Any
+    rewards, lengths = evaluate_policy(agent, env, n_eval_episodes=3, return_episode_rewards=True)
+    assert lengths == [12, 12, 12]
+    assert len(set(rewards)) == 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_agent_costs_what_the_engine_charges_for_that_policy(
+    kind: str, small_scenario: dict[str, Any]
+) -> None:
+    """An agent that acts through the slots meets the bank that the engine runs by itself."""
+    policy = {"type": kind}
+    scenario = small_scenario | {"seed": 4}
+    outside = evaluate(scripted(policy), scenario, seeds=[4], slots=64, split_parts=[2])
+
+    from paysim_gym import Orchestrator
+
+    first, *others = scenario["agents"]
+    orchestrator = Orchestrator(scenario | {"agents": [first | {"policy": policy}, *others]})
+    while not orchestrator.is_over:
+        orchestrator.tick()
+    costs = orchestrator.get_state()["agents"][0]["costs"]
+    assert outside.cost[0] == sum(costs.values()) > 0
+    assert outside.cost_overdraft[0] == costs["overdraft"]
+
+
+def test_release_all_releases_what_the_mask_allows() -> None:
+    env = PaymentEnv()
+    env.reset(seed=0)
+    releasable = env.action_masks().reshape(8, 4)[:, 1]
+    assert np.array_equal(env.scripted_actions({"type": "release_all"}), releasable.astype(np.int64))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_grids_are_playable(kind: str, small_scenario: dict[str, Any]) -> None:
+    grid = candidate_grid(kind, small_scenario, "BANK_A")
+    assert all(policy["type"] == kind for policy in grid)
+    assert len({str(policy) for policy in grid}) == len(grid)
+    best, trials = tune(small_scenario, range(8), grid)
+    assert [trial.policy for trial in trials] == grid
+    assert best == min(trials, key=lambda trial: trial.cost_cents_mean).policy
+
+
+def test_buffers_span_the_opening_liquidity() -> None:
+    bank = load_scenario("two_bank").agents[0]
+    buffers = [policy["buffer"] for policy in candidate_grid("liquidity_aware", "two_bank", "BANK_A")]
+    assert buffers == sorted(buffers)
+    assert (buffers[0], buffers[-1]) == (0, bank.balance + bank.credit_limit)
+
+
+def test_tuning_is_reproducible(small_scenario: dict[str, Any]) -> None:
+    grid = candidate_grid("hold_until_deadline", small_scenario, "BANK_A")
+    assert tune(small_scenario, [1, 2, 3], grid) == tune(small_scenario, iter([1, 2, 3]), grid)
+
+
+@pytest.mark.parametrize(("kind", "learner"), [("greedy", "BANK_A"), ("random", "BANK_X")])
+def test_unknown_grid_is_a_value_error(kind: str, learner: str, small_scenario: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="must be one of"):
+        candidate_grid(kind, small_scenario, learner)
+
+
+def test_nothing_to_tune_is_a_value_error(small_scenario: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="candidates"):
+        tune(small_scenario, [0], [])

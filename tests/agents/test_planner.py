@@ -1,0 +1,113 @@
+"""The planner: what it may know, and that it plans."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from paysim_agents.hindsight import ROUNDING_CENTS, hindsight
+from paysim_agents.planner import Planner, best_beyond_standard_error, neighbours, planner
+from paysim_agents.scripted import scripted
+
+from paysim_gym import PaymentVectorEnv
+from paysim_gym.evaluation import evaluate
+
+RULES = [
+    {"type": "release_all"},
+    {"type": "myopic"},
+    {"type": "hold_until_deadline"},
+    {"type": "liquidity_aware", "buffer": 300_000_00},
+]
+
+
+@pytest.mark.parametrize("day", range(8))
+def test_same_past_other_future_same_action(day: int, small_scenario: dict[str, Any]) -> None:
+    """It plays on in two copies of a day that are the same up to now and differ from then on."""
+    env = PaymentVectorEnv(1, small_scenario)
+    env.reset(seed=day)
+    actions, sent = [], []
+    for _ in range(4):
+        env.step(env.scripted_actions({"type": "hold_until_deadline"}))
+    state = env.save_state()
+    for seed in (None, 7, 8):
+        observation, _ = env.restore_state(0, state, seed=seed)
+        actions.append(Planner(env, RULES, futures=8).predict(observation[None])[0])
+        for _ in range(7):
+            observations, *_ = env.step(np.zeros((1, 8), np.int64))
+        sent.append(observations)
+    assert np.array_equal(actions[0], actions[1])
+    assert np.array_equal(actions[0], actions[2])
+    assert not np.array_equal(sent[0], sent[1])
+    assert not np.array_equal(sent[1], sent[2])
+
+
+def test_it_lies_between_the_rules_and_hindsight(small_scenario: dict[str, Any]) -> None:
+    small_scenario["agents"][1] |= {"balance": 10_000_000_00}
+    for agent in small_scenario["agents"]:
+        agent["arrival_config"] = {**agent["arrival_config"], "divisible": False}
+    seeds = range(12)
+    planned = evaluate(planner(RULES, futures=8), small_scenario, seeds, strict=True).cost
+    best = min(evaluate(scripted(rule), small_scenario, seeds).cost.mean() for rule in RULES)
+    assert planned.mean() < 0.95 * best
+    for seed, cost in list(zip(seeds, planned, strict=True))[:6]:
+        assert cost >= hindsight(small_scenario, seed).bound_cents - ROUNDING_CENTS
+
+
+def test_it_finds_what_no_rule_does_where_nothing_is_left_to_chance() -> None:
+    rules = [*RULES[:2], {"type": "hold_until_deadline", "margin": 1}]
+    cost = evaluate(planner(rules, futures=1), "gridlock", [0]).cost[0]
+    assert 236_400 <= cost < 276_400
+
+
+def test_it_plans_the_same_again(small_scenario: dict[str, Any]) -> None:
+    costs = [evaluate(planner(RULES, futures=4), small_scenario, [1, 2]).cost.tolist() for _ in range(2)]
+    assert costs[0] == costs[1]
+    alone = evaluate(planner(RULES, futures=4), small_scenario, [2]).cost
+    assert alone.tolist() == costs[0][1:]
+
+
+def test_it_commits_what_the_day_needs(small_scenario: dict[str, Any]) -> None:
+    small_scenario["agents"][0] |= {"balance": 0, "credit_limit": 0, "liquidity_pool": 5_000_000_00}
+    for rate, commits in ((0.0, True), (1.0, False)):
+        small_scenario["costs"] = {**small_scenario["costs"], "liquidity_rate": rate}
+        env = PaymentVectorEnv(1, small_scenario)
+        observations, _ = env.reset(seed=0)
+        actions, _ = Planner(env, RULES, futures=4).predict(observations)
+        assert (actions[0, 0] > 0) == commits
+        assert not actions[0, 1:].any()
+
+
+def test_neighbours_decide_otherwise_about_one_payment() -> None:
+    mask = np.array([[True, True, True], [True, True, False], [True, False, False]])
+    found = neighbours(np.array([1, 0, 0]), mask)
+    assert found[0].tolist() == [1, 0, 0]
+    assert sorted(found.tolist()) == [[0, 0, 0], [1, 0, 0], [1, 1, 0], [2, 0, 0]]
+
+
+def test_a_candidate_is_chosen_only_for_what_it_surely_saves() -> None:
+    """Over the first the second saves 1 with a standard error of 2, the third 3 with one of 1."""
+    first = np.array([10.0, 20.0, 30.0, 40.0])
+    saved = np.array([[0, 0, 0, 0], [5, -3, 5, -3], [5, 1, 5, 1]])
+    assert best_beyond_standard_error(first - saved) == 2
+    assert best_beyond_standard_error((first - saved)[:2]) == 0
+    assert best_beyond_standard_error(np.array([[3.0], [2.0], [1.0]])) == 2
+    assert best_beyond_standard_error(np.array([[3.0], [3.0]])) == 0
+
+
+@pytest.mark.parametrize(
+    ("env_arguments", "arguments", "match"),
+    [
+        ({}, {"rules": []}, "rules: must have at least one"),
+        ({}, {"rules": RULES, "futures": 0}, "futures = 0: must be at least 1"),
+        ({"action_mode": "fraction"}, {"rules": RULES}, "must have one learner and the `slots` action mode"),
+        ({"learner": ["BANK_A", "BANK_B"], "num_envs": 2}, {"rules": RULES}, "must have one learner"),
+        ({}, {"rules": [{"type": "greedy"}]}, "policy"),
+    ],
+)
+def test_wrong_arguments_are_refused(
+    env_arguments: dict[str, Any], arguments: dict[str, Any], match: str, small_scenario: dict[str, Any]
+) -> None:
+    env = PaymentVectorEnv(scenario=small_scenario, **env_arguments)
+    with pytest.raises(ValueError, match=match):
+        Planner(env, **arguments)

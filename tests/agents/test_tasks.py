@@ -1,0 +1,155 @@
+"""The task suite: its environments, its command, and what docs/tasks.md says of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from paysim_agents.hindsight import hindsight
+from paysim_agents.scripted import scripted
+from paysim_agents.tasks import measurement as measuring
+from paysim_agents.tasks.command import app
+from paysim_agents.tasks.measurement import Measurement, compare, plan_days, summary, with_share
+from paysim_agents.tasks.page import make_page
+from paysim_agents.tasks.suite import RESULTS_FILE, TASKS, Task, load_results
+from typer.testing import CliRunner
+
+from paysim_gym import load_scenario
+from paysim_gym.envs.registration import ENV_SCENARIOS
+from paysim_gym.evaluation import evaluate
+
+DOCS = Path(__file__).parents[2] / "docs"
+RESULTS = load_results(RESULTS_FILE)
+SETTINGS = Measurement(**RESULTS["settings"])
+TINY = Measurement(days=2, tuning_days=2, futures=1, node_limit=1)
+each_task = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.scenario)
+
+
+@each_task
+def test_a_task_is_an_environment_of_its_scenario(task: Task) -> None:
+    env = gym.make(f"paysim_gym:{task.id}")
+    assert env.unwrapped.scenario == load_scenario(task.scenario)  # type: ignore[attr-defined]
+    assert env.unwrapped.scenario.num_days == 1  # type: ignore[attr-defined]
+    check_env(env.unwrapped)
+    fleet = gym.make_vec(task.id, num_envs=2)
+    observations, _ = fleet.reset(seed=0)
+    assert fleet.observation_space.contains(observations)
+
+
+def test_every_id_but_the_tutorials_is_in_the_suite() -> None:
+    others = {"PaySim/Bank-v0", "PaySim/TwoBank-v0", "PaySim/FiveBank-v0"}
+    assert [task.id for task in TASKS] == [name for name in ENV_SCENARIOS if name not in others]
+    assert len({task.scenario for task in TASKS}) == len(TASKS) >= 6
+
+
+def test_the_page_is_made_of_the_results() -> None:
+    assert (DOCS / "tasks.md").read_text(encoding="utf-8") == make_page(RESULTS)
+    assert list(RESULTS["tasks"]) == [task.id for task in TASKS]
+    assert SETTINGS == measuring.THOROUGH
+    assert not set(SETTINGS.seeds) & set(SETTINGS.tuning_seeds)
+
+
+@each_task
+def test_a_task_has_headroom_and_the_planner_has_some_of_it(task: Task) -> None:
+    entry = RESULTS["tasks"][task.id]
+    assert entry["scenario"] == json.loads(load_scenario(task.scenario).model_dump_json())
+    policies = entry["policies"]
+    assert compare(policies).items() <= entry.items()
+    for policy in policies.values():
+        assert summary(policy["costs_cents"]).items() <= policy.items()
+        assert len(policy["costs_cents"]) == SETTINGS.days == 200
+    assert entry["headroom"] >= 0.15
+    assert entry["planner_saves"]["ci95"][0] > 0
+    for policy in policies.values():
+        assert (np.array(policies["hindsight"]["costs_cents"]) <= policy["costs_cents"]).all()
+    assert policies["hindsight"]["days_with_fixed_receipts"] == float(task.receipts_are_fixed)
+
+
+@each_task
+def test_the_rules_cost_what_the_results_say(task: Task) -> None:
+    entry = RESULTS["tasks"][task.id]
+    scenario = load_scenario(task.scenario)
+    for name in ("release_all", "best_rule"):
+        policy = entry["policies"][name]
+        share = policy["pool_share"]
+        variant = scenario if share is None else with_share(scenario, entry["learner"], share)
+        costs = evaluate(scripted(policy["policy"]), variant, SETTINGS.seeds).cost
+        assert costs.tolist() == policy["costs_cents"]
+
+
+@each_task
+def test_planner_and_hindsight_cost_what_the_results_say(task: Task) -> None:
+    policies = RESULTS["tasks"][task.id]["policies"]
+    tuned, seed = policies["best_rule"]["tuned"], SETTINGS.first_day
+    planned = plan_days(task.scenario, [seed], tuned, SETTINGS)
+    assert planned == [{"cost_cents": policies["planner"]["costs_cents"][0]}]
+    best = hindsight(task.scenario, seed, node_limit=SETTINGS.node_limit, rules=tuned)
+    least = min(policy["costs_cents"][0] for name, policy in policies.items() if name != "hindsight")
+    assert min(best.cost_cents, least) == policies["hindsight"]["costs_cents"][0]
+
+
+def run(*arguments: Any) -> Any:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_the_command_measures_resumes_and_writes_a_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measuring, "QUICK", TINY)
+    out, page, task = tmp_path / "tasks.json", tmp_path / "tasks.md", TASKS[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(measuring.Suite, "_in_chunks", interrupt)
+        assert run("--out", out, "--quick", "--task", task.id).exit_code != 0
+    stopped = load_results(out)["tasks"][task.id]["policies"]
+    assert set(stopped) == {"release_all", "best_rule"}
+    arguments = ("--out", out, "--page", page, "--quick", "--task", task.id, "--processes", 1)
+    done = run(*arguments)
+    assert done.exit_code == 0, done.output
+    assert "rules" not in done.output
+    results = load_results(out)
+    assert results["tasks"][task.id]["policies"]["best_rule"] == stopped["best_rule"]
+    assert set(results["tasks"][task.id]["policies"]) == {"release_all", "best_rule", "planner", "hindsight"}
+    assert page.read_text(encoding="utf-8") == make_page(results)
+    again = run(*arguments)
+    assert (again.exit_code, again.output) == (0, "")
+    assert load_results(out) == results
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tasks.json", "tasks.md"]
+
+
+def test_the_days_may_be_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "QUICK", TINY)
+    monkeypatch.setattr(measuring.Suite, "_in_chunks", interrupt)
+    out, task = tmp_path / "tasks.json", TASKS[0]
+    assert run("--out", out, "--quick", "--days", 3, "--task", task.id).exit_code != 0
+    found = load_results(out)
+    assert found["settings"]["days"] == 3
+    assert len(found["tasks"][task.id]["policies"]["best_rule"]["costs_cents"]) == 3
+
+
+def interrupt(*arguments: Any) -> Any:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--out", "x.json", "--task", "PaySim/Nothing-v0"), "task = 'PaySim/Nothing-v0': must be one of"),
+        (("--out", "nowhere/x.json"), "there is no folder 'nowhere'"),
+    ],
+)
+def test_wrong_arguments_are_said(arguments: tuple[str, ...], message: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert message in result.output
+
+
+def test_a_file_without_results_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("[]")
+    result = run("--out", tmp_path / "x.json", "--quick")
+    assert result.exit_code == 2
+    assert "holds no results" in result.output

@@ -1,0 +1,74 @@
+"""The pages of the command line and of the events say what is so."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command import Called
+
+from paysim_gym import Orchestrator
+from paysim_gym.simulate.formatting import WORDS
+from paysim_gym.simulate.store_schema import TABLES
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "cli.md").read_text("utf-8")
+EVENTS = (DOCS / "events.md").read_text("utf-8")
+
+
+def follow(call: Called, line: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Do what a line of the page says, `paysim` in this process and all else in a shell; returns the data."""
+    shown = ""
+    for step in line.partition("#")[0].split("&&"):
+        command, rest = re.fullmatch(r"\s*([^|>]*)(.*?)\s*", step, re.DOTALL).groups()
+        if command.startswith("export "):
+            monkeypatch.setenv(*command.removeprefix("export ").strip().split("="))
+            continue
+        if command.startswith("paysim "):
+            shown, command = call(*shlex.split(command)[1:]), "cat"
+        # The shell's pipes and files are those of the page.
+        shell = ["bash", "-c", f"set -eu; {command} {rest}"]
+        shown = subprocess.run(shell, input=shown, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return shown
+
+
+def test_the_commands_of_the_page_run(call: Called, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PAYSIM_STORE", raising=False)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+    shown = "".join(follow(call, line, monkeypatch) for line in lines)
+    (line,) = re.findall(r"```json\n(.*?)\n```", PAGE)
+    assert f"\n{line}\n" in shown
+    assert (tmp_path / "live.txt").read_text("utf-8") == (tmp_path / "again.txt").read_text("utf-8") > ""
+    assert (tmp_path / "day.png").exists()
+    assert (tmp_path / "scenario.schema.json").read_text("utf-8").startswith("{")
+
+
+def test_the_page_names_every_table() -> None:
+    section = PAGE.partition("## Look and compare")[2].partition("## Scenarios")[0]
+    rows = [row for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)]
+    assert [name for row in rows for name in re.findall(r"`(\w+)`", row)] == list(TABLES)
+
+
+def test_the_page_of_events_names_every_type() -> None:
+    assert sorted(re.findall(r"^\| `(\w+)` \|", EVENTS, re.MULTILINE)) == sorted(WORDS)
+
+
+@pytest.mark.parametrize(
+    "name", ["five_bank", "liquidity_squeeze", "participant_outage", "castro_two_period"]
+)
+def test_the_page_of_events_names_the_keys_of_each(name: str) -> None:
+    page = {
+        kind: set(re.findall(r"`(\w+)`", keys))
+        for kind, keys in re.findall(r"^\| `(\w+)` \| (.*?)\|", EVENTS, re.MULTILINE)
+    }
+    run = Orchestrator(name, record_events=True)
+    while not run.is_over:
+        run.tick()
+    for event in run.events():
+        assert event.keys() - {"tick", "type"} == page[event["type"]], event["type"]

@@ -1,0 +1,142 @@
+"""Tables of episodes and intervals around their means."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import FrozenInstanceError, fields
+from typing import Any
+
+import numpy as np
+import pytest
+from paysim_agents import scripted
+
+from paysim_gym import PaymentEnv, PaymentVectorEnv
+from paysim_gym._engine import COST_COMPONENTS
+from paysim_gym.evaluation import (
+    EpisodeTable,
+    evaluate,
+    iqm_ci95,
+    mean_ci95,
+    paired_difference_ci95,
+    summarise,
+)
+
+RELEASE_ALL = scripted({"type": "release_all"})
+
+
+def test_each_row_is_the_first_episode_of_its_seed(small_scenario: dict[str, Any]) -> None:
+    seeds = [11, 3, 2**64 - 1]
+    table = evaluate(RELEASE_ALL, small_scenario, seeds)
+    assert table.seed.tolist() == seeds
+    for row, seed in enumerate(seeds):
+        env = PaymentEnv(small_scenario)
+        env.reset(seed=seed)
+        over = False
+        while not over:
+            _, _, over, _, info = env.step(env.scripted_actions({"type": "release_all"}))
+        columns = [field.name for field in fields(table) if field.name != "seed"]
+        assert {name: getattr(table, name)[row].item() for name in columns} == info["episode_totals"]
+
+
+def test_policies_meet_the_same_payments(small_scenario: dict[str, Any]) -> None:
+    early = evaluate(RELEASE_ALL, small_scenario, range(50))
+    late = evaluate(scripted({"type": "hold_until_deadline"}), small_scenario, range(50))
+    assert np.array_equal(early.arrived_value, late.arrived_value)
+    assert not np.array_equal(early.cost, late.cost)
+    assert early.mean_delay.mean() < late.mean_delay.mean()
+
+
+def test_further_arguments_reach_the_environment(small_scenario: dict[str, Any]) -> None:
+    seen: list[PaymentVectorEnv] = []
+
+    def factory(env: PaymentVectorEnv) -> Any:
+        seen.append(env)
+        return RELEASE_ALL(env)
+
+    evaluate(factory, small_scenario, [0], learner="BANK_B", slots=3)
+    assert (seen[0].learner, seen[0].settings.slots) == ("BANK_B", 3)
+
+
+def test_table_is_frozen_and_has_every_total(small_scenario: dict[str, Any]) -> None:
+    table = evaluate(RELEASE_ALL, small_scenario, [0, 1])
+    assert len(table) == 2
+    assert {field.name for field in fields(EpisodeTable)} >= {f"cost_{name}" for name in COST_COMPONENTS}
+    with pytest.raises(FrozenInstanceError):
+        table.cost = table.cost  # type: ignore[misc]
+
+
+def test_no_seeds_are_a_value_error() -> None:
+    with pytest.raises(ValueError, match=r"^seeds: must have at least one$"):
+        evaluate(RELEASE_ALL, "two_bank", [])
+
+
+def test_seeds_may_come_from_an_iterator(small_scenario: dict[str, Any]) -> None:
+    table = evaluate(RELEASE_ALL, small_scenario, iter([5, 3]))
+    assert table.seed.tolist() == [5, 3]
+    assert np.array_equal(table.cost, evaluate(RELEASE_ALL, small_scenario, np.array([5, 3])).cost)
+
+
+def test_interval_of_a_normal_sample_is_the_textbook_one() -> None:
+    sample = np.random.default_rng(0).normal(10, 2, size=400)
+    mean, low, high = mean_ci95(sample)
+    margin = 1.96 * sample.std(ddof=1) / 20
+    assert mean == pytest.approx(sample.mean())
+    assert low == pytest.approx(mean - margin, abs=0.02)
+    assert high == pytest.approx(mean + margin, abs=0.02)
+    assert mean_ci95(sample) == (mean, low, high)
+
+
+def test_interval_of_a_skewed_sample_leans_to_the_long_side() -> None:
+    mean, low, high = mean_ci95(np.random.default_rng(0).lognormal(0, 1.5, size=200))
+    assert high - mean > mean - low > 0
+
+
+def test_interval_of_equal_values_is_a_point() -> None:
+    assert mean_ci95([3, 3, 3]) == (3, 3, 3)
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [[1.0, 2.0]]])
+def test_interval_needs_two_values(values: Any) -> None:
+    with pytest.raises(ValueError, match="two numbers"):
+        mean_ci95(values)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_interval_of_what_is_no_number_is_refused(wrong: float) -> None:
+    with pytest.raises(ValueError, match=rf"^values\[2\] = {wrong}: must be a finite number$"):
+        mean_ci95([1.0, 2.0, wrong])
+
+
+def test_pairs_are_compared_one_by_one() -> None:
+    noise = np.random.default_rng(0).normal(0, 100, size=50)
+    assert paired_difference_ci95(noise + 3, noise) == pytest.approx((3, 3, 3))
+    with pytest.raises(ValueError, match="same seeds"):
+        paired_difference_ci95([1, 2], [1, 2, 3])
+
+
+def test_summary_is_json_and_adds_up(small_scenario: dict[str, Any]) -> None:
+    table = evaluate(RELEASE_ALL, small_scenario, range(20))
+    summary = json.loads(json.dumps(summarise(table)))
+    assert summary.keys() == {
+        "episodes",
+        "cost_cents_mean",
+        "cost_cents_ci95",
+        "settlement_rate",
+        "mean_delay_ticks",
+        "liquidity_used_cents_mean",
+        "cost_components_cents_mean",
+    }
+    low, high = summary["cost_cents_ci95"]
+    assert low < summary["cost_cents_mean"] == table.cost.mean() < high
+    assert sum(summary["cost_components_cents_mean"].values()) == pytest.approx(summary["cost_cents_mean"])
+    assert 0 < summary["settlement_rate"] <= 1
+
+
+def test_the_interquartile_mean_leaves_out_a_quarter_at_each_end() -> None:
+    value, low, high = iqm_ci95([-900, 0, 2, 3, 4, 5, 9, 1_000])
+    assert value == 3.5
+    assert low < value < high
+    assert iqm_ci95([3, 1, 4, 1, 5, 9, 2, 6]) == iqm_ci95([3, 1, 4, 1, 5, 9, 2, 6])
+    assert iqm_ci95([7, 7]) == (7, 7, 7)
+    with pytest.raises(ValueError, match="at least two"):
+        iqm_ci95([1])

@@ -1,0 +1,246 @@
+"""The figures of a run: by hand, and the same from everywhere."""
+
+from __future__ import annotations
+
+import copy
+import io
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import polars as pl
+import pytest
+from full_scenario import FULL
+from paysim_agents.scripted import scripted
+
+from paysim_gym import bundled_scenarios, load_scenario
+from paysim_gym._engine import COST_COMPONENTS
+from paysim_gym.evaluation import evaluate
+from paysim_gym.scenario import Scenario
+from paysim_gym.simulate.event_replay import EventReplay
+from paysim_gym.simulate.metrics import RunMetrics
+from paysim_gym.simulate.output import OUTPUTS, Filter, TextSink
+from paysim_gym.simulate.persistence import EndOfDayPersistence
+from paysim_gym.simulate.runner import LiveTicks, SimulationRunner
+from paysim_gym.simulate.statistics import Statistics
+from paysim_gym.simulate.store import Store
+
+
+def live(scenario: Any, max_ticks: int | None = None) -> RunMetrics:
+    output = OUTPUTS["normal"](TextSink(io.StringIO()))
+    return SimulationRunner(LiveTicks(scenario, max_ticks=max_ticks), output).run()
+
+
+def kept(scenario: Scenario, path: Path, max_ticks: int | None = None) -> RunMetrics:
+    """Play a run and keep it as run 1."""
+    source = LiveTicks(scenario, max_ticks=max_ticks)
+    with Store(path) as store:
+        run = store.begin_run(source.plan, scenario, mode="normal", shown=Filter(), is_full_replay=False)
+        output = OUTPUTS["normal"](TextSink(io.StringIO()))
+        return SimulationRunner(source, output, EndOfDayPersistence(store, run)).run()
+
+
+def pay(sender: str, receiver: str, amount: int, arrival: int, deadline: int) -> dict[str, Any]:
+    return {
+        "sender": sender,
+        "receiver": receiver,
+        "amount": amount,
+        "arrival_tick": arrival,
+        "deadline_tick": deadline,
+    }
+
+
+BY_HAND: dict[str, Any] = {
+    "ticks_per_day": 3,
+    "num_days": 2,
+    "end_of_day": "drop",
+    "agents": [{"id": "A", "balance": 100, "credit_limit": 50}, {"id": "B", "balance": 0}],
+    "costs": {"overdraft_rate": 0.1, "delay_penalty_per_tick": 1, "deadline_penalty": 7, "eod_penalty": 20},
+    "initial_transactions": [
+        pay("A", "B", 120, 0, 2),
+        pay("A", "B", 60, 0, 1),
+        pay("B", "A", 40, 1, 2),
+        pay("B", "A", 300, 2, 2),
+        pay("A", "B", 30, 4, 5),
+    ],
+}
+
+
+def test_a_run_by_hand() -> None:
+    # Tick 0: A pays the 60, due first, and stands at 40; 120 wait, as it has only 90. Tick 1: B pays 40; A
+    # has 80, with its credit 130: it pays 120 and stands at -40, B at 140. Tick 2: B's 300 wait and are
+    # dropped. Day 1, tick 4: A has 10 of credit left; 30 wait through ticks 4 and 5 and are dropped.
+    metrics = live(BY_HAND)
+    a, b = metrics.banks
+    assert (metrics.days, metrics.ticks, metrics.arrivals, metrics.settlements, metrics.dropped) == (
+        2,
+        6,
+        5,
+        3,
+        2,
+    )
+    assert (metrics.arrived_value, metrics.settled_value, metrics.max_queue_depth) == (550, 220, 1)
+    assert metrics.settlement_rate == 220 / 550
+    # 120 cents waited one tick, 30 cents one tick until they were dropped.
+    assert metrics.mean_delay == (120 * 1 + 30 * 1) / 550
+    assert (a.arrivals, a.settlements, a.dropped) == (3, 2, 1)
+    assert (a.sent, a.received, a.min_balance, a.liquidity_used) == (180, 40, -40, 140)
+    assert a.mean_balance == (40 - 40 * 5) / 6
+    assert a.turnover == 180 / 140
+    assert (a.settlement_rate, a.mean_delay) == (180 / 210, 150 / 210)
+    # 10% of 40 five times; delays of ticks 0, 4 and 5; one deadline; one drop.
+    expected = {"overdraft": 5 * 4, "delay": 3, "deadline": 7, "end_of_day": 20}
+    assert a.costs == dict.fromkeys(COST_COMPONENTS, 0) | expected
+    assert a.cost == sum(expected.values())
+    assert (b.sent, b.received, b.min_balance, b.mean_balance) == (40, 180, 60, (60 + 140 * 5) / 6)
+    assert (b.liquidity_used, b.turnover) == (0, None)
+    assert metrics.cost == a.cost + b.cost
+
+
+def test_a_bank_without_payments_has_settled_all_of_them() -> None:
+    quiet = live(BY_HAND | {"initial_transactions": []})
+    assert (quiet.settlement_rate, quiet.mean_delay, quiet.banks[0].turnover) == (1.0, 0.0, None)
+
+
+@pytest.mark.parametrize("name", ["two_bank", "five_bank", "castro_two_period", "lent"])
+def test_a_banks_figures_are_those_of_the_environment(name: str) -> None:
+    """In an environment all banks follow their policies if the learner does what `release_all` does."""
+    scenario = load_scenario(LENT if name == "lent" else name)
+    learner = next(agent.id for agent in scenario.agents if agent.policy.type == "learner")
+    seed = 11
+    assert name != "lent" or live(scenario).banks[0].settlement_rate < 1
+    table = evaluate(scripted({"type": "release_all"}), scenario, [seed], learner=learner, slots=64)
+    (bank,) = (
+        bank for bank in live(scenario.model_copy(update={"seed": seed})).banks if bank.bank == learner
+    )
+    assert (bank.arrivals, bank.settlements, bank.dropped, bank.sent) == (
+        table.arrived_count[0],
+        table.settled_count[0],
+        table.dropped_count[0],
+        table.settled_value[0],
+    )
+    assert (bank.liquidity_used, bank.cost) == (table.liquidity_used[0], table.cost[0])
+    assert bank.costs == {name: getattr(table, f"cost_{name}")[0] for name in COST_COMPONENTS}
+    assert (bank.settlement_rate, bank.mean_delay) == (table.settlement_rate[0], table.mean_delay[0])
+
+
+LENT = BY_HAND | {"end_of_day": "borrow", "num_days": 1}
+LENT["agents"] = [{"id": "A", "balance": 100, "policy": {"type": "learner"}}, {"id": "B", "balance": 0}]
+LENT["initial_transactions"] = BY_HAND["initial_transactions"][:3]
+
+
+def scenarios() -> dict[str, Scenario]:
+    days = {name: load_scenario(name).model_copy(update={"num_days": 2}) for name in bundled_scenarios()}
+    full = load_scenario(copy.deepcopy(FULL))
+    carried = load_scenario(BY_HAND | {"end_of_day": "carry"})
+    return days | {"full": full, "by_hand": load_scenario(BY_HAND), "carried": carried}
+
+
+@pytest.mark.parametrize("name", scenarios())
+def test_store_and_exported_files_have_the_figures_of_the_live_run(name: str, tmp_path: Path) -> None:
+    metrics = kept(scenarios()[name], tmp_path / "runs.duckdb")
+    with Store(tmp_path / "runs.duckdb") as store:
+        assert store.metrics(1) == metrics
+        for table in ("days", "bank_days", "payments"):
+            store.export(1, table, tmp_path / f"{table}.parquet")
+            store.export(1, table, tmp_path / f"{table}.csv")
+    check_polars(metrics, tmp_path)
+    check_pandas(metrics, tmp_path)
+
+
+def test_the_figures_of_part_of_a_day_agree(tmp_path: Path) -> None:
+    scenario = scenarios()["two_bank"]
+    metrics = kept(scenario, tmp_path / "runs.duckdb", max_ticks=60)
+    assert (metrics.days, metrics.ticks) == (2, 60)
+    assert metrics == live(scenario, max_ticks=60)
+    with Store(tmp_path / "runs.duckdb") as store:
+        assert store.metrics(1) == metrics
+        assert [report.day.is_whole for report in store.days(1)] == [True, False]
+
+
+@pytest.mark.parametrize("name", scenarios())
+def test_balances_and_what_waits_are_those_of_the_books(name: str) -> None:
+    source = LiveTicks(scenarios()[name])
+    books, statistics = EventReplay(source.plan.rails), Statistics.of(source.plan.banks)
+    ticks_per_day = source.plan.ticks_per_day
+    while not source.is_over:
+        record = source.tick()
+        next_tick = record.outcome["tick"] + 1
+        if record.ends_day:
+            next_tick = (record.outcome["day"] + 1) * ticks_per_day
+        statistics.apply(record, next_tick)
+        for event in record.events:
+            books.apply(event)
+        for bank, figures in statistics.banks.items():
+            unsettled = list(books.accounts[bank].unsettled())
+            waits = sum(payment.amount * (next_tick - payment.arrival_tick) for payment in unsettled)
+            assert figures.closing_balance == books.accounts[bank].balance
+            assert figures.unsettled_count == len(unsettled)
+            assert figures.unsettled_value == sum(payment.amount for payment in unsettled)
+            assert figures.waiting_value == waits
+        if record.ends_day:
+            statistics.close_day(is_whole=True)
+
+
+def test_figures_before_the_first_tick() -> None:
+    statistics = Statistics.of(["A", "B"])
+    metrics = statistics.metrics()
+    assert (metrics.days, metrics.ticks, metrics.settlement_rate, metrics.cost) == (0, 0, 1.0, 0)
+    assert [(bank.bank, bank.mean_balance, bank.min_balance) for bank in metrics.banks] == [
+        ("A", None, None),
+        ("B", None, None),
+    ]
+    with pytest.raises(ValueError, match="no tick of the day"):
+        statistics.close_day(is_whole=False)
+
+
+def check_polars(metrics: RunMetrics, folder: Path) -> None:
+    """Every figure again, by polars over the Parquet files."""
+    days, bank_days = pl.read_parquet(folder / "days.parquet"), pl.read_parquet(folder / "bank_days.parquet")
+    payments = pl.read_parquet(folder / "payments.parquet")
+    names = ("arrivals", "settlements", "dropped", "settled_value", "ticks")
+    assert days.select(names).sum().row(0, named=True) == {name: getattr(metrics, name) for name in names}
+    assert days["max_queue_depth"].max() == metrics.max_queue_depth
+    last = days["day"].max()
+    for bank in metrics.banks:
+        own = bank_days.filter(pl.col("bank") == bank.bank)
+        total = own.sum().row(0, named=True)
+        assert (total["arrived_count"], total["sent_count"]) == (bank.arrivals, bank.settlements)
+        assert (total["sent_value"], total["received_value"]) == (bank.sent, bank.received)
+        assert own["min_balance"].min() == bank.min_balance
+        assert own["liquidity_used"].max() == bank.liquidity_used
+        assert int(total["balance_sum"]) / total["ticks"] == bank.mean_balance
+        assert {name: total[f"cost_{name}"] for name in COST_COMPONENTS} == bank.costs
+        waiting = own.filter(pl.col("day") == last)["waiting_value"].item()
+        if total["arrived_value"]:
+            assert (int(total["delay_value"]) + int(waiting)) / total["arrived_value"] == bank.mean_delay
+        # And from the payments themselves.
+        settled = payments.filter((pl.col("sender") == bank.bank) & (pl.col("status") == "settled"))
+        before_close = settled.filter(pl.col("mechanism") != "close")["amount"].sum()
+        ordered = payments.filter(pl.col("sender") == bank.bank)["ordered_amount"].sum()
+        assert (len(settled), settled["amount"].sum()) == (bank.settlements, bank.sent)
+        assert bank.settlement_rate == (before_close / ordered if ordered else 1)
+
+
+def check_pandas(metrics: RunMetrics, folder: Path) -> None:
+    """Every figure again, by pandas over the CSV files."""
+    days, bank_days = pd.read_csv(folder / "days.csv"), pd.read_csv(folder / "bank_days.csv")
+    payments = pd.read_csv(folder / "payments.csv")
+    assert days["arrivals"].sum() == metrics.arrivals
+    assert days["max_queue_depth"].max() == metrics.max_queue_depth
+    sums = bank_days.groupby("bank", sort=False).sum(numeric_only=True)
+    assert list(sums.index) == [bank.bank for bank in metrics.banks]
+    assert list(sums["sent_value"]) == [bank.sent for bank in metrics.banks]
+    assert list(sums["balance_sum"] / sums["ticks"]) == [bank.mean_balance for bank in metrics.banks]
+    least = bank_days.groupby("bank", sort=False)["min_balance"].min()
+    assert list(least) == [bank.min_balance for bank in metrics.banks]
+    costs = {name: int(sums[f"cost_{name}"].sum()) for name in COST_COMPONENTS}
+    assert (costs, sum(costs.values())) == (metrics.costs, metrics.cost)
+    waiting = bank_days[bank_days["day"] == bank_days["day"].max()]["waiting_value"].sum()
+    arrived = sums["arrived_value"].sum()
+    if arrived:
+        assert (sums["delay_value"].sum() + waiting) / arrived == metrics.mean_delay
+        assert (sums["sent_value"] - sums["lent_value"]).sum() / arrived == metrics.settlement_rate
+    ended = payments[payments["status"].isin(["settled", "dropped"])]
+    delay = (ended["amount"] * (ended["end_tick"] - ended["arrival_tick"])).sum()
+    assert delay == sums["delay_value"].sum()

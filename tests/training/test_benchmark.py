@@ -1,0 +1,275 @@
+"""The benchmark: tiny runs from the command line to its files, and what its figures mean."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from paysim_agents.scripted import scripted
+from paysim_agents.tasks.suite import TASKS, Task
+from paysim_training.algorithms.ppo import LearnedPolicy
+from paysim_training.core.config import load_config
+from paysim_training.core.run_folder import RunFolder
+from paysim_training.studies.benchmark.command import app
+from paysim_training.studies.benchmark.results import BASELINES, brief, compare_learned, crossed_ci95
+from typer.testing import CliRunner, Result
+
+from paysim_gym import load_scenario
+from paysim_gym.evaluation import evaluate
+
+Change = Callable[[dict[str, Any]], object]
+TASK = next(task for task in TASKS if task.scenario == "receipt_waves")
+DAYS = range(2**42, 2**42 + 6)
+ROLLOUT = 8 * 24
+TINY = {
+    "env": {"id": TASK.id, "kwargs": {"split_parts": []}},
+    "num_envs": 8,
+    "timesteps": 10 * ROLLOUT,
+    "checkpoint_every": 2 * ROLLOUT,
+    "torch_threads": 1,
+    # Learns fast, so that the seeds part.
+    "ppo": {
+        "steps_per_rollout": 24,
+        "batch_size": 96,
+        "epochs": 1,
+        "learning_rate": 0.02,
+        "critic_layers": [16],
+    },
+    "tuning": {"first_seed": 2**41, "episodes": 2},
+}
+
+
+def _measured() -> dict[str, Any]:
+    """Results as those of paysim_agents.tasks, of the one task."""
+    rules = {"release_all": "release_all", "best_rule": "myopic", "planner": "myopic", "hindsight": "myopic"}
+    costs = {
+        name: evaluate(scripted({"type": rule}), TASK.scenario, DAYS).cost for name, rule in rules.items()
+    }
+    costs["planner"], costs["hindsight"] = costs["planner"] * 3 // 4, costs["hindsight"] // 2
+    scenario = json.loads(load_scenario(TASK.scenario).model_dump_json())
+    policies = {name: {"costs_cents": values.tolist()} for name, values in costs.items()}
+    return {
+        "settings": {"days": len(DAYS), "first_day": DAYS.start},
+        "tasks": {TASK.id: {"scenario": scenario, "policies": policies}},
+    }
+
+
+def _arguments(folder: Path, *more: object) -> list[str]:
+    files = ["--tasks", folder / "tasks.json", "--configs", folder, "--out", folder / "out"]
+    return [str(part) for part in ("--task", TASK.id, *files, *more)]
+
+
+def _benchmark(folder: Path, *more: object) -> Result:
+    return CliRunner().invoke(app, _arguments(folder, *more))
+
+
+def _prepare(folder: Path, change: Change = dict, **config: Any) -> None:
+    measured = _measured()
+    change(measured)
+    (folder / "tasks.json").write_text(json.dumps(measured))
+    (folder / f"{TASK.scenario}.yaml").write_text(yaml.safe_dump({**TINY, **config}))
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("benchmark")
+    _prepare(folder)
+    result = _benchmark(folder, "--seeds", 2)
+    assert result.exit_code == 0, result.output
+    assert (folder / "out" / "table.md").read_text() in result.stdout
+    return folder
+
+
+def test_folder_holds_everything_and_nothing_half_written(done: Path) -> None:
+    out = done / "out"
+    names = {"results.json", "details.json", "table.md", "cost.png", "gap_closed.png", "runs"}
+    assert {path.name for path in out.iterdir()} == names
+    assert not list(out.rglob(".*"))
+    assert all((out / name).read_bytes().startswith(b"\x89PNG") for name in ("cost.png", "gap_closed.png"))
+    for seed in range(2):
+        run = RunFolder(out / "runs" / TASK.scenario / f"seed{seed}")
+        assert run.metrics.is_file()
+        assert run.config().seed == seed
+        assert run.config().evaluation.seeds == DAYS
+
+
+def test_results_are_costs_of_the_same_days(done: Path) -> None:
+    out = done / "out"
+    results = json.loads((out / "results.json").read_text())
+    details = json.loads((out / "details.json").read_text())
+    assert list(results) == [TASK.id]
+    entry = results[TASK.id]
+    assert set(entry) == {*BASELINES, "learned", "gap_closed"}
+    assert set(entry["learned"]) == {"iqm", "ci95"}
+    costs = details["tasks"][TASK.id]["costs_cents"]
+    for seed, found in enumerate(costs["learned"]):
+        learned = LearnedPolicy(RunFolder(out / "runs" / TASK.scenario / f"seed{seed}"))
+        table = evaluate(lambda env, own=learned: own, TASK.scenario, DAYS, split_parts=[])
+        assert found == table.cost.tolist()
+    assert costs["learned"][0] != costs["learned"][1]
+    measured = _measured()["tasks"][TASK.id]["policies"]
+    assert {name: costs[name] for name in BASELINES} == {
+        name: policy["costs_cents"] for name, policy in measured.items()
+    }
+    low, high = entry["learned"]["ci95"]
+    assert low <= entry["learned"]["iqm"] <= high
+    gap = entry["best_rule"] - entry["hindsight"]
+    assert entry["gap_closed"] == pytest.approx((entry["best_rule"] - entry["learned"]["iqm"]) / gap)
+    assert details["command"] in (out / "table.md").read_text()
+    assert details["commit"][:10] in (out / "table.md").read_text()
+
+
+def test_finished_runs_are_not_trained_again_and_stopped_ones_go_on(done: Path) -> None:
+    out = done / "out"
+    results = (out / "results.json").read_bytes()
+    runs = [RunFolder(out / "runs" / TASK.scenario / f"seed{seed}") for seed in range(2)]
+    models = [run.model.read_bytes() for run in runs]
+    finished = runs[0].metrics.stat().st_mtime_ns
+    runs[1].metrics.unlink(), runs[1].model.unlink()
+    again = _benchmark(done, "--seeds", 2)
+    assert again.exit_code == 0, again.output
+    assert runs[0].metrics.stat().st_mtime_ns == finished
+    assert [run.model.read_bytes() for run in runs] == models
+    assert (out / "results.json").read_bytes() == results
+
+
+def test_killed_benchmark_leaves_no_process_and_goes_on(done: Path, tmp_path: Path) -> None:
+    _prepare(tmp_path)
+    command = [sys.executable, "-m", "paysim_training.studies.benchmark", *_arguments(tmp_path, "--seeds", 1)]
+    run = RunFolder(tmp_path / "out" / "runs" / TASK.scenario / "seed0")
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and run.last_checkpoint() is None:
+            time.sleep(0.002)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    again = _benchmark(tmp_path, "--seeds", 1)
+    assert again.exit_code == 0, again.output
+    whole = RunFolder(done / "out" / "runs" / TASK.scenario / "seed0")
+    assert run.model.read_bytes() == whole.model.read_bytes()
+
+
+def test_stopped_benchmark_says_how_to_go_on(tmp_path: Path) -> None:
+    _prepare(tmp_path, timesteps=10_000_000, checkpoint_every=ROLLOUT)
+    command = [sys.executable, "-m", "paysim_training.studies.benchmark", *_arguments(tmp_path, "--seeds", 2)]
+    folder = tmp_path / "out" / "runs" / TASK.scenario
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+    while process.poll() is None and not list(folder.glob("*/checkpoints/[0-9]*")):
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130
+    assert said == "Stopped. The same command goes on where it was.\n"
+    for run in folder.glob("seed?"):
+        with RunFolder(run).held():
+            assert not (run / "model.zip").exists()
+
+
+def test_quick_takes_fewer_runs_days_and_ticks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("paysim_training.studies.benchmark.command.QUICK_DAYS", 3)
+    _prepare(tmp_path)
+    result = _benchmark(tmp_path, "--quick")
+    assert result.exit_code == 0, result.output
+    details = json.loads((tmp_path / "out" / "details.json").read_text())
+    assert (details["days"], details["seeds"]) == (3, 2)
+    assert details["tasks"][TASK.id]["timesteps"] == ROLLOUT
+    refused = _benchmark(tmp_path)
+    assert refused.exit_code == 2
+    assert "seed0 is of another configuration or scenario" in refused.output
+
+
+def test_failed_run_says_which_and_why(tmp_path: Path) -> None:
+    _prepare(tmp_path, timesteps=ROLLOUT)
+    assert _benchmark(tmp_path, "--seeds", 1).exit_code == 0
+    run = RunFolder(tmp_path / "out" / "runs" / TASK.scenario / "seed0")
+    run.metrics.unlink()
+    run.model.write_bytes(b"no model")
+    result = _benchmark(tmp_path, "--seeds", 1)
+    assert result.exit_code == 2
+    assert f"{run.path}: training ended with code 1" in result.output
+    assert "Traceback" not in result.output
+    assert "Traceback" in (run.path.parent / "seed0.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "config", "more", "expected"),
+    [
+        (lambda all_: all_["tasks"].clear(), {}, (), "has no release_all, best_rule, planner, hindsight"),
+        (
+            lambda all_: all_["tasks"][TASK.id]["policies"].pop("planner"),
+            {},
+            (),
+            "has no planner; measure",
+        ),
+        (lambda all_: all_["tasks"][TASK.id].update(scenario={}), {}, (), "measured on another scenario"),
+        (lambda all_: all_.pop("tasks"), {}, (), "holds no results of paysim_agents.tasks"),
+        (dict, {"env": {"id": "PaySim/TwoBank-v0"}}, (), f"must be '{TASK.id}'"),
+        (dict, {"num_envs": 0}, (), "num_envs = 0: must be greater than"),
+        (dict, {}, ("--task", "PaySim/None-v0"), "task = 'PaySim/None-v0': must be one of"),
+        (dict, {}, ("--tasks", "no_such.json"), "no_such.json"),
+        (dict, {}, ("--configs", "no_such"), "must be a YAML file, or one of"),
+    ],
+)
+def test_bad_input_is_refused(
+    change: Change,
+    config: dict[str, Any],
+    more: tuple[str, ...],
+    expected: str,
+    tmp_path: Path,
+) -> None:
+    _prepare(tmp_path, change, **config)
+    result = _benchmark(tmp_path, *more)
+    assert result.exit_code == 2
+    assert expected in result.output
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_gap_and_savings_of_costs_by_hand() -> None:
+    baselines = {"release_all": [40] * 4, "best_rule": [30] * 4, "planner": [20] * 4, "hindsight": [10] * 4}
+    entry = compare_learned(baselines, [[15] * 4, [25] * 4])
+    assert entry["policies"]["learned"]["iqm"] == 20
+    assert entry["policies"]["learned"]["seeds"] == [15, 25]
+    assert entry["policies"]["learned"]["ci95"] == [15, 25]
+    assert entry["policies"]["best_rule"]["ci95"] == [30, 30]
+    assert entry["gap_closed"] == entry["gap_closed_mean"] == 0.5
+    assert entry["saves"]["best_rule"] == {"mean": 10, "ci95": [5, 15]}
+    assert brief({"task": entry})["task"] == {
+        **{name: values[0] for name, values in baselines.items()},
+        "learned": {"iqm": 20, "ci95": [15, 25]},
+        "gap_closed": 0.5,
+    }
+    assert compare_learned({**baselines, "hindsight": [30] * 4}, [[15] * 4])["gap_closed"] is None
+    with pytest.raises(ValueError, match="release_all has 4 days, the learned policies 3"):
+        compare_learned(baselines, [[15] * 3])
+
+
+def test_interval_knows_that_a_seed_is_bad_on_all_days() -> None:
+    rng = np.random.default_rng(1)
+    days = rng.normal(0, 1, (5, 200))
+    by_seed = days + np.array([[0.0], [1], [2], [3], [4]])
+    _, low, high = crossed_ci95(by_seed, np.mean)
+    # The mean of five seeds has a standard error of sqrt(2 / 5); the cells alone would give a tenth of it.
+    assert 1.9 < high - low < 3.1
+    _, low, high = crossed_ci95(days, np.mean)
+    assert high - low < 0.4
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.scenario)
+def test_every_task_has_a_config_whose_rollouts_are_whole_days(task: Task) -> None:
+    config, scenario = load_config(task.scenario), load_scenario(task.scenario)
+    assert config.env.id == task.id
+    has_pool = any(agent.liquidity_pool for agent in scenario.agents)
+    assert config.ppo.steps_per_rollout == scenario.ticks_per_day + has_pool
+    rollout = config.num_envs * config.ppo.steps_per_rollout
+    assert config.timesteps % rollout == config.checkpoint_every % rollout == 0

@@ -1,0 +1,260 @@
+"""Distilled trees: they recover a rule that is one, read as rules, play without torch, and are scored."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from numpy.typing import NDArray
+from paysim_agents.scripted import scripted
+from paysim_agents.tree import (
+    Fork,
+    Leaf,
+    Tree,
+    TreeAgent,
+    TreeError,
+    bank_columns,
+    decide,
+    dump_tree,
+    load_tree,
+    slot_columns,
+    tree_policy,
+    tree_rules,
+)
+from paysim_training import distil, train
+from paysim_training import evaluate as evaluation
+from paysim_training.algorithms import ppo
+from paysim_training.core.run_folder import RunFolder
+from typer.testing import CliRunner, Result
+
+from paysim_gym import PaymentVectorEnv
+from paysim_gym._engine import observation_fields
+from paysim_gym.evaluation import evaluate
+
+TINY: dict[str, Any] = {
+    "num_envs": 8,
+    "torch_threads": 1,
+    "timesteps": 8 * 48,
+    "ppo": {"steps_per_rollout": 48, "batch_size": 96, "epochs": 1, "critic_layers": [16]},
+    "evaluation": {"first_seed": 2**40, "episodes": 4},
+    "tuning": {"first_seed": 2**41, "episodes": 4},
+}
+HOLD, RELEASE = (Leaf(action=action, decisions=10, agreement=0.9) for action in (0, 1))
+
+
+def _tree(payments: Fork | Leaf, **changes: Any) -> Tree:
+    env = PaymentVectorEnv(1, "two_bank")
+    facts = {
+        "split_parts": (2, 4),
+        "amount_scale_cents": env.amount_scales_cents["BANK_A"],
+        "reward_scale_cents": 100.0,
+        "ticks_per_day": env.scenario.ticks_per_day,
+        "slots": 8,
+    }
+    return Tree(**{**facts, **changes}, payments=payments)
+
+
+def _run(*arguments: object) -> Result:
+    return CliRunner().invoke(distil.app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("distilled")
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    arguments = ["--config", str(folder / "tiny.yaml"), "--out", str(folder / "run")]
+    result = CliRunner().invoke(train.app, arguments)
+    assert result.exit_code == 0, result.output
+    return folder / "run"
+
+
+class Known:
+    """Releases what is due within three ticks or can be afforded early in the day, as a network would."""
+
+    def __init__(self, run: RunFolder) -> None:
+        names = [name for name, *_ in observation_fields(8)]
+        self._time = names.index("time_of_day")
+        self._due = [names.index(f"slot_{slot}_ticks_to_deadline") for slot in range(8)]
+        self._filled = [names.index(f"slot_{slot}_amount") for slot in range(8)]
+
+    def predict(self, observation: NDArray[np.float32], *_: Any, **__: Any) -> tuple[NDArray[np.int64], Any]:
+        ticks = PaymentVectorEnv(1, "two_bank").scenario.ticks_per_day
+        is_near = observation[:, self._due] * ticks < 3.5
+        is_early = (observation[:, self._time] < 0.5)[:, None]
+        return np.where((observation[:, self._filled] > 0) & (is_near | is_early), 1, 0), None
+
+
+def test_tree_recovers_a_policy_that_is_one(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ppo, "LearnedPolicy", Known)
+    found = distil.distil(RunFolder(trained), depth=3, days=20, rounds=2)
+    assert found.agreement == 1.0
+    assert found.cost_cents == found.network_cost_cents
+    assert found.tree.leaves == 3
+    unseen = range(2**40, 2**40 + 10)
+    known = evaluate(lambda env: Known(RunFolder(trained)), "two_bank", unseen)
+    played = evaluate(tree_policy(found.tree), "two_bank", unseen)
+    np.testing.assert_array_equal(known.cost, played.cost)
+    text = tree_rules(found.tree)
+    assert "the payment's ticks to deadline <= 3 ticks:" in text
+    assert "time of day <= " in text
+    stump = distil.distil(RunFolder(trained), depth=1, days=20, rounds=2)
+    assert stump.tree.leaves == 2
+    assert stump.agreement < 1
+
+
+def test_command_distils_and_evaluation_scores_the_tree(trained: Path, tmp_path: Path) -> None:
+    result = _run(trained, "--depth", 3, "--days", 4, "--rounds", 2, "--out", tmp_path / "tree.json")
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("For each payment in the queue:\n")
+    assert f"paysim evaluate {trained}" in result.output
+    first = (trained / "tree.json").read_bytes()
+    assert (tmp_path / "tree.json").read_bytes() == first
+    assert _run(trained, "--depth", 3, "--days", 4, "--rounds", 2).exit_code == 0
+    assert (trained / "tree.json").read_bytes() == first
+    tree = load_tree(trained / "tree.json")
+    assert dump_tree(tree) == first
+    scored = CliRunner().invoke(evaluation.app, [str(trained)])
+    assert scored.exit_code == 0, scored.output
+    row = json.loads((trained / "metrics.json").read_text())["policies"]["tree"]
+    assert row["policy"] == {"type": "tree", "rules": tree.leaves}
+    costs = evaluate(tree_policy(tree), "two_bank", range(2**40, 2**40 + 4)).cost
+    assert row["cost_cents_mean"] == costs.mean()
+    assert "minus_ppo_cents" in row
+    (trained / "tree.json").unlink()
+
+
+def test_trees_play_without_torch_or_scikit_learn(tmp_path: Path) -> None:
+    path = tmp_path / "tree.json"
+    path.write_bytes(dump_tree(_tree(RELEASE)))
+    code = (
+        "import sys; from pathlib import Path; from paysim_agents.tree import load_tree, tree_policy\n"
+        "from paysim_gym.evaluation import evaluate\n"
+        f"print(evaluate(tree_policy(load_tree(Path({str(path)!r}))), 'two_bank', [5]).cost[0])\n"
+        "sys.exit(bool({'torch', 'sklearn', 'stable_baselines3'} & sys.modules.keys()))"
+    )
+    played = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert played.returncode == 0, played.stderr
+    wanted = evaluate(scripted({"type": "release_all"}), "two_bank", [5]).cost[0]
+    assert int(played.stdout) == wanted
+
+
+def test_thresholds_are_not_rounded_to_the_precision_of_the_observation() -> None:
+    tree = _tree(Fork(column="balance", at_most=0.1, yes=RELEASE, no=HOLD))
+    observations = np.zeros((2, len(observation_fields(8))), np.float32)
+    observations[:, len(bank_columns())] = 1  # an amount in the first slot
+    observations[:, bank_columns().index("balance")] = [0.1, np.nextafter(np.float32(0.1), np.float32(0))]
+    assert float(np.float32(0.1)) > 0.1
+    np.testing.assert_array_equal(decide(tree, observations)[:, 0], [0, 1])
+    assert not decide(tree, observations)[:, 1:].any()
+
+
+def test_opening_commits_a_share_of_the_pool_and_nothing_else() -> None:
+    share = Leaf(action=2, decisions=5, agreement=1.0)
+    scenario = "liquidity_pool"
+    env = PaymentVectorEnv(2, scenario, autoreset_mode="Disabled")
+    facts = {
+        "amount_scale_cents": env.amount_scales_cents[env.learner],
+        "ticks_per_day": env.scenario.ticks_per_day,
+    }
+    tree = _tree(RELEASE, opening=share, **facts)
+    observations, _ = env.reset(seed=[1, 2])
+    actions, _ = TreeAgent(env, tree).predict(observations)
+    np.testing.assert_array_equal(actions, [[2, *[0] * 7]] * 2)
+    assert "commit 67% of the pool" in tree_rules(tree)
+
+
+def test_rules_are_in_units_that_people_use() -> None:
+    tree = _tree(
+        Fork(
+            column="free_liquidity",
+            at_most=0.5,
+            yes=Fork(column="slot_affordable", at_most=0.5, yes=HOLD, no=RELEASE),
+            no=Fork(column="slot_ticks_to_deadline", at_most=-1.5 / 96, yes=RELEASE, no=HOLD),
+        ),
+        amount_scale_cents=2_000_000_00,
+        ticks_per_day=96,
+    )
+    assert tree_rules(tree).splitlines() == [
+        "For each payment in the queue:",
+        "  if free liquidity <= 1,000,000.00:",
+        "    if the payment is not affordable:",
+        "      hold  (90% of 10 decisions)",
+        "    if the payment is affordable:",
+        "      release  (90% of 10 decisions)",
+        "  if free liquidity > 1,000,000.00:",
+        "    if the payment's ticks to deadline <= -2 ticks:",
+        "      release  (90% of 10 decisions)",
+        "    if the payment's ticks to deadline > -2 ticks:",
+        "      hold  (90% of 10 decisions)",
+    ]
+
+
+def test_columns_are_those_of_the_observation_in_their_order() -> None:
+    names = [name for name, *_ in observation_fields(2)]
+    slots = [column.replace("slot_", f"slot_{place}_", 1) for place in (0, 1) for column in slot_columns()]
+    assert [*bank_columns(), *slots] == names
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"slots": 4}, "slots = 8: the tree was made for 4"),
+        ({"split_parts": (2,)}, "split_parts = (2, 4): the tree was made for (2,)"),
+        ({"amount_scale_cents": 7}, "the tree was made for 7"),
+    ],
+)
+def test_tree_refuses_another_environment(changes: dict[str, Any], expected: str) -> None:
+    with pytest.raises(TreeError) as refused:
+        TreeAgent(PaymentVectorEnv(1, "two_bank"), _tree(RELEASE, **changes))
+    assert expected in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"payments": {"action": 9, "decisions": 1, "agreement": 1}}, "action = 9: must be at most 3"),
+        (
+            {"payments": {"column": "mood", "at_most": 1, "yes": HOLD.model_dump(), "no": HOLD.model_dump()}},
+            "column = 'mood': must be one of",
+        ),
+        (
+            {
+                "opening": {
+                    "column": "slot_age",
+                    "at_most": 1,
+                    "yes": HOLD.model_dump(),
+                    "no": HOLD.model_dump(),
+                }
+            },
+            "column = 'slot_age': must be one of",
+        ),
+    ],
+)
+def test_bad_tree_is_refused(changes: dict[str, Any], expected: str, tmp_path: Path) -> None:
+    content = {**json.loads(dump_tree(_tree(RELEASE))), **changes}
+    (tmp_path / "tree.json").write_text(json.dumps(content))
+    with pytest.raises(TreeError) as refused:
+        load_tree(tmp_path / "tree.json")
+    assert expected in str(refused.value)
+
+
+def test_command_refuses_what_is_no_finished_run(trained: Path, tmp_path: Path) -> None:
+    nowhere = _run(tmp_path)
+    assert nowhere.exit_code == 2
+    assert "is not a run folder" in nowhere.output
+    missing = _run(trained, "--out", tmp_path / "no" / "tree.json")
+    assert missing.exit_code == 2
+    assert "there is no folder" in missing.output
+    model = (trained / "model.zip").rename(trained / "model.away")
+    try:
+        unfinished = _run(trained)
+    finally:
+        model.rename(trained / "model.zip")
+    assert unfinished.exit_code == 2
+    assert "has no model.zip" in unfinished.output

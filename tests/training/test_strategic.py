@@ -1,0 +1,446 @@
+"""Banks that all learn: rows and models, frozen networks, exploitability, and the command's results."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from paysim_training.algorithms.ppo import make_model
+from paysim_training.core.config import TRAINING_SEEDS_END, TrainConfig, parse_config
+from paysim_training.core.run_folder import RunFolder, RunFolderError, alone_in
+from paysim_training.studies.strategic import command as strategic
+from paysim_training.studies.strategic import report as strategic_report
+from paysim_training.studies.strategic.joint_training import (
+    LearnedProfile,
+    collect_together,
+    make_fleet,
+    of_banks,
+    train_together,
+)
+from paysim_training.studies.strategic.learner_envs import SharedFleet
+from paysim_training.studies.strategic.profiles import RULES, describe, play, seat, system_cost
+from stable_baselines3 import PPO
+from typer.testing import CliRunner, Result
+
+from paysim_gym import PaymentVectorEnv, load_scenario
+from paysim_gym.envs.sb3 import PaymentVecEnv
+
+BANKS = ["CORE_A", "CORE_B", "SMALL_C", "SMALL_D", "SMALL_E"]
+RESULTS = Path(__file__).parents[2] / "docs" / "strategic.json"
+DAYS = range(2**42, 2**42 + 6)
+TINY = {
+    "env": {"id": "PaySim/FiveBank-v0"},
+    "num_envs": 2,
+    "torch_threads": 1,
+    "timesteps": 4 * 48,
+    "checkpoint_every": 2 * 48,
+    "ppo": {
+        "steps_per_rollout": 48,
+        "batch_size": 48,
+        "epochs": 1,
+        "learning_rate": 0.02,
+        "entropy_coefficient": 0.01,
+        "rows_per_seed": 2,
+        "slot_hidden_size": 4,
+        "critic_layers": [4],
+    },
+    "evaluation": {"first_seed": DAYS.start, "episodes": len(DAYS)},
+    "tuning": {"first_seed": 2**41, "episodes": 2},
+}
+
+
+def _config(**changes: Any) -> TrainConfig:
+    config = parse_config({**TINY, **changes})
+    env = config.env.model_copy(update={"kwargs": {"scenario": "five_bank"}})
+    return config.model_copy(update={"env": env})
+
+
+def _fleet(systems: int, banks: list[str]) -> SharedFleet:
+    env = PaymentVectorEnv(systems * len(banks), "five_bank", banks, autoreset_mode="SameStep")
+    return SharedFleet(PaymentVecEnv(env))
+
+
+def _command(*arguments: object, app: Any = strategic.app) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def _study(folder: Path, out: str, *arguments: object, **changes: Any) -> dict[str, Any]:
+    file = folder / "tiny.yaml"
+    file.write_text(yaml.safe_dump({**TINY, **changes}))
+    shown = _command("--out", folder / out, "--config", file, *arguments)
+    assert shown.exit_code == 0, shown.output
+    return json.loads((folder / out / "results.json").read_text("utf-8"))
+
+
+def _measured(results: dict[str, Any]) -> dict[str, Any]:
+    """What must be the same whenever it is measured again."""
+    text = json.dumps(results["profiles"])
+    return json.loads(text, object_hook=lambda level: {k: v for k, v in level.items() if k != "cpu_seconds"})
+
+
+def _assert_page(folder: Path, results: dict[str, Any]) -> None:
+    page = folder / "page.md"
+    shown = _command(folder / "one" / "results.json", "--page", page, app=strategic_report.app)
+    assert shown.exit_code == 0, shown.output
+    text = page.read_text("utf-8")
+    assert results["command"] in text
+    assert [text.count(f"| `{bank}` |") for bank in BANKS] == [3, 3, 6, 3, 3]
+    system = results["profiles"]["shared"]["system"]["cost_cents"]["mean"]
+    assert f"| all learn, one network | all | {system / 100:,.0f} [" in text
+
+
+def _watch_seeds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """All seeds that days of training will have."""
+    seeds, seed_rows = [], PaymentVecEnv.seed
+
+    def watched(env: PaymentVecEnv, seed: int | None = None) -> Any:
+        seeds.extend(given := seed_rows(env, seed))
+        return given
+
+    monkeypatch.setattr(PaymentVecEnv, "seed", watched)
+    return seeds
+
+
+def _trained(out: Path) -> dict[str, bytes]:
+    """What trainings leave that must be the same, byte for byte, whenever they are done again."""
+    kinds = {".zip", ".safetensors"}
+    files = {str(file.relative_to(out)): file for file in out.rglob("*") if file.suffix in kinds}
+    assert {"shared/all/model.zip", "responses/shared/SMALL_C/model.zip"} <= files.keys()
+    return {name: file.read_bytes() for name, file in files.items()}
+
+
+def _assert_responses(out: Path) -> None:
+    """Each learns against the others of its profile, with chance of its own, from what the bank has."""
+    seeds = [yaml.safe_load((out / "shared" / "config.yaml").read_text("utf-8"))["seed"]]
+    for name, kind in [*((rule, rule) for rule in RULES), ("shared", "network")]:
+        run = RunFolder(out / "responses" / name / "SMALL_C")
+        assert [agent.policy.type for agent in run.scenario().agents] == [kind] * 5
+        assert run.config().env.kwargs["learner"] == "SMALL_C"
+        seeds.append(run.config().seed)
+        start = run.checkpoints / "000000000000" / "model.zip"
+        assert start.is_file() == (kind == "network")
+    assert start.read_bytes() == (out / "shared" / "all" / "model.zip").read_bytes()
+    assert len(set(seeds)) == 4
+
+
+def _interrupted_study(
+    folder: Path, out: str, monkeypatch: pytest.MonkeyPatch, *arguments: object
+) -> dict[str, Any]:
+    """Stopped while networks are written, after a response's first checkpoint, and before it is frozen."""
+    save = RunFolder.save_checkpoint
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    def save_and_stop(run: RunFolder, timesteps: int, files: Any) -> None:
+        save(run, timesteps, files)
+        stop()
+
+    response = folder / out / "responses" / "release_all" / "SMALL_C"
+    for place, stopping, left in (
+        (
+            "paysim_training.studies.strategic.joint_training.saved_files",
+            stop,
+            ".shared.*.tmp/all.safetensors",
+        ),
+        ("paysim_training.core.run_folder.RunFolder.save_checkpoint", save_and_stop, "shared/config.yaml"),
+        ("paysim_training.algorithms.ppo.freeze", stop, "responses/release_all/SMALL_C/model.zip"),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(place, stopping)
+            stopped = _command("--out", folder / out, "--config", folder / "tiny.yaml", *arguments)
+        assert (stopped.exit_code, "The same command goes on" in stopped.output) == (130, True)
+        assert list((folder / out).glob(left))
+        assert not (folder / out / "results.json").exists()
+        assert (folder / out / "shared").exists() == (stopping != stop or response.exists())
+    results = _study(folder, out, *arguments)
+    assert not [path for path in (folder / out).rglob("*") if path.name.startswith(".")]
+    return results
+
+
+def test_seats_are_the_rows_of_their_banks_in_a_fleet_that_one_model_would_play() -> None:
+    alone = PaymentVecEnv(PaymentVectorEnv(6, "five_bank", BANKS[:3], autoreset_mode="SameStep"))
+    alone.seed(7)
+    fleet = _fleet(2, BANKS[:3])
+    fleet.start(7)
+    pair, single = fleet.seats(["SMALL_C", "CORE_A"]), fleet.seats(["CORE_B"])
+    assert (pair.rows.tolist(), single.rows.tolist()) == ([0, 2, 3, 5], [1, 4])
+    expected = alone.reset()
+    np.testing.assert_array_equal(pair.reset(), expected[pair.rows])
+    dice = np.random.default_rng(0)
+    for _ in range(50):  # beyond the end of the day
+        actions = dice.integers(alone.action_space.nvec, size=(6, 8))
+        whole = alone.step(actions)
+        single.step_async(actions[single.rows])
+        pair.step_async(actions[pair.rows])
+        for seats in (pair, single):
+            for part, all_rows in zip(seats.step_wait()[:3], whole[:3], strict=True):
+                np.testing.assert_array_equal(part, all_rows[seats.rows])
+        assert [bool(info) for info in fleet.infos] == whole[2].tolist()
+        np.testing.assert_array_equal(single.reset(), whole[0][single.rows])
+
+
+def test_a_fleet_waits_for_every_seat() -> None:
+    fleet = _fleet(1, BANKS[:2])
+    first, second = fleet.seats(["CORE_A"]), fleet.seats(["CORE_B"])
+    first.step_async(np.zeros((1, 8), np.int64))
+    with pytest.raises(RuntimeError, match=r"rows \[1\] have no actions"):
+        first.step_wait()
+    second.step_async(np.zeros((1, 8), np.int64))
+    first.step_wait()
+    first.step_async(np.ones((1, 8), np.int64))
+    second.step_wait()  # what its own tick did, though another has decided about the next one
+    with pytest.raises(RuntimeError, match=r"rows \[1\] have no actions"):
+        first.step_wait()
+    with pytest.raises(ValueError, match="must be one or several of CORE_A, CORE_B"):
+        fleet.seats(["SMALL_C"])
+
+
+def test_each_model_gets_the_actions_and_rewards_of_its_own_bank() -> None:
+    config, fleet = _config(), _fleet(2, BANKS)
+    fleet.start(11)
+    models = [make_model(config.model_copy(update={"seed": i}), fleet.seats([BANKS[i]])) for i in range(5)]
+    for model in models:
+        model._setup_learn(96)
+        model.env.norm_reward = False
+    ended = collect_together(models, fleet)
+    assert [costs.shape for costs in ended] == [(10,)]
+    again = PaymentVecEnv(PaymentVectorEnv(10, "five_bank", BANKS, autoreset_mode="SameStep"))
+    again.seed(11)
+    observations = again.reset()
+    for step in range(48):
+        for place, model in enumerate(models):
+            np.testing.assert_array_equal(model.rollout_buffer.observations[step], observations[place::5])
+        actions = np.stack([model.rollout_buffer.actions[step] for model in models], axis=1)
+        observations, rewards, _, infos = again.step(actions.reshape(10, -1).astype(np.int64))
+        for place, model in enumerate(models):
+            np.testing.assert_array_equal(model.rollout_buffer.rewards[step], rewards[place::5])
+    assert ended[0].tolist() == [info["episode_totals"]["cost"] for info in infos]
+    assert len({costs for costs in ended[0].tolist()}) == 10
+    assert [model.num_timesteps for model in models] == [96] * 5
+    for model in models:
+        starts = [*model.rollout_buffer.episode_starts, model._last_episode_starts]
+        assert [bool(rows.all()) for rows in starts] == [True, *[False] * 47, True]
+
+
+@pytest.mark.parametrize("groups", [[BANKS], [[bank] for bank in BANKS]])
+def test_each_bank_is_compared_with_itself_in_systems_of_the_same_days(groups: list[list[str]]) -> None:
+    config = _config(num_envs=4)
+    fleet = make_fleet(config, load_scenario("five_bank"), BANKS)
+    fleet.start(11)
+    np.testing.assert_array_equal(fleet.observations[:5], fleet.observations[5:10])
+    assert not np.array_equal(fleet.observations[:5], fleet.observations[10:15])
+    models = [make_model(of_banks(config, group), fleet.seats(group)) for group in groups]
+    for model in models:
+        model._setup_learn(4 * 48)
+    collect_together(models, fleet)
+    for model, group in zip(models, groups, strict=True):
+        advantages = model.rollout_buffer.advantages.reshape(48, 2, 2, len(group))
+        np.testing.assert_allclose(advantages.sum(axis=2), 0, atol=1e-4)
+        assert (np.abs(advantages).max(axis=(0, 1, 2)) > 0).all()
+
+
+@pytest.mark.parametrize("kind", ["shared", "independent"])
+def test_frozen_networks_do_what_their_models_do(tmp_path: Path, kind: Any) -> None:
+    config, scenario = _config(num_envs=4, timesteps=4 * 48 * 4), load_scenario("five_bank")
+    profile, seen = LearnedProfile(tmp_path / kind, kind), []
+    train_together(profile, config, scenario, lambda ticks, costs: seen.append((ticks, list(costs))))
+    assert seen == [(192 * number, BANKS) for number in range(1, 5)]
+    policies = {bank: profile.policy(bank) for bank in BANKS}
+    assert len({policy["weights"] for policy in policies.values()}) == (1 if kind == "shared" else 5)
+    models = {}
+    for bank in BANKS:
+        (tmp_path / "model.zip").write_bytes(profile.model_files(bank)["model.zip"])
+        models[bank] = model = PPO.load(tmp_path / "model.zip", device="cpu")
+        # It learned from each of its four rollouts, and the schedules came to their ends.
+        assert (model._n_updates, model.num_timesteps) == (4, 0)
+        assert (model.ent_coef, model._current_progress_remaining) == (0, 0)
+    env = PaymentVectorEnv(len(DAYS) * 5, scenario, BANKS, autoreset_mode="Disabled")
+    observations, infos = env.reset(seed=np.repeat(DAYS, 5).tolist())
+    while "episode_totals" not in infos:
+        actions = np.zeros(env.action_space.shape, np.int64)
+        for place, bank in enumerate(BANKS):
+            actions[place::5] = models[bank].predict(observations[place::5], deterministic=True)[0]
+        observations, _, _, _, infos = env.step(actions)
+    frozen = play(scenario, policies, DAYS)
+    for column in ("cost", "settlement_rate", "mean_delay", "split_count"):
+        outside = infos["episode_totals"][column].reshape(-1, 5).T
+        inside = [getattr(frozen[bank], column) for bank in BANKS]
+        np.testing.assert_array_equal(outside, inside)
+    assert np.ptp(system_cost(frozen)) > 0
+    assert profile.is_of(config)
+    with pytest.raises(RunFolderError, match="is of another configuration"):
+        profile.is_of(config.model_copy(update={"seed": 5}))
+
+
+def test_rules_play_inside_the_engine_as_an_environment_plays_them() -> None:
+    scenario, rule = load_scenario("five_bank"), {"type": "release_all"}
+    tables = play(scenario, dict.fromkeys(BANKS, rule), DAYS)
+    env = PaymentVectorEnv(
+        len(DAYS), seat(scenario, dict.fromkeys(BANKS, rule)), "CORE_B", autoreset_mode="Disabled"
+    )
+    _, infos = env.reset(seed=list(DAYS))
+    while "episode_totals" not in infos:
+        *_, infos = env.step(env.scripted_actions(rule))
+    np.testing.assert_array_equal(tables["CORE_B"].cost, infos["episode_totals"]["cost"])
+    with pytest.raises(ValueError, match="policies are those of"):
+        play(scenario, {"CORE_A": rule}, DAYS)
+    with pytest.raises(ValueError, match="bank = 'NOBODY': must be one of"):
+        seat(scenario, {"NOBODY": rule})
+
+
+def _early_or_late() -> dict[str, Any]:
+    """Each bank owes the other 100,000.00: A from the first tick on, B from the second.
+
+    To pay at once, A overdraws for one tick, at a hundredth: 1,000.00. To wait for B's money costs 10.00.
+    """
+    amount = 100_000_00
+    payments = [
+        {"sender": "A", "receiver": "B", "amount": amount, "arrival_tick": 0, "deadline_tick": 1},
+        {"sender": "B", "receiver": "A", "amount": amount, "arrival_tick": 1, "deadline_tick": 1},
+    ]
+    bank = {"balance": 0, "credit_limit": amount}
+    return {
+        "ticks_per_day": 2,
+        "agents": [{"id": "A", "policy": {"type": "learner"}, **bank}, {"id": "B", **bank}],
+        "initial_transactions": payments,
+        "costs": {"overdraft_rate": 0.01, "delay_penalty_per_tick": 10_00, "eod_penalty": 1_000_00},
+    }
+
+
+def test_exploitability_of_a_game_that_is_known_by_hand(tmp_path: Path) -> None:
+    file = tmp_path / "early_or_late.yaml"
+    file.write_text(yaml.safe_dump(_early_or_late()))
+    env = {"id": "PaySim/Bank-v0", "kwargs": {"scenario": str(file), "slots": 2, "split_parts": []}}
+    ppo = {**TINY["ppo"], "steps_per_rollout": 2, "batch_size": 64, "discount": 1.0, "gae_lambda": 1.0}
+    results = _study(
+        tmp_path, "out", "--policies", "independent", env=env, ppo=ppo, num_envs=32, timesteps=64 * 30
+    )
+    profiles = results["profiles"]
+    paid = {name: profile["banks"]["A"]["cost_cents"] for name, profile in profiles.items()}
+    assert paid["release_all"] == {"mean": 1_000_00, "ci95": [1_000_00, 1_000_00]}
+    assert paid["hold_until_deadline"]["mean"] == 10_00
+    early = profiles["release_all"]["exploitability"]["A"]
+    assert early["response"] in ("learned", "hold_until_deadline")
+    assert (early["own_cents"], early["response_cents"], early["saves_share"]) == (1_000_00, 10_00, 0.99)
+    assert early["saves_cents"] == {"mean": 990_00, "ci95": [990_00, 990_00]}
+    for name, bank in [("hold_until_deadline", "A"), ("hold_until_deadline", "B"), ("release_all", "B")]:
+        found = profiles[name]["exploitability"][bank]
+        assert (found["response"], found["saves_cents"]["mean"], found["saves_share"]) == ("own", 0, 0)
+    # Whatever they have learned: B pays in the second tick, and A does best to pay then, too.
+    found = profiles["independent"]["exploitability"]["A"]
+    assert found["own_cents"] == paid["independent"]["mean"]
+    assert found["response_cents"] == 10_00 == found["own_cents"] - found["saves_cents"]["mean"]
+
+
+def test_the_system_is_all_of_its_banks() -> None:
+    scenario = load_scenario(_early_or_late())
+    tables = play(scenario, {"A": {"type": "hold_until_deadline"}, "B": {"type": "release_all"}}, [1, 2])
+    system = describe(tables)["system"]
+    # A's payment settles a tick after it arrived, B's at once: both on their day.
+    assert system["cost_cents"]["mean"] == 10_00
+    assert (system["settlement_rate"]["mean"], system["mean_delay_ticks"]["mean"]) == (1, 0.5)
+
+
+def test_the_command_goes_on_and_the_same_seed_says_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some = ("--bank", "SMALL_C", "--policies", "shared")
+    seeds = _watch_seeds(monkeypatch)
+    first = _study(tmp_path, "one", *some, "--seed", 3)
+    assert seeds
+    assert max(seeds) < TRAINING_SEEDS_END
+    assert list(first["profiles"]) == ["release_all", "hold_until_deadline", "shared"]
+    assert first["config"]["seed"] == 3
+    assert set(first) >= {"command", "commit", "packages", "scenario"}
+    for profile in first["profiles"].values():
+        assert list(profile["banks"]) == BANKS
+        assert list(profile["exploitability"]) == ["SMALL_C"]
+        for figures in (*profile["banks"].values(), profile["system"]):
+            assert list(figures) == ["cost_cents", "settlement_rate", "mean_delay_ticks"]
+            assert all(len(figure["ci95"]) == 2 for figure in figures.values())
+    assert first["profiles"]["shared"]["curve"]["ticks"] == [96, 192]
+    _assert_page(tmp_path, first)
+    _assert_responses(tmp_path / "one")
+    again = _interrupted_study(tmp_path, "two", monkeypatch, *some, "--seed", 3)
+    assert _measured(again) == _measured(first)
+    assert _trained(tmp_path / "two") == _trained(tmp_path / "one")
+    assert _measured(_study(tmp_path, "three", *some, "--seed", 4)) != _measured(first)
+    for other, word in ((("--timesteps", 96), "is of another configuration"), (("--seed", 3), "at work")):
+        with alone_in(tmp_path / "one") if word == "at work" else nullcontext():
+            refused = _command("--out", tmp_path / "one", "--config", tmp_path / "tiny.yaml", *some, *other)
+        assert (refused.exit_code, word in refused.output) == (2, True)
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise AssertionError("trains again")
+
+    for name in (
+        "paysim_training.algorithms.ppo.learn",
+        "paysim_training.studies.strategic.joint_training.train_together",
+    ):
+        monkeypatch.setattr(name, fail)
+    assert _measured(_study(tmp_path, "one", *some, "--seed", 3)) == _measured(first)
+
+
+@pytest.mark.skipif(not RESULTS.is_file(), reason="the whole study has not been measured yet")
+def test_the_page_is_made_from_its_results() -> None:
+    page = RESULTS.with_suffix(".md").read_text("utf-8")
+    assert page == strategic_report.make_page(json.loads(RESULTS.read_text("utf-8")))
+
+
+def test_help_teaches_and_what_is_unknown_is_refused(tmp_path: Path) -> None:
+    shown = _command("--help")
+    assert shown.exit_code == 0
+    for word in (
+        "lower bound",
+        "--quick",
+        "--policies",
+        "--timesteps",
+        "paysim strategic",
+    ):
+        assert word in shown.output
+    refused = _command("--out", tmp_path / "out", "--bank", "NOBODY")
+    assert (refused.exit_code, "must be one of CORE_A" in refused.output) == (2, True)
+    assert not (tmp_path / "out").exists()
+
+
+def _with_pools() -> dict[str, Any]:
+    described = load_scenario("five_bank").model_dump(mode="json")
+    described["agents"][0]["liquidity_pool"] = 100
+    return {"scenario": described}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"env": {"id": "PaySim/FiveBank-v0", "kwargs": {"action_mode": "fraction"}}}, "action_mode"),
+        ({"env": {"id": "PaySim/FiveBank-v0", "kwargs": {"decides": "pool"}}}, "decides = 'pool'"),
+        ({"env": {"id": "PaySim/FiveBank-v0", "kwargs": {"max_episode_steps": 9}}}, "max_episode_steps = 9"),
+        ({"env": {"id": "PaySim/FiveBank-v0", "kwargs": {"autoreset_mode": "NextStep"}}}, "autoreset_mode"),
+        ({"env": {"id": "PaySim/FiveBank-v0", "kwargs": _with_pools()}}, "CORE_A: liquidity_pool = 100"),
+        ({"warm_start": {}}, "warm_start: must be left out"),
+    ],
+)
+def test_what_could_not_be_measured_is_refused_before_anything_is_trained(
+    tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    (tmp_path / "wrong.yaml").write_text(yaml.safe_dump({**TINY, **changes}))
+    refused = _command("--out", tmp_path / "out", "--config", tmp_path / "wrong.yaml")
+    assert (refused.exit_code, reason in refused.output) == (2, True), refused.output
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", ["no JSON", "[]", "{}", '{"config": [], "commit": null}'])
+def test_a_page_needs_results(tmp_path: Path, content: str) -> None:
+    (tmp_path / "results.json").write_text(content)
+    refused = _command(tmp_path / "results.json", "--page", tmp_path / "page.md", app=strategic_report.app)
+    assert (refused.exit_code, "must be what paysim_training.studies.strategic writes" in refused.output) == (
+        2,
+        True,
+    )
+    assert not (tmp_path / "page.md").exists()

@@ -1,5 +1,0 @@
-"""Everything that learns: ``python -m training.train`` and ``python -m training.evaluate``.
-
-A run is one folder that reproduces itself: resolved config, scenario, versions, checkpoints, TensorBoard
-events, model, and the evaluation of the learned policy beside the scripted ones on seeds never trained on.
-"""

@@ -1,0 +1,218 @@
+"""PPO from Stable-Baselines3 on a fleet of payment systems: the model, its training, and playing it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.utils import LinearSchedule
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
+from paysim_gym import PaymentVectorEnv, Scenario
+from paysim_gym._engine import observation_fields
+from paysim_gym.envs.export import export_network
+from paysim_gym.envs.sb3 import PaymentVecEnv
+from paysim_gym.evaluation import PolicyFactory
+from paysim_gym.files import write_atomically
+from paysim_training.algorithms.callbacks import (
+    Checkpoints,
+    DayPictures,
+    DecisionMetrics,
+    EntropyDecay,
+    EpisodeMetrics,
+    ProgressBar,
+    saved_files,
+    segment_seed,
+)
+from paysim_training.algorithms.imitation import imitate
+from paysim_training.algorithms.paired_advantages import PairedRolloutBuffer
+from paysim_training.algorithms.queue_policy import QueuePolicy
+from paysim_training.core.config import TrainConfig
+from paysim_training.core.joint_evaluation import PerLearnerPolicy
+from paysim_training.core.run_folder import RunFolder
+from paysim_training.core.task import constructor_arguments
+
+
+def learn(
+    run: RunFolder, console: Console, watchers: Sequence[BaseCallback] = (), title: str = "Training"
+) -> None:
+    """Train to the configured timesteps, from the last whole checkpoint if there is one, and save the model.
+
+    Args:
+        run: The run; its config and scenario say what to do.
+        console: Where the progress bar goes.
+        watchers: Called as well; one whose `_on_step` returns False ends the training.
+        title: What stands before the progress bar.
+    """
+    config = run.config()
+    torch.set_num_threads(config.torch_threads)
+    env = make_env(config, run.scenario())
+    model = _load_or_make(run, config, env)
+    if config.warm_start is not None and model.num_timesteps == 0:
+        with console.status(f"Imitating {config.warm_start.policy} on {config.warm_start.days} days"):
+            run.write_json(run.warm_start, imitate(model, config, run.scenario()))
+    model.set_logger(configure(str(run.tensorboard), ["tensorboard"]))
+    # Tells TensorBoard to forget what an interrupted run wrote after its last checkpoint.
+    start = Event(step=model.num_timesteps + 1, session_log=SessionLog(status=SessionLog.START))
+    model.logger.output_formats[0].writer.file_writer.add_event(start)
+    try:
+        with make_progress(console) as progress:
+            done = model.num_timesteps
+            task = progress.add_task(title, total=config.timesteps, completed=done, cost="?")
+            callbacks = [
+                EpisodeMetrics(config),
+                EntropyDecay(config),
+                Checkpoints(run, config),
+                DecisionMetrics(),
+                DayPictures(config, run.scenario()),
+                ProgressBar(progress, task),
+            ]
+            model.learn(config.timesteps - done, [*callbacks, *watchers], reset_num_timesteps=False)
+    finally:
+        model.logger.close()
+        env.close()
+    write_atomically(run.model, saved_files(model)["model.zip"])
+
+
+def make_model(config: TrainConfig, env: VecEnv) -> PPO:
+    """A new model that has learned nothing.
+
+    Args:
+        config: Its hyperparameters and its seed.
+        env: Where it will learn: `PaymentVecEnv`, under wrappers or in part. It sees rewards normalised.
+    """
+    ppo = config.ppo
+    return PPO(
+        QueuePolicy,
+        _normalised(config, env),
+        learning_rate=LinearSchedule(ppo.learning_rate, ppo.final_learning_rate, 1.0),
+        n_steps=ppo.steps_per_rollout,
+        rollout_buffer_class=PairedRolloutBuffer,
+        rollout_buffer_kwargs=_pairing(config),
+        batch_size=ppo.batch_size,
+        n_epochs=ppo.epochs,
+        gamma=ppo.discount,
+        gae_lambda=ppo.gae_lambda,
+        clip_range=ppo.clip_range,
+        ent_coef=ppo.entropy_coefficient,
+        vf_coef=ppo.value_coefficient,
+        max_grad_norm=ppo.max_gradient_norm,
+        policy_kwargs=policy_arguments(config, env.get_attr("settings")[0].slots),
+        seed=segment_seed(config, 0),
+        device="cpu",
+    )
+
+
+def freeze(run: RunFolder, path: Path) -> None:
+    """Write a run's policy to a file that a scenario can name: `policy: {type: network, weights: path}`.
+
+    Args:
+        run: A run whose training has ended.
+        path: Where; what stands there is replaced.
+    """
+    env = make_env(run.config(), run.scenario())
+    export_network(PPO.load(run.model, device="cpu"), path, env)
+    env.close()
+
+
+class LearnedPolicy:
+    """A trained model that always takes its most likely action; a ``paysim_gym.evaluation.Policy``.
+
+    Args:
+        run: A run whose training has ended.
+        model: Which of its models; None for the only one.
+    """
+
+    def __init__(self, run: RunFolder, model: Path | None = None) -> None:
+        torch.set_num_threads(run.config().torch_threads)
+        self._model = PPO.load(model or run.model, device="cpu")
+
+    def predict(
+        self,
+        observation: NDArray[np.float32],
+        state: Any = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = True,
+    ) -> tuple[NDArray[np.int64], Any]:
+        """Decide for every row of a batch of observations, float32 of shape (num_envs, size)."""
+        actions, state = self._model.predict(observation, state, episode_start, deterministic=True)
+        return actions, state
+
+
+def learned_policy(run: RunFolder) -> PolicyFactory:
+    """Whom a run has trained, whatever trained it: one policy, or one for each of several learners.
+
+    Args:
+        run: A run whose training has ended.
+    """
+    if run.model.is_file():
+        one = LearnedPolicy(run)
+        return lambda env: one
+    each = {path.stem: LearnedPolicy(run, path) for path in run.bank_models.glob("*.zip")}
+    return lambda env: PerLearnerPolicy(env.learners, each)
+
+
+def make_env(config: TrainConfig, scenario: Scenario) -> VecMonitor:
+    """The fleet that a configuration is trained on, as Stable-Baselines3 sees it."""
+    arguments = constructor_arguments(config.env)
+    fleet = PaymentVectorEnv(config.num_envs, scenario, autoreset_mode="SameStep", **arguments)
+    return VecMonitor(PaymentVecEnv(fleet, rows_per_seed=config.ppo.rows_per_seed))
+
+
+def _load_or_make(run: RunFolder, config: TrainConfig, env: VecMonitor) -> PPO:
+    checkpoint = run.last_checkpoint()
+    if checkpoint is None:
+        return make_model(config, env)
+    normalised = _normalised(config, env)
+    vars(normalised.ret_rms).update(json.loads((checkpoint / "normaliser.json").read_text()))
+    # One that began among other learners may go on alone.
+    own = {"rollout_buffer_kwargs": _pairing(config)}
+    return PPO.load(checkpoint / "model.zip", env=normalised, device="cpu", custom_objects=own)
+
+
+def _pairing(config: TrainConfig) -> dict[str, int]:
+    """The arguments of `PairedRolloutBuffer` beside those of `RolloutBuffer`."""
+    return {"rows_per_seed": config.ppo.rows_per_seed, "learners": config.env.num_learners}
+
+
+def policy_arguments(config: TrainConfig, slots: int) -> dict[str, Any]:
+    """The arguments of `QueuePolicy` beside spaces and learning rate, for this number of slots."""
+    ppo = config.ppo
+    columns = [name for name, *_ in observation_fields(slots)]
+    return {
+        "slots": slots,
+        "slot_columns": sum(name.startswith("slot_0_") for name in columns),
+        "opening_column": columns.index("is_opening"),
+        "hidden_size": ppo.slot_hidden_size,
+        "split_bias": ppo.split_bias,
+        "sees_before": ppo.sees_slots_before,
+        "net_arch": {"pi": [], "vf": list(ppo.critic_layers)},
+        "optimizer_kwargs": {"eps": ppo.adam_epsilon},
+    }
+
+
+def _normalised(config: TrainConfig, env: VecEnv) -> VecNormalize:
+    return VecNormalize(env, norm_obs=False, gamma=config.ppo.discount, clip_reward=np.inf)
+
+
+def make_progress(console: Console) -> Progress:
+    """A progress bar in timesteps, with a text field ``cost``."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} steps, cost {task.fields[cost]} an episode"),
+        TimeRemainingColumn(),
+        console=console,
+    )

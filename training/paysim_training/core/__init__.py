@@ -1,0 +1,1 @@
+"""Configuration, run folders, evaluation tables and figures shared by all training."""

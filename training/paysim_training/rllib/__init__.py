@@ -1,0 +1,1 @@
+"""PPO on RLlib: algorithm, module, environment runners and rollouts."""

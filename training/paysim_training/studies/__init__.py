@@ -1,0 +1,1 @@
+"""Studies that train many policies and report on them."""

@@ -1,0 +1,1 @@
+"""Benchmark: training and comparison on the task suite."""

@@ -1,0 +1,5 @@
+"""``paysim benchmark``."""
+
+from paysim_training.studies.benchmark.command import app
+
+app()

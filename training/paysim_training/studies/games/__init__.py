@@ -1,0 +1,1 @@
+"""Games: independent learners on the liquidity games of Castro et al. (2025)."""

@@ -1,0 +1,5 @@
+"""``paysim games``."""
+
+from paysim_training.studies.games.command import app
+
+app()

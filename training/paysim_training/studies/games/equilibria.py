@@ -1,0 +1,178 @@
+"""What a game's equilibrium is, and how near to it the learners come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from paysim_agents.games import (
+    ALL,
+    payoff_matrices,
+    pool_and_payment_strategies,
+    pool_strategies,
+    pure_equilibria,
+    regrets,
+    social_planner_cost,
+)
+
+from paysim_gym import Scenario
+from paysim_gym.envs.env_arguments import Decides
+from paysim_gym.evaluation import mean_ci95
+
+BANKS = ("A", "B")
+CURVE_POINTS = 50
+COST_TOLERANCE = 0.005
+"""Of a bank's cost, in pools: how far from the equilibrium's it still counts as near."""
+
+
+@dataclass(frozen=True)
+class Equilibrium:
+    """The one equilibrium of a game, found through the engine.
+
+    Attributes:
+        shares: Twentieths of A and B, int64 of shape (2, decisions): the commitment, then what is sent in
+            every period but the last, where that is decided.
+        cost_cents: Of A and B, int64 of shape (2,).
+        strategies_tried: How many strategies of each bank are no better against the other's.
+        planner_cents: The least that the two can cost together, over all pairs of commitments.
+        pool_cents: The pool of each bank.
+    """
+
+    shares: NDArray[np.int64]
+    cost_cents: NDArray[np.int64]
+    strategies_tried: int
+    planner_cents: float
+    pool_cents: int
+
+    def summary(self) -> dict[str, Any]:
+        """The equilibrium, ready for JSON."""
+        return {
+            "x0": (self.shares[:, 0] / ALL).tolist(),
+            "sent": (self.shares[:, 1:] / ALL).tolist(),
+            "cost_cents": self.cost_cents.tolist(),
+            "strategies_tried": self.strategies_tried,
+            "planner_cents": self.planner_cents,
+        }
+
+
+@dataclass
+class Curve:
+    """How commitments and costs change while the banks learn: means over all runs, at some of the updates."""
+
+    updates: int
+    points: dict[str, list[Any]] = field(default_factory=lambda: {"update": [], "x0": [], "cost_cents": []})
+
+    def add(self, update: int, shares: NDArray[np.int64], costs: NDArray[np.int64]) -> None:
+        """Take in a batch: shares of shape (runs, days, 2, decisions), costs in cents of (runs, days, 2)."""
+        if update % max(self.updates // CURVE_POINTS, 1) == 0 or update == self.updates - 1:
+            self.points["update"].append(update)
+            self.points["x0"].append((shares[..., 0].mean((0, 1)) / ALL).tolist())
+            self.points["cost_cents"].append(costs.mean((0, 1)).tolist())
+
+
+def solve(scenario: Scenario, decides: Decides) -> Equilibrium:
+    """Solve a game of two banks with pools.
+
+    All pairs of commitments are compared, both banks sending all that they can. Where the banks choose what
+    to send too, every strategy of commitment and payments is tried against the other bank's equilibrium.
+
+    Args:
+        scenario: The game.
+        decides: What the banks decide.
+
+    Raises:
+        ValueError: If the commitments have not exactly one equilibrium, or a payment strategy does better.
+    """
+    commitments = pool_strategies()
+    costs = payoff_matrices(scenario, commitments, action_mode="fraction", decides="pool")
+    found = pure_equilibria(costs)
+    if len(found) != 1:
+        raise ValueError(f"the commitments have {len(found)} equilibria: must be one")
+    decisions = 1 if decides == "pool" else scenario.ticks_per_day
+    shares = np.full((2, decisions), ALL)
+    shares[:, 0] = found[0]
+    tried = len(commitments)
+    if decides == "both":
+        tried = try_payment_strategies(scenario, shares)
+    return Equilibrium(
+        shares, costs[found[0]], tried, social_planner_cost([costs]).mean, scenario.agents[0].liquidity_pool
+    )
+
+
+def try_payment_strategies(scenario: Scenario, shares: NDArray[np.int64]) -> int:
+    """Try every strategy of commitment and payments against the other bank's.
+
+    Args:
+        scenario: The game.
+        shares: As in `Equilibrium`.
+
+    Returns:
+        How many strategies each bank has.
+
+    Raises:
+        ValueError: If one does better than its bank's own.
+    """
+    strategies = pool_and_payment_strategies(scenario)
+    last = np.full((2, 1), ALL)
+    played = np.concatenate([shares, last], axis=1)
+    for bank, other in enumerate(played[::-1]):
+        pair = (strategies, other[None]) if bank == 0 else (other[None], strategies)
+        saved = regrets(payoff_matrices(scenario, *pair, action_mode="fraction"))[..., bank].reshape(-1)
+        own = (strategies == played[bank]).all(axis=1)
+        if saved[own].any():
+            raise ValueError(
+                f"bank {BANKS[bank]} has a better strategy than {played[bank].tolist()} twentieths"
+            )
+    return len(strategies)
+
+
+def measure(
+    equilibrium: Equilibrium,
+    shares: NDArray[np.int64],
+    costs: NDArray[np.int64],
+    exploring_costs: NDArray[np.float64],
+) -> dict[str, Any]:
+    """How near all runs come to the equilibrium, ready for JSON.
+
+    Args:
+        equilibrium: Of the game.
+        shares: What the banks of each run most likely do, in twentieths: int64 of shape (runs, 2, decisions).
+        costs: What that costs, in cents: int64 of shape (runs, 2).
+        exploring_costs: What the learned policies cost if they draw their actions, the mean over days, in
+            cents: float64 of shape (runs, 2).
+    """
+    away = np.abs(shares - equilibrium.shares).max((1, 2))
+    cost_away = np.abs(costs - equilibrium.cost_cents).max(1)
+    return {
+        "runs": len(shares),
+        "within_one_grid_step": int((away <= 1).sum()),
+        "at_the_equilibrium": int((away == 0).sum()),
+        "costs_within_tolerance": int((cost_away <= COST_TOLERANCE * equilibrium.pool_cents).sum()),
+        "x0": {bank: _summary(shares[:, row, 0] / ALL) for row, bank in enumerate(BANKS)},
+        "sent": {bank: _summary(shares[:, row, 1:].mean(1) / ALL) for row, bank in enumerate(BANKS)}
+        if shares.shape[2] > 1
+        else None,
+        "cost_cents": _summaries(costs),
+        "exploring_cost_cents": _summaries(exploring_costs),
+        "system_cost_over_planner": float(costs.sum(1).mean() / equilibrium.planner_cents),
+        "each_run": [
+            {
+                "x0": (own[:, 0] / ALL).tolist(),
+                "sent": (own[:, 1:] / ALL).tolist(),
+                "cost_cents": cost.tolist(),
+            }
+            for own, cost in zip(shares, costs, strict=True)
+        ],
+    }
+
+
+def _summaries(costs: NDArray[Any]) -> dict[str, Any]:
+    banks = {bank: _summary(costs[:, row]) for row, bank in enumerate(BANKS)}
+    return {**banks, "system": _summary(costs.sum(1))}
+
+
+def _summary(values: ArrayLike) -> dict[str, Any]:
+    mean, low, high = mean_ci95(values)
+    return {"mean": mean, "ci95": [low, high], "range": [float(np.min(values)), float(np.max(values))]}

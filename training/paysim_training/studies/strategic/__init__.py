@@ -1,0 +1,1 @@
+"""Strategic study: every bank learns, and best responses measure exploitability."""

@@ -1,0 +1,5 @@
+"""``paysim strategic``."""
+
+from paysim_training.studies.strategic.command import app
+
+app()

@@ -1,0 +1,1 @@
+"""Sweep: hyperparameter search for a training configuration."""

@@ -1,0 +1,5 @@
+"""``paysim sweep``."""
+
+from paysim_training.studies.sweep.command import app
+
+app()
