@@ -22,6 +22,7 @@ pub mod error;
 pub mod events;
 pub mod fleet;
 pub mod happenings;
+mod hash;
 pub mod ledger;
 pub mod network;
 pub mod payment;

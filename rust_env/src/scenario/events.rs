@@ -1,7 +1,8 @@
 //! What a scenario lets happen at given ticks.
 
 use super::validate::{Checked, Checker, conflict, in_range, money};
-use super::{RtgsPriority, five, yes};
+use super::{five, yes};
+use crate::payment::RtgsPriority;
 use crate::units::{Cents, Tick};
 use serde::{Deserialize, Serialize};
 

@@ -15,13 +15,14 @@ pub use events::{
     TransferEvent,
 };
 pub use prices::{CollateralCharged, CostConfig, OverdraftTier};
-pub use rails::{LsmConfig, QueueDiscipline, RailConfig, RtgsPriority, SettlementType};
+pub use rails::{LsmConfig, QueueDiscipline, RailConfig, SettlementType};
 pub use read::UniqueMap;
 pub(crate) use read::read_json;
 pub(crate) use totals::Load;
 pub(crate) use validate::{MOST_PARTS, conflict, in_range};
 
 use crate::error::ScenarioError;
+use crate::payment::RtgsPriority;
 use crate::units::Cents;
 use rails::default_rails;
 use serde::{Deserialize, Serialize};
