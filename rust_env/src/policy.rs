@@ -1,10 +1,9 @@
 //! Scripted policies: rules that decide for a bank inside the engine.
 
-use crate::arrivals::clamp_u32;
 use crate::costs::Prices;
 use crate::payment::{Decision, Payment};
 use crate::rng::Stream;
-use crate::scenario::PolicyConfig;
+use crate::scenario::{PolicyConfig, clamp_u32};
 use crate::units::{Cents, Tick};
 use rand::RngExt;
 

@@ -1,6 +1,6 @@
 //! A validated scenario in the engine's own units, shared by every system that plays it.
 
-use crate::arrivals::{Demand, clamp_u32, expected_days, priority_of, schedule};
+use crate::arrivals::{Demand, expected_days, schedule};
 use crate::costs::Prices;
 use crate::decision::seat::Seat;
 use crate::error::ScenarioError;
@@ -12,7 +12,7 @@ use crate::policy::{ScriptedPolicy, scripted};
 use crate::replay::Replay;
 use crate::scenario::{
     AgentConfig, EndOfDay, EscalationConfig, LsmConfig, Overnight, PolicyConfig, QueueDiscipline, RailConfig, Scenario,
-    SettlementType, conflict,
+    SettlementType, clamp_u32, conflict, priority_of,
 };
 use crate::units::{BankId, Cents, Rate, Tick, bank_at};
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! The settlement rails.
 
-use super::yes;
+use super::defaults::yes;
 use serde::{Deserialize, Serialize};
 
 /// A settlement rail.
