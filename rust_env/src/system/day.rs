@@ -1,5 +1,6 @@
 //! How a day opens and how it closes.
 
+use super::record::opening_event;
 use super::{Stage, System};
 use crate::bank::Bank;
 use crate::costs::Component;
@@ -66,7 +67,7 @@ impl System {
             bank.balance = opening;
             bank.loan = Cents::ZERO;
             bank.open_day();
-            self.ledger.events.record(|| Event::opening(bank_at(index), bank, closing, loan));
+            self.ledger.events.record(|| opening_event(bank_at(index), bank, closing, loan));
         }
     }
 

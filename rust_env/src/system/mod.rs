@@ -10,7 +10,7 @@ pub(crate) use saved::is_marked;
 pub use saved::RestoreError;
 
 use crate::bank::Bank;
-use crate::costs::{COMPONENTS, Component, Costs};
+use crate::costs::{Component, Costs};
 use crate::decision::seat::{Seat, SeatRoom};
 use crate::error::TickError;
 use crate::events::{Event, EventLog};
@@ -321,7 +321,7 @@ impl System {
             return Ok(());
         }
         self.accrue_each(Component::Collateral, |setup, bank, index| {
-            setup.prices.collateral(bank, setup.banks[index].haircut)
+            setup.prices.collateral(bank.collateral, bank.balance, bank.credit_limit, setup.banks[index].haircut)
         })
     }
 
@@ -452,9 +452,4 @@ fn desk<'a>(ledger: &'a Ledger, places: &'a mut Vec<u32>, index: usize) -> Desk<
         places,
         queue: &bank.internal,
     }
-}
-
-/// All of a bank's costs, with their names.
-pub fn named_costs(costs: &Costs) -> impl Iterator<Item = (&'static str, i64)> + '_ {
-    COMPONENTS.iter().zip(costs).map(|(name, cost)| (*name, cost.0))
 }
