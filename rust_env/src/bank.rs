@@ -2,7 +2,7 @@
 
 use crate::costs::{COMPONENTS, Component, Costs, Prices};
 use crate::payment::{Decision, Payment};
-use crate::setup::{BankSetup, Escalation};
+use crate::system_setup::{BankSetup, Escalation};
 use crate::units::{Accrual, Cents, PaymentId, Rate, Tick};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;

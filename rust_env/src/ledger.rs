@@ -8,7 +8,7 @@ use crate::costs::Component;
 use crate::events::{Event, EventLog, Mechanism};
 use crate::payment::{Decision, Order, Payment, RtgsPriority, split_amounts};
 use crate::scenario::QueueDiscipline;
-use crate::setup::Setup;
+use crate::system_setup::SystemSetup;
 use crate::units::{Cents, PaymentId, RailId, Tick};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// Every bank and every unsettled payment of a system.
 pub struct Ledger {
     /// The rules.
-    pub setup: Arc<Setup>,
+    pub setup: Arc<SystemSetup>,
     /// The banks, in the order of the scenario.
     pub banks: Vec<Bank>,
     /// Of the payment that comes or is split off next.
@@ -40,7 +40,7 @@ struct Flow {
 impl Ledger {
     /// A ledger without payments; its banks have yet to open.
     #[must_use]
-    pub fn new(setup: Arc<Setup>, events: EventLog) -> Self {
+    pub fn new(setup: Arc<SystemSetup>, events: EventLog) -> Self {
         let banks = vec![Bank::default(); setup.banks.len()];
         Self { setup, banks, next_id: PaymentId::FIRST, events, now: Tick(0), settled_at_once: 0, flows: Vec::new() }
     }

@@ -7,7 +7,7 @@ mod orchestrator;
 mod payments;
 
 use crate::costs::COMPONENTS;
-use crate::decision::action::SHARES;
+use crate::decision::SHARES;
 use crate::decision::observation::fields;
 use crate::scenario::Scenario;
 use errors::{ActionError, EpisodeOverError, ScenarioError, to_python};

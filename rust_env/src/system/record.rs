@@ -1,13 +1,13 @@
 //! What a system tells its event log beside what its ledger tells; nothing at all unless events are kept.
 
-use super::System;
+use super::state::System;
 use crate::bank::Bank;
 use crate::costs::COMPONENTS;
 use crate::events::{Event, HoldReason, Obstacle};
 use crate::ledger::Ledger;
 use crate::payment::{Decision, Payment};
 use crate::scenario::QueueDiscipline;
-use crate::setup::{Rail, Settlement};
+use crate::system_setup::{Rail, Settlement};
 use crate::units::{BankId, Cents, bank_at};
 
 impl System {
