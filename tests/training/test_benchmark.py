@@ -1,4 +1,4 @@
-"""The benchmark: tiny runs from the command line to its files, and what its figures mean."""
+"""The benchmark: tiny runs from the command line, their files and statistics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training and working on Ray, all on one Ray of this machine: what it leaves, and what it survives."""
+"""Training, benchmarks and sweeps on a local Ray: results and recovery from failures."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from paysim_training.core.ray_tasks import LostError, cluster, map_jobs
 from paysim_training.core.run_folder import RunFolder, RunFolderError, create_run_folder
 from paysim_training.core.task import resolve_env
 from paysim_training.rllib import algorithm as rllib_ppo
-from paysim_training.studies.benchmark import training_runs as retraining
+from paysim_training.studies.benchmark import training_runs
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_benchmark import _arguments, _prepare
 from test_benchmark import app as benchmark
@@ -282,10 +282,10 @@ def test_lost_evaluation_is_told_as_an_error_of_its_run(
     def lose(*_: Any, **__: Any) -> Any:
         raise LostError("a job was lost")
 
-    monkeypatch.setattr(retraining, "map_jobs", lose)
-    one = retraining.Retraining("PaySim/Bank-v0", RunFolder(tmp_path), parse_config({}))
+    monkeypatch.setattr(training_runs, "map_jobs", lose)
+    one = training_runs.TrainingRun("PaySim/Bank-v0", RunFolder(tmp_path), parse_config({}))
     with pytest.raises(RunFolderError, match="a job was lost"):
-        retraining.costs_on_ray([one], [2**42])
+        training_runs.costs_on_ray([one], [2**42])
 
 
 def test_sweep_on_ray_is_that_of_this_machine(tmp_path: Path) -> None:
@@ -331,7 +331,7 @@ class TestJobs:
 
 
 def test_ray_talks_to_nobody_but_itself() -> None:
-    """Of all connections of Ray's processes, by the kernel's table, both ends are loopback."""
+    """Both ends of all connections of Ray's processes are loopback addresses."""
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
     own = {line for pid in _ray_processes() for line in _connections(pid)}
     assert own
@@ -339,7 +339,7 @@ def test_ray_talks_to_nobody_but_itself() -> None:
 
 
 def _ray_processes() -> list[int]:
-    """This process and all that it has started."""
+    """This process and its descendants."""
     parents = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Sweeps: a tiny search, its best configuration, and that it goes on after a stop as if there were none."""
+"""Sweeps: a tiny search, its best configuration, and resuming after an interruption."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_stopped_sweep_ends_like_one_that_was_never_stopped(
     assert (tmp_path / "stopped.yaml").read_bytes() == (tmp_path / "whole.yaml").read_bytes()
 
 
-def test_trial_that_is_dearer_than_the_median_is_pruned(
+def test_trial_that_costs_more_than_the_median_is_pruned(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged: list[int] = []
@@ -185,7 +185,7 @@ def test_range_always_holds_the_configured_value() -> None:
         (["--storage", "new.db", "--timesteps", "0"], "timesteps = 0: must be greater than or equal to 1"),
     ],
 )
-def test_bad_places_are_refused(
+def test_bad_paths_are_refused(
     arguments: list[str], expected: str, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
