@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from gymnasium.spaces import MultiDiscrete
 from paysim_training.algorithms.ppo import make_model
 from paysim_training.core.config import TRAINING_SEEDS_END, TrainConfig, parse_config
 from paysim_training.core.run_folder import RunFolder, RunFolderError, alone_in
@@ -19,8 +20,8 @@ from paysim_training.studies.strategic.joint_training import (
     LearnedProfile,
     collect_rollouts,
     make_shared_env,
-    with_learners,
     train_jointly,
+    with_learners,
 )
 from paysim_training.studies.strategic.learner_envs import SharedVecEnv
 from paysim_training.studies.strategic.profiles import (
@@ -39,7 +40,7 @@ from paysim_gym.envs.sb3 import PaymentVecEnv
 BANKS = ["CORE_A", "CORE_B", "SMALL_C", "SMALL_D", "SMALL_E"]
 RESULTS = Path(__file__).parents[2] / "docs" / "strategic.json"
 DAYS = range(2**42, 2**42 + 6)
-TINY = {
+TINY: dict[str, Any] = {
     "env": {"id": "PaySim/FiveBank-v0"},
     "num_envs": 2,
     "torch_threads": 1,
@@ -80,13 +81,17 @@ def _study(folder: Path, out: str, *arguments: object, **changes: Any) -> dict[s
     file.write_text(yaml.safe_dump({**TINY, **changes}))
     shown = _command("--out", folder / out, "--config", file, *arguments)
     assert shown.exit_code == 0, shown.output
-    return json.loads((folder / out / "results.json").read_text("utf-8"))
+    results: dict[str, Any] = json.loads((folder / out / "results.json").read_text("utf-8"))
+    return results
 
 
 def _measured(results: dict[str, Any]) -> dict[str, Any]:
     """Results that must not change when the study is repeated."""
     text = json.dumps(results["profiles"])
-    return json.loads(text, object_hook=lambda level: {k: v for k, v in level.items() if k != "cpu_seconds"})
+    measured: dict[str, Any] = json.loads(
+        text, object_hook=lambda level: {k: v for k, v in level.items() if k != "cpu_seconds"}
+    )
+    return measured
 
 
 def _assert_page(folder: Path, results: dict[str, Any]) -> None:
@@ -102,10 +107,12 @@ def _assert_page(folder: Path, results: dict[str, Any]) -> None:
 
 def _watch_seeds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The seeds of all training days, filled while training runs."""
-    seeds, seed_rows = [], PaymentVecEnv.seed
+    seeds: list[int] = []
+    seed_rows = PaymentVecEnv.seed
 
     def watched(env: PaymentVecEnv, seed: int | None = None) -> Any:
-        seeds.extend(given := seed_rows(env, seed))
+        given = seed_rows(env, seed)
+        seeds.extend(row_seed for row_seed in given if row_seed is not None)
         return given
 
     monkeypatch.setattr(PaymentVecEnv, "seed", watched)
@@ -178,10 +185,12 @@ def test_learner_envs_have_the_rows_of_their_banks_in_the_shared_fleet() -> None
     assert (pair.rows.tolist(), single.rows.tolist()) == ([0, 2, 3, 5], [1, 4])
     expected = alone.reset()
     np.testing.assert_array_equal(pair.reset(), expected[pair.rows])
+    assert isinstance(alone.action_space, MultiDiscrete)
     rng = np.random.default_rng(0)
     for _ in range(50):  # beyond the end of the day
         actions = rng.integers(alone.action_space.nvec, size=(6, 8))
-        whole = alone.step(actions)
+        alone.step_async(actions)
+        whole = alone.step_wait()
         single.step_async(actions[single.rows])
         pair.step_async(actions[pair.rows])
         for env in (pair, single):
@@ -215,7 +224,9 @@ def test_each_model_gets_the_actions_and_rewards_of_its_own_bank() -> None:
     ]
     for model in models:
         model._setup_learn(96)
-        model.env.norm_reward = False
+        normaliser = model.get_vec_normalize_env()
+        assert normaliser is not None
+        normaliser.norm_reward = False
     ended = collect_rollouts(models, shared)
     assert [costs.shape for costs in ended] == [(10,)]
     again = PaymentVecEnv(PaymentVectorEnv(10, "five_bank", BANKS, autoreset_mode="SameStep"))
@@ -225,7 +236,8 @@ def test_each_model_gets_the_actions_and_rewards_of_its_own_bank() -> None:
         for index, model in enumerate(models):
             np.testing.assert_array_equal(model.rollout_buffer.observations[step], observations[index::5])
         actions = np.stack([model.rollout_buffer.actions[step] for model in models], axis=1)
-        observations, rewards, _, infos = again.step(actions.reshape(10, -1).astype(np.int64))
+        again.step_async(actions.reshape(10, -1).astype(np.int64))
+        observations, rewards, _, infos = again.step_wait()
         for index, model in enumerate(models):
             np.testing.assert_array_equal(model.rollout_buffer.rewards[step], rewards[index::5])
     assert ended[0].tolist() == [info["episode_totals"]["cost"] for info in infos]
@@ -271,7 +283,7 @@ def test_frozen_networks_do_what_their_models_do(tmp_path: Path, kind: Any) -> N
     env = PaymentVectorEnv(len(DAYS) * 5, scenario, BANKS, autoreset_mode="Disabled")
     observations, infos = env.reset(seed=np.repeat(DAYS, 5).tolist())
     while "episode_totals" not in infos:
-        actions = np.zeros(env.action_space.shape, np.int64)
+        actions = np.zeros(env.action_space.shape or (), np.int64)
         for index, bank in enumerate(BANKS):
             actions[index::5] = models[bank].predict(observations[index::5], deterministic=True)[0]
         observations, _, _, _, infos = env.step(actions)

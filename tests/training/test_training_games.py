@@ -32,11 +32,12 @@ def _short(algorithm: str, _game: str) -> Reinforce | Ppo:
 
 
 def _without_time(result: dict[str, Any]) -> dict[str, Any]:
-    """What must be the same whenever the command is run again."""
+    """Results that must not change when the command is repeated."""
     text = json.dumps(result["games"])
-    return json.loads(
+    timeless: dict[str, Any] = json.loads(
         text, object_hook=lambda level: {k: v for k, v in level.items() if not k.endswith("_seconds")}
     )
+    return timeless
 
 
 def test_learners_find_the_two_period_equilibrium(tmp_path: Path) -> None:
