@@ -315,7 +315,7 @@ def test_rules_play_inside_the_engine_as_an_environment_plays_them() -> None:
 
 
 def _early_or_late() -> dict[str, Any]:
-    """Each bank owes the other 100,000.00: A from the first tick, B from the second.
+    """Each bank owes the other 100,000.00, A one tick earlier than B.
 
     If A pays at once, it overdraws for one tick, at a hundredth: 1,000.00. If it waits for B's payment, it
     pays 10.00.

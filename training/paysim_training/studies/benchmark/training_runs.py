@@ -53,7 +53,7 @@ class TrainingRun:
 
     @property
     def log(self) -> Path:
-        """Log file of its process; beside the folder, because another process may have locked that."""
+        """Log file of its process, beside the run folder."""
         return self.folder.path.with_name(f"{self.folder.path.name}.log")
 
     def prepare(self) -> None:
@@ -158,7 +158,10 @@ def finish_all_on_ray(runs: Sequence[TrainingRun], progress: Callable[[TrainingR
 
 
 def costs_on_ray(runs: Sequence[TrainingRun], days: Sequence[int]) -> list[NDArray[np.int64]]:
-    """Costs of each trained policy in cents, int64 of shape (days,), computed in Ray tasks.
+    """Costs of each trained policy in cents, computed in Ray tasks.
+
+    Returns:
+        For each run, int64 of shape (days,).
 
     Raises:
         RunFolderError: If a task is lost too often.
@@ -181,7 +184,7 @@ def _costs(run: TrainingRun, days: Sequence[int]) -> NDArray[np.int64]:
 
 
 def _finish_in_task(run: TrainingRun) -> int:
-    """Finish a run; 1 if it failed, in which case its log has the traceback."""
+    """Finish a run and return its exit code."""
     if not run.folder.path.is_dir():
         raise RunFolderError(
             f"{run.folder.path} does not exist on a worker's machine: choose a folder shared by all machines"

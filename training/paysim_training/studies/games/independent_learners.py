@@ -154,7 +154,10 @@ class Game:
 
     @property
     def _last_decision(self) -> int:
-        """Index of the last step with a decision; in the last period banks send all they can."""
+        """Index of the last step with a decision.
+
+        In the last period banks send all they can.
+        """
         return 0 if self.decides == "pool" else self.periods - 1
 
     def _opening(self) -> Tensor:
@@ -179,7 +182,10 @@ class Game:
 
 
 class Learners:
-    """Policies of all banks of all runs, one batch of networks per type of decision."""
+    """Policies of all banks of all runs.
+
+    Each type of decision has its own batch of networks.
+    """
 
     def __init__(self, game: Game, hidden: int, generator: torch.Generator) -> None:
         """Initialise the networks."""

@@ -12,7 +12,7 @@ from paysim_training.core.task import constructor_arguments
 
 
 class TrialCost(BaseCallback):
-    """Reports the mean cost of the tuning days, and stops the training of a pruned trial.
+    """Reports the mean cost of the tuning days and stops pruned trials.
 
     Args:
         trial: The Optuna trial.
