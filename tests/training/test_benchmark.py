@@ -1,4 +1,4 @@
-"""The benchmark: tiny runs from the command line to its files, and what its figures mean."""
+"""The benchmark: tiny runs from the command line, their files and statistics."""
 
 from __future__ import annotations
 
@@ -80,6 +80,12 @@ def _benchmark(folder: Path, *more: object) -> Result:
     return CliRunner().invoke(app, _arguments(folder, *more))
 
 
+def _learned_costs(run: RunFolder) -> list[int]:
+    learned = LearnedPolicy(run)
+    costs: list[int] = evaluate(lambda _: learned, TASK.scenario, DAYS, split_parts=[]).cost.tolist()
+    return costs
+
+
 def _prepare(folder: Path, change: Change = dict, **config: Any) -> None:
     measured = _measured()
     change(measured)
@@ -120,9 +126,7 @@ def test_results_are_costs_of_the_same_days(done: Path) -> None:
     assert set(entry["learned"]) == {"iqm", "ci95"}
     costs = details["tasks"][TASK.id]["costs_cents"]
     for seed, found in enumerate(costs["learned"]):
-        learned = LearnedPolicy(RunFolder(out / "runs" / TASK.scenario / f"seed{seed}"))
-        table = evaluate(lambda env, own=learned: own, TASK.scenario, DAYS, split_parts=[])
-        assert found == table.cost.tolist()
+        assert found == _learned_costs(RunFolder(out / "runs" / TASK.scenario / f"seed{seed}"))
     assert costs["learned"][0] != costs["learned"][1]
     measured = _measured()["tasks"][TASK.id]["policies"]
     assert {name: costs[name] for name in BASELINES} == {
@@ -142,7 +146,8 @@ def test_finished_runs_are_not_trained_again_and_stopped_ones_go_on(done: Path) 
     runs = [RunFolder(out / "runs" / TASK.scenario / f"seed{seed}") for seed in range(2)]
     models = [run.model.read_bytes() for run in runs]
     finished = runs[0].metrics.stat().st_mtime_ns
-    runs[1].metrics.unlink(), runs[1].model.unlink()
+    runs[1].metrics.unlink()
+    runs[1].model.unlink()
     again = _benchmark(done, "--seeds", 2)
     assert again.exit_code == 0, again.output
     assert runs[0].metrics.stat().st_mtime_ns == finished
