@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import trim_mean
+
+from paysim_gym.markdown import markdown_table
 
 BASELINES = ("release_all", "best_rule", "planner", "hindsight")
 """Whom the learned policies are compared with, by their names in the results of `paysim_agents.tasks`."""
@@ -97,9 +98,7 @@ def markdown(details: Mapping[str, Any]) -> str:
     """
     titles = ["task", "`release_all`", "best tuned rule", "planner", "PPO", "hindsight"]
     titles += ["gap closed", "PPO saves"]
-    lines = [titles, ["---"] * len(titles)]
-    lines += [_row(task, entry) for task, entry in details["tasks"].items()]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    table = markdown_table(titles, (_row(task, entry) for task, entry in details["tasks"].items()))
     return f"{table}\n\n{_caption(details)}\n"
 
 
@@ -115,6 +114,8 @@ def _gap_closed(policies: Mapping[str, Mapping[str, Any]], key: str) -> float | 
 
 
 def _iqm(values: NDArray[np.float64]) -> float:
+    from scipy.stats import trim_mean  # SciPy would slow down --help
+
     return float(trim_mean(values, 0.25))
 
 

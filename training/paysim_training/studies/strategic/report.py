@@ -1,20 +1,14 @@
-"""The results of `paysim_training.studies.strategic` for people: tables, and a page that is made anew from the results.
-
-``python -m paysim_training.studies.strategic.report RESULTS.json --page PAGE.md``
-"""
+"""Tables and the page of a study of strategic learning."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Any
 
-import typer
 from rich import box
 from rich.table import Table
 
-from paysim_gym.files import write_atomically
+from paysim_gym.markdown import markdown_table
 
 TITLES = {
     "release_all": "everyone releases",
@@ -25,7 +19,7 @@ TITLES = {
 _RESPONSES = {"own": "its own", "learned": "learned"}
 _PAGE = """# Strategic learning: every bank learns
 
-<!-- Made by `python -m paysim_training.studies.strategic.report`: edit training/paysim_training/studies/strategic/report.py, then make it anew. -->
+<!-- Made by `paysim strategic --results docs/strategic.json --page docs/strategic.md`; edit report.py, not this page. -->
 
 A bank that waits saves liquidity, and the others miss its money. What happens if every bank learns, each
 from its own costs alone? Here all {banks} banks of `{scenario}` do so at once, with PPO: **one network** for
@@ -35,7 +29,7 @@ the others, who stay as they are.
 
 ```sh
 uv run --extra train paysim strategic --out strategic
-uv run --extra train python -m paysim_training.studies.strategic.report strategic/results.json --page page.md
+uv run --extra train paysim strategic --results strategic/results.json --page page.md
 ```
 
 `--quick` takes a minute or two and learns little; `--policies` and `--bank` do only a part. A training that
@@ -69,31 +63,6 @@ equilibrium nobody could save anything.
 Measured with `{command}` at commit {commit}{changed}, seed {seed}.
 """
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-
-@app.command()
-def main(
-    results: Annotated[
-        Path,
-        typer.Argument(help="What paysim_training.studies.strategic wrote.", exists=True, dir_okay=False),
-    ],
-    page: Annotated[Path, typer.Option(help="The Markdown file to write.", show_default=False)],
-) -> None:
-    """Make the page of a study of strategic learning anew from its results."""
-    try:
-        text = make_page(json.loads(results.read_text(encoding="utf-8")))
-        write_atomically(page, text.encode())
-    except OSError as error:
-        _refuse(str(error))
-    except (AttributeError, KeyError, TypeError, ValueError):
-        _refuse(f"{results}: must be what paysim_training.studies.strategic writes")
-
-
-def _refuse(reason: str) -> NoReturn:
-    typer.echo(f"error: {reason}", err=True)
-    raise typer.Exit(2) from None
-
 
 def make_page(results: Mapping[str, Any]) -> str:
     """The page.
@@ -108,9 +77,9 @@ def make_page(results: Mapping[str, Any]) -> str:
         ticks=f"{config['timesteps']:,}",
         days=config["evaluation"]["episodes"],
         tuning=config["tuning"]["episodes"],
-        costs=_markdown(["", "bank", "cost", "settled", "delay"], _cost_rows(results)),
+        costs=markdown_table(["", "bank", "cost", "settled", "delay"], _cost_rows(results)),
         verdicts="\n".join(_verdicts(results)),
-        exploitability=_markdown(
+        exploitability=markdown_table(
             ["", "bank", "own cost", "response", "saves", "of its cost"], _exploit_rows(results)
         ),
         command=results["command"],
@@ -194,12 +163,3 @@ def _figures(figures: Mapping[str, Any]) -> list[str]:
 def _money(cents: Mapping[str, Any]) -> str:
     low, high = cents["ci95"]
     return f"{cents['mean'] / 100:,.0f} [{low / 100:,.0f}, {high / 100:,.0f}]"
-
-
-def _markdown(titles: list[str], rows: Iterator[list[str]]) -> str:
-    lines = [titles, ["---"] * len(titles), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-if __name__ == "__main__":
-    app()
