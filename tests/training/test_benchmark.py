@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from command import Invocation, invoke
 from paysim_agents.scripted import scripted
 from paysim_agents.tasks.suite import TASKS, Task
 from paysim_training.algorithms.ppo import LearnedPolicy
 from paysim_training.core.config import load_config
 from paysim_training.core.run_folder import RunFolder
-from paysim_training.studies.benchmark.command import app
 from paysim_training.studies.benchmark.results import (
     BASELINES,
     brief,
@@ -29,7 +29,6 @@ from paysim_training.studies.benchmark.results import (
     summarise_costs,
 )
 from scipy.stats.mstats import winsorize
-from typer.testing import CliRunner, Result
 
 from paysim_gym import load_scenario
 from paysim_gym.evaluation import evaluate
@@ -76,8 +75,8 @@ def _arguments(folder: Path, *more: object) -> list[str]:
     return [str(part) for part in ("--task", TASK.id, *files, *more)]
 
 
-def _benchmark(folder: Path, *more: object) -> Result:
-    return CliRunner().invoke(app, _arguments(folder, *more))
+def _benchmark(folder: Path, *more: object) -> Invocation:
+    return invoke("benchmark", *_arguments(folder, *more))
 
 
 def _learned_costs(run: RunFolder) -> list[int]:
@@ -181,7 +180,7 @@ def test_stopped_benchmark_says_how_to_go_on(tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate()
     assert process.returncode == 130
-    assert said == "Stopped. The same command goes on where it was.\n"
+    assert said == "Stopped. Give the same command again to continue.\n"
     for run in folder.glob("seed?"):
         with RunFolder(run).held():
             assert not (run / "model.zip").exists()

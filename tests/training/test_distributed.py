@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from typer.testing import CliRunner, Result
+from command import Invocation, invoke
 
 ray = pytest.importorskip("ray")
 
-from paysim_training import distributed, evaluate, train
+from paysim_training import evaluate
 from paysim_training.algorithms import ppo
 from paysim_training.algorithms.callbacks import EPISODE_SCALARS
 from paysim_training.algorithms.imitation import imitate
@@ -33,7 +33,6 @@ from paysim_training.studies.benchmark import training_runs
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_benchmark import _arguments, _prepare
-from test_benchmark import app as benchmark
 from test_sweep import TINY as TINY_TRIAL
 from test_sweep import _sweep, _trials
 
@@ -65,8 +64,8 @@ def local_ray() -> Iterator[None]:
         yield
 
 
-def _distributed(*arguments: object) -> Result:
-    return CliRunner().invoke(distributed.app, [str(argument) for argument in arguments])
+def _distributed(*arguments: object) -> Invocation:
+    return invoke("distributed", *arguments)
 
 
 def _write(folder: Path, **changes: Any) -> Path:
@@ -117,7 +116,7 @@ def test_run_folder_is_that_of_train(trained: Path) -> None:
 def test_evaluate_reads_it_like_any_other(trained: Path) -> None:
     before = _results(trained)
     (trained / "table.txt").unlink()
-    result = CliRunner().invoke(evaluate.app, [str(trained)])
+    result = invoke("evaluate", trained)
     assert result.exit_code == 0, result.output
     assert _results(trained) == before
 
@@ -127,9 +126,9 @@ def test_train_does_not_touch_what_it_did_not_begin(trained: Path, tmp_path: Pat
 
     shutil.copytree(trained, tmp_path / "run")
     (tmp_path / "run" / "model.zip").unlink()
-    result = CliRunner().invoke(train.app, ["--resume", str(tmp_path / "run")])
+    result = invoke("train", "--resume", tmp_path / "run")
     assert result.exit_code == 2
-    assert "paysim_training.distributed --resume" in result.output
+    assert "paysim distributed --resume" in result.output
 
 
 def test_resumed_after_the_driver_was_killed_it_ends_as_if_it_had_not(trained: Path, tmp_path: Path) -> None:
@@ -268,7 +267,7 @@ def test_benchmark_on_ray_is_that_of_this_machine(tmp_path: Path) -> None:
         folder.mkdir()
         _prepare(folder, timesteps=3 * ROLLOUT)
         more = ("--ray",) if where == "ray" else ()
-        result = CliRunner().invoke(benchmark, _arguments(folder, "--seeds", 2, *more))
+        result = invoke("benchmark", *_arguments(folder, "--seeds", 2, *more))
         assert result.exit_code == 0, result.output
         details = json.loads((folder / "out" / "details.json").read_text())
         details.pop("command")

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from command import Invocation, invoke
 from gymnasium.spaces import MultiDiscrete
 from paysim_training.algorithms.ppo import make_model
 from paysim_training.core.config import TRAINING_SEEDS_END, TrainConfig, parse_config
 from paysim_training.core.run_folder import RunFolder, RunFolderError, alone_in
-from paysim_training.studies.strategic import command as strategic
 from paysim_training.studies.strategic import report as strategic_report
 from paysim_training.studies.strategic.joint_training import (
     LearnedProfile,
@@ -32,7 +32,6 @@ from paysim_training.studies.strategic.profiles import (
     with_policies,
 )
 from stable_baselines3 import PPO
-from typer.testing import CliRunner, Result
 
 from paysim_gym import PaymentVectorEnv, load_scenario
 from paysim_gym.envs.sb3 import PaymentVecEnv
@@ -72,8 +71,8 @@ def _shared_env(systems: int, banks: list[str]) -> SharedVecEnv:
     return SharedVecEnv(PaymentVecEnv(env))
 
 
-def _command(*arguments: object, app: Any = strategic.app) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+def _command(*arguments: object) -> Invocation:
+    return invoke("strategic", *arguments)
 
 
 def _study(folder: Path, out: str, *arguments: object, **changes: Any) -> dict[str, Any]:
@@ -96,7 +95,7 @@ def _measured(results: dict[str, Any]) -> dict[str, Any]:
 
 def _assert_page(folder: Path, results: dict[str, Any]) -> None:
     page = folder / "page.md"
-    shown = _command(folder / "one" / "results.json", "--page", page, app=strategic_report.app)
+    shown = _command("--results", folder / "one" / "results.json", "--page", page)
     assert shown.exit_code == 0, shown.output
     text = page.read_text("utf-8")
     assert results["command"] in text
@@ -167,7 +166,7 @@ def _interrupted_study(
         with monkeypatch.context() as patched:
             patched.setattr(target, stopping)
             stopped = _command("--out", folder / out, "--config", folder / "tiny.yaml", *arguments)
-        assert (stopped.exit_code, "The same command goes on" in stopped.output) == (130, True)
+        assert (stopped.exit_code, "Give the same command again" in stopped.output) == (130, True)
         assert list((folder / out).glob(left))
         assert not (folder / out / "results.json").exists()
         assert (folder / out / "shared").exists() == (stopping != stop or response.exists())
@@ -459,9 +458,6 @@ def test_what_could_not_be_measured_is_refused_before_anything_is_trained(
 @pytest.mark.parametrize("content", ["no JSON", "[]", "{}", '{"config": [], "commit": null}'])
 def test_a_page_needs_results(tmp_path: Path, content: str) -> None:
     (tmp_path / "results.json").write_text(content)
-    refused = _command(tmp_path / "results.json", "--page", tmp_path / "page.md", app=strategic_report.app)
-    assert (refused.exit_code, "must be what paysim_training.studies.strategic writes" in refused.output) == (
-        2,
-        True,
-    )
+    refused = _command("--results", tmp_path / "results.json", "--page", tmp_path / "page.md")
+    assert (refused.exit_code, "must be a results.json of paysim strategic" in refused.output) == (2, True)
     assert not (tmp_path / "page.md").exists()

@@ -8,13 +8,11 @@ from typing import Any
 import optuna
 import pytest
 import yaml
-from paysim_training import train
+from command import Invocation, invoke
 from paysim_training.core.config import load_config
-from paysim_training.studies.sweep import command as sweep
-from paysim_training.studies.sweep import trials
-from paysim_training.studies.sweep.command import SPACE, Range
+from paysim_training.studies.sweep import search, trials
 from paysim_training.studies.sweep.objective import TrialCost
-from typer.testing import CliRunner, Result
+from paysim_training.studies.sweep.search import SPACE, Range
 
 from paysim_gym.evaluation import evaluate
 
@@ -36,15 +34,15 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def _sweep(*arguments: object) -> Result:
-    return CliRunner().invoke(sweep.app, [str(argument) for argument in arguments])
+def _sweep(*arguments: object) -> Invocation:
+    return invoke("sweep", *arguments)
 
 
 def _trials(storage: Path) -> list[tuple[str, dict[str, Any], float | None]]:
     """State, parameters and cost of each trial that came to an end."""
     database = optuna.storages.RDBStorage(f"sqlite:///{storage}")
     study = optuna.load_study(study_name="sweep", storage=database)
-    found = [(trial.state.name, trial.params, trial.value) for trial in sweep.finished_trials(study)]
+    found = [(trial.state.name, trial.params, trial.value) for trial in search.finished_trials(study)]
     database.remove_session()
     database.engine.dispose()
     return found
@@ -79,7 +77,7 @@ def test_sweep_finds_a_configuration_that_trains(config: Path, tmp_path: Path) -
         "--out",
         str(tmp_path / "run"),
     ]
-    trained = CliRunner().invoke(train.app, arguments)
+    trained = invoke("train", *arguments)
     assert trained.exit_code == 0, trained.output
 
 
@@ -141,10 +139,10 @@ def test_stopped_sweep_ends_like_one_that_was_never_stopped(
     assert len(_trials(stopped)) == stopped_in - 1
     refused = _sweep(*command, stopped)
     assert refused.exit_code == 2
-    assert "is there already; go on with it by --resume" in refused.output
+    assert "already exists; --resume continues it" in refused.output
     other = _sweep(*command, stopped, "--resume", "--seed", 1)
     assert other.exit_code == 2
-    assert "was made with another config, timesteps or seed" in other.output
+    assert "belongs to a sweep with another config, timesteps or seed" in other.output
     resumed = _sweep(*command, stopped, "--resume")
     assert resumed.exit_code == 0, resumed.output
     assert _trials(stopped) == _trials(whole)
@@ -181,11 +179,11 @@ def test_range_always_holds_the_configured_value() -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--storage", "new.db", "--resume"], "there is none to resume"),
+        (["--storage", "new.db", "--resume"], "there is no such file to resume"),
         (["--storage", "no/new.db"], "storage = 'no/new.db': there is no folder 'no'"),
         (["--storage", "new.db", "--out", "no/best.yaml"], "out = 'no/best.yaml': there is no folder 'no'"),
         (["--storage", "best.yaml"], "must not be the storage"),
-        (["--storage", "tiny.yaml", "--out", "b.yaml", "--resume"], "is no database of a sweep"),
+        (["--storage", "tiny.yaml", "--out", "b.yaml", "--resume"], "is not a database of a sweep"),
         (["--storage", "new.db", "--timesteps", "0"], "timesteps = 0: must be greater than or equal to 1"),
     ],
 )

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from paysim_training.studies.games import command as games
+from command import invoke
+from paysim_training.studies.games import experiment
 from paysim_training.studies.games.equilibria import Equilibrium, measure, solve, try_payment_strategies
 from paysim_training.studies.games.independent_learners import Game, Learners, Networks, learn
 from paysim_training.studies.games.settings import ALGORITHMS, GAMES, Ppo, Reinforce, settings_of
 from torch import Tensor
-from typer.testing import CliRunner
 
 from paysim_gym import load_scenario
 
@@ -22,7 +22,7 @@ TWO, THREE = "castro_two_period", "castro_three_period"
 
 
 def _command(*arguments: object) -> Any:
-    return CliRunner().invoke(games.app, [str(argument) for argument in arguments])
+    return invoke("games", *arguments)
 
 
 def _short(algorithm: str, _game: str) -> Reinforce | Ppo:
@@ -63,7 +63,7 @@ def test_learners_find_the_two_period_equilibrium(tmp_path: Path) -> None:
 def test_the_same_seed_writes_the_same_and_another_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(games, "settings_of", _short)
+    monkeypatch.setattr(experiment, "settings_of", _short)
     written = []
     for number, seed in enumerate([3, 3, 4]):
         out = tmp_path / f"{number}.json"
@@ -81,7 +81,7 @@ def test_the_same_seed_writes_the_same_and_another_does_not(
 def test_a_file_that_cannot_be_written_is_refused_before_the_training(tmp_path: Path, target: str) -> None:
     shown = _command("--out", tmp_path / target)
     assert shown.exit_code == 2
-    assert "must be a file, in a folder that is there" in shown.output
+    assert "must be a file in an existing folder" in shown.output
 
 
 def test_help_teaches() -> None:

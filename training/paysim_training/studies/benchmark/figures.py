@@ -53,7 +53,7 @@ def plot_costs(details: Mapping[str, Any]) -> Figure:
             policy = entry["policies"][name]
             panel.plot(np.array(policy["ci95"]) / 100, [row, row], color=color, linewidth=3)
             panel.plot(policy["iqm"] / 100, row, "o", color=color)
-        panel.set(title=_short(task), xlabel="cost per day, currency units")
+        panel.set(title=_short(task), xlabel="cost of a day, currency units")
         panel.set_xlim(left=0)
         panel.grid(axis="x", alpha=0.3)
     panels[0].set_yticks(range(len(_POLICIES)), [label for label, _ in _POLICIES.values()])
