@@ -25,7 +25,7 @@ def follow(call: Called, line: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """Run a line of the page and return its output."""
     shown = ""
     for step in line.partition("#")[0].split("&&"):
-        command, rest = re.fullmatch(r"\s*([^|>]*)(.*?)\s*", step, re.DOTALL).groups()
+        command, rest = re.findall(r"^\s*([^|>]*)(.*?)\s*$", step, re.DOTALL)[0]
         if command.startswith("export "):
             monkeypatch.setenv(*command.removeprefix("export ").strip().split("="))
             continue

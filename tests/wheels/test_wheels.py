@@ -76,8 +76,9 @@ def test_only_the_wheels_are_imported() -> None:
     for name in ("agents", "training"):
         assert importlib.util.find_spec(name) is None
     for package in PACKAGES.values():
-        assert "site-packages" in Path(package.__file__).parts
-        assert ROOT not in Path(package.__file__).parents
+        (folder,) = map(Path, package.__path__)
+        assert "site-packages" in folder.parts
+        assert ROOT not in folder.parents
 
 
 @pytest.mark.parametrize("name", PACKAGES)
