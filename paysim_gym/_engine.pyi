@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 __all__ = [
     "COST_COMPONENTS",
     "SHARES",
+    "SOON_TICKS",
+    "URGENCIES",
     "ActionError",
     "EpisodeOverError",
     "Fleet",
@@ -17,11 +19,14 @@ __all__ = [
     "Payments",
     "ScenarioError",
     "observation_fields",
+    "urgency_class",
     "validate_scenario",
 ]
 
 COST_COMPONENTS: Final[tuple[str, ...]]
 SHARES: Final[int]
+SOON_TICKS: Final[int]
+URGENCIES: Final[tuple[str, ...]]
 
 class ScenarioError(ValueError): ...
 class ActionError(ValueError): ...
@@ -29,6 +34,7 @@ class EpisodeOverError(RuntimeError): ...
 
 def validate_scenario(scenario_json: str) -> str: ...
 def observation_fields(slots: int) -> list[tuple[str, str, float, float, str]]: ...
+def urgency_class(is_overdue: bool, deadline_tick: int, tick: int) -> str: ...
 
 @final
 class Payments:

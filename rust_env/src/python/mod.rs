@@ -5,10 +5,13 @@ mod fleet;
 mod network;
 mod orchestrator;
 mod payments;
+mod rules;
 
 use crate::costs::COMPONENTS;
 use crate::decision::action::SHARES;
 use crate::decision::observation::fields;
+use crate::fleet::URGENCIES;
+use crate::payment::SOON_TICKS;
 use crate::scenario::Scenario;
 use errors::{ActionError, EpisodeOverError, ScenarioError, to_python};
 use pyo3::prelude::*;
@@ -19,11 +22,14 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     module.add("COST_COMPONENTS", PyTuple::new(py, COMPONENTS)?)?;
     module.add("SHARES", SHARES)?;
+    module.add("SOON_TICKS", SOON_TICKS)?;
+    module.add("URGENCIES", PyTuple::new(py, URGENCIES)?)?;
     module.add("ScenarioError", py.get_type::<ScenarioError>())?;
     module.add("ActionError", py.get_type::<ActionError>())?;
     module.add("EpisodeOverError", py.get_type::<EpisodeOverError>())?;
     module.add_function(wrap_pyfunction!(validate_scenario, module)?)?;
     module.add_function(wrap_pyfunction!(observation_fields, module)?)?;
+    module.add_function(wrap_pyfunction!(rules::urgency_class, module)?)?;
     module.add_class::<fleet::Fleet>()?;
     module.add_class::<payments::Payments>()?;
     module.add_class::<network::Network>()?;
