@@ -30,6 +30,8 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(validate_scenario, module)?)?;
     module.add_function(wrap_pyfunction!(observation_fields, module)?)?;
     module.add_function(wrap_pyfunction!(rules::urgency_class, module)?)?;
+    module.add_function(wrap_pyfunction!(rules::busiest_rates, module)?)?;
+    module.add_function(wrap_pyfunction!(rules::event_occurrences, module)?)?;
     module.add_class::<fleet::Fleet>()?;
     module.add_class::<payments::Payments>()?;
     module.add_class::<network::Network>()?;

@@ -1,6 +1,8 @@
 //! Rules of the engine that Python code applies as well.
 
+use super::errors::to_python;
 use crate::fleet::{self, URGENCIES};
+use crate::scenario::Scenario;
 use crate::units::Tick;
 use pyo3::prelude::*;
 
@@ -8,4 +10,18 @@ use pyo3::prelude::*;
 #[pyfunction]
 pub fn urgency_class(is_overdue: bool, deadline_tick: u32, tick: u32) -> &'static str {
     URGENCIES[fleet::urgency_class(is_overdue, Tick(deadline_tick), Tick(tick))]
+}
+
+/// Each bank's expected number of arrivals in its busiest tick.
+#[pyfunction]
+pub fn busiest_rates(scenario_json: &str) -> PyResult<Vec<f64>> {
+    let scenario = Scenario::from_json(scenario_json).map_err(to_python)?;
+    Ok(scenario.busiest_rates().collect())
+}
+
+/// How often each scheduled event of a scenario occurs in an episode.
+#[pyfunction]
+pub fn event_occurrences(scenario_json: &str) -> PyResult<Vec<i64>> {
+    let scenario = Scenario::from_json(scenario_json).map_err(to_python)?;
+    Ok(scenario.events.iter().map(|event| event.occurrences(scenario.episode_ticks())).collect())
 }

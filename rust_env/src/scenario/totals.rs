@@ -28,7 +28,7 @@ impl Scenario {
 
     /// The same with `replayed` payments beside those that the scenario names.
     pub(crate) fn validate_load(&self, replayed: Load) -> Checked {
-        let a_tick: f64 = self.agents.iter().map(|agent| self.busiest_rate(agent)).sum();
+        let a_tick: f64 = self.busiest_rates().sum();
         if a_tick > MOST_A_TICK {
             let allowed = format!(
                 "must be at most {MOST_A_TICK} payments a tick at the busiest, all banks together: lower \
@@ -66,7 +66,12 @@ impl Scenario {
         Load { count, value }
     }
 
-    /// Payments that a bank's customers bring in its busiest tick, on average.
+    /// Each bank's expected number of arrivals in its busiest tick.
+    pub(crate) fn busiest_rates(&self) -> impl Iterator<Item = f64> {
+        self.agents.iter().map(|agent| self.busiest_rate(agent))
+    }
+
+    /// A bank's expected number of arrivals in its busiest tick: its rate under the largest multipliers.
     fn busiest_rate(&self, agent: &AgentConfig) -> f64 {
         let Some(arrivals) = &agent.arrival_config else { return 0.0 };
         let window = arrivals.time_windows.iter().fold(1.0_f64, |most, window| most.max(window.multiplier));

@@ -29,7 +29,7 @@ impl Scenario {
     }
 
     /// Ticks in an episode.
-    pub(super) fn episode_ticks(&self) -> i64 {
+    pub(crate) fn episode_ticks(&self) -> i64 {
         self.ticks_per_day * self.num_days
     }
 }
