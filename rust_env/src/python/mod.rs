@@ -31,6 +31,7 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(observation_fields, module)?)?;
     module.add_function(wrap_pyfunction!(rules::urgency_class, module)?)?;
     module.add_function(wrap_pyfunction!(rules::busiest_rates, module)?)?;
+    module.add_function(wrap_pyfunction!(rules::minutes_of_day, module)?)?;
     module.add_function(wrap_pyfunction!(rules::event_occurrences, module)?)?;
     module.add_class::<fleet::Fleet>()?;
     module.add_class::<payments::Payments>()?;

@@ -2,7 +2,7 @@
 
 use super::errors::to_python;
 use crate::fleet::{self, URGENCIES};
-use crate::scenario::Scenario;
+use crate::scenario::{self, Scenario};
 use crate::units::Tick;
 use pyo3::prelude::*;
 
@@ -24,4 +24,10 @@ pub fn busiest_rates(scenario_json: &str) -> PyResult<Vec<f64>> {
 pub fn event_occurrences(scenario_json: &str) -> PyResult<Vec<i64>> {
     let scenario = Scenario::from_json(scenario_json).map_err(to_python)?;
     Ok(scenario.events.iter().map(|event| event.occurrences(scenario.episode_ticks())).collect())
+}
+
+/// Minutes after midnight of a time HH:MM from 00:00 to 24:00; `None` for any other value.
+#[pyfunction]
+pub fn minutes_of_day(value: &Bound<'_, PyAny>) -> Option<u32> {
+    scenario::minutes_of_day(value.extract().ok()?)
 }

@@ -19,6 +19,7 @@ pub use rails::{LsmConfig, QueueDiscipline, RailConfig, RtgsPriority, Settlement
 pub use read::UniqueMap;
 pub(crate) use read::read_json;
 pub(crate) use totals::Load;
+pub use validate::minutes_of_day;
 pub(crate) use validate::{MOST_PARTS, conflict, in_range};
 
 use crate::error::ScenarioError;

@@ -70,8 +70,8 @@ impl Checker<'_> {
     }
 
     fn validate_day(&self) -> Checked {
-        let opening = time_of_day("opening_time", self.opening_time.as_deref())?;
-        let closing = time_of_day("closing_time", self.closing_time.as_deref())?;
+        let opening = validate_time_of_day("opening_time", self.opening_time.as_deref())?;
+        let closing = validate_time_of_day("closing_time", self.closing_time.as_deref())?;
         match (opening, closing, &self.closing_time) {
             (Some(_), None, _) => conflict("closing_time", "null", "is required beside opening_time"),
             (None, Some(_), _) => conflict("opening_time", "null", "is required beside closing_time"),
@@ -366,18 +366,25 @@ fn unique_ids<'a>(path: &str, ids: impl Iterator<Item = &'a str>) -> Checked {
     Ok(())
 }
 
-/// Minutes after midnight of `HH:MM`; the last is 24:00.
-fn time_of_day(path: &str, text: Option<&str>) -> Result<Option<u32>, ScenarioError> {
-    let Some(text) = text else { return Ok(None) };
-    let allowed = || conflict(path, format!("{text:?}"), "must be a time HH:MM between 00:00 and 24:00");
-    let &[ten_hours, hours, b':', ten_minutes, minutes] = text.as_bytes() else { return allowed().map(|()| None) };
+/// Minutes after midnight of a time HH:MM from 00:00 to 24:00; `None` if `text` is not one.
+#[must_use]
+pub fn minutes_of_day(text: &str) -> Option<u32> {
+    let &[ten_hours, hours, b':', ten_minutes, minutes] = text.as_bytes() else { return None };
     if ![ten_hours, hours, ten_minutes, minutes].iter().all(u8::is_ascii_digit) {
-        return allowed().map(|()| None);
+        return None;
     }
     let number = |tens: u8, ones: u8| u32::from(tens - b'0') * 10 + u32::from(ones - b'0');
     let (hours, minutes) = (number(ten_hours, hours), number(ten_minutes, minutes));
     let total = hours * 60 + minutes;
-    if minutes < 60 && total <= 24 * 60 { Ok(Some(total)) } else { allowed().map(|()| None) }
+    (minutes < 60 && total <= 24 * 60).then_some(total)
+}
+
+fn validate_time_of_day(path: &str, text: Option<&str>) -> Result<Option<u32>, ScenarioError> {
+    match text.map(|text| (text, minutes_of_day(text))) {
+        None => Ok(None),
+        Some((_, Some(minutes))) => Ok(Some(minutes)),
+        Some((text, None)) => conflict(path, format!("{text:?}"), "must be a time HH:MM between 00:00 and 24:00"),
+    }
 }
 
 /// Refuses an amount outside `low..=MAX_MONEY`.
