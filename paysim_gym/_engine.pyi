@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "COST_COMPONENTS",
+    "EVENT_SCHEMA_VERSION",
     "SHARES",
     "SOON_TICKS",
     "URGENCIES",
@@ -21,12 +22,14 @@ __all__ = [
     "busiest_rates",
     "event_occurrences",
     "minutes_of_day",
+    "event_types",
     "observation_fields",
     "urgency_class",
     "validate_scenario",
 ]
 
 COST_COMPONENTS: Final[tuple[str, ...]]
+EVENT_SCHEMA_VERSION: Final[int]
 SHARES: Final[int]
 SOON_TICKS: Final[int]
 URGENCIES: Final[tuple[str, ...]]
@@ -36,6 +39,7 @@ class ActionError(ValueError): ...
 class EpisodeOverError(RuntimeError): ...
 
 def validate_scenario(scenario_json: str) -> str: ...
+def event_types() -> list[tuple[str, str, list[tuple[str, str, str]]]]: ...
 def observation_fields(slots: int) -> list[tuple[str, str, float, float, str]]: ...
 def busiest_rates(scenario_json: str) -> list[float]: ...
 def event_occurrences(scenario_json: str) -> list[int]: ...

@@ -12,6 +12,8 @@ use crate::decision::action::SHARES;
 use crate::decision::observation::fields;
 use crate::fleet::URGENCIES;
 use crate::payment::SOON_TICKS;
+use crate::event_schema::EventKey;
+use crate::events::{EVENT_SCHEMA_VERSION, Event};
 use crate::scenario::Scenario;
 use errors::{ActionError, EpisodeOverError, ScenarioError, to_python};
 use pyo3::prelude::*;
@@ -21,6 +23,7 @@ use pyo3::types::PyTuple;
 fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     module.add("COST_COMPONENTS", PyTuple::new(py, COMPONENTS)?)?;
+    module.add("EVENT_SCHEMA_VERSION", EVENT_SCHEMA_VERSION)?;
     module.add("SHARES", SHARES)?;
     module.add("SOON_TICKS", SOON_TICKS)?;
     module.add("URGENCIES", PyTuple::new(py, URGENCIES)?)?;
@@ -33,6 +36,7 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(rules::busiest_rates, module)?)?;
     module.add_function(wrap_pyfunction!(rules::minutes_of_day, module)?)?;
     module.add_function(wrap_pyfunction!(rules::event_occurrences, module)?)?;
+    module.add_function(wrap_pyfunction!(event_types, module)?)?;
     module.add_class::<fleet::Fleet>()?;
     module.add_class::<payments::Payments>()?;
     module.add_class::<network::Network>()?;
@@ -50,4 +54,11 @@ fn validate_scenario(scenario_json: &str) -> PyResult<String> {
 #[pyfunction]
 fn observation_fields(slots: usize) -> Vec<(String, &'static str, f32, f32, &'static str)> {
     fields(slots).map(|(name, field)| (name, field.unit, field.low, field.high, field.doc)).collect()
+}
+
+/// Name and doc of every event type, with the name, value type and doc of each of its keys.
+#[pyfunction]
+fn event_types() -> Vec<(String, &'static str, Vec<(&'static str, String, &'static str)>)> {
+    let keys = |keys: Vec<EventKey>| keys.into_iter().map(|key| (key.name, key.value, key.doc)).collect();
+    Event::types().into_iter().map(|event| (event.name, event.doc, keys(event.keys))).collect()
 }
