@@ -1,8 +1,7 @@
 //! A bank: its account, its credit, its two queues, what it has paid in costs.
 
 use crate::costs::{COMPONENTS, Component, Costs, Prices};
-use crate::payment::Payment;
-use crate::policy::Decision;
+use crate::payment::{Decision, Payment};
 use crate::setup::{BankSetup, Escalation};
 use crate::units::{Accrual, Cents, PaymentId, Rate, Tick};
 use serde::{Deserialize, Serialize};

@@ -3,13 +3,11 @@
 //! All that happens to a payment goes through here, so that queues, totals, statistics and events
 //! cannot disagree.
 
-use crate::arrivals::Order;
 use crate::bank::Bank;
 use crate::costs::Component;
 use crate::events::{Event, EventLog, Mechanism};
-use crate::payment::{Payment, split_amounts};
-use crate::policy::Decision;
-use crate::scenario::{QueueDiscipline, RtgsPriority};
+use crate::payment::{Decision, Order, Payment, RtgsPriority, split_amounts};
+use crate::scenario::QueueDiscipline;
 use crate::setup::Setup;
 use crate::units::{Cents, PaymentId, RailId, Tick};
 use std::collections::VecDeque;

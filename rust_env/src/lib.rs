@@ -23,6 +23,7 @@ pub mod event_schema;
 pub mod events;
 pub mod fleet;
 pub mod happenings;
+mod hash;
 pub mod ledger;
 pub mod network;
 pub mod payment;

@@ -6,8 +6,8 @@
 use crate::decision::observation::{self, fields};
 use crate::decision::{ActionMode, Decides, DecisionConfig};
 use crate::error::ScenarioError;
+use crate::hash::fingerprint;
 use crate::scenario::read_json;
-use crate::system::fingerprint;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 use serde::{Deserialize, Serialize};

@@ -1,16 +1,18 @@
 //! A validated scenario in the engine's own units, shared by every system that plays it.
 
-use crate::arrivals::{Demand, Order, clamp_u32, expected_days, priority_of, schedule};
+use crate::arrivals::{Demand, expected_days, schedule};
 use crate::costs::Prices;
 use crate::decision::seat::Seat;
 use crate::error::ScenarioError;
 use crate::happenings::{Happening, timeline};
+use crate::hash::fingerprint as fingerprint_of;
 use crate::network::Network;
+use crate::payment::Order;
 use crate::policy::{ScriptedPolicy, scripted};
 use crate::replay::Replay;
 use crate::scenario::{
     AgentConfig, EndOfDay, EscalationConfig, LsmConfig, Overnight, PolicyConfig, QueueDiscipline, RailConfig, Scenario,
-    SettlementType, conflict,
+    SettlementType, clamp_u32, conflict, priority_of,
 };
 use crate::units::{BankId, Cents, Rate, Tick, bank_at};
 use std::collections::BTreeMap;
@@ -249,7 +251,7 @@ fn fingerprint(scenario: &Scenario, files: &Files) -> u64 {
     }
     let payments = files.replay.as_deref().map_or(0, Replay::fingerprint).to_le_bytes();
     let networks: Vec<u8> = files.networks.values().flat_map(|network| network.fingerprint.to_le_bytes()).collect();
-    crate::system::fingerprint([format!("{rules:?}").as_bytes(), &payments, &networks])
+    fingerprint_of([format!("{rules:?}").as_bytes(), &payments, &networks])
 }
 
 /// The banks that networks play, each with the one that is given for it.

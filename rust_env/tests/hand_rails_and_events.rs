@@ -7,7 +7,7 @@ mod short_days;
 
 use paysim_engine::costs::Component;
 use paysim_engine::events::{Event, EventLog, Mechanism};
-use paysim_engine::policy::Decision;
+use paysim_engine::payment::Decision;
 use paysim_engine::replay::{Record, Replay};
 use paysim_engine::scenario::Scenario;
 use paysim_engine::setup::{Files, Setup};

@@ -7,8 +7,7 @@
 
 use super::{ActionMode, Decides, Process};
 use crate::ledger::Ledger;
-use crate::payment::Payment;
-use crate::policy::Decision;
+use crate::payment::{Decision, Payment};
 use crate::system::System;
 use crate::units::{BankId, Cents, Rate};
 

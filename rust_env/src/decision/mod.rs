@@ -6,9 +6,9 @@ pub mod reward;
 pub mod seat;
 
 use crate::error::ScenarioError;
+use crate::hash::fingerprint;
 use crate::scenario::{MOST_PARTS, in_range, read_json};
 use crate::setup::Setup;
-use crate::system::fingerprint;
 use crate::units::{BankId, Cents};
 use reward::RewardScope;
 use serde::{Deserialize, Serialize};

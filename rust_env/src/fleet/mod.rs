@@ -15,9 +15,11 @@ use crate::decision::reward::reward;
 use crate::decision::{Decides, Process};
 use crate::error::{ActionError, FleetError, TickError};
 use crate::events::EventLog;
-use crate::policy::{Decision, ScriptedPolicy};
+use crate::hash::fingerprint;
+use crate::payment::Decision;
+use crate::policy::ScriptedPolicy;
 use crate::setup::Setup;
-use crate::system::{RestoreError, Roles, System, fingerprint, is_marked};
+use crate::system::{RestoreError, Roles, System, is_marked};
 use std::sync::Arc;
 
 /// N independent systems of one scenario.

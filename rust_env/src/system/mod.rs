@@ -5,7 +5,7 @@ mod day;
 mod record;
 mod saved;
 
-pub(crate) use saved::{fingerprint, is_marked};
+pub(crate) use saved::is_marked;
 
 pub use saved::RestoreError;
 
@@ -15,7 +15,8 @@ use crate::decision::seat::{Seat, SeatRoom};
 use crate::error::TickError;
 use crate::events::{Event, EventLog};
 use crate::ledger::Ledger;
-use crate::policy::{Decision, Desk, ScriptedPolicy};
+use crate::payment::Decision;
+use crate::policy::{Desk, ScriptedPolicy};
 use crate::rng::{Purpose, Stream, stream};
 use crate::scenario::EndOfDay;
 use crate::settlement::settle;

@@ -4,6 +4,7 @@
 
 use super::{Progress, System};
 use crate::bank::Bank;
+use crate::hash::fingerprint;
 use crate::rng::{Purpose, Stream, copy_stream};
 use crate::units::{PaymentId, Tick, bank_at};
 use thiserror::Error;
@@ -116,10 +117,4 @@ impl System {
 /// Whether these bytes begin like a saved state of this version of the engine.
 pub(crate) fn is_marked(bytes: &[u8]) -> bool {
     bytes.starts_with(MARK)
-}
-
-/// FNV-1a with 64 bits (Fowler, Noll and Vo 1991) over all parts, one after the other.
-pub(crate) fn fingerprint<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u64 {
-    let bytes = parts.into_iter().flatten();
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -4,7 +4,7 @@
 
 use paysim_engine::costs::Component;
 use paysim_engine::events::{Event, EventLog, Mechanism};
-use paysim_engine::policy::Decision;
+use paysim_engine::payment::Decision;
 use paysim_engine::scenario::Scenario;
 use paysim_engine::setup::Setup;
 use paysim_engine::system::{System, TickOutcome};

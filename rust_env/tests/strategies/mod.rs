@@ -4,7 +4,7 @@
 
 use paysim_engine::events::EventLog;
 use paysim_engine::ledger::Ledger;
-use paysim_engine::policy::Decision;
+use paysim_engine::payment::Decision;
 use paysim_engine::scenario::{PolicyConfig, Scenario};
 use paysim_engine::setup::Setup;
 use paysim_engine::system::{System, TickOutcome};
