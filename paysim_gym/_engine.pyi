@@ -1,4 +1,4 @@
-"""The compiled engine; users meet it through `paysim_gym.envs` and `paysim_gym.Orchestrator`."""
+"""The compiled engine, used through `paysim_gym.envs` and `paysim_gym.Orchestrator`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self, final

@@ -1,4 +1,4 @@
-//! The compiled module `paysim_gym._engine`: the only code that knows Python.
+//! The Python extension module `paysim_gym._engine`.
 
 mod errors;
 mod fleet;
@@ -43,20 +43,20 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<orchestrator::Orchestrator>()
 }
 
-/// Checks a scenario and returns it with every default filled in.
+/// Validates a scenario and returns it as JSON with all defaults.
 #[pyfunction]
 fn validate_scenario(scenario_json: &str) -> PyResult<String> {
     let scenario = Scenario::from_json(scenario_json).map_err(to_python)?;
     serde_json::to_string(&scenario).map_err(|error| pyo3::exceptions::PyRuntimeError::new_err(error.to_string()))
 }
 
-/// Name, unit, low, high and doc of every column of an observation with this many slots.
+/// Name, unit, low, high and doc of each column of an observation.
 #[pyfunction]
 fn observation_fields(slots: usize) -> Vec<(String, &'static str, f32, f32, &'static str)> {
     fields(slots).map(|(name, field)| (name, field.unit, field.low, field.high, field.doc)).collect()
 }
 
-/// Name and doc of every event type, with the name, value type and doc of each of its keys.
+/// Name, doc and keys of each event type; a key is (name, value type, doc).
 #[pyfunction]
 fn event_types() -> Vec<(String, &'static str, Vec<(&'static str, String, &'static str)>)> {
     let keys = |keys: Vec<EventKey>| keys.into_iter().map(|key| (key.name, key.value, key.doc)).collect();

@@ -1,4 +1,4 @@
-//! Rules of the engine that Python code applies as well.
+//! Rules of the engine that the Python packages use.
 
 use super::errors::to_python;
 use crate::fleet::{self, URGENCIES};
@@ -19,14 +19,14 @@ pub fn busiest_rates(scenario_json: &str) -> PyResult<Vec<f64>> {
     Ok(scenario.busiest_rates().collect())
 }
 
-/// How often each scheduled event of a scenario occurs in an episode.
+/// The number of occurrences in an episode of each scheduled event.
 #[pyfunction]
 pub fn event_occurrences(scenario_json: &str) -> PyResult<Vec<i64>> {
     let scenario = Scenario::from_json(scenario_json).map_err(to_python)?;
     Ok(scenario.events.iter().map(|event| event.occurrences(scenario.episode_ticks())).collect())
 }
 
-/// Minutes after midnight of a time HH:MM from 00:00 to 24:00; `None` for any other value.
+/// Minutes after midnight of a time HH:MM, or `None` for any other value.
 #[pyfunction]
 pub fn minutes_of_day(value: &Bound<'_, PyAny>) -> Option<u32> {
     scenario::minutes_of_day(value.extract().ok()?)
