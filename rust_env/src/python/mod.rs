@@ -56,7 +56,9 @@ fn observation_fields(slots: usize) -> Vec<(String, &'static str, f32, f32, &'st
     fields(slots).map(|(name, field)| (name, field.unit, field.low, field.high, field.doc)).collect()
 }
 
-/// Name, doc and keys of each event type; a key is (name, value type, doc).
+/// Name, doc and keys of each event type.
+///
+/// A key is a tuple of name, value type and doc.
 #[pyfunction]
 fn event_types() -> Vec<(String, &'static str, Vec<(&'static str, String, &'static str)>)> {
     let keys = |keys: Vec<EventKey>| keys.into_iter().map(|key| (key.name, key.value, key.doc)).collect();
