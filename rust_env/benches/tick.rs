@@ -3,8 +3,8 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-#[path = "../tests/made_network/mod.rs"]
-mod made_network;
+#[path = "../tests/random_network/mod.rs"]
+mod random_network;
 #[path = "../tests/stepped_fleet/mod.rs"]
 mod stepped_fleet;
 
@@ -79,7 +79,7 @@ fn step(criterion: &mut Criterion) {
     }
     let (mut scenario, learner) = bundled(TWO_BANK);
     scenario["agents"][1]["policy"] = json!({"type": "network", "weights": "b.safetensors"});
-    let networks = BTreeMap::from([("BANK_B".to_owned(), made_network::drawn(&[64, 64]))]);
+    let networks = BTreeMap::from([("BANK_B".to_owned(), random_network::drawn(&[64, 64]))]);
     let files = Files { networks, ..Files::default() };
     measure("two_bank, 1 thread, BANK_B a network of 64 and 64", &scenario, &learner, 1, files);
     group.finish();

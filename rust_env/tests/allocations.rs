@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-mod counted;
-mod made_network;
+mod counting_allocator;
+mod random_network;
 mod stepped_fleet;
 
-use counted::{allocations, allocations_in_pools};
+use counting_allocator::{allocations, allocations_in_pools};
 use paysim_engine::rng::{Purpose, stream};
 use paysim_engine::scenario::Scenario;
 use paysim_engine::setup::{Files, Setup};
@@ -131,7 +131,7 @@ fn no_step_of_shares_asks_for_memory() {
 fn no_step_against_a_network_asks_for_memory() {
     let mut scenario: Value = serde_json::from_str(TWO_BANK).unwrap();
     scenario["agents"][1]["policy"] = json!({"type": "network", "weights": "b.safetensors", "deterministic": false});
-    let networks = BTreeMap::from([("BANK_B".to_owned(), made_network::drawn(&[16, 16]))]);
+    let networks = BTreeMap::from([("BANK_B".to_owned(), random_network::drawn(&[16, 16]))]);
     let scenario = Scenario::from_json(&scenario.to_string()).unwrap();
     let setup = Setup::with_files(&scenario, Files { networks, ..Files::default() }).unwrap();
     assert_eq!(asked_again(SteppedFleet::of(setup, 16, 1, &json!({"learners": ["BANK_A"]})), 160), 0);

@@ -173,8 +173,8 @@ impl Play {
     fn hold(&mut self, state: &State, actions: &[i64], learner: usize) -> Vec<u8> {
         self.lenient.fleet.restore(0, &state.row).unwrap();
         self.lenient.step(actions).unwrap();
-        let counted: Vec<i64> = (0..self.lenient.illegal.len()).map(|index| i64::from(index == learner)).collect();
-        assert_eq!(self.lenient.illegal, counted);
+        let expected: Vec<i64> = (0..self.lenient.illegal.len()).map(|index| i64::from(index == learner)).collect();
+        assert_eq!(self.lenient.illegal, expected);
         self.lenient.fleet.save(0)
     }
 

@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-mod counted;
-mod made_network;
+mod counting_allocator;
+mod random_network;
 
-use counted::allocations;
-use made_network::{network, slots};
+use counting_allocator::allocations;
+use random_network::{network, slots};
 use paysim_engine::decision::observation::fields;
 use paysim_engine::events::{Event, EventLog};
 use paysim_engine::network::Network;

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-mod second_books;
+mod reference_ledger;
 mod settlement_rules;
 mod strategies;
 
@@ -11,7 +11,7 @@ use paysim_engine::scenario::EndOfDay;
 use paysim_engine::system::System;
 use paysim_engine::units::{Cents, bank_at};
 use proptest::prelude::*;
-use second_books::SecondBooks;
+use reference_ledger::ReferenceLedger;
 use serde_json::{Value, json};
 use settlement_rules::{check_limits, check_tick};
 use strategies::{choices, play, read, scenarios};
@@ -54,7 +54,7 @@ proptest! {
     #[test]
     fn no_payment_stops_costing_its_full_price_before_it_settles(scenario in scenarios(), choices in choices()) {
         let scenario = read(&scenario);
-        let mut books = SecondBooks::new(&scenario);
+        let mut books = ReferenceLedger::new(&scenario);
         play(&scenario, EventLog::recording(), choices, |system, _, outcome| {
             let events = system.ledger.events.take();
             books.enter_tick(outcome.tick, &events);

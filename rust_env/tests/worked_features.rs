@@ -3,14 +3,14 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-mod short_days;
+mod small_scenarios;
 
 use paysim_engine::costs::Component;
 use paysim_engine::events::Mechanism;
 use paysim_engine::payment::Decision;
 use paysim_engine::units::{Cents, PaymentId, Rate, bank_at};
 use serde_json::{Value, json};
-use short_days::{
+use small_scenarios::{
     A, B, C, balances, cost, decide, held, learning, pay, play, queued, scenario, settled, settlements, system, with,
 };
 use std::num::NonZeroU64;

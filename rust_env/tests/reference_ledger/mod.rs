@@ -21,7 +21,7 @@ pub struct Entry {
 }
 
 /// All unsettled payments, and what every bank owes in costs, in 10^-12 cents.
-pub struct SecondBooks {
+pub struct ReferenceLedger {
     scenario: Scenario,
     payments: BTreeMap<PaymentId, Entry>,
     /// The payment that is being split or cut, and the amounts of its parts that are to be released.
@@ -39,7 +39,7 @@ pub struct SecondBooks {
     now: Tick,
 }
 
-impl SecondBooks {
+impl ReferenceLedger {
     pub fn new(scenario: &Scenario) -> Self {
         let banks = scenario.agents.len();
         Self {

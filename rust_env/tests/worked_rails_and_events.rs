@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-mod short_days;
+mod small_scenarios;
 
 use paysim_engine::costs::Component;
 use paysim_engine::events::{Event, EventLog, Mechanism};
@@ -14,7 +14,7 @@ use paysim_engine::setup::{Files, Setup};
 use paysim_engine::system::System;
 use paysim_engine::units::{Cents, RailId};
 use serde_json::{Value, json};
-use short_days::{
+use small_scenarios::{
     A, B, C, balances, cost, decide, held, learning, pay, play, queued, scenario, settled, settlements, system, with,
 };
 use std::sync::Arc;
