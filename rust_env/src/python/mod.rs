@@ -56,11 +56,12 @@ fn observation_fields(slots: usize) -> Vec<(String, &'static str, f32, f32, &'st
     fields(slots).map(|(name, field)| (name, field.unit, field.low, field.high, field.doc)).collect()
 }
 
+/// Name, value type and doc of a key of an event.
+type KeyRow = (&'static str, String, &'static str);
+
 /// Name, doc and keys of each event type.
-///
-/// A key is a tuple of name, value type and doc.
 #[pyfunction]
-fn event_types() -> Vec<(String, &'static str, Vec<(&'static str, String, &'static str)>)> {
+fn event_types() -> Vec<(String, &'static str, Vec<KeyRow>)> {
     let keys = |keys: Vec<EventKey>| keys.into_iter().map(|key| (key.name, key.value, key.doc)).collect();
     Event::types().into_iter().map(|event| (event.name, event.doc, keys(event.keys))).collect()
 }
