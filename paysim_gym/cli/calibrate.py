@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +9,7 @@ import typer
 from rich.console import Console
 
 from paysim_gym._engine import ScenarioError
+from paysim_gym.files import write_atomically
 
 
 def calibrate(
@@ -95,13 +94,7 @@ def _fitted(
 
 
 def _write(path: Path, text: str) -> None:
-    """Write all of it or nothing."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_text(text, "utf-8")
-        part.replace(path)
+        write_atomically(path, text.encode())
     except OSError as error:
         raise ScenarioError(f"{path}: cannot be written: {error.strerror}") from None
-    finally:
-        with suppress(OSError):
-            part.unlink()

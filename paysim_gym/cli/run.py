@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from paysim_gym.cli.terminal import NoColor, PipeClosedError, RefusedError, Terminal, note
-from paysim_gym.validation_errors import shown as value_shown
+from paysim_gym.validation_errors import format_value
 
 if TYPE_CHECKING:
     from paysim_gym.simulate.output import Filter, OutputStrategy
@@ -162,7 +162,7 @@ def _filter(
     for option, given, known in (("--bank", banks, plan.banks), ("--type", types, tuple(WORDS))):
         for value in given or ():
             if value not in known:
-                raise RefusedError(f"{option} = {value_shown(value)}: must be one of {', '.join(known)}")
+                raise RefusedError(f"{option} = {format_value(value)}: must be one of {', '.join(known)}")
     if last is not None and last < (first or 0):
         raise RefusedError(f"--to = {last}: must be at least --from, {first}")
     return Filter(frozenset(banks or ()), frozenset(payments or ()), frozenset(types or ()), first or 0, last)
@@ -173,7 +173,7 @@ def _output(name: str, terminal: Terminal, shown: Filter) -> OutputStrategy:
 
     output = OUTPUTS.get(name)
     if output is None:
-        raise RefusedError(f"--mode = {value_shown(name)}: must be one of {', '.join(OUTPUTS)}")
+        raise RefusedError(f"--mode = {format_value(name)}: must be one of {', '.join(OUTPUTS)}")
     if shown.chooses_events and not output.shows_events:
         modes = ", ".join(other for other, kind in OUTPUTS.items() if kind.shows_events)
         raise RefusedError(f"--bank, --payment and --type: need one of the modes {modes}, not {name}")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from paysim_gym._engine import ActionError
 from paysim_gym.envs.env_arguments import Seeding
-from paysim_gym.validation_errors import shown
+from paysim_gym.validation_errors import format_value
 
 Seeds = int | Sequence[int | None] | None
 
@@ -25,7 +25,7 @@ def check_seed(seed: object) -> int:
     """
     if isinstance(seed, int | np.integer) and not isinstance(seed, bool) and 0 <= seed <= MAX_SEED:
         return int(seed)
-    raise ValueError(f"seed = {shown(seed)}: must be an integer between 0 and {MAX_SEED}")
+    raise ValueError(f"seed = {format_value(seed)}: must be an integer between 0 and {MAX_SEED}")
 
 
 def check_state(state: object) -> bytes:
@@ -36,7 +36,7 @@ def check_state(state: object) -> bytes:
     """
     if isinstance(state, bytes):
         return state
-    raise ValueError(f"state = {shown(state)}: must be the bytes that save_state gave")
+    raise ValueError(f"state = {format_value(state)}: must be the bytes that save_state gave")
 
 
 def row_seeds(seed: Seeds, num_envs: int, seeding: Seeding = "consecutive") -> list[int | None]:
@@ -87,7 +87,7 @@ def check_options(options: object) -> Mapping[str, Any]:
     if options is None:
         return {}
     if not isinstance(options, Mapping):
-        raise ValueError(f"options = {shown(options)}: must be a mapping or None")
+        raise ValueError(f"options = {format_value(options)}: must be a mapping or None")
     return options
 
 

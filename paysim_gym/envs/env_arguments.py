@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, StrictBool, Validati
 from pydantic_core import PydanticCustomError
 
 from paysim_gym.scenario.field_limits import Length, Real, Whole
-from paysim_gym.validation_errors import describe
+from paysim_gym.validation_errors import format_errors
 
 RewardKind = Literal["own", "system", "blend"]
 ActionMode = Literal["slots", "fraction"]
@@ -24,14 +24,14 @@ DEFAULT_SLOTS = 8
 DEFAULT_SPLIT_PARTS = (2, 4)
 
 
-def plain(value: Any) -> Any:
+def to_builtin(value: Any) -> Any:
     """The value without numpy, inside lists and mappings too: Python's scalars, and lists for arrays."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, list | tuple | range):
-        return [plain(part) for part in value]
+        return [to_builtin(part) for part in value]
     if isinstance(value, Mapping):
-        return {key: plain(part) for key, part in value.items()}
+        return {key: to_builtin(part) for key, part in value.items()}
     return value
 
 
@@ -41,7 +41,7 @@ def _check_ascending(parts: tuple[int, ...]) -> tuple[int, ...]:
     return parts
 
 
-class Settings(BaseModel):
+class EnvSettings(BaseModel):
     """What `PaymentVectorEnv` is given beside scenario, learner and modes; the engine has the same ranges."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -76,7 +76,7 @@ class Settings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _take_numpy(cls, data: Any) -> Any:
-        return plain(data)
+        return to_builtin(data)
 
     def decision_json(self, learners: Sequence[str]) -> str:
         """The engine's settings of the decision process."""
@@ -84,17 +84,16 @@ class Settings(BaseModel):
         return json.dumps({"learners": learners, **decision})
 
 
-def check_settings(**given: Any) -> Settings:
+def validate_env_arguments(**given: Any) -> EnvSettings:
     """Settings out of what a caller gave.
 
     Raises:
         ValueError: If any is wrong: one line for each, as `name = value: what is allowed`.
     """
     try:
-        return Settings.model_validate(given)
+        return EnvSettings.model_validate(given)
     except ValidationError as error:
-        lines = [describe(detail, {"": Settings}) for detail in error.errors()]
-        raise ValueError("\n".join(lines)) from None
+        raise ValueError(format_errors(error, EnvSettings)) from None
 
 
 def resolve_mode(mode: AutoresetMode | str) -> AutoresetMode:

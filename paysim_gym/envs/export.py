@@ -34,7 +34,7 @@ from stable_baselines3.dqn.policies import DQNPolicy
 from torch import nn
 
 from paysim_gym import _engine
-from paysim_gym.envs.env_arguments import Settings
+from paysim_gym.envs.env_arguments import EnvSettings
 from paysim_gym.files import write_atomically
 
 FORMAT = "paysim_gym.policy.1"
@@ -137,7 +137,7 @@ def _perceptron(model: BaseAlgorithm) -> _Perceptron:
     return _Perceptron([layer for layer in layers if isinstance(layer, nn.Linear)], activation, outputs)
 
 
-def _settings(env: Any) -> Settings:
+def _settings(env: Any) -> EnvSettings:
     """The decision process of an environment."""
     if env is None:
         raise ValueError("env = None: the model has none either; give the environment that it was trained in")
@@ -145,7 +145,7 @@ def _settings(env: Any) -> Settings:
         found = env.get_attr("settings")[0] if isinstance(env, VecEnv) else env.unwrapped.settings
     except AttributeError:
         found = None
-    if not isinstance(found, Settings):
+    if not isinstance(found, EnvSettings):
         raise ValueError(f"env = {type(env).__name__}: must be a payment environment, or a VecEnv of some")
     return found
 
@@ -188,7 +188,7 @@ def _check_alike(env: Any, trained_in: VecEnv) -> None:
         )
 
 
-def _check_observations(model: BaseAlgorithm, settings: Settings) -> None:
+def _check_observations(model: BaseAlgorithm, settings: EnvSettings) -> None:
     fields = _engine.observation_fields(settings.slots)
     low, high = (np.array([field[place] for field in fields], np.float32) for place in (2, 3))
     if model.observation_space != gym.spaces.Box(low, high, dtype=np.float32):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paysim_gym import _engine
-from paysim_gym.envs.env_arguments import Settings
+from paysim_gym.envs.env_arguments import EnvSettings
 from paysim_gym.envs.infos import Columns, Info, Tick
 from paysim_gym.render import View
 from paysim_gym.scenario import Scenario
@@ -27,7 +27,7 @@ class Rows:
         choices: How many values each of them has.
     """
 
-    def __init__(self, scenario: Scenario, learners: Sequence[str], settings: Settings) -> None:
+    def __init__(self, scenario: Scenario, learners: Sequence[str], settings: EnvSettings) -> None:
         """Build the systems; each must be reset before it is stepped.
 
         Raises:

@@ -28,13 +28,13 @@ from paysim_gym.envs.env_arguments import (
     Decides,
     RewardKind,
     Seeding,
-    check_settings,
     resolve_mode,
+    validate_env_arguments,
 )
 from paysim_gym.envs.fleet_rows import Rows
 from paysim_gym.envs.infos import Info, Tick, batch_info, row_infos
 from paysim_gym.envs.learners import resolve_learners
-from paysim_gym.envs.scripted_actions import check_policy
+from paysim_gym.envs.scripted_actions import validate_scripted_policy
 from paysim_gym.envs.spaces import action_space, observation_space
 from paysim_gym.render.day import View
 from paysim_gym.render.modes import Frame, make_screens, warn_of_no_render_mode
@@ -143,7 +143,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         self.learners = resolve_learners(self.scenario, learner)
         self.autoreset_mode = resolve_mode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
-        self.settings = check_settings(
+        self.settings = validate_env_arguments(
             slots=slots,
             split_parts=split_parts,
             action_mode=action_mode,
@@ -315,7 +315,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         """
         if self._masks is None:
             raise ResetNeeded("call reset before scripted_actions")
-        actions = self._rows.scripted_actions(check_policy(policy).model_dump_json())
+        actions = self._rows.scripted_actions(validate_scripted_policy(policy).model_dump_json())
         return actions.reshape(self._batch_shape)
 
     def save_state(self, row: int = 0) -> bytes:

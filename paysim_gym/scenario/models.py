@@ -13,8 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import Field, ValidationError, model_validator
 
 from paysim_gym import _engine
 from paysim_gym._engine import ScenarioError
@@ -35,7 +34,7 @@ from paysim_gym.scenario.policies import POLICIES, NetworkPolicy, PolicyConfig, 
 from paysim_gym.scenario.prices import Costs, OverdraftTier
 from paysim_gym.scenario.rails import LiquiditySaving, Rail
 from paysim_gym.scenario.scheduled_events import EVENTS, EventConfig
-from paysim_gym.validation_errors import describe
+from paysim_gym.validation_errors import format_errors
 
 __all__ = [
     "EVENTS",
@@ -231,27 +230,4 @@ def _check(source: str | os.PathLike[str] | Mapping[str, Any]) -> Scenario:
     try:
         return Scenario.model_validate(data)
     except ValidationError as error:
-        raise ScenarioError("\n".join(_problem(detail) for detail in error.errors())) from None
-
-
-_MODELS: dict[str, type[BaseModel]] = {
-    "": Scenario,
-    "agents": Agent,
-    "arrival_config": ArrivalConfig,
-    "time_windows": TimeWindow,
-    "limits": PaymentLimits,
-    "rails": Rail,
-    "lsm": LiquiditySaving,
-    "costs": Costs,
-    "overdraft_tiers": OverdraftTier,
-    "initial_transactions": InitialTransaction,
-    "priority_escalation": PriorityEscalation,
-    **EVENTS,
-    **POLICIES,
-}
-
-
-def _problem(error: ErrorDetails) -> str:
-    """One problem as `path = value: what is allowed`; the engine's come like that."""
-    cause = error.get("ctx", {}).get("error")
-    return str(cause) if isinstance(cause, ScenarioError) else describe(error, _MODELS)
+        raise ScenarioError(format_errors(error, Scenario, "scenario")) from None

@@ -25,11 +25,11 @@ WRONG_POLICIES = [
     ("release_all", "policy = 'release_all': must be a mapping with a `type`, one of release_all, "),
     (
         {"type": "learner"},
-        "policy = {'type': 'learner'}: a learner has no rule to follow; must be a mapping with",
+        "policy = {'type': 'learner'}: the policy of a learner is not scripted; must be a mapping with",
     ),
     (
         {"type": "network", "weights": "file"},
-        "policy = {'type': 'network', 'weights': 'file'}: a network plays only in its bank's own seat; must",
+        "policy = {'type': 'network', 'weights': 'file'}: a network plays only for the bank that names it; must",
     ),
 ]
 

@@ -362,11 +362,11 @@ def test_settings_come_from_the_environment() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("MAX_BANKS", "0", "PAYSIM_SERVER_MAX_BANKS: Input should be greater than or equal to 1"),
-        ("MAX_BANKS", "many", "PAYSIM_SERVER_MAX_BANKS: Input should be a valid integer"),
-        ("IDLE_SECONDS", "nan", "PAYSIM_SERVER_IDLE_SECONDS: Input should be a finite number"),
+        ("MAX_BANKS", "0", "PAYSIM_SERVER_MAX_BANKS: must be greater than or equal to 1"),
+        ("MAX_BANKS", "many", "PAYSIM_SERVER_MAX_BANKS: must be a valid integer"),
+        ("IDLE_SECONDS", "nan", "PAYSIM_SERVER_IDLE_SECONDS: must be a finite number"),
         ("MAX_BANK", "5", "PAYSIM_SERVER_MAX_BANK: unknown setting"),
-        ("TOKEN", "hunter2", "PAYSIM_SERVER_TOKEN: Value should have at least 16 items"),
+        ("TOKEN", "hunter2", "PAYSIM_SERVER_TOKEN: must have at least 16 items"),
     ],
 )
 def test_wrong_settings_are_told_without_their_value(name: str, value: str, message: str) -> None:

@@ -20,7 +20,7 @@ from stable_baselines3.common.logger import Logger, configure
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from paysim_gym import PaymentVectorEnv, Scenario
-from paysim_gym.files import write_atomically
+from paysim_gym.files import atomic_folder, write_atomically
 from paysim_training.algorithms.callbacks import EPISODE_SCALARS, saved_files, segment_seed
 from paysim_training.algorithms.imitation import imitate
 from paysim_training.algorithms.ppo import make_env, make_model, make_progress, policy_arguments
@@ -203,7 +203,7 @@ def _train(algorithm: PPO, run: RunFolder, config: TrainConfig, console: Console
             bar = progress.add_task("Training", total=config.timesteps, completed=done, cost="?")
             while done < config.timesteps:
                 if done >= next_checkpoint:
-                    with run.new_folder(run.checkpoints / f"{done:012d}") as folder:
+                    with atomic_folder(run.checkpoints / f"{done:012d}") as folder:
                         algorithm.save_to_path(str(folder.absolute()))
                     next_checkpoint = _start_segment(algorithm, config)
                 result = algorithm.train()
@@ -286,6 +286,6 @@ def _save_models(algorithm: PPO, run: RunFolder, config: TrainConfig) -> None:
     if SHARED in models:
         write_atomically(run.model, models[SHARED])
         return
-    with run.new_folder(run.bank_models) as folder:
+    with atomic_folder(run.bank_models) as folder:
         for bank, content in models.items():
             write_atomically(Path(folder) / f"{bank}.zip", content)

@@ -19,9 +19,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from paysim_gym import load_scenario
 from paysim_gym.files import write_atomically
+from paysim_gym.provenance import source_commit
 from paysim_training.core.config import CONFIG_FOLDER, ConfigError, SeedRange, TrainConfig, load_config
 from paysim_training.core.ray_tasks import cluster
-from paysim_training.core.run_folder import RunFolder, RunFolderError, source_commit
+from paysim_training.core.run_folder import RunFolder, RunFolderError
 from paysim_training.studies.benchmark.results import BASELINES, brief, compare_learned, markdown
 from paysim_training.studies.benchmark.training_runs import (
     Retraining,

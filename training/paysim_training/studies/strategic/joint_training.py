@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +21,7 @@ from torch import Tensor
 from paysim_gym import PaymentVectorEnv, Scenario
 from paysim_gym.envs.export import export_network
 from paysim_gym.envs.sb3 import PaymentVecEnv
-from paysim_gym.files import write_atomically
+from paysim_gym.files import atomic_folder, remove_temporaries, write_atomically
 from paysim_training.algorithms.callbacks import entropy_coefficient, saved_files
 from paysim_training.algorithms.ppo import make_model
 from paysim_training.core.config import TRAINING_SEEDS_END, EnvConfig, TrainConfig, dump_yaml
@@ -213,16 +211,14 @@ def of_banks(config: TrainConfig, banks: list[str]) -> TrainConfig:
 def _save(
     profile: LearnedProfile, config: TrainConfig, curve: Mapping[str, Any], models: Mapping[str, PPO]
 ) -> None:
-    hidden = profile.path.with_name(f".{profile.path.name}.{os.getpid()}.tmp")
-    for leftover in hidden.parent.glob(f".{profile.path.name}.*.tmp"):
-        shutil.rmtree(leftover)
-    for name, model in models.items():
-        (hidden / name).mkdir(parents=True)
-        export_network(model, hidden / f"{name}.safetensors")
-        model.num_timesteps = 0
-        model.observation_space.seed(config.seed)  # never sampled from, but saved
-        for file, content in saved_files(model).items():
-            write_atomically(hidden / name / file, content)
-    write_atomically(hidden / "curve.json", (json.dumps(curve) + "\n").encode())
-    write_atomically(hidden / "config.yaml", dump_yaml(config.model_dump(mode="json")).encode())
-    hidden.rename(profile.path)
+    remove_temporaries(profile.path.parent, profile.path.name)
+    with atomic_folder(profile.path) as folder:
+        for name, model in models.items():
+            (folder / name).mkdir()
+            export_network(model, folder / f"{name}.safetensors")
+            model.num_timesteps = 0
+            model.observation_space.seed(config.seed)  # never sampled from, but saved
+            for file, content in saved_files(model).items():
+                write_atomically(folder / name / file, content)
+        write_atomically(folder / "curve.json", (json.dumps(curve) + "\n").encode())
+        write_atomically(folder / "config.yaml", dump_yaml(config.model_dump(mode="json")).encode())
