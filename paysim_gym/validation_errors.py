@@ -33,7 +33,7 @@ def format_error(
 
     Args:
         detail: An item of `ValidationError.errors()`.
-        models: Field name, or `type` of a union member, to its model, to list the allowed keys; "" is the root.
+        models: Field name, or `type` of a union member, to its model; "" is the root. Lists allowed keys.
         name: What the message calls the whole value.
     """
     path = format_path(detail["loc"], detail["type"])

@@ -36,9 +36,13 @@ def test_a_failed_write_leaves_nothing(step: str, tmp_path: Path, monkeypatch: p
 
 
 def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), atomic_file(tmp_path / "file") as temporary:
-        temporary.write_bytes(b"partial")
-        raise KeyboardInterrupt
+    def interrupt() -> None:
+        with atomic_file(tmp_path / "file") as temporary:
+            temporary.write_bytes(b"partial")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
     assert not list(tmp_path.iterdir())
 
 
@@ -58,9 +62,13 @@ def test_a_folder_appears_complete(tmp_path: Path) -> None:
 
 
 def test_a_failed_folder_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="stop"), atomic_folder(tmp_path / "folder") as folder:
-        (folder / "file").write_bytes(b"content")
-        raise ValueError("stop")
+    def fail() -> None:
+        with atomic_folder(tmp_path / "folder") as folder:
+            (folder / "file").write_bytes(b"content")
+            raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        fail()
     assert not list(tmp_path.iterdir())
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "mine").write_bytes(b"")

@@ -29,7 +29,7 @@ WRONG_POLICIES = [
     ),
     (
         {"type": "network", "weights": "file"},
-        "policy = {'type': 'network', 'weights': 'file'}: a network plays only for the bank that names it; must",
+        "policy = {'type': 'network', 'weights': 'file'}: a network plays only for the bank that names it; ",
     ),
 ]
 
