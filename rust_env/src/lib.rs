@@ -19,6 +19,7 @@ pub mod bank;
 pub mod costs;
 pub mod decision;
 pub mod error;
+pub mod event_schema;
 pub mod events;
 pub mod fleet;
 pub mod happenings;
