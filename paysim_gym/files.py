@@ -23,7 +23,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, which replaces `path` on success and is removed on failure."""
+    """Yield a temporary path that replaces `path`, or is removed after an error."""
     temporary = _temporary_path(path)
     try:
         yield temporary
@@ -36,7 +36,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a new temporary folder, which is renamed to `path` on success and removed on failure.
+    """Yield a new folder that is renamed to `path`, or removed after an error.
 
     Raises:
         OSError: If it cannot be made, or `path` exists and is not an empty folder.

@@ -7,13 +7,13 @@ from pathlib import Path
 
 
 def source_commit() -> str | None:
-    """Return the commit of the source tree that runs, or None if git does not track it."""
+    """Return the commit of the running sources, None if git does not track them."""
     is_tracked = _git("ls-files", "--error-unmatch", Path(__file__).name) is not None
     return _git("rev-parse", "HEAD") if is_tracked else None
 
 
 def has_uncommitted_changes() -> bool:
-    """Whether the source tree differs from its commit; False if git does not track it."""
+    """Whether tracked sources differ from their commit."""
     return source_commit() is not None and bool(_git("status", "--porcelain"))
 
 

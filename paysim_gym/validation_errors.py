@@ -70,7 +70,7 @@ def format_value(value: object) -> str:
 
 
 def format_path(location: tuple[int | str, ...], error_type: str = "") -> str:
-    """Format a location without what pydantic adds: names of union members and marks of keys."""
+    """Format a location without the union members and key marks that pydantic adds."""
     parts, field = [], ""
     for part in location[:-1]:
         if isinstance(part, int) or field not in _UNIONS:
@@ -84,7 +84,7 @@ def format_path(location: tuple[int | str, ...], error_type: str = "") -> str:
 
 
 def _models_by_name(root: type[BaseModel]) -> dict[str, type[BaseModel]]:
-    """Map field names, and the `type` of union members, to the models below the root."""
+    """Map field names, and types of union members, to their models."""
     found, pending = {"": root}, [root]
     while pending:
         for name, field in pending.pop().model_fields.items():

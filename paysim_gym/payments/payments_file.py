@@ -22,7 +22,7 @@ Column = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Payments:
+class PaymentTable:
     """The payments of a file by day and tick, those of one tick in the order of the file.
 
     Attributes:
@@ -100,7 +100,7 @@ def load_payments(
     opening_time: str | None = None,
     closing_time: str | None = None,
     whole_hours: bool = False,
-) -> Payments:
+) -> PaymentTable:
     """Read and check a payments file.
 
     Args:
@@ -240,7 +240,9 @@ def _problems(cells: Cells, values: dict[str, Column], checks: Sequence[_Check])
     return lines + ([f"... and {total - len(first)} more"] if total > len(first) else [])
 
 
-def _payments(ids: tuple[str, ...], values: dict[str, Column], clock: _Clock, has_dates: bool) -> Payments:
+def _payments(
+    ids: tuple[str, ...], values: dict[str, Column], clock: _Clock, has_dates: bool
+) -> PaymentTable:
     days, day = np.unique(values["day"], return_inverse=True)
     deadline = values["deadline"]
     columns = {
@@ -254,4 +256,4 @@ def _payments(ids: tuple[str, ...], values: dict[str, Column], clock: _Clock, ha
     for column in (*columns.values(), divisible):
         column.flags.writeable = False
     names = tuple(str(label) for label in labels)
-    return Payments(ids, names, clock.hours, **columns, divisible=divisible)
+    return PaymentTable(ids, names, clock.hours, **columns, divisible=divisible)

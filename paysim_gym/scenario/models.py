@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError, model_validator
 from paysim_gym import _engine
 from paysim_gym._engine import ScenarioError
 from paysim_gym.scenario.demand import ArrivalConfig, InitialTransaction, TimeWindow
-from paysim_gym.scenario.field_limits import Length, Whole
+from paysim_gym.scenario.field_limits import IntRange, LengthRange
 from paysim_gym.scenario.field_types import (
     MAX_MONEY,
     Identifier,
@@ -96,9 +96,9 @@ class Agent(Model):
 class PriorityEscalation(Model):
     """How a payment gains priority as its deadline comes near; no priority exceeds 10."""
 
-    ticks: Annotated[int, Whole(1, 10**6, "ticks")]
+    ticks: Annotated[int, IntRange(1, 10**6, "ticks")]
     """Ticks before the deadline at which the gain begins."""
-    boost: Annotated[int, Whole(1, 10)]
+    boost: Annotated[int, IntRange(1, 10)]
     """Gain at the deadline, in steps of priority; it grows evenly up to there."""
 
 
@@ -107,15 +107,15 @@ class Scenario(Model):
 
     description: Text = ""
     """What it models and where its numbers come from."""
-    ticks_per_day: Annotated[int, Whole(1, 1000)]
+    ticks_per_day: Annotated[int, IntRange(1, 1000)]
     """Decision moments in a day."""
-    num_days: Annotated[int, Whole(1, 10_000)] = 1
+    num_days: Annotated[int, IntRange(1, 10_000)] = 1
     """Days in an episode."""
-    seed: Annotated[int, Whole(0, 2**64 - 1)] = 0
+    seed: Annotated[int, IntRange(0, 2**64 - 1)] = 0
     """Seed of the plain simulator (`Orchestrator`); an environment is seeded by `reset(seed=)`."""
-    agents: Annotated[tuple[Agent, ...], Length(2, 1000)]
+    agents: Annotated[tuple[Agent, ...], LengthRange(2, 1000)]
     """The banks."""
-    rails: Annotated[tuple[Rail, ...], Length(1, 8)] = (Rail(id="RTGS"),)
+    rails: Annotated[tuple[Rail, ...], LengthRange(1, 8)] = (Rail(id="RTGS"),)
     """The settlement systems; payments that name none go through the first."""
     costs: Costs = Costs()
     """The prices."""

@@ -180,7 +180,7 @@ REFUSED: dict[str, tuple[Callable[[bytes], Any], str]] = {
     "longer": (lambda state: state + b"\0", "damaged"),
     "random": (lambda state: np.random.default_rng(0).bytes(len(state)), "not a saved state"),
     "empty": (lambda _: b"", "not a saved state"),
-    "text": (lambda _: "PAYSIM03", "state = 'PAYSIM03': must be the bytes that save_state gave"),
+    "text": (lambda _: "PAYSIM03", "state = 'PAYSIM03': must be the bytes that save_state returned"),
     "nothing": (lambda _: None, "state = None: must be the bytes"),
     "a list": (lambda state: list(state), "must be the bytes"),
 }

@@ -112,7 +112,7 @@ def test_a_loaded_model_needs_its_environment(tmp_path: Path) -> None:
     env = PaymentEnv(slots=3)
     PPO("MlpPolicy", env, n_steps=64, device="cpu").save(tmp_path / "model.zip")
     model = PPO.load(tmp_path / "model.zip", device="cpu")
-    with pytest.raises(ValueError, match=r"env = None: the model has none either; give the environment"):
+    with pytest.raises(ValueError, match=r"env = None: the model has none either; pass the environment"):
         export_network(model, tmp_path / "policy.safetensors")
     wrapped = gym.wrappers.TimeLimit(env, 5)
     for place, given in enumerate((env, wrapped, DummyVecEnv([lambda: wrapped]))):

@@ -13,7 +13,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from paysim_gym import ScenarioError
-from paysim_gym.payments.payments_file import Payments, load_payments
+from paysim_gym.payments.payments_file import load_payments
 from paysim_gym.scenario.field_types import Identifier
 
 HEADER = "day,tick,sender,receiver,amount"

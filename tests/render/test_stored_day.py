@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from paysim_gym import PaymentEnv, Scenario, load_scenario
-from paysim_gym.render import picture, text
+from paysim_gym.render import render_picture, render_text
 from paysim_gym.simulate.output import OUTPUTS, Filter, TextSink
 from paysim_gym.simulate.persistence import FullReplayPersistence
 from paysim_gym.simulate.runner import LiveTicks, SimulationRunner
@@ -43,8 +43,8 @@ def test_a_stored_day_is_drawn_as_the_environment_draws_it(name: str, learner: s
     with Store(tmp_path / "runs.duckdb") as store:
         keep(store, scenario)
         day = stored_day(store, store.run("1"), bank=learner)
-        assert text(day) == env.render()
-        assert picture(day).shape == (640, 960, 3)
+        assert render_text(day) == env.render()
+        assert render_picture(day).shape == (640, 960, 3)
         with pytest.raises(StoreError, match="--bank = 'X': must be one of"):
             stored_day(store, store.run("1"), bank="X")
 
@@ -56,7 +56,7 @@ def test_each_day_of_a_run_can_be_drawn(tmp_path: Path) -> None:
         for number, report in enumerate(store.days(1)):
             day = stored_day(store, store.run("1"), bank="BANK_B", day=number)
             (bank,) = (own for own in report.banks if own.bank == "BANK_B")
-            assert len(day.views) == 49
+            assert len(day.snapshots) == 49
             assert day.now["balance"] == bank.closing_balance
             assert day.now["costs_today"] == bank.costs
             assert (day.now["paid_today"], day.now["received_today"]) == (

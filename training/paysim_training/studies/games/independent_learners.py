@@ -116,7 +116,7 @@ class Game:
         self._demand = torch.from_numpy(demand)
         self.inputs = (self.periods,) if decides == "pool" else (self.periods, PAYMENT_STATE)
 
-    def play(self, choose: Callable[[int, Tensor], Tensor]) -> tuple[list[Batch], Played]:
+    def step_rows(self, choose: Callable[[int, Tensor], Tensor]) -> tuple[list[Batch], Played]:
         """Play a batch of days.
 
         Args:
@@ -135,7 +135,7 @@ class Game:
                 own = self._to_rows(actions[-1])
             else:
                 own = np.full(self._env.num_envs, ALL if self.decides == "both" else 0)
-            tick = self._env.play(own)
+            tick = self._env.step_rows(own)
             seen = tick.observations
             rewards.append(self._from_rows(torch.from_numpy(tick.rewards)))
         returns = torch.stack(rewards).flip(0).cumsum(0).flip(0).float()

@@ -10,7 +10,7 @@ import pytest
 from paysim_agents import ScriptedAgent, scripted
 
 from paysim_gym import ActionError, PaymentEnv, PaymentVectorEnv
-from paysim_gym.envs.checks import spread_seeds
+from paysim_gym.envs.validation import spread_seeds
 
 WRONG_POLICIES = [
     ({"type": "liquidity_aware", "buffer": 1.5}, "policy.buffer = 1.5: must be an integer number of cents"),
