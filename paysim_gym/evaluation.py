@@ -9,7 +9,6 @@ from typing import Any, Protocol, Unpack
 import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import bootstrap, trim_mean  # type: ignore[import-untyped]
 
 from paysim_gym._engine import COST_COMPONENTS
 from paysim_gym.envs.env_arguments import FleetArguments
@@ -191,6 +190,8 @@ def iqm_ci95(values: ArrayLike) -> Interval:
 
 
 def _iqm(values: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
+    from scipy.stats import trim_mean  # type: ignore[import-untyped]  # slow to import
+
     middle: NDArray[np.float64] = trim_mean(values, 0.25, axis=axis)
     return middle
 
@@ -206,6 +207,8 @@ def _interval(values: ArrayLike, statistic: Callable[..., Any]) -> Interval:
     value = float(statistic(sample))
     if np.ptp(sample) == 0:
         return value, value, value
+    from scipy.stats import bootstrap  # slow to import
+
     interval = bootstrap((sample,), statistic, rng=np.random.default_rng(0), batch=1000).confidence_interval
     return value, float(interval.low), float(interval.high)
 

@@ -22,7 +22,7 @@ EVENTS = (DOCS / "events.md").read_text("utf-8")
 
 
 def follow(call: Called, line: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Do what a line of the page says, `paysim` in this process and all else in a shell; returns the data."""
+    """Run a line of the page and return its output; `paysim` runs in this process."""
     shown = ""
     for step in line.partition("#")[0].split("&&"):
         command, rest = re.fullmatch(r"\s*([^|>]*)(.*?)\s*", step, re.DOTALL).groups()

@@ -15,15 +15,14 @@ from typing import Any
 
 import httpx2
 import pytest
+from command import invoke
 from pydantic import SecretStr
 from service import ARRIVALS, SMALL, Service, make, serving
 from starlette.testclient import TestClient
-from typer.testing import CliRunner
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from paysim_gym import Orchestrator, bundled_scenarios, load_scenario
-from paysim_gym.cli import app
 from paysim_gym.server.application import create_app
 from paysim_gym.server.problem_details import ServiceError
 from paysim_gym.server.registry import Registry
@@ -311,7 +310,7 @@ def test_what_cannot_be_served_is_told_without_a_traceback(
     (tmp_path / "file").write_text("", "utf-8")
 
     def told(*arguments: str) -> str:
-        result = CliRunner().invoke(app, ["serve", "--port", "0", *arguments])
+        result = invoke("serve", "--port", "0", *arguments)
         assert (result.exit_code, result.stdout) == (2, "")
         return result.stderr
 

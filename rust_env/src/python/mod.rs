@@ -7,10 +7,9 @@ mod orchestrator;
 mod payments;
 
 use crate::costs::COMPONENTS;
-use crate::decision::action::SHARES;
+use crate::decision::SHARES;
 use crate::decision::observation::fields;
-use crate::event_schema::EventKey;
-use crate::events::{EVENT_SCHEMA_VERSION, Event};
+use crate::events::{EVENT_SCHEMA_VERSION, Event, EventKey};
 use crate::scenario::Scenario;
 use errors::{ActionError, EpisodeOverError, ScenarioError, to_python};
 use pyo3::prelude::*;

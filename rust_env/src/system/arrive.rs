@@ -1,6 +1,6 @@
 //! How a tick begins: what the scenario lets happen, and the payments that arrive.
 
-use super::System;
+use super::state::System;
 use crate::events::Event;
 use crate::happenings::Happening;
 use crate::units::{BankId, Cents, bank_at};
