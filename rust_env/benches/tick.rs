@@ -93,7 +93,7 @@ fn day(criterion: &mut Criterion) {
     // Every day starts with the same money and empty queues.
     (scenario["overnight"], scenario["end_of_day"]) = (json!("reset"), json!("drop"));
     let setup = Arc::new(setup_of(&scenario, Files::default()));
-    let system = || System::new(Arc::clone(&setup), &[], EventLog::default());
+    let system = || setup.system(&[], EventLog::default());
     // No two days have the same payments: each sample is of several episodes.
     let mut mornings = [Vec::new(), Vec::new()];
     for episode in 0..64 {
@@ -149,7 +149,7 @@ fn large(criterion: &mut Criterion) {
             "lsm": {"entry_offset": true, "bilateral": true, "multilateral": true}
         }]
     });
-    let mut system = System::new(Arc::new(setup_of(&scenario, Files::default())), &[], EventLog::default());
+    let mut system = setup_of(&scenario, Files::default()).system(&[], EventLog::default());
     let mut group = criterion.benchmark_group("day of 200 banks and 10,000 payments");
     group.sample_size(10).throughput(Throughput::Elements(1));
     let mut episode = 0;
@@ -166,7 +166,7 @@ fn large(criterion: &mut Criterion) {
 /// The state of one system of five banks at noon.
 fn state(criterion: &mut Criterion) {
     let (scenario, _) = bundled(FIVE_BANK);
-    let mut system = System::new(Arc::new(setup_of(&scenario, Files::default())), &[], EventLog::default());
+    let mut system = setup_of(&scenario, Files::default()).system(&[], EventLog::default());
     (0..system.setup.ticks_per_day / 2).for_each(|_| _ = system.tick().unwrap());
     let saved = system.save();
     let mut group = criterion.benchmark_group("state of five_bank at noon");

@@ -6,9 +6,6 @@ use crate::units::{Cents, MAX_MONEY};
 use rand_distr::{Distribution, Exp, LogNormal, Normal, Uniform};
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
-/// Largest standard deviation of normal amounts, in means: that of the half of a normal above its peak is 0.7555.
-pub const WIDEST_NORMAL: f64 = 0.755;
-
 /// Distribution of a payment's amount.
 #[derive(Clone, Copy, Debug)]
 pub enum AmountDistribution {

@@ -1,47 +1,16 @@
 //! Demand: the payment orders that customers bring to a bank in one tick, sampled or scheduled.
 
 use crate::amounts::{AmountDistribution, whole};
+use crate::payment::{Order, RtgsPriority};
 use crate::replay::Replay;
 use crate::rng::Stream;
-use crate::scenario::{AgentConfig, ArrivalConfig, PriorityConfig, RtgsPriority, Scenario, TransactionConfig};
+use crate::scenario::{
+    AgentConfig, ArrivalConfig, PriorityConfig, Scenario, TransactionConfig, banks_by_id, clamp_u32, priority_of, rail,
+};
 use crate::units::{BankId, Cents, RailId, Tick, bank_at};
 use rand::RngExt;
 use rand::distr::weighted::WeightedIndex;
 use rand_distr::{Distribution, Poisson};
-use std::collections::HashMap;
-
-/// A payment order as it reaches the bank.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Order {
-    /// Paying bank.
-    pub sender: BankId,
-    /// Receiving bank.
-    pub receiver: BankId,
-    /// Amount.
-    pub amount: Cents,
-    /// When it came.
-    pub arrival: Tick,
-    /// Last tick at which it settles on time.
-    pub deadline: Tick,
-    /// 0 to 10, 10 most urgent.
-    pub priority: u8,
-    /// Whether it may be split.
-    pub divisible: bool,
-    /// Its rail.
-    pub rail: RailId,
-    /// Its class in the rail's queue, if it has its own.
-    pub rtgs_priority: Option<RtgsPriority>,
-}
-
-impl Order {
-    /// The same order as it comes `now`: one that an early close has kept away has as long as it would have had.
-    #[must_use]
-    pub fn coming(mut self, now: Tick) -> Self {
-        self.deadline = Tick(self.deadline.0.saturating_add(now.0.saturating_sub(self.arrival.0)));
-        self.arrival = self.arrival.max(now);
-        self
-    }
-}
 
 /// A bank's random demand.
 #[derive(Clone, Debug)]
@@ -204,27 +173,6 @@ pub fn expected_days(scenario: &Scenario, replay: Option<&Replay>) -> Vec<(f64, 
         replay.orders().iter().for_each(|order| add(order.sender, order.amount, replay.num_days() as f64));
     }
     expected
-}
-
-/// The banks by their ids.
-pub(crate) fn banks_by_id(scenario: &Scenario) -> HashMap<&str, BankId> {
-    scenario.agents.iter().enumerate().map(|(index, agent)| (agent.id.as_str(), bank_at(index))).collect()
-}
-
-/// The rail with this id, or the first one; the scenario must be valid.
-pub(crate) fn rail(scenario: &Scenario, id: Option<&str>) -> RailId {
-    let place = id.and_then(|id| scenario.rails.iter().position(|rail| rail.id == id));
-    RailId(u8::try_from(place.unwrap_or_default()).unwrap_or_default())
-}
-
-/// `priority` as the scenario's validation has bounded it.
-pub(crate) fn priority_of(priority: i64) -> u8 {
-    u8::try_from(priority).unwrap_or(u8::MAX)
-}
-
-/// `value` as the scenario's validation has bounded it.
-pub(crate) fn clamp_u32(value: i64) -> u32 {
-    u32::try_from(value.max(0)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

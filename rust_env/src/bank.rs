@@ -1,9 +1,8 @@
 //! A bank: its account, its credit, its two queues, what it has paid in costs.
 
 use crate::costs::{COMPONENTS, Component, Costs, Prices};
-use crate::payment::Payment;
-use crate::policy::Decision;
-use crate::setup::{BankSetup, Escalation};
+use crate::payment::{Decision, Payment};
+use crate::system_setup::{BankSetup, Escalation};
 use crate::units::{Accrual, Cents, PaymentId, Rate, Tick};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;

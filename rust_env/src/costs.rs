@@ -2,7 +2,6 @@
 //!
 //! Charges that accrue are exact, in 10^-12 cents; charges that fall due once are whole cents.
 
-use crate::bank::Bank;
 use crate::payment::Payment;
 use crate::scenario::{CollateralCharged, CostConfig};
 use crate::units::{Cents, Rate};
@@ -31,6 +30,11 @@ pub const COMPONENTS: [&str; 7] = ["liquidity", "overdraft", "collateral", "dela
 
 /// Cents by component.
 pub type Costs = [Cents; COMPONENTS.len()];
+
+/// All of a bank's costs, with their names.
+pub fn named_costs(costs: &Costs) -> impl Iterator<Item = (&'static str, i64)> + '_ {
+    COMPONENTS.iter().zip(costs).map(|(name, cost)| (*name, cost.0))
+}
 
 /// Priorities run from 0 to 10.
 const PRIORITIES: usize = 11;
@@ -125,15 +129,15 @@ impl Prices {
 
     /// One tick of collateral: all that is posted, or what backs the overdraft beyond the credit limit.
     ///
-    /// `bank` is as it stands when a tick's payments have settled and before deferred receipts land.
+    /// The balance is that when a tick's payments have settled and before deferred receipts land.
     #[must_use]
-    pub fn collateral(&self, bank: &Bank, haircut: Rate) -> i128 {
+    pub fn collateral(&self, posted: Cents, balance: Cents, credit_limit: Cents, haircut: Rate) -> i128 {
         let (rate, charged) = self.collateral;
         let charged = match charged {
-            CollateralCharged::Posted => bank.collateral,
+            CollateralCharged::Posted => posted,
             CollateralCharged::Used => {
-                let backed = (-bank.balance - bank.credit_limit).max(Cents::ZERO);
-                haircut.complement().base_for(backed).map_or(Cents::ZERO, |needed| needed.min(bank.collateral))
+                let backed = (-balance - credit_limit).max(Cents::ZERO);
+                haircut.complement().base_for(backed).map_or(Cents::ZERO, |needed| needed.min(posted))
             }
         };
         rate.of(charged)

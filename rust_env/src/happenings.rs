@@ -1,7 +1,7 @@
 //! The scenario's events, laid out in time.
 
-use crate::arrivals::{Order, banks_by_id, clamp_u32, priority_of, rail};
-use crate::scenario::{EventConfig, PaymentEvent, Scenario};
+use crate::payment::Order;
+use crate::scenario::{EventConfig, PaymentEvent, Scenario, banks_by_id, clamp_u32, priority_of, rail};
 use crate::units::{BankId, Cents, Tick};
 use std::collections::HashMap;
 

@@ -3,14 +3,12 @@
 //! All that happens to a payment goes through here, so that queues, totals, statistics and events
 //! cannot disagree.
 
-use crate::arrivals::Order;
 use crate::bank::Bank;
 use crate::costs::Component;
 use crate::events::{Event, EventLog, Mechanism};
-use crate::payment::{Payment, split_amounts};
-use crate::policy::Decision;
-use crate::scenario::{QueueDiscipline, RtgsPriority};
-use crate::setup::Setup;
+use crate::payment::{Decision, Order, Payment, RtgsPriority, split_amounts};
+use crate::scenario::QueueDiscipline;
+use crate::system_setup::SystemSetup;
 use crate::units::{Cents, PaymentId, RailId, Tick};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,7 +16,7 @@ use std::sync::Arc;
 /// Every bank and every unsettled payment of a system.
 pub struct Ledger {
     /// The rules.
-    pub setup: Arc<Setup>,
+    pub setup: Arc<SystemSetup>,
     /// The banks, in the order of the scenario.
     pub banks: Vec<Bank>,
     /// Of the payment that comes or is split off next.
@@ -42,7 +40,7 @@ struct Flow {
 impl Ledger {
     /// A ledger without payments; its banks have yet to open.
     #[must_use]
-    pub fn new(setup: Arc<Setup>, events: EventLog) -> Self {
+    pub fn new(setup: Arc<SystemSetup>, events: EventLog) -> Self {
         let banks = vec![Bank::default(); setup.banks.len()];
         Self { setup, banks, next_id: PaymentId::FIRST, events, now: Tick(0), settled_at_once: 0, flows: Vec::new() }
     }
@@ -122,7 +120,8 @@ impl Ledger {
         bank.subtract_delay_of(whole, &self.setup.prices);
         bank.statistics.split_count += i64::from(parts) - 1;
         bank.charge(Component::Split, fee);
-        self.events.record(|| Event::Split { payment: whole.id, bank: whole.sender, amount: whole.amount, parts, fee });
+        let (payment, sender, amount) = (whole.id, whole.sender, whole.amount);
+        self.events.record(|| Event::Split { payment, sender, amount, parts, fee });
         for amount in split_amounts(whole.amount, parts) {
             self.submit_part(whole, amount);
         }
@@ -137,7 +136,8 @@ impl Ledger {
         bank.add_delay_of(whole, &self.setup.prices);
         bank.statistics.split_count += 1;
         bank.charge(Component::Split, fee);
-        self.events.record(|| Event::Cut { payment: whole.id, bank: whole.sender, amount, rest: whole.amount, fee });
+        let (payment, sender, remaining_amount) = (whole.id, whole.sender, whole.amount);
+        self.events.record(|| Event::Cut { payment, sender, released_amount: amount, remaining_amount, fee });
         self.submit_part(whole, amount);
     }
 

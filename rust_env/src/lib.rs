@@ -2,7 +2,7 @@
 //!
 //! One business day, as [`system::System`] plays it: every tick, customers bring payment orders
 //! ([`arrivals`], [`amounts`]), which join their bank's internal queue ([`bank`], [`payment`]). Each bank decides
-//! what to release, hold or split - by a rule ([`policy`]), by a trained [`network`] or from outside ([`decision`]). Released
+//! what to release, hold or split - by a rule ([`policy`]), by a trained [network](players) or from outside ([`decision`]). Released
 //! payments settle, gross and final, as far as the sender's balance and credit go, or wait in the
 //! central queue ([`settlement`]). Then waiting and borrowing are charged ([`costs`]), and on the
 //! last tick the day's rule decides what becomes of what is left.
@@ -22,9 +22,10 @@ pub mod error;
 pub mod events;
 pub mod fleet;
 pub mod happenings;
+mod hash;
 pub mod ledger;
-pub mod network;
 pub mod payment;
+pub mod players;
 pub mod policy;
 pub mod replay;
 pub mod rng;
@@ -32,6 +33,7 @@ pub mod scenario;
 pub mod settlement;
 pub mod setup;
 pub mod system;
+pub mod system_setup;
 pub mod units;
 
 #[cfg(feature = "python")]

@@ -3,8 +3,6 @@
 //! internal queue -> (hold | split | release) -> central queue -> settled. A split replaces a
 //! payment by its parts, which are payments like any other.
 
-use crate::arrivals::Order;
-use crate::scenario::RtgsPriority;
 use crate::units::{BankId, Cents, PaymentId, RailId, Tick};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +18,76 @@ pub enum Nearness {
     Soon,
     /// Further away.
     Later,
+}
+
+/// Class of a payment in a rail's queue, as TARGET2 has them.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RtgsPriority {
+    /// After all others; priorities 0 to 5 unless the payment says otherwise.
+    Normal,
+    /// Before the normal ones; priorities 6 to 8.
+    Urgent,
+    /// Before all others; priorities 9 and 10.
+    HighlyUrgent,
+}
+
+impl RtgsPriority {
+    /// The class of a payment that names none.
+    #[must_use]
+    pub fn of(priority: u8) -> Self {
+        match priority {
+            0..=5 => Self::Normal,
+            6..=8 => Self::Urgent,
+            _ => Self::HighlyUrgent,
+        }
+    }
+}
+
+/// A payment order as it reaches the bank.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Order {
+    /// Paying bank.
+    pub sender: BankId,
+    /// Receiving bank.
+    pub receiver: BankId,
+    /// Amount.
+    pub amount: Cents,
+    /// When it came.
+    pub arrival: Tick,
+    /// Last tick at which it settles on time.
+    pub deadline: Tick,
+    /// 0 to 10, 10 most urgent.
+    pub priority: u8,
+    /// Whether it may be split.
+    pub divisible: bool,
+    /// Its rail.
+    pub rail: RailId,
+    /// Its class in the rail's queue, if it has its own.
+    pub rtgs_priority: Option<RtgsPriority>,
+}
+
+impl Order {
+    /// The same order as it comes `now`: one that an early close has kept away has as long as it would have had.
+    #[must_use]
+    pub fn coming(mut self, now: Tick) -> Self {
+        self.deadline = Tick(self.deadline.0.saturating_add(now.0.saturating_sub(self.arrival.0)));
+        self.arrival = self.arrival.max(now);
+        self
+    }
+}
+
+/// What to do with one payment of the internal queue.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Decision {
+    /// Leave it.
+    Hold,
+    /// Send it to settlement.
+    Release,
+    /// Replace it by this many equal parts and send them to settlement.
+    Split(u8),
+    /// Send this much of it to settlement, less than all, as a part of its own.
+    Cut(Cents),
 }
 
 /// A payment that has not settled.

@@ -1,7 +1,8 @@
 //! Real payments, replayed day by day.
 
-use crate::arrivals::Order;
 use crate::error::ScenarioError;
+use crate::hash::fingerprint_words;
+use crate::payment::Order;
 use crate::scenario::{Load, Scenario, in_range};
 use crate::units::{BankId, Cents, MAX_MONEY, RailId, Tick};
 
@@ -95,8 +96,7 @@ impl Replay {
             let kind = u64::from(order.priority) << 1 | u64::from(order.divisible);
             [ticks, banks, kind, order.amount.0.unsigned_abs()]
         });
-        // One word a time, as FNV-1a does with bytes.
-        starts.chain(orders).fold(0, |hash, word| (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29))
+        fingerprint_words(starts.chain(orders))
     }
 
     /// An upper bound of what an episode of `num_days` replays.

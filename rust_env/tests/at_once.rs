@@ -6,7 +6,6 @@
 use paysim_engine::events::EventLog;
 use paysim_engine::scenario::Scenario;
 use paysim_engine::setup::Setup;
-use paysim_engine::system::System;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -55,8 +54,8 @@ fn settling_at_once_changes_nothing() {
         json!([{"id": "R", "settlement_type": "deferred_net", "cycle_ticks": 3}]),
     ] {
         let setup = setup(&rails);
-        let mut waiting = System::new(Arc::clone(&setup), &[], EventLog::recording());
-        let mut at_once = System::new(setup, &[], EventLog::default());
+        let mut waiting = setup.system(&[], EventLog::recording());
+        let mut at_once = setup.system(&[], EventLog::default());
         let mut settled = 0;
         while !waiting.is_over() {
             let (expected, found) = (waiting.tick().unwrap(), at_once.tick().unwrap());

@@ -55,7 +55,7 @@ fn setup() -> Arc<Setup> {
 
 /// A system that has played so many ticks, of episode 4 of seed 3.
 fn played(ticks: u32) -> System {
-    let mut system = System::new(setup(), &[], EventLog::recording());
+    let mut system = setup().system(&[], EventLog::recording());
     system.reset(3, 4);
     for _ in 0..ticks {
         system.tick().unwrap();
@@ -64,7 +64,7 @@ fn played(ticks: u32) -> System {
 }
 
 fn copy(original: &System, seed: Option<u64>) -> System {
-    let mut copy = System::new(setup(), &[], EventLog::recording());
+    let mut copy = setup().system(&[], EventLog::recording());
     copy.restore(&original.save()).unwrap();
     if let Some(seed) = seed {
         copy.reseed(seed);
@@ -97,7 +97,7 @@ fn future(mut system: System) -> Future {
             }
             _ => None,
         }));
-        let is_release = |event: &&Event| matches!(event, Event::Release { bank: BankId(2), .. });
+        let is_release = |event: &&Event| matches!(event, Event::Release { sender: BankId(2), .. });
         future.releases.push(events.iter().filter(is_release).count());
     }
     future

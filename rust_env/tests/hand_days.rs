@@ -5,20 +5,19 @@
 use paysim_engine::costs::Component;
 use paysim_engine::events::{Event, EventLog};
 use paysim_engine::fleet::Totals;
-use paysim_engine::policy::Decision;
+use paysim_engine::payment::Decision;
 use paysim_engine::scenario::Scenario;
 use paysim_engine::setup::Setup;
 use paysim_engine::system::{System, TickOutcome};
 use paysim_engine::units::{BankId, Cents, RailId};
 use serde_json::{Value, json};
-use std::sync::Arc;
 
 const A: usize = 0;
 const B: usize = 1;
 
 fn system(scenario: &Value, learners: &[BankId]) -> System {
     let scenario = Scenario::from_json(&scenario.to_string()).unwrap();
-    System::new(Arc::new(Setup::new(&scenario).unwrap()), learners, EventLog::default())
+    Setup::new(&scenario).unwrap().system(learners, EventLog::default())
 }
 
 /// Bank A pays bank B: amount, arrival, deadline, priority.
@@ -129,7 +128,7 @@ fn a_days_close_releases_nothing() {
         let mut scenario = two_banks(1, held.clone(), json!({}), vec![pay(50, 0, 0, 5)]);
         scenario["end_of_day"] = json!(rule);
         let scenario = Scenario::from_json(&scenario.to_string()).unwrap();
-        let mut system = System::new(Arc::new(Setup::new(&scenario).unwrap()), &[], EventLog::recording());
+        let mut system = Setup::new(&scenario).unwrap().system(&[], EventLog::recording());
         let outcome = system.tick().unwrap();
         assert_eq!((outcome.queue_depth, outcome.settlements + outcome.dropped), (0, 1));
         assert!(!system.ledger.events.take().iter().any(|event| matches!(event, Event::Release { .. })));

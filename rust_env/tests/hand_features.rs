@@ -7,7 +7,7 @@ mod short_days;
 
 use paysim_engine::costs::Component;
 use paysim_engine::events::Mechanism;
-use paysim_engine::policy::Decision;
+use paysim_engine::payment::Decision;
 use paysim_engine::units::{Cents, PaymentId, Rate, bank_at};
 use serde_json::{Value, json};
 use short_days::{
@@ -215,7 +215,7 @@ fn escalation_moves_the_queue_and_the_class_but_not_the_price() {
     assert_eq!(cost(&system, A, Component::Delay), 5 * 10 + 5 * 20);
     decide(&mut system, &[Decision::Release]);
     let head = &system.ledger.banks[A].central[0][0];
-    assert_eq!((head.priority, head.rtgs_priority), (5, Some(paysim_engine::scenario::RtgsPriority::HighlyUrgent)));
+    assert_eq!((head.priority, head.rtgs_priority), (5, Some(paysim_engine::payment::RtgsPriority::HighlyUrgent)));
 }
 
 #[test]

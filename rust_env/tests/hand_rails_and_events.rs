@@ -7,11 +7,10 @@ mod short_days;
 
 use paysim_engine::costs::Component;
 use paysim_engine::events::{Event, EventLog, Mechanism};
-use paysim_engine::policy::Decision;
+use paysim_engine::payment::Decision;
 use paysim_engine::replay::{Record, Replay};
 use paysim_engine::scenario::Scenario;
 use paysim_engine::setup::{Files, Setup};
-use paysim_engine::system::System;
 use paysim_engine::units::{Cents, RailId};
 use serde_json::{Value, json};
 use short_days::{
@@ -188,7 +187,7 @@ fn events_happen_when_they_should_and_again() {
     assert!(events.contains(&Event::Transfer {
         sender: Some(paysim_engine::units::BankId(0)),
         receiver: None,
-        asked: Cents(1_000),
+        requested_amount: Cents(1_000),
         amount: Cents(3)
     }));
     let deadlines = events.iter().filter_map(|event| match event {
@@ -323,7 +322,7 @@ fn a_file_is_replayed_day_by_day_further_on_with_every_episode_and_seed() {
     let replay = Arc::new(Replay::new(&scenario, records.into_iter()).unwrap());
     let files = Files { replay: Some(replay), ..Files::default() };
     let setup = Arc::new(Setup::with_files(&scenario, files).unwrap());
-    let mut system = System::new(setup, &[], EventLog::recording());
+    let mut system = setup.system(&[], EventLog::recording());
     // (tick, amount, deadline) of days 0 and 1 of the file, or of days (seed + episode) x 2 modulo 3 and the next.
     let day = |of_file: i64, of_episode: u32| match of_file {
         0 => vec![(2 * of_episode, 100, 2 * of_episode + 1), (2 * of_episode, 101, 2 * of_episode + 1)],

@@ -21,7 +21,14 @@ from paysim_agents.tasks.suite import TASKS, Task
 from paysim_training.algorithms.ppo import LearnedPolicy
 from paysim_training.core.config import load_config
 from paysim_training.core.run_folder import RunFolder
-from paysim_training.studies.benchmark.results import BASELINES, brief, compare_learned, crossed_ci95
+from paysim_training.studies.benchmark.results import (
+    BASELINES,
+    brief,
+    compare_learned,
+    crossed_ci95,
+    summarise_costs,
+)
+from scipy.stats.mstats import winsorize
 
 from paysim_gym import load_scenario
 from paysim_gym.evaluation import evaluate
@@ -277,3 +284,20 @@ def test_every_task_has_a_config_whose_rollouts_are_whole_days(task: Task) -> No
     assert config.ppo.steps_per_rollout == scenario.ticks_per_day + has_pool
     rollout = config.num_envs * config.ppo.steps_per_rollout
     assert config.timesteps % rollout == config.checkpoint_every % rollout == 0
+
+
+@pytest.mark.parametrize("shape", [(1, 1000), (1000, 1)], ids=["days", "training_seeds"])
+def test_intervals_are_95_percent_intervals(shape: tuple[int, int]) -> None:
+    """The half-widths are 1.96 standard errors; those of a 90% interval would be 1.645."""
+    costs = np.random.default_rng(5).normal(100, 10, shape)
+    error = costs.std(ddof=1) / np.sqrt(costs.size)
+    # The trimmed mean's standard error from the winsorized deviation (Yuen 1974).
+    trimmed_error = winsorize(costs.ravel(), (0.25, 0.25)).std(ddof=1) / (0.5 * np.sqrt(costs.size))
+    summary = summarise_costs(costs)
+    saved, *interval = crossed_ci95(-costs, np.mean)
+    for value, (low, high), expected in (
+        (summary["mean"], summary["mean_ci95"], error),
+        (summary["iqm"], summary["ci95"], trimmed_error),
+        (saved, interval, error),
+    ):
+        assert (value - low, high - value) == pytest.approx((1.96 * expected, 1.96 * expected), rel=0.06)

@@ -5,10 +5,9 @@
 //! release or split. In `fraction` mode one number is the share of the queue's value to release. In
 //! an opening step the first number is the share of the pool to commit.
 
-use super::{ActionMode, Decides, Process};
+use super::process::{ActionMode, Decides, Process, SHARES};
 use crate::ledger::Ledger;
-use crate::payment::Payment;
-use crate::policy::Decision;
+use crate::payment::{Decision, Payment};
 use crate::system::System;
 use crate::units::{BankId, Cents, Rate};
 
@@ -18,9 +17,6 @@ pub const HOLD: i64 = 0;
 pub const RELEASE: i64 = 1;
 /// The first of the splits, in the order of `split_parts`.
 pub const FIRST_SPLIT: i64 = 2;
-/// Shares on offer in `fraction` mode: 0, 1/20, ..., 1.
-pub const SHARES: usize = 21;
-
 /// What a learner's action is about in this step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Subject {

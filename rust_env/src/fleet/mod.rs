@@ -15,9 +15,11 @@ use crate::decision::reward::reward;
 use crate::decision::{Decides, Process};
 use crate::error::{ActionError, FleetError, TickError};
 use crate::events::EventLog;
-use crate::policy::{Decision, ScriptedPolicy};
+use crate::hash::fingerprint;
+use crate::payment::Decision;
+use crate::policy::ScriptedPolicy;
 use crate::setup::Setup;
-use crate::system::{RestoreError, Roles, System, fingerprint, is_marked};
+use crate::system::{RestoreError, System, is_marked};
 use std::sync::Arc;
 
 /// N independent systems of one scenario.
@@ -58,12 +60,9 @@ impl Fleet {
     /// A fleet of `num_envs` systems; every row must be [`Fleet::reset`] before it is stepped.
     #[must_use]
     pub fn new(setup: Arc<Setup>, process: Arc<Process>, num_envs: usize) -> Self {
-        let roles = Arc::new(Roles::new(&setup, &process.learners, process.payment_learners()));
-        let row = |_| Row {
-            system: System::with_roles(Arc::clone(&setup), Arc::clone(&roles), EventLog::default()),
-            has_ended: false,
-            steps: 0,
-        };
+        let roles = setup.roles(&process.learners, process.payment_learners());
+        let row =
+            |_| Row { system: setup.system_with(Arc::clone(&roles), EventLog::default()), has_ended: false, steps: 0 };
         let rows = (0..num_envs).map(row).collect();
         Self { setup, process, rows }
     }

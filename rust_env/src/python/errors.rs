@@ -1,7 +1,7 @@
 //! Every engine error has one Python exception; a panic becomes a `RuntimeError`.
 
 use crate::error;
-use crate::network::NetworkError;
+use crate::players::NetworkError;
 use crate::system::RestoreError;
 use pyo3::exceptions::{PyOverflowError, PyRuntimeError, PyValueError};
 use pyo3::{PyErr, PyResult, Python, create_exception};

@@ -1,6 +1,6 @@
 //! What waiting, borrowing and splitting cost.
 
-use super::UniqueMap;
+use super::read::UniqueMap;
 use crate::units::Cents;
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! The settlement rails.
 
-use super::yes;
+use super::defaults::yes;
 use serde::{Deserialize, Serialize};
 
 /// A settlement rail.
@@ -75,28 +75,4 @@ pub(super) fn default_rails() -> Vec<RailConfig> {
         deferred_crediting: false,
         cycle_ticks: None,
     }]
-}
-
-/// Class of a payment in a rail's queue, as TARGET2 has them.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RtgsPriority {
-    /// After all others; priorities 0 to 5 unless the payment says otherwise.
-    Normal,
-    /// Before the normal ones; priorities 6 to 8.
-    Urgent,
-    /// Before all others; priorities 9 and 10.
-    HighlyUrgent,
-}
-
-impl RtgsPriority {
-    /// The class of a payment that names none.
-    #[must_use]
-    pub fn of(priority: u8) -> Self {
-        match priority {
-            0..=5 => Self::Normal,
-            6..=8 => Self::Urgent,
-            _ => Self::HighlyUrgent,
-        }
-    }
 }

@@ -1,6 +1,5 @@
 //! Reading JSON so that every error says where it is and what would be right.
 
-use super::PriorityConfig;
 use crate::error::ScenarioError;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -64,35 +63,6 @@ fn in_plain_words(error: &serde_json::Error) -> String {
         .replace("expected f64", "expected a number")
 }
 
-impl<'de> Deserialize<'de> for PriorityConfig {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(PriorityVisitor)
-    }
-}
-
-struct PriorityVisitor;
-
-impl<'de> Visitor<'de> for PriorityVisitor {
-    type Value = PriorityConfig;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an integer between 0 and 10, or a mapping of such integers to weights")
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
-        Ok(PriorityConfig::Fixed(value))
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Self::Value, E> {
-        let value = i64::try_from(value).map_err(|_| E::custom(format!("{value} is not a priority")))?;
-        Ok(PriorityConfig::Fixed(value))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        MapVisitor(PhantomData).visit_map(map).map(PriorityConfig::Weights)
-    }
-}
-
 /// A map that refuses a key that stands twice, where serde would let the last one win.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(transparent)]
@@ -111,7 +81,8 @@ impl<'de, K: Deserialize<'de> + Ord + Display, V: Deserialize<'de>> Deserialize<
     }
 }
 
-struct MapVisitor<K, V>(PhantomData<(K, V)>);
+/// Reads a [`UniqueMap`].
+pub(super) struct MapVisitor<K, V>(pub(super) PhantomData<(K, V)>);
 
 impl<'de, K: Deserialize<'de> + Ord + Display, V: Deserialize<'de>> Visitor<'de> for MapVisitor<K, V> {
     type Value = UniqueMap<K, V>;

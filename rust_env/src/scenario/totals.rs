@@ -1,7 +1,8 @@
 //! What an episode may come to at worst: money is refused before it could outgrow 64 bits.
 
-use super::validate::{Checked, MOST_PARTS, conflict};
-use super::{AgentConfig, EndOfDay, EventConfig, Scenario};
+use super::checks::{Checked, MOST_PARTS, conflict};
+use super::config::{AgentConfig, EndOfDay, Scenario};
+use super::events::EventConfig;
 use crate::error::ScenarioError;
 
 /// Money totals of an episode must stay below this many cents (half of what 64 bits hold).

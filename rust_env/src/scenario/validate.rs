@@ -1,49 +1,40 @@
 //! Everything about a scenario that its types cannot say.
 
-use super::{
-    AgentConfig, ArrivalConfig, CostConfig, DistributionType, LsmConfig, PolicyConfig, PriorityConfig, QueueDiscipline,
-    RailConfig, Scenario, SettlementType, TimeWindow, TransactionConfig,
+use super::checker::Checker;
+use super::checks::{Checked, MOST_PARTS, NOT_ITSELF, as_json, conflict, in_range, money};
+use super::config::{
+    AgentConfig, ArrivalConfig, DistributionType, PolicyConfig, PriorityConfig, Scenario, TimeWindow, TransactionConfig,
 };
-use crate::amounts::WIDEST_NORMAL;
+use super::prices::CostConfig;
+use super::rails::{LsmConfig, QueueDiscipline, RailConfig, SettlementType};
+use super::read::read_json;
 use crate::error::ScenarioError;
 use crate::units::{Cents, MAX_MONEY};
 use std::collections::HashSet;
 use std::fmt::Display;
-use std::ops::Deref;
 
-pub(super) type Checked = Result<(), ScenarioError>;
-
+/// Largest standard deviation of normal amounts, in means: that of the half of a normal above its peak is 0.7555.
+const WIDEST_NORMAL: f64 = 0.755;
 /// Most rails of a system.
 const MOST_RAILS: usize = 8;
-/// Parts that a payment can be split into, at most.
-pub(crate) const MOST_PARTS: u8 = 100;
-const NOT_ITSELF: &str = "a bank cannot pay itself; must be another bank";
 
 impl Scenario {
+    /// Reads and validates a scenario.
+    ///
+    /// # Errors
+    /// [`ScenarioError`] with the path of the field, its value and what is allowed.
+    pub fn from_json(json: &str) -> Result<Self, ScenarioError> {
+        let scenario: Self = read_json(json, "scenario")?;
+        scenario.validate()?;
+        Ok(scenario)
+    }
+
     /// Checks everything that its types cannot say.
     ///
     /// # Errors
     /// [`ScenarioError`] with the path of the field, its value and what is allowed.
     pub fn validate(&self) -> Checked {
         Checker { scenario: self, banks: self.agents.iter().map(|agent| agent.id.as_str()).collect() }.validate()
-    }
-
-    /// Ticks in an episode.
-    pub(super) fn episode_ticks(&self) -> i64 {
-        self.ticks_per_day * self.num_days
-    }
-}
-
-/// A scenario with its banks' ids, to be looked up once for each payment, limit, weight and event.
-pub(super) struct Checker<'a> {
-    scenario: &'a Scenario,
-    banks: HashSet<&'a str>,
-}
-
-impl Deref for Checker<'_> {
-    type Target = Scenario;
-    fn deref(&self) -> &Scenario {
-        self.scenario
     }
 }
 
@@ -114,36 +105,6 @@ impl Checker<'_> {
     fn validate_ids(&self) -> Checked {
         unique_ids("agents", self.agents.iter().map(|agent| agent.id.as_str()))?;
         unique_ids("rails", self.rails.iter().map(|rail| rail.id.as_str()))
-    }
-
-    /// Refuses an id that is no bank's.
-    pub(super) fn known_bank(&self, path: &str, id: &str) -> Checked {
-        if self.banks.contains(id) {
-            return Ok(());
-        }
-        let known = list(self.agents.iter().map(|agent| agent.id.as_str()));
-        Err(ScenarioError::UnknownId { path: path.to_owned(), value: id.to_owned(), known })
-    }
-
-    /// Refuses a rail, named under `path`, that the system has not.
-    pub(super) fn known_rail(&self, path: &str, rail: Option<&str>) -> Checked {
-        match rail.filter(|id| self.rails.iter().all(|rail| rail.id != **id)) {
-            None => Ok(()),
-            Some(id) => {
-                let known = list(self.rails.iter().map(|rail| rail.id.as_str()));
-                Err(ScenarioError::UnknownId { path: format!("{path}.rail"), value: id.to_owned(), known })
-            }
-        }
-    }
-
-    /// Refuses a payment, described under `path`, that is not from one bank to another.
-    pub(super) fn validate_parties(&self, path: &str, sender: &str, receiver: &str) -> Checked {
-        self.known_bank(&format!("{path}.sender"), sender)?;
-        self.known_bank(&format!("{path}.receiver"), receiver)?;
-        if sender == receiver {
-            return conflict(&format!("{path}.receiver"), format!("{receiver:?}"), NOT_ITSELF);
-        }
-        Ok(())
     }
 
     fn validate_agent(&self, path: &str, agent: &AgentConfig) -> Checked {
@@ -378,40 +339,4 @@ fn time_of_day(path: &str, text: Option<&str>) -> Result<Option<u32>, ScenarioEr
     let (hours, minutes) = (number(ten_hours, hours), number(ten_minutes, minutes));
     let total = hours * 60 + minutes;
     if minutes < 60 && total <= 24 * 60 { Ok(Some(total)) } else { allowed().map(|()| None) }
-}
-
-/// Refuses an amount outside `low..=MAX_MONEY`.
-pub(super) fn money(path: &str, value: Cents, low: i64) -> Checked {
-    in_range(path, value.0, low, MAX_MONEY, " (cents)")
-}
-
-/// Refuses a number outside `low..=high`.
-pub(crate) fn in_range<T: PartialOrd + Display>(path: &str, value: T, low: T, high: T, unit: &'static str) -> Checked {
-    if value >= low && value <= high {
-        return Ok(());
-    }
-    Err(ScenarioError::OutOfRange {
-        path: path.to_owned(),
-        value: value.to_string(),
-        low: low.to_string(),
-        high: high.to_string(),
-        unit,
-    })
-}
-
-/// Refuses a value that contradicts another one.
-pub(crate) fn conflict<T>(path: &str, value: impl Display, allowed: impl Into<String>) -> Result<T, ScenarioError> {
-    Err(ScenarioError::Conflict { path: path.to_owned(), value: value.to_string(), allowed: allowed.into() })
-}
-
-/// A value as the scenario writes it.
-fn as_json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
-}
-
-fn list<'a>(ids: impl Iterator<Item = &'a str>) -> String {
-    const SHOWN: usize = 20;
-    let ids: Vec<&str> = ids.collect();
-    let more = if ids.len() > SHOWN { ", ..." } else { "" };
-    format!("{}{more}", ids[..ids.len().min(SHOWN)].join(", "))
 }

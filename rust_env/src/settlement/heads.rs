@@ -1,7 +1,7 @@
 //! Offsets on a rail where nothing may pass a blocked payment: there, only the first payments of a
 //! queue can be offset, and a bank can be in one offset with one other bank at a time.
 
-use super::{Offsets, Queued, Queues};
+use super::offset::{Offsets, Queued, Queues};
 use crate::events::Mechanism;
 use crate::ledger::Ledger;
 use crate::payment::Payment;

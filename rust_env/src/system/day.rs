@@ -1,6 +1,7 @@
 //! How a day opens and how it closes.
 
-use super::{Stage, System};
+use super::record::opening_event;
+use super::state::{Stage, System};
 use crate::bank::Bank;
 use crate::costs::Component;
 use crate::error::TickError;
@@ -66,13 +67,13 @@ impl System {
             bank.balance = opening;
             bank.loan = Cents::ZERO;
             bank.open_day();
-            self.ledger.events.record(|| Event::opening(bank_at(index), bank, closing, loan));
+            self.ledger.events.record(|| opening_event(bank_at(index), bank, closing, loan));
         }
     }
 
     /// Pays the committed share of every pool into its bank's account, and charges it.
     pub(super) fn commit_pools(&mut self) -> Result<(), TickError> {
-        self.play_seats(|system, seat| system.ledger.banks[seat.bank.index()].pool_decision.is_none());
+        self.play(|system, bank| system.ledger.banks[bank.index()].pool_decision.is_none());
         for (index, (bank, setup)) in self.ledger.banks.iter_mut().zip(&self.setup.banks).enumerate() {
             let share = bank.pool_decision.take().unwrap_or(setup.pool_share);
             let amount = share.share_of(setup.pool);

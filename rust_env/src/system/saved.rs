@@ -2,8 +2,9 @@
 //!
 //! Layout: 8 bytes of mark and version, 8 bytes of the scenario's fingerprint, 8 bytes of checksum, then the state in postcard's format.
 
-use super::{Progress, System};
+use super::state::{Progress, System};
 use crate::bank::Bank;
+use crate::hash::fingerprint;
 use crate::rng::{Purpose, Stream, copy_stream};
 use crate::units::{PaymentId, Tick, bank_at};
 use thiserror::Error;
@@ -49,7 +50,7 @@ impl System {
         let state = postcard::to_stdvec(&state).unwrap_or_default();
         let mut bytes = Vec::with_capacity(HEADER + state.len());
         bytes.extend_from_slice(MARK);
-        bytes.extend_from_slice(&self.setup.fingerprint.to_le_bytes());
+        bytes.extend_from_slice(&self.fingerprint().to_le_bytes());
         bytes.extend_from_slice(&fingerprint([state.as_slice()]).to_le_bytes());
         bytes.extend_from_slice(&state);
         bytes
@@ -77,6 +78,12 @@ impl System {
         self.policy_streams.iter_mut().zip(fresh(Purpose::Policy)).for_each(|(stream, fresh)| *stream = fresh);
     }
 
+    /// Tells systems apart whose states do not fit each other.
+    fn fingerprint(&self) -> u64 {
+        let players: Vec<u8> = self.players.iter().flat_map(|player| player.fingerprint().to_le_bytes()).collect();
+        fingerprint([&self.setup.fingerprint.to_le_bytes(), players.as_slice()])
+    }
+
     /// Reads a saved state of this scenario.
     pub(crate) fn read(&self, bytes: &[u8]) -> Result<State, RestoreError> {
         let word = |place: usize| bytes.get(place..place + 8).and_then(|word| word.try_into().ok());
@@ -84,7 +91,7 @@ impl System {
         let (true, Some(found), Some(checksum)) = (is_marked(bytes), word(8), word(16)) else {
             return Err(not_a_state);
         };
-        let (found, expected) = (u64::from_le_bytes(found), self.setup.fingerprint);
+        let (found, expected) = (u64::from_le_bytes(found), self.fingerprint());
         if found != expected {
             return Err(RestoreError::OtherScenario { found, expected });
         }
@@ -116,10 +123,4 @@ impl System {
 /// Whether these bytes begin like a saved state of this version of the engine.
 pub(crate) fn is_marked(bytes: &[u8]) -> bool {
     bytes.starts_with(MARK)
-}
-
-/// FNV-1a with 64 bits (Fowler, Noll and Vo 1991) over all parts, one after the other.
-pub(crate) fn fingerprint<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u64 {
-    let bytes = parts.into_iter().flatten();
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -4,7 +4,7 @@
 
 use paysim_engine::events::EventLog;
 use paysim_engine::ledger::Ledger;
-use paysim_engine::policy::Decision;
+use paysim_engine::payment::Decision;
 use paysim_engine::scenario::{PolicyConfig, Scenario};
 use paysim_engine::setup::Setup;
 use paysim_engine::system::{System, TickOutcome};
@@ -13,7 +13,6 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::sync::Arc;
 
 /// How large a scenario may be.
 #[derive(Clone, Copy, Debug)]
@@ -221,7 +220,7 @@ pub fn read(scenario: &Value) -> Scenario {
 pub fn system(scenario: &Scenario, events: EventLog) -> (System, Vec<BankId>) {
     let is_learner = |index: &usize| matches!(scenario.agents[*index].policy, PolicyConfig::Learner {});
     let learners: Vec<BankId> = (0..scenario.agents.len()).filter(is_learner).map(bank_at).collect();
-    (System::new(Arc::new(Setup::new(scenario).unwrap()), &learners, events), learners)
+    (Setup::new(scenario).unwrap().system(&learners, events), learners)
 }
 
 /// Numbers from which decisions are made, as many as are asked for.

@@ -1,20 +1,13 @@
-//! A trained policy, frozen: a multilayer perceptron from a safetensors file.
-//!
-//! `docs/frozen_opponents.md` describes the file. Nothing in it is trusted: what is missing, damaged, of another
-//! shape or made for another observation is refused before anybody plays with it.
+//! Files of networks, in the format of safetensors.
 
-use crate::decision::observation::{self, fields};
-use crate::decision::{ActionMode, Decides, DecisionConfig};
+use super::mlp::{Layer, Normalisation};
+use crate::decision::observation::fields;
 use crate::error::ScenarioError;
-use crate::scenario::read_json;
-use crate::system::fingerprint;
+use crate::hash::fingerprint;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// What the metadata of a file say under `format`.
-pub const FORMAT: &str = "paysim_gym.policy.1";
 /// Most layers of a network.
 const MOST_LAYERS: usize = 32;
 
@@ -78,189 +71,14 @@ pub enum NetworkError {
     },
 }
 
-/// What a network was trained to decide, and where.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Training {
-    /// What an action decides about the payments.
-    pub action_mode: ActionMode,
-    /// Payments of the internal queue that it decides about.
-    pub slots: usize,
-    /// Splits on offer.
-    pub split_parts: Vec<u8>,
-    /// What it decides; the rest follows its bank's own rule.
-    pub decides: Decides,
-    /// Cents to one unit of reward, in which the observation tells costs; by the bank if absent.
-    pub reward_scale: Option<f64>,
-}
-
-impl Training {
-    /// The settings of its decision process in the seat of a bank.
-    #[must_use]
-    pub fn decision(&self, bank: &str) -> DecisionConfig {
-        DecisionConfig {
-            slots: self.slots,
-            split_parts: self.split_parts.clone(),
-            action_mode: self.action_mode,
-            decides: self.decides,
-            reward_scale: self.reward_scale,
-            ..DecisionConfig::of(bank)
-        }
-    }
-}
-
-/// What the outputs of a network mean.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Outputs {
-    Logits,
-    Values,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Activation {
-    Tanh,
-    Relu,
-}
-
-/// A trained policy.
-#[derive(Debug)]
-pub struct Network {
-    /// What it was trained to decide.
-    pub training: Training,
-    /// Whether it chooses among legal actions only; else an illegal one that it chooses acts as hold.
-    pub masked: bool,
-    /// Tells files apart.
-    pub fingerprint: u64,
-    outputs: Outputs,
-    normalisation: Option<Normalisation>,
-    activation: Activation,
-    layers: Vec<Layer>,
-}
-
-/// Room for the numbers between two layers, to be used again and again.
-#[derive(Debug, Default)]
-pub struct Scratch {
-    input: Vec<f32>,
-    output: Vec<f32>,
-}
-
-impl Network {
-    /// Reads and checks the bytes of a file.
-    ///
-    /// # Errors
-    /// [`NetworkError`].
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, NetworkError> {
-        let file = File::open(bytes)?;
-        file.one_of("format", &[(FORMAT, ())])?;
-        let activation = file.one_of("activation", &[("tanh", Activation::Tanh), ("relu", Activation::Relu)])?;
-        let outputs = file.one_of("outputs", &[("logits", Outputs::Logits), ("values", Outputs::Values)])?;
-        let masked = file.one_of("masked", &[("false", false), ("true", true)])?;
-        let training: Training = read_json(file.text("decision")?, "decision").map_err(NetworkError::Decision)?;
-        training.decision("").validate().map_err(NetworkError::Decision)?;
-        file.check_columns(training.slots)?;
-        let (mode, splits) = (training.action_mode, training.split_parts.len());
-        let ends = (observation::size(training.slots), mode.heads(training.slots) * mode.choices(splits));
-        let (normalisation, layers) = (file.normalisation(ends.0)?, file.layers(ends)?);
-        file.check_names(layers.len(), normalisation.is_some())?;
-        let fingerprint = file.fingerprint()?;
-        Ok(Self { training, outputs, masked, fingerprint, normalisation, activation, layers })
-    }
-
-    /// Whether its outputs are logits, from which an action can be drawn.
-    #[must_use]
-    pub fn is_drawable(&self) -> bool {
-        self.outputs == Outputs::Logits
-    }
-
-    /// Number of its inputs, the columns of an observation.
-    #[must_use]
-    pub fn num_inputs(&self) -> usize {
-        self.layers.first().map_or(0, Layer::num_inputs)
-    }
-
-    /// Number of its outputs: one for each value of each number of an action.
-    #[must_use]
-    pub fn num_outputs(&self) -> usize {
-        self.layers.last().map_or(0, |layer| layer.bias.len())
-    }
-
-    /// The outputs for an observation of [`Network::num_inputs`] columns.
-    pub fn forward<'a>(&self, observation: &[f32], scratch: &'a mut Scratch) -> &'a [f32] {
-        let Scratch { input, output } = scratch;
-        input.clear();
-        match &self.normalisation {
-            Some(normalisation) => input.extend(normalisation.apply(observation)),
-            None => input.extend_from_slice(observation),
-        }
-        for (index, layer) in self.layers.iter().enumerate() {
-            layer.apply(input, output);
-            if index + 1 < self.layers.len() {
-                self.activation.apply(output);
-            }
-            std::mem::swap(input, output);
-        }
-        input
-    }
-}
-
-/// The observation's columns less their means, in standard deviations, clipped; as Stable-Baselines3 does it,
-/// in 64 bits: where a column hardly varies, 32 would leave nothing of it.
-#[derive(Debug)]
-struct Normalisation {
-    means: Vec<f64>,
-    scales: Vec<f64>,
-    clip: f64,
-}
-
-impl Normalisation {
-    #[expect(clippy::cast_possible_truncation, reason = "an observation has 32 bits")]
-    fn apply(&self, observation: &[f32]) -> impl Iterator<Item = f32> {
-        let columns = observation.iter().zip(self.means.iter().zip(&self.scales));
-        columns.map(|(value, (mean, scale))| ((f64::from(*value) - mean) / scale).clamp(-self.clip, self.clip) as f32)
-    }
-}
-
-impl Activation {
-    fn apply(self, values: &mut [f32]) {
-        match self {
-            Self::Tanh => values.iter_mut().for_each(|value| *value = libm::tanhf(*value)),
-            Self::Relu => values.iter_mut().for_each(|value| *value = value.max(0.0)),
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Layer {
-    /// Input after input the weights of all outputs, so that outputs can be summed side by side.
-    weights: Vec<f32>,
-    bias: Vec<f32>,
-}
-
-impl Layer {
-    fn num_inputs(&self) -> usize {
-        self.weights.len() / self.bias.len().max(1)
-    }
-
-    fn apply(&self, input: &[f32], output: &mut Vec<f32>) {
-        output.clear();
-        output.extend_from_slice(&self.bias);
-        for (value, weights) in input.iter().zip(self.weights.chunks_exact(self.bias.len())) {
-            // Many inputs are zero: empty slots, and units that a ReLU has cut off.
-            if *value != 0.0 {
-                output.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += value * weight);
-            }
-        }
-    }
-}
-
 /// A safetensors file whose tensors cover its bytes exactly.
-struct File<'a> {
+pub(super) struct File<'a> {
     header: Metadata,
     data: &'a [u8],
 }
 
 impl<'a> File<'a> {
-    fn open(bytes: &'a [u8]) -> Result<Self, NetworkError> {
+    pub(super) fn open(bytes: &'a [u8]) -> Result<Self, NetworkError> {
         let wrong = |problem: &str| NetworkError::NotAFile { length: bytes.len(), problem: problem.to_owned() };
         let (size, rest) = bytes.split_first_chunk().ok_or_else(|| wrong("there is no header"))?;
         let split = usize::try_from(u64::from_le_bytes(*size)).ok().and_then(|size| rest.split_at_checked(size));
@@ -273,7 +91,7 @@ impl<'a> File<'a> {
         Ok(Self { header, data })
     }
 
-    fn text(&self, key: &'static str) -> Result<&str, NetworkError> {
+    pub(super) fn text(&self, key: &'static str) -> Result<&str, NetworkError> {
         let text = self.header.metadata().as_ref().and_then(|metadata| metadata.get(key));
         text.map(String::as_str).ok_or_else(|| NetworkError::Metadata {
             key,
@@ -282,7 +100,7 @@ impl<'a> File<'a> {
         })
     }
 
-    fn one_of<T: Copy>(&self, key: &'static str, choices: &[(&str, T)]) -> Result<T, NetworkError> {
+    pub(super) fn one_of<T: Copy>(&self, key: &'static str, choices: &[(&str, T)]) -> Result<T, NetworkError> {
         let text = self.text(key)?;
         let found = choices.iter().find(|(name, _)| *name == text);
         found.map(|(_, choice)| *choice).ok_or_else(|| NetworkError::Metadata {
@@ -292,7 +110,7 @@ impl<'a> File<'a> {
         })
     }
 
-    fn check_columns(&self, slots: usize) -> Result<(), NetworkError> {
+    pub(super) fn check_columns(&self, slots: usize) -> Result<(), NetworkError> {
         let text = self.text("observation")?;
         let mut found = serde_json::from_str::<Vec<String>>(text)
             .map_err(|error| NetworkError::Metadata {
@@ -315,7 +133,7 @@ impl<'a> File<'a> {
         Ok(())
     }
 
-    fn normalisation(&self, columns: usize) -> Result<Option<Normalisation>, NetworkError> {
+    pub(super) fn normalisation(&self, columns: usize) -> Result<Option<Normalisation>, NetworkError> {
         if self.header.info(MEAN).is_none() {
             return Ok(None);
         }
@@ -331,7 +149,7 @@ impl<'a> File<'a> {
     }
 
     /// The layers that lead from so many inputs to so many outputs.
-    fn layers(&self, (inputs, outputs): (usize, usize)) -> Result<Vec<Layer>, NetworkError> {
+    pub(super) fn layers(&self, (inputs, outputs): (usize, usize)) -> Result<Vec<Layer>, NetworkError> {
         let is_there = |index: &usize| self.header.info(&weight_name(*index)).is_some();
         let count = (0..MOST_LAYERS).take_while(is_there).count().max(1);
         let mut layers = Vec::with_capacity(count);
@@ -352,7 +170,7 @@ impl<'a> File<'a> {
     }
 
     /// Refuses a file with more in it than has been read: it would play differently from what was exported.
-    fn check_names(&self, layers: usize, is_normalised: bool) -> Result<(), NetworkError> {
+    pub(super) fn check_names(&self, layers: usize, is_normalised: bool) -> Result<(), NetworkError> {
         let known: Vec<String> = (0..layers).flat_map(|index| [weight_name(index), bias_name(index)]).collect();
         let normalisation = [MEAN, SCALE, CLIP];
         let is_known =
@@ -368,7 +186,7 @@ impl<'a> File<'a> {
     }
 
     /// Of everything that has been read, whatever order the metadata stand in.
-    fn fingerprint(&self) -> Result<u64, NetworkError> {
+    pub(super) fn fingerprint(&self) -> Result<u64, NetworkError> {
         let mut parts: Vec<&[u8]> = Vec::new();
         for key in ["activation", "outputs", "masked", "decision", "observation"] {
             parts.extend([self.text(key)?.as_bytes(), &[0]]);

@@ -1,35 +1,43 @@
 //! A bank that a trained network plays inside the engine, exactly as a learner would from outside.
 
-use super::{Process, action::Subject};
+use super::mlp::Scratch;
+use super::network::Network;
+use crate::decision::Process;
+use crate::decision::action::Subject;
 use crate::error::ScenarioError;
-use crate::network::{Network, Scratch};
+use crate::policy::Player;
 use crate::rng::Stream;
-use crate::setup::Setup;
 use crate::system::System;
+use crate::system_setup::SystemSetup;
 use crate::units::BankId;
 use rand::RngExt;
+use std::cell::RefCell;
 use std::sync::Arc;
 
 /// A bank that a network plays.
-pub struct Seat {
-    /// The bank.
-    pub bank: BankId,
+pub struct NetworkPlayer {
+    bank: BankId,
     /// What the network sees and decides.
-    pub process: Process,
+    process: Process,
     network: Arc<Network>,
     is_deterministic: bool,
 }
 
 /// Room for what a network sees and does, to be used again and again.
 #[derive(Default)]
-pub struct SeatRoom {
+struct SeatRoom {
     observation: Vec<f32>,
     mask: Vec<bool>,
     actions: Vec<i64>,
     scratch: Scratch,
 }
 
-impl Seat {
+thread_local! {
+    /// One for all players of a thread.
+    static SEAT_ROOM: RefCell<SeatRoom> = RefCell::default();
+}
+
+impl NetworkPlayer {
     /// Gives a bank's seat to a network.
     ///
     /// # Errors
@@ -38,14 +46,14 @@ impl Seat {
         bank: BankId,
         network: Arc<Network>,
         is_deterministic: bool,
-        setup: &Setup,
+        setup: &SystemSetup,
     ) -> Result<Self, ScenarioError> {
         let process = Process::new(&network.training.decision(&setup.banks[bank.index()].id), setup)?;
         Ok(Self { bank, process, network, is_deterministic })
     }
 
     /// Decides for its bank about what is to be decided now: its pool at an opening, else its payments.
-    pub fn play(&self, system: &mut System, room: &mut SeatRoom) {
+    fn play_with(&self, system: &mut System, room: &mut SeatRoom) {
         let Self { bank, process, network, .. } = self;
         let subject = process.subject(system, *bank);
         let is_idle = subject != Subject::Pool && system.ledger.banks[bank.index()].internal.is_empty();
@@ -72,6 +80,20 @@ impl Seat {
             actions.push(i64::try_from(choice).unwrap_or_default());
         }
         process.decide(system, *bank, actions);
+    }
+}
+
+impl Player<System> for NetworkPlayer {
+    fn bank(&self) -> BankId {
+        self.bank
+    }
+
+    fn fingerprint(&self) -> u64 {
+        self.network.fingerprint
+    }
+
+    fn play(&self, system: &mut System) {
+        SEAT_ROOM.with_borrow_mut(|room| self.play_with(system, room));
     }
 }
 

@@ -1,26 +1,11 @@
 //! Scripted policies: rules that decide for a bank inside the engine.
 
-use crate::arrivals::clamp_u32;
 use crate::costs::Prices;
-use crate::payment::Payment;
+use crate::payment::{Decision, Payment};
 use crate::rng::Stream;
-use crate::scenario::PolicyConfig;
+use crate::scenario::{PolicyConfig, clamp_u32};
 use crate::units::{Cents, Tick};
 use rand::RngExt;
-use serde::{Deserialize, Serialize};
-
-/// What to do with one payment of the internal queue.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub enum Decision {
-    /// Leave it.
-    Hold,
-    /// Send it to settlement.
-    Release,
-    /// Replace it by this many equal parts and send them to settlement.
-    Split(u8),
-    /// Send this much of it to settlement, less than all, as a part of its own.
-    Cut(Cents),
-}
 
 /// What a bank sees of itself when it decides.
 pub struct Desk<'a> {
