@@ -259,18 +259,7 @@ def _log(logger: Logger, result: Mapping[str, Any], timesteps: int) -> float | N
         The mean cost in cents of the episodes that ended, if any.
     """
     sampled = result.get(ENV_RUNNER_RESULTS, {})
-    sums: dict[str, float] = {}
-    for bank, totals in sampled.get(EPISODES, {}).items():
-        if not totals["count"] > 0:  # NaN if no episode ended since the last call
-            continue
-        for name, value in totals.items():
-            sums[name] = sums.get(name, 0.0) + value
-        if len(sampled[EPISODES]) > 1:
-            logger.record(f"bank_cost_cents/{bank}", totals["cost"] / totals["count"])
-    count = sums.get("count", 0)
-    if count:
-        for name, key in {"episode/reward": "reward", **EPISODE_SCALARS}.items():
-            logger.record(name, sums[key] / count)
+    cost = _log_episodes(logger, sampled.get(EPISODES, {}))
     seconds = sampled.get(SECONDS, {})
     if seconds:
         for part in ("environment", "policy"):
@@ -284,7 +273,25 @@ def _log(logger: Logger, result: Mapping[str, Any], timesteps: int) -> float | N
             logger.record(f"{name}{suffix}", float(losses[key]))
         logger.record(f"train/entropy_loss{suffix}", -float(losses["entropy"]))
     logger.dump(timesteps)
-    return sums["cost"] / count if count else None
+    return cost
+
+
+def _log_episodes(logger: Logger, episodes: Mapping[str, Mapping[str, float]]) -> float | None:
+    """Log the episodes that ended, and return their mean cost, if any."""
+    sums: dict[str, float] = {}
+    for bank, totals in episodes.items():
+        if not totals["count"] > 0:  # NaN if no episode ended since the last call
+            continue
+        for name, value in totals.items():
+            sums[name] = sums.get(name, 0.0) + value
+        if len(episodes) > 1:
+            logger.record(f"bank_cost_cents/{bank}", totals["cost"] / totals["count"])
+    count = sums.get("count", 0)
+    if not count:
+        return None
+    for name, key in {"episode/reward": "reward", **EPISODE_SCALARS}.items():
+        logger.record(name, sums[key] / count)
+    return sums["cost"] / count
 
 
 def _save_models(algorithm: PPO, run: RunFolder, config: TrainConfig) -> None:
