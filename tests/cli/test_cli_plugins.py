@@ -32,7 +32,8 @@ MODULES = {
 
 
 def _project(folder: str) -> dict[str, Any]:
-    return tomllib.loads((ROOT / folder / "pyproject.toml").read_text("utf-8"))["project"]
+    project: dict[str, Any] = tomllib.loads((ROOT / folder / "pyproject.toml").read_text("utf-8"))["project"]
+    return project
 
 
 def _install(folder: Path, name: str, entry_points: str) -> Path:

@@ -1,4 +1,4 @@
-"""The installed wheels run the main job and the commands of the pages, outside a checkout.
+"""The installed wheels run the commands of the pages outside a checkout.
 
 `.ci/wheels` runs this module with the interpreter of an environment that holds the wheels and nothing of
 the checkout; a plain `pytest` leaves it out.
@@ -76,8 +76,9 @@ def test_only_the_wheels_are_imported() -> None:
     for name in ("agents", "training"):
         assert importlib.util.find_spec(name) is None
     for package in PACKAGES.values():
-        assert "site-packages" in Path(package.__file__).parts
-        assert ROOT not in Path(package.__file__).parents
+        (folder,) = map(Path, package.__path__)
+        assert "site-packages" in folder.parts
+        assert ROOT not in folder.parents
 
 
 @pytest.mark.parametrize("name", PACKAGES)
@@ -112,10 +113,14 @@ def test_the_main_job_runs_and_its_model_loads(tmp_path: Path) -> None:
     "page",
     [
         page
-        for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+        for page in (
+            *sorted(ROOT.glob("*/README.md")),
+            *sorted(ROOT.glob("*.md")),
+            *sorted(ROOT.glob("docs/*.md")),
+        )
         if _lines(page) and page.stem not in TESTED_ELSEWHERE
     ],
-    ids=lambda page: page.stem,
+    ids=lambda page: f"{page.parent.name}/{page.stem}",
 )
 def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
     (tmp_path / "payments.csv").write_text(PAYMENTS, "utf-8")
