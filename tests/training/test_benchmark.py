@@ -28,6 +28,7 @@ from paysim_training.studies.benchmark.results import (
     crossed_ci95,
     summarise_costs,
 )
+from scipy.stats import trim_mean
 from scipy.stats.mstats import winsorize
 from typer.testing import CliRunner, Result
 
@@ -297,3 +298,9 @@ def test_intervals_are_95_percent_intervals(shape: tuple[int, int]) -> None:
         (saved, interval, error),
     ):
         assert (value - low, high - value) == pytest.approx((1.96 * expected, 1.96 * expected), rel=0.06)
+
+
+@pytest.mark.parametrize("days", [1, 2, 3, 4, 5, 7, 8, 200])
+def test_the_interquartile_mean_is_that_of_scipy(days: int) -> None:
+    costs = np.random.default_rng(days).lognormal(8, 2, (1, days))
+    assert summarise_costs(costs)["iqm"] == trim_mean(costs[0], 0.25)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import trim_mean
 
 BASELINES = ("release_all", "best_rule", "planner", "hindsight")
 """Whom the learned policies are compared with, by their names in the results of `paysim_agents.tasks`."""
@@ -115,7 +114,10 @@ def _gap_closed(policies: Mapping[str, Mapping[str, Any]], key: str) -> float | 
 
 
 def _iqm(values: NDArray[np.float64]) -> float:
-    return float(trim_mean(values, 0.25))
+    # The bytes of `scipy.stats.trim_mean(values, 0.25)`, whose checks take longer than a resample's mean.
+    cut = len(values) // 4
+    middle = np.partition(values, (cut, len(values) - cut - 1))[cut : len(values) - cut]
+    return float(middle.mean())
 
 
 def _row(task: str, entry: Mapping[str, Any]) -> list[str]:
