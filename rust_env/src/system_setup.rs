@@ -4,7 +4,7 @@ use crate::arrivals::{Demand, expected_days, schedule};
 use crate::costs::Prices;
 use crate::error::ScenarioError;
 use crate::happenings::{Happening, timeline};
-use crate::hash::fingerprint as fingerprint_of;
+use crate::hash;
 use crate::payment::Order;
 use crate::replay::Replay;
 use crate::scenario::{
@@ -222,7 +222,8 @@ fn fingerprint(scenario: &Scenario, replay: Option<&Replay>) -> u64 {
         }
     }
     let payments = replay.map_or(0, Replay::fingerprint).to_le_bytes();
-    fingerprint_of([format!("{rules:?}").as_bytes(), &payments])
+    // Plain data in memory: there is nothing that could fail.
+    hash::fingerprint([serde_json::to_vec(&rules).unwrap_or_default().as_slice(), &payments])
 }
 
 fn check_replay(scenario: &Scenario, replay: Option<&Replay>) -> Result<(), ScenarioError> {

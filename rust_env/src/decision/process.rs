@@ -217,7 +217,8 @@ impl Process {
     /// Tells apart who decides what: a state that was saved under one such rule makes no sense under another.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
-        fingerprint([format!("{:?}", (&self.learners, self.decides, self.max_episode_steps)).as_bytes()])
+        let rule = postcard::to_stdvec(&(&self.learners, self.decides, self.max_episode_steps));
+        fingerprint([rule.unwrap_or_default().as_slice()])
     }
 
     /// The banks whose payments are decided about from outside.

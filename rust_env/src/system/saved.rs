@@ -9,7 +9,7 @@ use crate::rng::{Purpose, Stream, copy_stream};
 use crate::units::{PaymentId, Tick, bank_at};
 use thiserror::Error;
 
-const MARK: &[u8; 8] = b"PAYSIM03";
+const MARK: &[u8; 8] = b"PAYSIM04";
 const HEADER: usize = 24;
 
 /// Bytes that are no state of this system.
