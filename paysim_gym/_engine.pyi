@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "COST_COMPONENTS",
+    "EVENT_SCHEMA_VERSION",
     "SHARES",
     "ActionError",
     "EpisodeOverError",
@@ -16,11 +17,13 @@ __all__ = [
     "Orchestrator",
     "Payments",
     "ScenarioError",
+    "event_types",
     "observation_fields",
     "validate_scenario",
 ]
 
 COST_COMPONENTS: Final[tuple[str, ...]]
+EVENT_SCHEMA_VERSION: Final[int]
 SHARES: Final[int]
 
 class ScenarioError(ValueError): ...
@@ -28,6 +31,7 @@ class ActionError(ValueError): ...
 class EpisodeOverError(RuntimeError): ...
 
 def validate_scenario(scenario_json: str) -> str: ...
+def event_types() -> list[tuple[str, str, list[tuple[str, str, str]]]]: ...
 def observation_fields(slots: int) -> list[tuple[str, str, float, float, str]]: ...
 
 @final

@@ -41,6 +41,8 @@ class Health(Body):
     """Always `ok`."""
     version: str = Field(examples=["0.1.0"])
     """Of the package."""
+    event_schema_version: int = Field(examples=[2])
+    """Of the events, see docs/events.md."""
     simulations: int = Field(examples=[3])
     """How many there are."""
 

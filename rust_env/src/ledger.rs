@@ -120,7 +120,8 @@ impl Ledger {
         bank.subtract_delay_of(whole, &self.setup.prices);
         bank.statistics.split_count += i64::from(parts) - 1;
         bank.charge(Component::Split, fee);
-        self.events.record(|| Event::Split { payment: whole.id, bank: whole.sender, amount: whole.amount, parts, fee });
+        let (payment, sender, amount) = (whole.id, whole.sender, whole.amount);
+        self.events.record(|| Event::Split { payment, sender, amount, parts, fee });
         for amount in split_amounts(whole.amount, parts) {
             self.submit_part(whole, amount);
         }
@@ -135,7 +136,8 @@ impl Ledger {
         bank.add_delay_of(whole, &self.setup.prices);
         bank.statistics.split_count += 1;
         bank.charge(Component::Split, fee);
-        self.events.record(|| Event::Cut { payment: whole.id, bank: whole.sender, amount, rest: whole.amount, fee });
+        let (payment, sender, remaining_amount) = (whole.id, whole.sender, whole.amount);
+        self.events.record(|| Event::Cut { payment, sender, released_amount: amount, remaining_amount, fee });
         self.submit_part(whole, amount);
     }
 

@@ -5,6 +5,7 @@
 mod strategies;
 
 use paysim_engine::costs::COMPONENTS;
+use paysim_engine::events::EventType;
 use paysim_engine::events::{Event, EventLog, Obstacle};
 use paysim_engine::payment::Payment;
 use paysim_engine::system::System;
@@ -108,12 +109,12 @@ impl Rebuilt {
     fn enter(&mut self, event: &Event) {
         match *event {
             Event::Tick { tick } | Event::Day { tick, .. } => self.now = tick,
-            Event::Urgency { payment, bank, urgency } => {
-                self.payment(bank, payment).urgency = urgency;
-                self.put_in_order(bank);
+            Event::Urgency { payment, sender, urgency } => {
+                self.payment(sender, payment).urgency = urgency;
+                self.put_in_order(sender);
             }
-            Event::Overdue { payment, bank, amount, .. } => {
-                let open = self.payment(bank, payment);
+            Event::Overdue { payment, sender, amount, .. } => {
+                let open = self.payment(sender, payment);
                 assert_eq!((open.amount, std::mem::replace(&mut open.is_overdue, true)), (amount, false));
             }
             Event::Cost { bank, component, amount } => {
@@ -143,12 +144,13 @@ impl Rebuilt {
                 (account.balance, account.credit_limit) = (balance, credit_limit);
                 (account.collateral, account.collateral_credit) = (collateral, collateral_credit);
             }
-            Event::CreditChange { bank, before, credit_limit } => {
-                assert_eq!(std::mem::replace(&mut self.bank(bank).credit_limit, credit_limit), before);
+            Event::CreditChange { bank, previous_credit_limit, credit_limit } => {
+                let replaced = std::mem::replace(&mut self.bank(bank).credit_limit, credit_limit);
+                assert_eq!(replaced, previous_credit_limit);
             }
-            Event::CollateralChange { bank, before, collateral, collateral_credit } => {
+            Event::CollateralChange { bank, previous_collateral, collateral, collateral_credit } => {
                 let account = self.bank(bank);
-                assert_eq!(std::mem::replace(&mut account.collateral, collateral), before);
+                assert_eq!(std::mem::replace(&mut account.collateral, collateral), previous_collateral);
                 account.collateral_credit = collateral_credit;
             }
             Event::EndOfDay { bank, borrowed, .. } => self.bank(bank).balance += borrowed,
@@ -199,24 +201,24 @@ impl Rebuilt {
                 self.bank(sender).internal.push(terms);
                 self.put_in_order(sender);
             }
-            Event::Split { payment, bank, amount, .. } => {
-                self.whole = Some(self.take(bank, payment));
+            Event::Split { payment, sender, amount, .. } => {
+                self.whole = Some(self.take(sender, payment));
                 assert_eq!(self.whole.as_ref().unwrap().amount, amount);
             }
-            Event::Cut { payment, bank, rest, .. } => {
-                self.payment(bank, payment).amount = rest;
-                self.whole = Some(self.payment(bank, payment).clone());
+            Event::Cut { payment, sender, remaining_amount, .. } => {
+                self.payment(sender, payment).amount = remaining_amount;
+                self.whole = Some(self.payment(sender, payment).clone());
             }
-            Event::Release { payment, parent, bank, amount, .. } => {
+            Event::Release { payment, parent, sender, amount, .. } => {
                 let released = match parent {
                     Some(_) => Open { id: payment, parent, amount, ..self.whole.clone().unwrap() },
-                    None => self.take(bank, payment),
+                    None => self.take(sender, payment),
                 };
                 self.on_the_way.insert(payment, released);
             }
-            Event::Queued { payment, bank, rail, place, .. } => {
+            Event::Queued { payment, sender, rail, position, .. } => {
                 let queued = self.on_the_way.remove(&payment).unwrap();
-                self.bank(bank).central.entry(rail.0).or_default().insert(place as usize, queued);
+                self.bank(sender).central.entry(rail.0).or_default().insert(position as usize, queued);
             }
             Event::Settlement { payment, sender, receiver, amount, arrival_tick, .. } => {
                 let settled = self.take(sender, payment);
@@ -224,12 +226,12 @@ impl Rebuilt {
                 self.bank(sender).balance -= amount;
                 self.bank(receiver).balance += amount;
             }
-            Event::Cancellation { payment, bank, .. } => {
-                self.take(bank, payment);
+            Event::Cancellation { payment, sender, .. } => {
+                self.take(sender, payment);
             }
-            Event::Hold { payment, bank, amount, .. } => assert_eq!(self.payment(bank, payment).amount, amount),
-            Event::LimitHit { payment, bank, rail, amount, available, .. } => {
-                assert_eq!(self.bank(bank).central[&rail.0][0].id, payment);
+            Event::Hold { payment, sender, amount, .. } => assert_eq!(self.payment(sender, payment).amount, amount),
+            Event::LimitHit { payment, sender, rail, amount, available, .. } => {
+                assert_eq!(self.bank(sender).central[&rail.0][0].id, payment);
                 assert!(amount > available);
             }
             Event::PaymentEvent { .. }
@@ -314,7 +316,7 @@ fn a_payment_that_waits_is_told_with_what_it_waits_for() {
     let queued: Vec<(u64, u32, Obstacle)> = log
         .iter()
         .filter_map(|event| match event {
-            Event::Queued { payment, place, reason, .. } => Some((payment.0.get(), *place, *reason)),
+            Event::Queued { payment, position, reason, .. } => Some((payment.0.get(), *position, *reason)),
             _ => None,
         })
         .collect();
@@ -329,48 +331,33 @@ fn a_payment_that_waits_is_told_with_what_it_waits_for() {
 }
 
 #[test]
-fn every_kind_of_event_happens_in_some_scenario() {
-    let seen = RefCell::new(BTreeSet::new());
+fn every_event_type_occurs_with_the_keys_of_the_schema() {
+    let seen = RefCell::new(BTreeMap::new());
     let config = ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let run = runner.run(&(scenarios(), choices()), |(scenario, choices)| {
         play(&read(&scenario), EventLog::recording(), choices, |system, _, _| {
             for event in system.ledger.events.take() {
-                seen.borrow_mut().insert(serde_json::to_value(event).unwrap()["type"].to_string());
+                let value = serde_json::to_value(event).unwrap();
+                let object = value.as_object().unwrap();
+                let keys: BTreeSet<String> = object.keys().filter(|key| *key != "type").cloned().collect();
+                let previous = seen.borrow_mut().insert(object["type"].as_str().unwrap().to_owned(), keys.clone());
+                assert!(previous.is_none_or(|previous| previous == keys));
             }
         });
         Ok(())
     });
     run.unwrap();
-    let kinds = [
-        "arrival",
-        "arrival_rate",
-        "cancellation",
-        "collateral_change",
-        "cost",
-        "credit_change",
-        "cut",
-        "day",
-        "day_end",
-        "early_close",
-        "end_of_day",
-        "hold",
-        "landing",
-        "limit_hit",
-        "opening",
-        "outage",
-        "overdue",
-        "payment_event",
-        "pool_commitment",
-        "pool_return",
-        "queued",
-        "release",
-        "settlement",
-        "split",
-        "tick",
-        "transfer",
-        "urgency",
-    ];
-    let seen = seen.into_inner();
-    assert_eq!(seen.iter().map(|name| name.trim_matches('"')).collect::<Vec<_>>(), kinds);
+    let keys = |event: &EventType| event.keys.iter().map(|key| key.name.to_owned()).collect::<BTreeSet<_>>();
+    let schema = Event::types().iter().map(|event| (event.name.clone(), keys(event))).collect();
+    assert_eq!(seen.into_inner(), schema);
+}
+
+#[test]
+fn a_payment_event_names_the_paying_bank_sender() {
+    for event in Event::types() {
+        let has = |key: &str| event.keys.iter().any(|other| other.name == key);
+        assert_eq!(has("payment") || has("receiver"), has("sender"), "{}", event.name);
+        assert!(!(has("sender") && has("bank")), "{}", event.name);
+    }
 }

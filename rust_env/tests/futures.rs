@@ -97,7 +97,7 @@ fn future(mut system: System) -> Future {
             }
             _ => None,
         }));
-        let is_release = |event: &&Event| matches!(event, Event::Release { bank: BankId(2), .. });
+        let is_release = |event: &&Event| matches!(event, Event::Release { sender: BankId(2), .. });
         future.releases.push(events.iter().filter(is_release).count());
     }
     future

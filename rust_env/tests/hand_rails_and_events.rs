@@ -187,7 +187,7 @@ fn events_happen_when_they_should_and_again() {
     assert!(events.contains(&Event::Transfer {
         sender: Some(paysim_engine::units::BankId(0)),
         receiver: None,
-        asked: Cents(1_000),
+        requested_amount: Cents(1_000),
         amount: Cents(3)
     }));
     let deadlines = events.iter().filter_map(|event| match event {

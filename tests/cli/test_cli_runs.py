@@ -327,3 +327,11 @@ for command in {commands}:
     ends = re.findall(r"^= .*$", run.stdout, re.MULTILINE)
     assert ends == [f"= {command} 0 False" for command in commands], run.stderr
     assert all(f"Usage: paysim {command}" in run.stdout for command in commands)
+
+
+@pytest.mark.parametrize("tick", [0, 5, 47])
+def test_a_single_tick_is_shown(call: Called, tick: int) -> None:
+    live = call("run", "two_bank", "--stream", "--persist", "paysim.duckdb", "--full-replay").splitlines()
+    only = ("--from", tick, "--to", tick)
+    assert call("run", "two_bank", "--stream", *only).splitlines() == [live[tick]]
+    assert call("replay", 1, "--stream", *only).splitlines() == [live[tick]]

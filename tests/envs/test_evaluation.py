@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from paysim_agents import scripted
+from scipy.stats.mstats import winsorize
 
 from paysim_gym import PaymentEnv, PaymentVectorEnv
 from paysim_gym._engine import COST_COMPONENTS
@@ -140,3 +141,18 @@ def test_the_interquartile_mean_leaves_out_a_quarter_at_each_end() -> None:
     assert iqm_ci95([7, 7]) == (7, 7, 7)
     with pytest.raises(ValueError, match="at least two"):
         iqm_ci95([1])
+
+
+def test_every_interval_is_a_95_percent_interval() -> None:
+    """The half-widths are 1.96 standard errors; those of a 90% interval would be 1.645."""
+    sample = np.random.default_rng(3).normal(0, 10, size=400)
+    baseline = np.random.default_rng(4).normal(0, 50, size=400)
+    standard_error = sample.std(ddof=1) / np.sqrt(len(sample))
+    # The trimmed mean's standard error from the winsorized deviation (Yuen 1974).
+    trimmed_error = winsorize(sample, (0.25, 0.25)).std(ddof=1) / (0.5 * np.sqrt(len(sample)))
+    for (value, low, high), error in (
+        (mean_ci95(sample), standard_error),
+        (iqm_ci95(sample), trimmed_error),
+        (paired_difference_ci95(baseline + sample, baseline), standard_error),
+    ):
+        assert (value - low, high - value) == pytest.approx((1.96 * error, 1.96 * error), rel=0.06)

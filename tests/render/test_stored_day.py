@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from paysim_gym import PaymentEnv, Scenario, load_scenario
-from paysim_gym.render import picture, text
+from paysim_gym.render import View, picture, text
 from paysim_gym.simulate.output import OUTPUTS, Filter, TextSink
 from paysim_gym.simulate.persistence import FullReplayPersistence
 from paysim_gym.simulate.runner import LiveTicks, SimulationRunner
@@ -63,3 +63,28 @@ def test_each_day_of_a_run_can_be_drawn(tmp_path: Path) -> None:
                 bank.sent_value,
                 bank.received_value,
             )
+
+
+def test_urgency_of_a_queued_payment_at_each_tick(tmp_path: Path) -> None:
+    """A payment is soon from 4 ticks before its deadline on, and overdue after it, in both queues."""
+    payments = [
+        {"sender": "A", "receiver": "B", "amount": 100, "arrival_tick": 0, "deadline_tick": 6},
+        {"sender": "B", "receiver": "A", "amount": 70, "arrival_tick": 0, "deadline_tick": 7},
+    ]
+    holds = {"type": "random", "release_probability": 0.0}
+    banks = [{"id": "A", "balance": 0, "policy": holds}, {"id": "B", "balance": 0}]
+    scenario = load_scenario({"ticks_per_day": 10, "agents": banks, "initial_transactions": payments})
+    with Store(tmp_path / "runs.duckdb") as store:
+        keep(store, scenario)
+        held = stored_day(store, store.run("1"), bank="A").views
+        released = stored_day(store, store.run("1"), bank="B").views
+
+    def urgencies(views: list[View], queue: str) -> list[str]:
+        return [
+            " ".join(name for name, (count, _) in view[queue].items() for _ in range(count)) for view in views
+        ]
+
+    overdue = ["overdue"] * 3
+    assert urgencies(held, "internal_queue") == ["later"] * 2 + ["soon"] * 4 + ["due", *overdue, "overdue"]
+    assert urgencies(released, "central_queue") == ["", "later", "later"] + ["soon"] * 4 + ["due", *overdue]
+    assert all(view["internal_queue"]["soon"] == (1, 100) for view in held[2:6])

@@ -1,4 +1,4 @@
-"""The benchmark: tiny runs from the command line to its files, and what its figures mean."""
+"""The benchmark: tiny runs from the command line, their files and statistics."""
 
 from __future__ import annotations
 
@@ -21,7 +21,14 @@ from paysim_training.algorithms.ppo import LearnedPolicy
 from paysim_training.core.config import load_config
 from paysim_training.core.run_folder import RunFolder
 from paysim_training.studies.benchmark.command import app
-from paysim_training.studies.benchmark.results import BASELINES, brief, compare_learned, crossed_ci95
+from paysim_training.studies.benchmark.results import (
+    BASELINES,
+    brief,
+    compare_learned,
+    crossed_ci95,
+    summarise_costs,
+)
+from scipy.stats.mstats import winsorize
 from typer.testing import CliRunner, Result
 
 from paysim_gym import load_scenario
@@ -73,6 +80,12 @@ def _benchmark(folder: Path, *more: object) -> Result:
     return CliRunner().invoke(app, _arguments(folder, *more))
 
 
+def _learned_costs(run: RunFolder) -> list[int]:
+    learned = LearnedPolicy(run)
+    costs: list[int] = evaluate(lambda _: learned, TASK.scenario, DAYS, split_parts=[]).cost.tolist()
+    return costs
+
+
 def _prepare(folder: Path, change: Change = dict, **config: Any) -> None:
     measured = _measured()
     change(measured)
@@ -113,9 +126,7 @@ def test_results_are_costs_of_the_same_days(done: Path) -> None:
     assert set(entry["learned"]) == {"iqm", "ci95"}
     costs = details["tasks"][TASK.id]["costs_cents"]
     for seed, found in enumerate(costs["learned"]):
-        learned = LearnedPolicy(RunFolder(out / "runs" / TASK.scenario / f"seed{seed}"))
-        table = evaluate(lambda env, own=learned: own, TASK.scenario, DAYS, split_parts=[])
-        assert found == table.cost.tolist()
+        assert found == _learned_costs(RunFolder(out / "runs" / TASK.scenario / f"seed{seed}"))
     assert costs["learned"][0] != costs["learned"][1]
     measured = _measured()["tasks"][TASK.id]["policies"]
     assert {name: costs[name] for name in BASELINES} == {
@@ -135,7 +146,8 @@ def test_finished_runs_are_not_trained_again_and_stopped_ones_go_on(done: Path) 
     runs = [RunFolder(out / "runs" / TASK.scenario / f"seed{seed}") for seed in range(2)]
     models = [run.model.read_bytes() for run in runs]
     finished = runs[0].metrics.stat().st_mtime_ns
-    runs[1].metrics.unlink(), runs[1].model.unlink()
+    runs[1].metrics.unlink()
+    runs[1].model.unlink()
     again = _benchmark(done, "--seeds", 2)
     assert again.exit_code == 0, again.output
     assert runs[0].metrics.stat().st_mtime_ns == finished
@@ -273,3 +285,20 @@ def test_every_task_has_a_config_whose_rollouts_are_whole_days(task: Task) -> No
     assert config.ppo.steps_per_rollout == scenario.ticks_per_day + has_pool
     rollout = config.num_envs * config.ppo.steps_per_rollout
     assert config.timesteps % rollout == config.checkpoint_every % rollout == 0
+
+
+@pytest.mark.parametrize("shape", [(1, 1000), (1000, 1)], ids=["days", "training_seeds"])
+def test_intervals_are_95_percent_intervals(shape: tuple[int, int]) -> None:
+    """The half-widths are 1.96 standard errors; those of a 90% interval would be 1.645."""
+    costs = np.random.default_rng(5).normal(100, 10, shape)
+    error = costs.std(ddof=1) / np.sqrt(costs.size)
+    # The trimmed mean's standard error from the winsorized deviation (Yuen 1974).
+    trimmed_error = winsorize(costs.ravel(), (0.25, 0.25)).std(ddof=1) / (0.5 * np.sqrt(costs.size))
+    summary = summarise_costs(costs)
+    saved, *interval = crossed_ci95(-costs, np.mean)
+    for value, (low, high), expected in (
+        (summary["mean"], summary["mean_ci95"], error),
+        (summary["iqm"], summary["ci95"], trimmed_error),
+        (saved, interval, error),
+    ):
+        assert (value - low, high - value) == pytest.approx((1.96 * expected, 1.96 * expected), rel=0.06)

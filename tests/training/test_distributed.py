@@ -1,4 +1,4 @@
-"""Training and working on Ray, all on one Ray of this machine: what it leaves, and what it survives."""
+"""Training, benchmarks and sweeps on a local Ray: results and recovery from failures."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ from paysim_training.core.ray_tasks import LostError, cluster, map_jobs
 from paysim_training.core.run_folder import RunFolder, RunFolderError, create_run_folder
 from paysim_training.core.task import resolve_env
 from paysim_training.rllib import algorithm as rllib_ppo
-from paysim_training.studies.benchmark import training_runs as retraining
+from paysim_training.studies.benchmark import training_runs
+from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_benchmark import _arguments, _prepare
 from test_benchmark import app as benchmark
@@ -196,7 +197,9 @@ def test_warm_start_hands_over_network_and_unit_of_reward(tmp_path: Path) -> Non
     rllib_ppo._warm_start(algorithm, run, config)
     learners = algorithm.learner_group.foreach_learner(lambda learner: learner.normalisers)
     (found,) = learners.result_or_errors[0].get().values()
-    assert vars(found) == vars(model.get_vec_normalize_env().ret_rms)
+    normaliser = model.get_vec_normalize_env()
+    assert normaliser is not None
+    assert vars(found) == vars(normaliser.ret_rms)
     (ours,) = algorithm.learner_group.foreach_learner(
         lambda learner: learner.module[rllib_ppo.SHARED].policy.state_dict()
     ).result_or_errors
@@ -228,7 +231,7 @@ def test_several_banks_learn_and_are_evaluated_together(policies: str, tmp_path:
     for name, policy in json.loads(before["metrics.json"])["policies"].items():
         assert policy["bank_cost_cents_mean"].keys() == set(banks), name
         assert sum(policy["bank_cost_cents_mean"].values()) == pytest.approx(policy["cost_cents_mean"])
-    evaluate.evaluate_run(run, evaluate.Console(quiet=True))
+    evaluate.evaluate_run(run, Console(quiet=True))
     assert _results(run.path) == before
 
 
@@ -282,10 +285,10 @@ def test_lost_evaluation_is_told_as_an_error_of_its_run(
     def lose(*_: Any, **__: Any) -> Any:
         raise LostError("a job was lost")
 
-    monkeypatch.setattr(retraining, "map_jobs", lose)
-    one = retraining.Retraining("PaySim/Bank-v0", RunFolder(tmp_path), parse_config({}))
+    monkeypatch.setattr(training_runs, "map_jobs", lose)
+    one = training_runs.TrainingRun("PaySim/Bank-v0", RunFolder(tmp_path), parse_config({}))
     with pytest.raises(RunFolderError, match="a job was lost"):
-        retraining.costs_on_ray([one], [2**42])
+        training_runs.costs_on_ray([one], [2**42])
 
 
 def test_sweep_on_ray_is_that_of_this_machine(tmp_path: Path) -> None:
@@ -331,7 +334,7 @@ class TestJobs:
 
 
 def test_ray_talks_to_nobody_but_itself() -> None:
-    """Of all connections of Ray's processes, by the kernel's table, both ends are loopback."""
+    """Both ends of all connections of Ray's processes are loopback addresses."""
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
     own = {line for pid in _ray_processes() for line in _connections(pid)}
     assert own
@@ -339,7 +342,7 @@ def test_ray_talks_to_nobody_but_itself() -> None:
 
 
 def _ray_processes() -> list[int]:
-    """This process and all that it has started."""
+    """This process and its descendants."""
     parents = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -360,13 +363,13 @@ def _connections(pid: int) -> list[tuple[str, str]]:
             continue
         if target.startswith("socket:["):
             inodes.add(target[8:-1])
-    lines = []
+    lines: list[tuple[str, str]] = []
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
             parts = line.split()
             if parts[9] in inodes and parts[3] in ("01", "0A"):
-                ends = [parts[1]] if parts[3] == "0A" else parts[1:3]
-                lines.append(tuple(end.partition(":")[0] for end in ends))
+                local, remote = (end.partition(":")[0] for end in parts[1:3])
+                lines.append((local, local if parts[3] == "0A" else remote))
     return lines
 
 

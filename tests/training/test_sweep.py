@@ -1,4 +1,4 @@
-"""Sweeps: a tiny search, its best configuration, and that it goes on after a stop as if there were none."""
+"""Sweeps: a tiny search, its best configuration, and resuming after an interruption."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from paysim_training.studies.sweep import trials
 from paysim_training.studies.sweep.command import SPACE, Range
 from paysim_training.studies.sweep.objective import TrialCost
 from typer.testing import CliRunner, Result
+
+from paysim_gym.evaluation import evaluate
 
 TINY: dict[str, Any] = {
     "env": {"id": "PaySim/DeadlineLumps-v0"},
@@ -59,7 +61,9 @@ def test_sweep_finds_a_configuration_that_trains(config: Path, tmp_path: Path) -
     assert trials[0][1] == {name: own[name] for name in SPACE}
     assert len({str(params) for _, params, _ in trials}) == 3
     best = load_config(tmp_path / "sweep.yaml")
-    _, wanted, cost = min(trials, key=lambda trial: trial[2])
+    costs = [trial[2] for trial in trials if trial[2] is not None]
+    cost = min(costs)
+    (wanted,) = [params for _, params, value in trials if value == cost]
     assert {name: getattr(best.ppo, name) for name in SPACE} == wanted
     assert (best.timesteps, best.env, best.tuning) == (
         768,
@@ -79,26 +83,26 @@ def test_sweep_finds_a_configuration_that_trains(config: Path, tmp_path: Path) -
     assert trained.exit_code == 0, trained.output
 
 
-def test_trial_is_judged_on_tuning_days_alone_by_the_trained_policy(
+def test_trial_is_evaluated_on_tuning_days_only_with_the_trained_policy(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from paysim_training.algorithms import ppo
     from paysim_training.core.run_folder import RunFolder
-    from paysim_training.studies.sweep import objective as trial_cost
 
-    seeds, judge, saved = [], trial_cost.evaluate, []
+    seeds: list[list[int]] = []
+    saved: list[float] = []
 
     def watch(factory: Any, scenario: Any, days: Any, **arguments: Any) -> Any:
         seeds.append(list(days))
-        return judge(factory, scenario, days, **arguments)
+        return evaluate(factory, scenario, days, **arguments)
 
     def keep(run: RunFolder, *arguments: Any) -> None:
         learn(run, *arguments)
         learned, played = ppo.LearnedPolicy(run), load_config(config).tuning.seeds
-        saved.append(judge(lambda env: learned, run.scenario(), played).cost.mean())
+        saved.append(evaluate(lambda env: learned, run.scenario(), played).cost.mean())
 
     learn = ppo.learn
-    monkeypatch.setattr(trial_cost, "evaluate", watch)
+    monkeypatch.setattr("paysim_training.studies.sweep.objective.evaluate", watch)
     monkeypatch.setattr(ppo, "learn", keep)
     result = _sweep("--config", config, "--trials", 1, "--storage", tmp_path / "sweep.db")
     assert result.exit_code == 0, result.output
@@ -147,7 +151,7 @@ def test_stopped_sweep_ends_like_one_that_was_never_stopped(
     assert (tmp_path / "stopped.yaml").read_bytes() == (tmp_path / "whole.yaml").read_bytes()
 
 
-def test_trial_that_is_dearer_than_the_median_is_pruned(
+def test_trial_that_costs_more_than_the_median_is_pruned(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged: list[int] = []
@@ -185,7 +189,7 @@ def test_range_always_holds_the_configured_value() -> None:
         (["--storage", "new.db", "--timesteps", "0"], "timesteps = 0: must be greater than or equal to 1"),
     ],
 )
-def test_bad_places_are_refused(
+def test_bad_paths_are_refused(
     arguments: list[str], expected: str, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

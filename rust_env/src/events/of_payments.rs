@@ -1,4 +1,4 @@
-//! Events about a payment, made from it.
+//! Constructors of the events of a payment.
 
 use super::event::{Event, HoldReason, Mechanism, Obstacle};
 use crate::payment::Payment;
@@ -26,7 +26,7 @@ impl Event {
     pub fn hold(payment: &Payment, reason: HoldReason) -> Self {
         Self::Hold {
             payment: payment.id,
-            bank: payment.sender,
+            sender: payment.sender,
             receiver: payment.receiver,
             amount: payment.amount,
             deadline_tick: payment.deadline,
@@ -40,7 +40,7 @@ impl Event {
         Self::Release {
             payment: payment.id,
             parent: payment.parent,
-            bank: payment.sender,
+            sender: payment.sender,
             receiver: payment.receiver,
             amount: payment.amount,
             deadline_tick: payment.deadline,
@@ -50,16 +50,16 @@ impl Event {
 
     /// `payment` waits in the central queue.
     #[must_use]
-    pub fn queued(payment: &Payment, place: u32, reason: Obstacle) -> Self {
+    pub fn queued(payment: &Payment, position: u32, reason: Obstacle) -> Self {
         Self::Queued {
             payment: payment.id,
             parent: payment.parent,
-            bank: payment.sender,
+            sender: payment.sender,
             receiver: payment.receiver,
             amount: payment.amount,
             deadline_tick: payment.deadline,
             rail: payment.rail,
-            place,
+            position,
             reason,
         }
     }
@@ -69,7 +69,7 @@ impl Event {
     pub fn limit_hit(payment: &Payment, reason: Obstacle, available: Cents) -> Self {
         Self::LimitHit {
             payment: payment.id,
-            bank: payment.sender,
+            sender: payment.sender,
             receiver: payment.receiver,
             amount: payment.amount,
             rail: payment.rail,
@@ -99,7 +99,7 @@ impl Event {
     pub fn overdue(payment: &Payment, penalty: Cents) -> Self {
         Self::Overdue {
             payment: payment.id,
-            bank: payment.sender,
+            sender: payment.sender,
             receiver: payment.receiver,
             amount: payment.amount,
             deadline_tick: payment.deadline,
@@ -113,7 +113,7 @@ impl Event {
         Self::Cancellation {
             payment: payment.id,
             parent: payment.parent,
-            bank: payment.sender,
+            sender: payment.sender,
             receiver: payment.receiver,
             amount: payment.amount,
             arrival_tick: payment.arrival,

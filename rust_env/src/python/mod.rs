@@ -9,6 +9,7 @@ mod payments;
 use crate::costs::COMPONENTS;
 use crate::decision::SHARES;
 use crate::decision::observation::fields;
+use crate::events::{EVENT_SCHEMA_VERSION, Event, EventKey};
 use crate::scenario::Scenario;
 use errors::{ActionError, EpisodeOverError, ScenarioError, to_python};
 use pyo3::prelude::*;
@@ -18,12 +19,14 @@ use pyo3::types::PyTuple;
 fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     module.add("COST_COMPONENTS", PyTuple::new(py, COMPONENTS)?)?;
+    module.add("EVENT_SCHEMA_VERSION", EVENT_SCHEMA_VERSION)?;
     module.add("SHARES", SHARES)?;
     module.add("ScenarioError", py.get_type::<ScenarioError>())?;
     module.add("ActionError", py.get_type::<ActionError>())?;
     module.add("EpisodeOverError", py.get_type::<EpisodeOverError>())?;
     module.add_function(wrap_pyfunction!(validate_scenario, module)?)?;
     module.add_function(wrap_pyfunction!(observation_fields, module)?)?;
+    module.add_function(wrap_pyfunction!(event_types, module)?)?;
     module.add_class::<fleet::Fleet>()?;
     module.add_class::<payments::Payments>()?;
     module.add_class::<network::Network>()?;
@@ -41,4 +44,11 @@ fn validate_scenario(scenario_json: &str) -> PyResult<String> {
 #[pyfunction]
 fn observation_fields(slots: usize) -> Vec<(String, &'static str, f32, f32, &'static str)> {
     fields(slots).map(|(name, field)| (name, field.unit, field.low, field.high, field.doc)).collect()
+}
+
+/// Name and doc of every event type, with the name, value type and doc of each of its keys.
+#[pyfunction]
+fn event_types() -> Vec<(String, &'static str, Vec<(&'static str, String, &'static str)>)> {
+    let keys = |keys: Vec<EventKey>| keys.into_iter().map(|key| (key.name, key.value, key.doc)).collect();
+    Event::types().into_iter().map(|event| (event.name, event.doc, keys(event.keys))).collect()
 }

@@ -24,8 +24,9 @@ impl System {
                 Happening::ArrivalRate { bank, multiplier } => self.change_rate(bank, multiplier),
                 Happening::Credit { bank, credit_limit } => {
                     let limit = &mut self.ledger.banks[bank.index()].credit_limit;
-                    let before = std::mem::replace(limit, credit_limit);
-                    self.ledger.events.record(|| Event::CreditChange { bank, before, credit_limit });
+                    let previous_credit_limit = std::mem::replace(limit, credit_limit);
+                    let event = || Event::CreditChange { bank, previous_credit_limit, credit_limit };
+                    self.ledger.events.record(event);
                 }
                 Happening::Collateral { bank, collateral } => self.change_collateral(bank, collateral),
                 Happening::Outage { bank, until } => {
@@ -43,9 +44,10 @@ impl System {
         }
     }
 
-    fn transfer(&mut self, sender: Option<BankId>, receiver: Option<BankId>, asked: Cents) {
+    fn transfer(&mut self, sender: Option<BankId>, receiver: Option<BankId>, requested_amount: Cents) {
         let banks = &mut self.ledger.banks;
-        let amount = sender.map_or(asked, |bank| asked.min(banks[bank.index()].liquidity().max(Cents::ZERO)));
+        let amount = sender
+            .map_or(requested_amount, |bank| requested_amount.min(banks[bank.index()].liquidity().max(Cents::ZERO)));
         match sender {
             Some(bank) => banks[bank.index()].balance -= amount,
             None => self.progress.external += amount,
@@ -54,7 +56,7 @@ impl System {
             Some(bank) => banks[bank.index()].balance += amount,
             None => self.progress.external -= amount,
         }
-        self.ledger.events.record(|| Event::Transfer { sender, receiver, asked, amount });
+        self.ledger.events.record(|| Event::Transfer { sender, receiver, requested_amount, amount });
     }
 
     fn change_rate(&mut self, bank: Option<BankId>, multiplier: f64) {
@@ -69,9 +71,10 @@ impl System {
     fn change_collateral(&mut self, bank: BankId, collateral: Cents) {
         let collateral_credit = self.setup.banks[bank.index()].haircut.complement().share_of(collateral);
         let changed = &mut self.ledger.banks[bank.index()];
-        let before = std::mem::replace(&mut changed.collateral, collateral);
+        let previous_collateral = std::mem::replace(&mut changed.collateral, collateral);
         changed.collateral_credit = collateral_credit;
-        self.ledger.events.record(|| Event::CollateralChange { bank, before, collateral, collateral_credit });
+        let event = || Event::CollateralChange { bank, previous_collateral, collateral, collateral_credit };
+        self.ledger.events.record(event);
     }
 
     /// Lets the tick's payments enter the internal queues: scheduled, replayed, sampled.

@@ -28,7 +28,7 @@ impl System {
         for payment in banks.iter().flat_map(|bank| &bank.internal) {
             let urgency = escalation.urgency(payment.priority, payment.deadline, *now);
             if urgency != payment.urgency {
-                events.record(|| Event::Urgency { payment: payment.id, bank: payment.sender, urgency });
+                events.record(|| Event::Urgency { payment: payment.id, sender: payment.sender, urgency });
             }
         }
     }

@@ -48,7 +48,7 @@ fn fates(system: &System, bank: BankId, events: &[Event]) -> Fates {
         Event::Settlement { payment, sender, amount, .. } if *sender == bank => {
             Some((*payment, Fate::Settled(*amount)))
         }
-        Event::Cancellation { payment, bank: sender, amount, .. } if *sender == bank => {
+        Event::Cancellation { payment, sender, amount, .. } if *sender == bank => {
             Some((*payment, Fate::Cancelled(*amount)))
         }
         _ => None,
@@ -62,7 +62,7 @@ fn fates(system: &System, bank: BankId, events: &[Event]) -> Fates {
 /// What the bank has released, in order: payments and the payments that they are parts of.
 fn releases(bank: BankId, events: &[Event]) -> Vec<(PaymentId, Option<PaymentId>)> {
     let release = |event: &Event| match event {
-        Event::Release { payment, parent, bank: sender, .. } if *sender == bank => Some((*payment, *parent)),
+        Event::Release { payment, parent, sender, .. } if *sender == bank => Some((*payment, *parent)),
         _ => None,
     };
     events.iter().filter_map(release).collect()

@@ -104,19 +104,19 @@ impl SecondBooks {
                 let entry = Entry { sender, receiver, amount, deadline, priority, is_overdue, is_released };
                 assert_eq!(self.payments.insert(payment, entry), None);
             }
-            Event::Split { payment, bank, parts, .. } => {
+            Event::Split { payment, sender, parts, .. } => {
                 let whole = self.payments.remove(&payment).unwrap();
                 self.parts = (Some(whole), split_amounts(whole.amount, parts).collect());
-                self.charge_cents(bank, Component::Split, self.scenario.costs.split_fee, i64::from(parts) - 1);
+                self.charge_cents(sender, Component::Split, self.scenario.costs.split_fee, i64::from(parts) - 1);
             }
-            Event::Cut { payment, bank, amount, .. } => {
+            Event::Cut { payment, sender, released_amount: amount, .. } => {
                 let whole = self.payments.get_mut(&payment).unwrap();
                 assert!(amount > Cents::ZERO && amount < whole.amount);
                 whole.amount -= amount;
                 self.parts = (Some(*whole), VecDeque::from([amount]));
-                self.charge_cents(bank, Component::Split, self.scenario.costs.split_fee, 1);
+                self.charge_cents(sender, Component::Split, self.scenario.costs.split_fee, 1);
             }
-            Event::Release { payment, parent, bank, .. } => self.release(payment, parent, bank),
+            Event::Release { payment, parent, sender, .. } => self.release(payment, parent, sender),
             Event::Settlement { payment, sender, receiver, amount, mechanism, .. } => {
                 let entry = self.payments.remove(&payment).unwrap();
                 assert_eq!((entry.sender, entry.receiver, entry.amount), (sender, receiver, amount));
@@ -124,11 +124,11 @@ impl SecondBooks {
                 self.balances[sender.index()] -= amount;
                 self.balances[receiver.index()] += amount;
             }
-            Event::Overdue { payment, bank, .. } => {
+            Event::Overdue { payment, sender, .. } => {
                 let entry = self.payments.get_mut(&payment).unwrap();
                 assert!(!entry.is_overdue);
                 entry.is_overdue = true;
-                self.charge_cents(bank, Component::Deadline, self.scenario.costs.deadline_penalty, 1);
+                self.charge_cents(sender, Component::Deadline, self.scenario.costs.deadline_penalty, 1);
             }
             Event::Cancellation { payment, .. } => {
                 assert_eq!(self.scenario.end_of_day, EndOfDay::Drop);
@@ -155,8 +155,8 @@ impl SecondBooks {
                 assert_eq!(std::mem::take(&mut self.committed[bank.index()]), amount);
                 self.balances[bank.index()] -= amount;
             }
-            Event::Transfer { sender, receiver, asked, amount } => {
-                assert!(amount >= Cents::ZERO && amount <= asked);
+            Event::Transfer { sender, receiver, requested_amount, amount } => {
+                assert!(amount >= Cents::ZERO && amount <= requested_amount);
                 sender.into_iter().for_each(|bank| self.balances[bank.index()] -= amount);
                 receiver.into_iter().for_each(|bank| self.balances[bank.index()] += amount);
             }

@@ -24,7 +24,7 @@ from paysim_training.core.ray_tasks import cluster
 from paysim_training.core.run_folder import RunFolder, RunFolderError, source_commit
 from paysim_training.studies.benchmark.results import BASELINES, brief, compare_learned, markdown
 from paysim_training.studies.benchmark.training_runs import (
-    Retraining,
+    TrainingRun,
     costs_on_ray,
     finish_all,
     finish_all_on_ray,
@@ -159,19 +159,19 @@ def _config(task: Task, configs: Path, days: range, quick: bool) -> TrainConfig:
     return config.model_copy(update={"evaluation": evaluation, "timesteps": timesteps})
 
 
-def _retrainings(task: Task, out: Path, config: TrainConfig, count: int) -> Iterator[Retraining]:
+def _retrainings(task: Task, out: Path, config: TrainConfig, count: int) -> Iterator[TrainingRun]:
     for seed in range(count):
         folder = RunFolder(out / "runs" / task.scenario / f"seed{seed}")
-        yield Retraining(task.id, folder, config.model_copy(update={"seed": seed}))
+        yield TrainingRun(task.id, folder, config.model_copy(update={"seed": seed}))
 
 
 @contextmanager
-def _bars(retrainings: Sequence[Retraining], console: Console) -> Iterator[Any]:
+def _bars(retrainings: Sequence[TrainingRun], console: Console) -> Iterator[Any]:
     """A bar for each run; without a terminal, a line for each that ends."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         bars = {
-            one.run.path: progress.add_task(
+            one.folder.path: progress.add_task(
                 f"{one.task} seed {one.config.seed}",
                 total=one.config.timesteps,
                 completed=one.timesteps_done(),
@@ -180,9 +180,9 @@ def _bars(retrainings: Sequence[Retraining], console: Console) -> Iterator[Any]:
             for one in retrainings
         }
 
-        def advance(one: Retraining, has_ended: bool) -> None:
-            progress.start_task(bars[one.run.path])
-            progress.update(bars[one.run.path], completed=one.timesteps_done())
+        def advance(one: TrainingRun, has_ended: bool) -> None:
+            progress.start_task(bars[one.folder.path])
+            progress.update(bars[one.folder.path], completed=one.timesteps_done())
             if has_ended and not console.is_terminal:
                 console.print(f"{one.task} seed {one.config.seed} done", highlight=False)
 
@@ -191,7 +191,7 @@ def _bars(retrainings: Sequence[Retraining], console: Console) -> Iterator[Any]:
 
 def _details(
     baselines: Mapping[str, Mapping[str, list[int]]],
-    retrainings: Sequence[Retraining],
+    retrainings: Sequence[TrainingRun],
     costs_cents: Sequence[NDArray[np.int64]],
     days: range,
 ) -> dict[str, Any]:

@@ -133,7 +133,7 @@ def _train(
 ) -> dict[str, Any]:
     import torch
 
-    from paysim_training.studies.games.equilibria import Curve, measure
+    from paysim_training.studies.games.equilibria import LearningCurve, measure
     from paysim_training.studies.games.independent_learners import Game, Learners, learn
 
     started, worked = time.perf_counter(), time.process_time()
@@ -142,12 +142,12 @@ def _train(
     generator = torch.Generator().manual_seed(_stream(seed, name, algorithm))
     game = Game(scenario, runs, settings.days, decides)
     learners = Learners(game, settings.hidden, generator)
-    curve = Curve(settings.updates)
+    curve = LearningCurve(settings.updates)
     task = progress.add_task(f"{name}, {algorithm}", total=settings.updates)
     for update, days in enumerate(learn(game, learners, settings, generator)):
         curve.add(update, days.shares, days.costs)
         progress.advance(task)
-    settled = Game(scenario, runs, 1, decides).play(learners.likeliest)[1]
+    settled = Game(scenario, runs, 1, decides).play(learners.most_likely)[1]
     exploring = Game(scenario, runs, EXPLORING_DAYS, decides).play(learners.sample)[1]
     return {
         **measure(equilibrium, settled.shares[:, 0], settled.costs[:, 0], exploring.costs.mean(1)),

@@ -21,15 +21,15 @@ from paysim_training.core.run_folder import RunFolder, RunFolderError, alone_in,
 from paysim_training.core.task import resolve_env
 from paysim_training.studies.strategic.profiles import (
     RULES,
-    Policies,
+    StrategyProfile,
     check_pools,
-    describe,
-    difference,
-    exploit,
+    exploitability,
     fingerprint,
+    paired_difference,
     play,
-    seat,
+    summarise_profile,
     system_cost,
+    with_policies,
 )
 
 if TYPE_CHECKING:
@@ -172,7 +172,9 @@ class Study:
     def results(self) -> dict[str, Any]:
         """Train what has not been trained, and measure everything: the content of ``results.json``."""
         banks = [agent.id for agent in self.scenario.agents]
-        profiles: dict[str, Policies] = {name: dict.fromkeys(banks, rule) for name, rule in RULES.items()}
+        profiles: dict[str, StrategyProfile] = {
+            name: dict.fromkeys(banks, rule) for name, rule in RULES.items()
+        }
         learned = {kind: self._learned(kind) for kind in self.kinds}
         for kind, profile in learned.items():
             profiles[kind] = {bank: profile.policy(bank) for bank in banks}
@@ -184,8 +186,10 @@ class Study:
         costs = {name: system_cost(tables) for name, tables in played.items()}
         described = {
             name: {
-                **describe(played[name]),
-                "saves_cents": {rule: difference(costs[rule], costs[name]) for rule in RULES if rule != name},
+                **summarise_profile(played[name]),
+                "saves_cents": {
+                    rule: paired_difference(costs[rule], costs[name]) for rule in RULES if rule != name
+                },
                 "exploitability": {
                     bank: self._exploit(name, policies, bank, learned.get(name)) for bank in self.responders
                 },
@@ -204,7 +208,7 @@ class Study:
         """The banks that learned together, trained now if they have not been."""
         from paysim_training.studies.strategic.joint_training import (  # brings torch
             LearnedProfile,
-            train_together,
+            train_jointly,
         )
 
         profile = LearnedProfile(self.out / kind, kind)
@@ -214,7 +218,7 @@ class Study:
                 "seed": _stream(self.config.seed, 0, kind),
             }
         )
-        if profile.is_of(config):
+        if profile.is_trained(config):
             return profile
         with _progress(self.console) as progress:
             task = progress.add_task(f"All learn, {kind}", total=config.timesteps, cost="?")
@@ -222,27 +226,29 @@ class Study:
             def watch(ticks: int, costs: Mapping[str, float]) -> None:
                 progress.update(task, completed=ticks, cost=f"{sum(costs.values()) / 100:,.0f}")
 
-            train_together(profile, config, self.scenario, watch)
+            train_jointly(profile, config, self.scenario, watch)
         return profile
 
     def _exploit(
-        self, name: str, policies: Policies, bank: str, profile: LearnedProfile | None
+        self, name: str, policies: StrategyProfile, bank: str, profile: LearnedProfile | None
     ) -> dict[str, Any]:
         """What a bank saves by its best response to a profile; trained now if it has not been."""
         network = self._respond(name, policies, bank, profile)
         with self.console.status(f"Playing the best response of {bank} to {name}"):
             response = {"type": "network", "weights": str(network.absolute())}
             config = self.config
-            return exploit(
+            return exploitability(
                 self.scenario, policies, bank, response, config.tuning.seeds, config.evaluation.seeds
             )
 
-    def _respond(self, name: str, policies: Policies, bank: str, profile: LearnedProfile | None) -> Path:
+    def _respond(
+        self, name: str, policies: StrategyProfile, bank: str, profile: LearnedProfile | None
+    ) -> Path:
         """The frozen network of a bank that learned alone, the others playing their policies."""
         from paysim_training.algorithms.ppo import freeze, learn  # brings torch
 
         run = RunFolder(self.out / "responses" / name / bank)
-        scenario = seat(self.scenario, policies)
+        scenario = with_policies(self.scenario, policies)
         env = self.config.env
         config = self.config.model_copy(
             update={

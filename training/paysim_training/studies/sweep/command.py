@@ -26,7 +26,13 @@ from paysim_training.core.config import ConfigError, TrainConfig, dump_yaml, loa
 from paysim_training.core.ray_tasks import LostError, cluster
 from paysim_training.core.run_folder import RunFolderError
 from paysim_training.core.task import resolve_env
-from paysim_training.studies.sweep.trials import Outcome, RunAll, TrialJob, run_trials, run_trials_on_ray
+from paysim_training.studies.sweep.trials import (
+    TrialJob,
+    TrialResult,
+    TrialRunner,
+    run_trials,
+    run_trials_on_ray,
+)
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -218,7 +224,7 @@ def finished_trials(study: Study) -> list[FrozenTrial]:
 
 
 def _search(
-    study: Study, sweep: Sweep, trials: int, together: int, run_all: RunAll, console: Console
+    study: Study, sweep: Sweep, trials: int, together: int, run_all: TrialRunner, console: Console
 ) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("best {task.fields[best]}"), console=console) as progress:
@@ -261,7 +267,7 @@ def _draw(study: Study, sweep: Sweep, count: int) -> list[FrozenTrial]:
     return _drawn(study)
 
 
-def _tell(study: Study, trial: FrozenTrial, outcome: Outcome) -> None:
+def _tell(study: Study, trial: FrozenTrial, outcome: TrialResult) -> None:
     import optuna
     from optuna.trial import TrialState
 
