@@ -1,6 +1,6 @@
 //! Demand: the payment orders that customers bring to a bank in one tick, sampled or scheduled.
 
-use crate::amounts::{AmountDistribution, whole};
+use crate::amounts::{AmountDistribution, round_to_i64};
 use crate::payment::{Order, RtgsPriority};
 use crate::replay::Replay;
 use crate::rng::Stream;
@@ -68,7 +68,7 @@ impl Demand {
             Poisson::new(self.rates[tick_of_day] * factor).ok().map(|count| count.sample(stream))
         };
         let day_end = Tick(morning.0 + self.ticks_per_day - 1);
-        for _ in 0..count.map_or(0, whole) {
+        for _ in 0..count.map_or(0, round_to_i64) {
             take(self.order(now, day_end, stream));
         }
     }

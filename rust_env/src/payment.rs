@@ -7,7 +7,7 @@ use crate::units::{BankId, Cents, PaymentId, RailId, Tick};
 use serde::{Deserialize, Serialize};
 
 /// Ticks within which a deadline counts as soon.
-const SOON: u32 = 4;
+pub const SOON_TICKS: u32 = 4;
 
 /// How near a payment's deadline is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -18,6 +18,20 @@ pub enum Nearness {
     Soon,
     /// Further away.
     Later,
+}
+
+impl Nearness {
+    /// How near `deadline` is at `now`.
+    #[must_use]
+    pub fn of(deadline: Tick, now: Tick) -> Self {
+        if deadline <= now {
+            Self::Due
+        } else if deadline.0 <= now.0.saturating_add(SOON_TICKS) {
+            Self::Soon
+        } else {
+            Self::Later
+        }
+    }
 }
 
 /// Class of a payment in a rail's queue, as TARGET2 has them.
@@ -163,13 +177,7 @@ impl Payment {
     /// How near its deadline is.
     #[must_use]
     pub fn nearness(&self, now: Tick) -> Nearness {
-        if self.deadline <= now {
-            Nearness::Due
-        } else if self.deadline.0 <= now.0 + SOON {
-            Nearness::Soon
-        } else {
-            Nearness::Later
-        }
+        Nearness::of(self.deadline, now)
     }
 }
 

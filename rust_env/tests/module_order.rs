@@ -72,6 +72,7 @@ const ORDER: &[&str] = &[
     "fleet",
     "python::errors",
     "python::payments",
+    "python::rules",
     "python::network",
     "python::orchestrator",
     "python::fleet",

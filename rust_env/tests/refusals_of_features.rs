@@ -112,7 +112,10 @@ fn wrong_events_are_refused() {
         (event("early_close", json!({"tick": -1})), &["events[0].tick = -1", "between 0 and 19"]),
         (event("early_close", json!({"bank": "A"})), &["events[0]", "bank"]),
         (event("early_close", json!({"every_ticks": 0})), &["events[0].every_ticks = 0", "between 1"]),
-        (event("early_close", json!({"until_tick": 5})), &["events[0].until_tick = 5", "no every_ticks"]),
+        (
+            event("early_close", json!({"until_tick": 5})),
+            &["events[0].until_tick = 5", "must be absent without every_ticks"],
+        ),
         (
             event("early_close", json!({"every_ticks": 1, "until_tick": 2})),
             &["events[0].until_tick = 2", "between 3 and 19"],
@@ -239,7 +242,7 @@ fn more_payments_a_tick_than_memory_holds_are_refused() {
     let accepted = |keys: &Value| Scenario::from_json(&extended(keys).to_string()).unwrap();
     accepted(&keys);
     keys["events"] = json!([{"type": "arrival_rate", "tick": 0, "bank": "A", "multiplier": 3}]);
-    check(vec![(keys.clone(), &["rate_per_tick = 1500000", "at most 1000000 payments a tick"])]);
+    check(vec![(keys.clone(), &["rate_per_tick = 1500000", "at most 1000000 expected payments in the busiest tick"])]);
     keys["events"][0]["bank"] = json!("B");
     accepted(&keys);
 }

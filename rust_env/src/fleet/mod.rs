@@ -8,7 +8,7 @@ mod view;
 
 pub use pool::Pool;
 pub use totals::{RATIO_NAMES, TOTAL_NAMES, Totals};
-pub use view::{QueueView, URGENCIES, View};
+pub use view::{QueueView, URGENCIES, View, urgency_class};
 
 use crate::costs::COMPONENTS;
 use crate::decision::reward::reward;

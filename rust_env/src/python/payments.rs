@@ -1,4 +1,4 @@
-//! `Payments`: a file of real payments, handed over once and shared by all that replay it.
+//! The class `Payments`: recorded payments, shared by the systems that replay them.
 
 use super::errors::{detached, to_python};
 use crate::replay::{Record, Replay};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 type Column<'py> = PyReadonlyArray1<'py, i64>;
 
-/// The payments of a file, by day.
+/// The recorded payments of a file, by day.
 #[pyclass(module = "paysim_gym._engine", frozen)]
 pub struct Payments {
     replay: Arc<Replay>,
@@ -19,7 +19,7 @@ pub struct Payments {
 #[pymethods]
 impl Payments {
     #[new]
-    #[expect(clippy::too_many_arguments, reason = "one array a column")]
+    #[expect(clippy::too_many_arguments, reason = "one array per column")]
     fn new(
         py: Python<'_>,
         scenario_json: &str,
@@ -60,7 +60,7 @@ impl Payments {
         self.replay.num_days()
     }
 
-    /// They never change, so a copy is the thing itself.
+    /// Returns the payments themselves, as they are immutable.
     fn __copy__(this: Py<Self>) -> Py<Self> {
         this
     }
@@ -75,7 +75,7 @@ impl Payments {
 }
 
 impl Payments {
-    /// The payments, for a system to replay.
+    /// A shared reference to the payments.
     pub fn share(&self) -> Arc<Replay> {
         Arc::clone(&self.replay)
     }
