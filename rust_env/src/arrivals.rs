@@ -58,16 +58,16 @@ impl Demand {
         })
     }
 
-    /// Draws the orders of a tick of the day that began in the tick `morning`, `factor` times as many as usual, and
+    /// Draws the orders of a tick of the day that began in the tick `day_start`, `factor` times as many as usual, and
     /// hands them to `take`.
-    pub fn sample(&self, now: Tick, morning: Tick, factor: f64, stream: &mut Stream, mut take: impl FnMut(Order)) {
-        let tick_of_day = (now.0 - morning.0) as usize;
+    pub fn sample(&self, now: Tick, day_start: Tick, factor: f64, stream: &mut Stream, mut take: impl FnMut(Order)) {
+        let tick_of_day = (now.0 - day_start.0) as usize;
         let count = if factor == 1.0 {
             self.counts[tick_of_day].as_ref().map(|count| count.sample(stream))
         } else {
             Poisson::new(self.rates[tick_of_day] * factor).ok().map(|count| count.sample(stream))
         };
-        let day_end = Tick(morning.0 + self.ticks_per_day - 1);
+        let day_end = Tick(day_start.0 + self.ticks_per_day - 1);
         for _ in 0..count.map_or(0, round_to_i64) {
             take(self.order(now, day_end, stream));
         }
@@ -156,7 +156,7 @@ pub fn schedule(scenario: &Scenario) -> Vec<Order> {
 
 /// The number of payments a day that each bank expects to send, and their value in cents.
 #[must_use]
-pub fn expected_days(scenario: &Scenario, replay: Option<&Replay>) -> Vec<(f64, f64)> {
+pub fn expected_daily_payments(scenario: &Scenario, replay: Option<&Replay>) -> Vec<(f64, f64)> {
     let sampled = |agent: &AgentConfig| {
         let Some(config) = &agent.arrival_config else { return (0.0, 0.0) };
         let count: f64 = (0..scenario.ticks_per_day).map(|tick| rate_at(config, tick)).sum();

@@ -65,7 +65,7 @@ pub struct Bank {
     pub next_deadline: Tick,
     /// It can release nothing before this tick.
     pub outage_until: Tick,
-    are_books_closed: bool,
+    is_step_over: bool,
     /// Value of its pledged assets.
     pub collateral: Cents,
     /// What it has committed of its pool today.
@@ -160,16 +160,16 @@ impl Bank {
     }
 
     /// A new step: its costs start from nothing, unless it has begun already.
-    pub fn open_books(&mut self) {
-        if self.are_books_closed {
+    pub fn begin_step(&mut self) {
+        if self.is_step_over {
             self.tick_costs = Costs::default();
-            self.are_books_closed = false;
+            self.is_step_over = false;
         }
     }
 
     /// A new tick: what is counted by tick starts again.
     pub fn open_tick(&mut self) {
-        self.open_books();
+        self.begin_step();
         self.landed = Cents::ZERO;
     }
 
@@ -288,7 +288,7 @@ impl Bank {
     }
 
     /// From now on the payment's delay is charged, at its present price.
-    pub fn add_delay_of(&mut self, payment: &Payment, prices: &Prices) {
+    pub fn start_delay_charge(&mut self, payment: &Payment, prices: &Prices) {
         self.delay_charge += prices.delay(payment);
         if !payment.is_overdue {
             self.next_deadline = self.next_deadline.min(payment.deadline);
@@ -296,7 +296,7 @@ impl Bank {
     }
 
     /// The payment's delay is no longer charged at its present price.
-    pub fn subtract_delay_of(&mut self, payment: &Payment, prices: &Prices) {
+    pub fn stop_delay_charge(&mut self, payment: &Payment, prices: &Prices) {
         self.delay_charge -= prices.delay(payment);
     }
 
@@ -324,18 +324,18 @@ impl Bank {
     pub fn close_tick(&mut self) {
         self.received.rotate_right(1);
         self.received[0] = Cents::ZERO;
-        self.close_books();
+        self.end_step();
     }
 
     /// The costs of this step are complete.
-    pub fn close_books(&mut self) {
-        self.are_books_closed = true;
+    pub fn end_step(&mut self) {
+        self.is_step_over = true;
     }
 
     /// Costs since the start of the episode, without those of a step that has begun.
     #[must_use]
     pub fn closed_costs(&self) -> Costs {
-        if self.are_books_closed { self.costs } else { difference(&self.costs, &self.tick_costs) }
+        if self.is_step_over { self.costs } else { difference(&self.costs, &self.tick_costs) }
     }
 
     /// Costs of today, by component.
@@ -345,13 +345,13 @@ impl Bank {
     }
 
     /// Notes how long a payment of its own has waited that waits no more.
-    pub fn note_wait(&mut self, payment: &Payment, now: Tick) {
+    pub fn add_delay_value(&mut self, payment: &Payment, now: Tick) {
         let ticks = i128::from(now.0 - payment.arrival.0);
         self.statistics.delay_value += ticks * i128::from(payment.amount.0);
     }
 
     /// Notes how far the balance has fallen below the day's opening.
-    pub fn note_liquidity_use(&mut self) {
+    pub fn update_liquidity_used(&mut self) {
         let used = &mut self.statistics.liquidity_used;
         *used = (*used).max(self.day_opening - self.balance);
     }

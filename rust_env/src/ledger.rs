@@ -58,7 +58,7 @@ impl Ledger {
     }
 
     /// A new order joins its sender's internal queue.
-    pub fn enter(&mut self, order: &Order) {
+    pub fn add_order(&mut self, order: &Order) {
         let mut payment = Payment::new(self.new_id(), order);
         if let Some(escalation) = self.setup.escalation {
             payment.urgency = escalation.urgency(order.priority, order.deadline, self.now);
@@ -67,7 +67,7 @@ impl Ledger {
         let sender = &mut self.banks[order.sender.index()];
         sender.statistics.arrived_count += 1;
         sender.statistics.arrived_value += order.amount;
-        sender.add_delay_of(&payment, &self.setup.prices);
+        sender.start_delay_charge(&payment, &self.setup.prices);
         sender.queue(payment);
     }
 
@@ -85,7 +85,7 @@ impl Ledger {
         queue.retain_mut(|payment| match next.next().unwrap_or(Decision::Hold) {
             Decision::Hold => true,
             Decision::Release => {
-                self.submit(*payment);
+                self.release_payment(*payment);
                 false
             }
             Decision::Split(parts) => {
@@ -103,10 +103,10 @@ impl Ledger {
     }
 
     /// Releases a payment of an internal queue.
-    fn submit(&mut self, payment: Payment) {
+    fn release_payment(&mut self, payment: Payment) {
         self.events.record(|| Event::release(&payment));
         if self.settles_at_once(&payment) {
-            self.banks[payment.sender.index()].subtract_delay_of(&payment, &self.setup.prices);
+            self.banks[payment.sender.index()].stop_delay_charge(&payment, &self.setup.prices);
             self.settle_at_once(&payment);
         } else {
             self.enqueue(payment);
@@ -114,41 +114,41 @@ impl Ledger {
     }
 
     /// Replaces a payment by its parts and releases them all.
-    fn split(&mut self, whole: &Payment, parts: u8) {
+    fn split(&mut self, original: &Payment, parts: u8) {
         let fee = self.setup.prices.split(parts);
-        let bank = &mut self.banks[whole.sender.index()];
-        bank.subtract_delay_of(whole, &self.setup.prices);
+        let bank = &mut self.banks[original.sender.index()];
+        bank.stop_delay_charge(original, &self.setup.prices);
         bank.statistics.split_count += i64::from(parts) - 1;
         bank.charge(Component::Split, fee);
-        let (payment, sender, amount) = (whole.id, whole.sender, whole.amount);
+        let (payment, sender, amount) = (original.id, original.sender, original.amount);
         self.events.record(|| Event::Split { payment, sender, amount, parts, fee });
-        for amount in split_amounts(whole.amount, parts) {
-            self.submit_part(whole, amount);
+        for amount in split_amounts(original.amount, parts) {
+            self.release_part(original, amount);
         }
     }
 
     /// Releases `amount` of a payment as a part of its own; the rest stays where it is.
-    fn cut(&mut self, whole: &mut Payment, amount: Cents) {
+    fn cut(&mut self, original: &mut Payment, amount: Cents) {
         let fee = self.setup.prices.split(2);
-        let bank = &mut self.banks[whole.sender.index()];
-        bank.subtract_delay_of(whole, &self.setup.prices);
-        whole.amount -= amount;
-        bank.add_delay_of(whole, &self.setup.prices);
+        let bank = &mut self.banks[original.sender.index()];
+        bank.stop_delay_charge(original, &self.setup.prices);
+        original.amount -= amount;
+        bank.start_delay_charge(original, &self.setup.prices);
         bank.statistics.split_count += 1;
         bank.charge(Component::Split, fee);
-        let (payment, sender, remaining_amount) = (whole.id, whole.sender, whole.amount);
+        let (payment, sender, remaining_amount) = (original.id, original.sender, original.amount);
         self.events.record(|| Event::Cut { payment, sender, released_amount: amount, remaining_amount, fee });
-        self.submit_part(whole, amount);
+        self.release_part(original, amount);
     }
 
-    /// Releases a part of `whole`.
-    fn submit_part(&mut self, whole: &Payment, amount: Cents) {
-        let part = whole.part(self.new_id(), amount);
+    /// Releases a part of `original`.
+    fn release_part(&mut self, original: &Payment, amount: Cents) {
+        let part = original.part(self.new_id(), amount);
         self.events.record(|| Event::release(&part));
         if self.settles_at_once(&part) {
             self.settle_at_once(&part);
         } else {
-            self.banks[part.sender.index()].add_delay_of(&part, &self.setup.prices);
+            self.banks[part.sender.index()].start_delay_charge(&part, &self.setup.prices);
             self.enqueue(part);
         }
     }
@@ -164,7 +164,7 @@ impl Ledger {
     }
 
     fn settle_at_once(&mut self, payment: &Payment) {
-        self.make_final(payment, Mechanism::Gross);
+        self.finalize(payment, Mechanism::Gross);
         self.settled_at_once += 1;
     }
 
@@ -174,7 +174,7 @@ impl Ledger {
         let sender = &mut self.banks[payment.sender.index()];
         // Nothing else about the charge depends on where it waits.
         if !self.setup.prices.delay_in_central_queue {
-            sender.subtract_delay_of(&payment, &self.setup.prices);
+            sender.stop_delay_charge(&payment, &self.setup.prices);
         }
         let class = payment.rtgs_priority.unwrap_or(RtgsPriority::of(payment.urgency));
         (payment.is_released, payment.released, payment.rtgs_priority) = (true, self.now, Some(class));
@@ -232,14 +232,14 @@ impl Ledger {
 
     /// Settles a payment that its sender's central queue has let go.
     pub fn settle(&mut self, payment: &Payment, mechanism: Mechanism) {
-        self.leave_central(payment);
-        self.make_final(payment, mechanism);
+        self.remove_from_central(payment);
+        self.finalize(payment, mechanism);
     }
 
-    fn make_final(&mut self, payment: &Payment, mechanism: Mechanism) {
+    fn finalize(&mut self, payment: &Payment, mechanism: Mechanism) {
         let is_deferred = self.setup.rails[payment.rail.index()].deferred_crediting;
         let sender = &mut self.banks[payment.sender.index()];
-        sender.note_wait(payment, self.now);
+        sender.add_delay_value(payment, self.now);
         sender.statistics.settled_count += 1;
         sender.statistics.settled_value += payment.amount;
         sender.pay(payment.amount, payment.receiver.index());
@@ -271,16 +271,16 @@ impl Ledger {
 
     /// Cancels a payment that its sender's central queue has let go.
     pub fn cancel(&mut self, payment: &Payment) {
-        self.leave_central(payment);
+        self.remove_from_central(payment);
         let sender = &mut self.banks[payment.sender.index()];
-        sender.note_wait(payment, self.now);
+        sender.add_delay_value(payment, self.now);
         sender.statistics.dropped_count += 1;
         self.events.record(|| Event::cancellation(payment));
     }
 
     /// Moves all of a bank's internal queue into its central queue, to be settled or cancelled by a
     /// day's close: no decision of the bank, so no release.
-    pub fn collect(&mut self, bank: usize) {
+    pub fn move_to_central(&mut self, bank: usize) {
         let mut queue = std::mem::take(&mut self.banks[bank].internal);
         for payment in queue.drain(..) {
             self.enqueue(payment);
@@ -288,9 +288,9 @@ impl Ledger {
         self.banks[bank].internal = queue;
     }
 
-    fn leave_central(&mut self, payment: &Payment) {
+    fn remove_from_central(&mut self, payment: &Payment) {
         let sender = &mut self.banks[payment.sender.index()];
-        sender.subtract_delay_of(payment, &self.setup.prices);
+        sender.stop_delay_charge(payment, &self.setup.prices);
         sender.central_value -= payment.amount;
         if sender.central_value == Cents::ZERO {
             sender.central_floor = Cents(i64::MAX);

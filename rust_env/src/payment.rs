@@ -84,7 +84,7 @@ pub struct Order {
 impl Order {
     /// The same order as it comes `now`: one that an early close has kept away has as long as it would have had.
     #[must_use]
-    pub fn coming(mut self, now: Tick) -> Self {
+    pub fn postponed_to(mut self, now: Tick) -> Self {
         self.deadline = Tick(self.deadline.0.saturating_add(now.0.saturating_sub(self.arrival.0)));
         self.arrival = self.arrival.max(now);
         self

@@ -8,7 +8,7 @@ use crate::units::{BankId, Cents, MAX_MONEY, RailId, Tick};
 
 /// A payment of a file: where it belongs and what it says.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Record {
+pub struct PaymentRecord {
     /// Day of the file, from 0.
     pub day: i64,
     /// Tick of the day.
@@ -42,7 +42,7 @@ impl Replay {
     ///
     /// # Errors
     /// [`ScenarioError`] if a record is not a payment of this scenario, or there are too many or too few.
-    pub fn new(scenario: &Scenario, records: impl Iterator<Item = Record>) -> Result<Self, ScenarioError> {
+    pub fn new(scenario: &Scenario, records: impl Iterator<Item = PaymentRecord>) -> Result<Self, ScenarioError> {
         let mut days: Vec<(i64, Order)> = Vec::with_capacity(records.size_hint().0);
         for (index, record) in records.enumerate() {
             check(scenario, &record).map_err(|error| error.under(&format!("payments[{index}].")))?;
@@ -54,7 +54,7 @@ impl Replay {
         let starts = (0..=last_day + 1).map(|day| days.partition_point(|(other, _)| *other < day)).collect();
         let replay =
             Self { orders: days.into_iter().map(|(_, order)| order).collect(), starts, shape: shape(scenario) };
-        scenario.validate_load(replay.busiest(scenario.num_days))?;
+        scenario.validate_load(replay.max_load(scenario.num_days))?;
         Ok(replay)
     }
 
@@ -100,7 +100,7 @@ impl Replay {
     }
 
     /// An upper bound of what an episode of `num_days` replays.
-    fn busiest(&self, num_days: i64) -> Load {
+    fn max_load(&self, num_days: i64) -> Load {
         let days = self.starts.windows(2).map(|ends| &self.orders[ends[0]..ends[1]]);
         let loads = days.map(|day| (day.len() as f64, day.iter().map(|order| order.amount.0 as f64).sum::<f64>()));
         let most = loads.fold((0.0_f64, 0.0_f64), |most, load| (most.0.max(load.0), most.1.max(load.1)));
@@ -112,7 +112,7 @@ fn shape(scenario: &Scenario) -> (Vec<String>, i64) {
     (scenario.agents.iter().map(|agent| agent.id.clone()).collect(), scenario.ticks_per_day)
 }
 
-fn check(scenario: &Scenario, record: &Record) -> Result<(), ScenarioError> {
+fn check(scenario: &Scenario, record: &PaymentRecord) -> Result<(), ScenarioError> {
     let last_bank = i64::try_from(scenario.agents.len()).unwrap_or(i64::MAX) - 1;
     let last_tick = scenario.ticks_per_day - 1;
     in_range("day", record.day, 0, 999_999, "")?;
@@ -134,7 +134,7 @@ fn check(scenario: &Scenario, record: &Record) -> Result<(), ScenarioError> {
     Ok(())
 }
 
-fn order(scenario: &Scenario, record: &Record) -> Order {
+fn order(scenario: &Scenario, record: &PaymentRecord) -> Order {
     let bank = |index: i64| BankId(u16::try_from(index).unwrap_or_default());
     let tick = |tick: i64| Tick(u32::try_from(tick).unwrap_or_default());
     Order {

@@ -86,7 +86,7 @@ fn players(
     for (index, agent) in scenario.agents.iter().enumerate() {
         let (path, given) = (format!("agents[{index}].policy"), networks.get(&agent.id));
         let player = match (&agent.policy, given) {
-            (PolicyConfig::Network { deterministic: false, weights }, Some(network)) if !network.is_drawable() => {
+            (PolicyConfig::Network { deterministic: false, weights }, Some(network)) if !network.has_logits() => {
                 let problem = "its outputs are values, from which nothing can be drawn; must be true";
                 return conflict(&format!("{path}.deterministic"), format!("false ({weights:?})"), problem);
             }

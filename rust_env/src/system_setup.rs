@@ -1,9 +1,8 @@
 //! A validated scenario in the engine's own units, shared by every system that plays it.
 
-use crate::arrivals::{Demand, expected_days, schedule};
+use crate::arrivals::{Demand, expected_daily_payments, schedule};
 use crate::costs::Prices;
 use crate::error::ScenarioError;
-use crate::happenings::{Happening, timeline};
 use crate::hash;
 use crate::payment::Order;
 use crate::replay::Replay;
@@ -11,6 +10,7 @@ use crate::scenario::{
     AgentConfig, EndOfDay, EscalationConfig, LsmConfig, Overnight, PolicyConfig, QueueDiscipline, RailConfig, Scenario,
     SettlementType, clamp_u32, conflict, priority_of,
 };
+use crate::scheduled_events::{ScheduledEvent, timeline};
 use crate::units::{BankId, Cents, Rate, Tick};
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ pub struct SystemSetup {
     /// Payments known in advance, by arrival.
     pub schedule: Vec<Order>,
     /// What happens when, by tick.
-    pub timeline: Vec<(Tick, Happening)>,
+    pub timeline: Vec<(Tick, ScheduledEvent)>,
     /// Real payments.
     pub replay: Option<Arc<Replay>>,
     /// Whether a payment that is first in its queue when released, and can be paid, settles whatever others do: on
@@ -141,7 +141,7 @@ impl SystemSetup {
     pub fn new(scenario: &Scenario, replay: Option<Arc<Replay>>) -> Result<Self, ScenarioError> {
         scenario.validate()?;
         check_replay(scenario, replay.as_deref())?;
-        let days = expected_days(scenario, replay.as_deref());
+        let days = expected_daily_payments(scenario, replay.as_deref());
         let bank = |(index, agent): (usize, &AgentConfig)| BankSetup {
             id: agent.id.clone(),
             balance: agent.balance,

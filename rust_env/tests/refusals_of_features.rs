@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use paysim_engine::replay::{Record, Replay};
+use paysim_engine::replay::{PaymentRecord, Replay};
 use paysim_engine::scenario::Scenario;
 use paysim_engine::setup::{Files, Setup};
 use serde_json::{Value, json};
@@ -176,8 +176,16 @@ fn wrong_days_and_escalations_are_refused() {
 
 #[test]
 fn a_file_needs_its_payments_and_payments_need_their_file() {
-    let record =
-        Record { day: 0, tick: 0, sender: 0, receiver: 1, amount: 5, deadline: -1, priority: 5, divisible: true };
+    let record = PaymentRecord {
+        day: 0,
+        tick: 0,
+        sender: 0,
+        receiver: 1,
+        amount: 5,
+        deadline: -1,
+        priority: 5,
+        divisible: true,
+    };
     let without = Scenario::from_json(&good().to_string()).unwrap();
     let mut named = good();
     named["payments_file"] = json!("days.csv");

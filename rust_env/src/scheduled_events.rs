@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 /// Something that happens at a tick, before that tick's payments arrive.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Happening {
+pub enum ScheduledEvent {
     /// An order reaches its bank.
     Payment(Order),
     /// Money moves outside the queues; from or to outside where there is no bank.
@@ -53,39 +53,45 @@ pub enum Happening {
 
 /// All that happens in an episode, in time; at the same tick in the order of the scenario, which must be valid.
 #[must_use]
-pub fn timeline(scenario: &Scenario) -> Vec<(Tick, Happening)> {
+pub fn timeline(scenario: &Scenario) -> Vec<(Tick, ScheduledEvent)> {
     let episode_ticks = scenario.ticks_per_day * scenario.num_days;
     let banks = banks_by_id(scenario);
-    let mut timeline: Vec<(Tick, Happening)> = Vec::new();
+    let mut timeline: Vec<(Tick, ScheduledEvent)> = Vec::new();
     for event in &scenario.events {
-        timeline.extend(event.ticks(episode_ticks).map(|tick| (tick, happening(scenario, &banks, event, tick))));
+        timeline.extend(event.ticks(episode_ticks).map(|tick| (tick, scheduled_event(scenario, &banks, event, tick))));
     }
     timeline.sort_by_key(|(tick, _)| *tick);
     timeline
 }
 
-fn happening(scenario: &Scenario, banks: &HashMap<&str, BankId>, event: &EventConfig, tick: Tick) -> Happening {
+fn scheduled_event(
+    scenario: &Scenario,
+    banks: &HashMap<&str, BankId>,
+    event: &EventConfig,
+    tick: Tick,
+) -> ScheduledEvent {
     let bank = |id: &String| banks[id.as_str()];
     match event {
-        EventConfig::Payment(payment) => Happening::Payment(order(scenario, banks, payment, tick)),
-        EventConfig::Transfer(transfer) => Happening::Transfer {
+        EventConfig::Payment(payment) => ScheduledEvent::Payment(order(scenario, banks, payment, tick)),
+        EventConfig::Transfer(transfer) => ScheduledEvent::Transfer {
             sender: transfer.sender.as_ref().map(bank),
             receiver: transfer.receiver.as_ref().map(bank),
             amount: transfer.amount,
         },
         EventConfig::ArrivalRate(change) => {
-            Happening::ArrivalRate { bank: change.bank.as_ref().map(bank), multiplier: change.multiplier }
+            ScheduledEvent::ArrivalRate { bank: change.bank.as_ref().map(bank), multiplier: change.multiplier }
         }
         EventConfig::Credit(change) => {
-            Happening::Credit { bank: bank(&change.bank), credit_limit: change.credit_limit }
+            ScheduledEvent::Credit { bank: bank(&change.bank), credit_limit: change.credit_limit }
         }
         EventConfig::Collateral(change) => {
-            Happening::Collateral { bank: bank(&change.bank), collateral: change.collateral }
+            ScheduledEvent::Collateral { bank: bank(&change.bank), collateral: change.collateral }
         }
-        EventConfig::Outage(outage) => {
-            Happening::Outage { bank: bank(&outage.bank), until: Tick(tick.0.saturating_add(clamp_u32(outage.ticks))) }
-        }
-        EventConfig::EarlyClose(_) => Happening::EarlyClose,
+        EventConfig::Outage(outage) => ScheduledEvent::Outage {
+            bank: bank(&outage.bank),
+            until: Tick(tick.0.saturating_add(clamp_u32(outage.ticks))),
+        },
+        EventConfig::EarlyClose(_) => ScheduledEvent::EarlyClose,
     }
 }
 
