@@ -195,11 +195,11 @@ fn a_file_needs_its_payments_and_payments_need_their_file() {
     let message = |setup: Result<Setup, paysim_engine::error::ScenarioError>| setup.err().unwrap().to_string();
     assert_eq!(
         message(Setup::new(&with)),
-        "payments_file = \"days.csv\": the payments of this file must be read and given beside the scenario"
+        "payments_file = \"days.csv\": the payments of this file must be read and passed with the scenario"
     );
     assert_eq!(
         message(Setup::with_files(&without, files())),
-        "payments_file = \"\": must name the file of the payments that are given beside the scenario"
+        "payments_file = \"\": must name the file of the payments that were passed with the scenario"
     );
     assert!(Setup::with_files(&with, files()).is_ok() && Setup::new(&without).is_ok());
 }
