@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from paysim_gym._engine import ScenarioError
+from paysim_gym._engine import ScenarioError, minutes_of_day
 from paysim_gym.payments.cells import MAX_PROBLEMS, NONE_GIVEN, WRONG, Cells, open_cells
 from paysim_gym.scenario.field_types import ID, ID_RULE, MAX_MONEY
 from paysim_gym.validation_errors import format_value
@@ -158,11 +158,11 @@ def _business_hours(opening_time: str | None, closing_time: str | None) -> tuple
         raise ScenarioError("closing_time: is required beside opening_time")
     seconds = []
     for name, value in {"opening_time": opening_time, "closing_time": closing_time}.items():
-        if not isinstance(value, str) or not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d|24:00", value, re.ASCII):
+        minutes = minutes_of_day(value)
+        if minutes is None:
             allowed = 'must be a time of day as text, like "07:00"'
             raise ScenarioError(f"{name} = {format_value(value)}: {allowed}")
-        hour, minute = value.split(":")
-        seconds.append(3600 * int(hour) + 60 * int(minute))
+        seconds.append(60 * minutes)
     if seconds[0] >= seconds[1]:
         raise ScenarioError(
             f"closing_time = {closing_time!r}: must be after the opening time {opening_time!r}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from paysim_gym import _engine
+
 BankSnapshot = Mapping[str, Any]
 """What a bank has before it, as the engine's `Fleet.view` gives it for each learner; money in int cents.
 
@@ -16,8 +18,14 @@ BankSnapshot = Mapping[str, Any]
 * `received_today`, `paid_today`; `costs_today` and `costs` (of the episode): component to cents
 """
 
-URGENCIES = {"overdue": "overdue", "due": "due now", "soon": "soon (1-4 ticks)", "later": "later"}
-"""How urgent a queued payment is, and how people say it."""
+URGENCIES = dict(
+    zip(
+        _engine.URGENCIES,
+        ("overdue", "due now", f"soon (1-{_engine.SOON_TICKS} ticks)", "later"),
+        strict=True,
+    )
+)
+"""Label of each urgency class of queued payments."""
 QUEUES = {"internal_queue": "Internal queue", "central_queue": "Central queue"}
 """Payments that the bank has not released, and those that it has and that wait for settlement."""
 

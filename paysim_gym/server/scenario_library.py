@@ -11,11 +11,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from paysim_gym._engine import ScenarioError
-from paysim_gym.scenario import Agent, Scenario, load_scenario
+from paysim_gym._engine import ScenarioError, busiest_rates, event_occurrences
+from paysim_gym.scenario import Scenario, load_scenario
 from paysim_gym.scenario.loader import bundled_scenarios, file_keys, parse_scenario
 from paysim_gym.scenario.policies import SplitLargePolicy
-from paysim_gym.scenario.scheduled_events import ArrivalRateEvent, EventConfig, PaymentEvent
+from paysim_gym.scenario.scheduled_events import PaymentEvent
 from paysim_gym.server.problem_details import ServiceError, scenario_refused
 from paysim_gym.server.schemas import NamedScenario, ScenarioSummary
 from paysim_gym.server.settings import Settings
@@ -152,11 +152,12 @@ def asked_scenario(
 
 
 def expected_payments_per_tick(scenario: Scenario) -> float:
-    """The most payments that a tick may be expected to bring, the parts of splits included."""
-    events = scenario.events
-    factor = max([1.0, *(event.multiplier for event in events if isinstance(event, ArrivalRateEvent))])
-    ordered = sum(isinstance(event, PaymentEvent) for event in events)
-    return ordered + factor * sum(map(_busiest_rate, scenario.agents))
+    """Upper bound of the expected number of payments in a tick, the parts of splits included."""
+    scheduled = sum(isinstance(event, PaymentEvent) for event in scenario.events)
+    policies = [agent.policy for agent in scenario.agents]
+    parts = [policy.parts if isinstance(policy, SplitLargePolicy) else 1 for policy in policies]
+    rates = busiest_rates(scenario.model_dump_json())
+    return scheduled + sum(rate * count for rate, count in zip(rates, parts, strict=True))
 
 
 def _resolved(data: Any, library: ScenarioLibrary) -> tuple[Scenario, str | None]:
@@ -191,7 +192,7 @@ def _check_size(scenario: Scenario, settings: Settings) -> None:
     """Refuse what is too large for this service."""
     ticks = scenario.ticks_per_day * scenario.num_days
     payments = expected_payments_per_tick(scenario)
-    events = sum(_occurrences(event, ticks) for event in scenario.events)
+    events = sum(event_occurrences(scenario.model_dump_json()))
     checks = [
         ("agents", len(scenario.agents), settings.max_banks, "banks"),
         ("num_days", ticks, settings.max_ticks, "ticks, all days together"),
@@ -205,22 +206,6 @@ def _check_size(scenario: Scenario, settings: Settings) -> None:
     ]
     if problems:
         raise ScenarioError("\n".join(problems))
-
-
-def _occurrences(event: EventConfig, ticks: int) -> int:
-    if event.every_ticks is None:
-        return 1
-    last = ticks - 1 if event.until_tick is None else min(event.until_tick, ticks - 1)
-    return max(0, last - event.tick) // event.every_ticks + 1
-
-
-def _busiest_rate(agent: Agent) -> float:
-    arrivals = agent.arrival_config
-    if arrivals is None:
-        return 0.0
-    window = max([1.0, *(window.multiplier for window in arrivals.time_windows)])
-    parts = agent.policy.parts if isinstance(agent.policy, SplitLargePolicy) else 1
-    return arrivals.rate_per_tick * window * parts
 
 
 def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

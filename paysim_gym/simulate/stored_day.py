@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from paysim_gym._engine import urgency_class
 from paysim_gym.files import write_atomically
 from paysim_gym.render import BankSnapshot, DayHistory, render_picture
 from paysim_gym.render.day_history import URGENCIES
@@ -23,7 +24,6 @@ _BEFORE_DECISIONS = frozenset(
         *("arrival_rate", "credit_change", "collateral_change", "outage", "early_close"),
     }
 )
-_SOON = 4
 
 
 class _Watch:
@@ -134,10 +134,7 @@ def _by_urgency(payments: Iterable[OpenPayment], now: int) -> dict[str, tuple[in
     """Count and value by urgency."""
     queue = dict.fromkeys(URGENCIES, (0, 0))
     for payment in payments:
-        left = payment.deadline_tick - now
-        urgency = (
-            "overdue" if payment.is_overdue else "due" if left <= 0 else "soon" if left <= _SOON else "later"
-        )
+        urgency = urgency_class(payment.is_overdue, payment.deadline_tick, now)
         count, value = queue[urgency]
         queue[urgency] = count + 1, value + payment.amount
     return queue

@@ -11,7 +11,7 @@ const BANKS: u64 = 100;
 
 /// Random payments; a bank can pay about one of them, so that most have to be taken away again.
 fn queues(payments: u64, limits: usize) -> Queues {
-    let mut queues = Queues { may_pass: true, ..Queues::default() };
+    let mut queues = Queues { may_bypass: true, ..Queues::default() };
     // A linear congruential generator.
     let mut dice = 1_u64;
     let mut draw = |below: u64| {

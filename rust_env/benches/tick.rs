@@ -108,7 +108,7 @@ fn day(criterion: &mut Criterion) {
     }
     group.throughput(Throughput::Elements(mornings[0].len() as u64));
     for (number, mornings) in [1, 200].into_iter().zip(&mornings) {
-        let begun = || mornings.iter().map(|morning| restored(system(), morning)).collect::<Vec<_>>();
+        let begun = || mornings.iter().map(|day_start| restored(system(), day_start)).collect::<Vec<_>>();
         let play = |mut systems: Vec<System>| {
             for system in &mut systems {
                 (0..setup.ticks_per_day).for_each(|_| _ = system.tick().unwrap());

@@ -282,7 +282,7 @@ fn wrong_settings_are_refused_with_path_value_and_what_is_allowed() {
     let cases = [
         (json!({"learners": []}), "learners = 0: must be between 1 and 3 (banks)"),
         (json!({"learners": ["Z"]}), "learners[0] = \"Z\": must be one of A, B, C"),
-        (json!({"learners": ["A", "A"]}), "learners[1] = \"A\": stands twice; every id must be unique"),
+        (json!({"learners": ["A", "A"]}), "learners[1] = \"A\": duplicate id; every id must be unique"),
         (json!({"learners": ["A"], "slots": 0}), "slots = 0: must be between 1 and 64"),
         (json!({"learners": ["A"], "split_parts": [4, 2]}), "split_parts[1] = 2: must be between 5 and 100"),
         (

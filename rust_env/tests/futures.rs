@@ -6,7 +6,7 @@ mod stepped_fleet;
 
 use paysim_engine::events::{Event, EventLog};
 use paysim_engine::payment::Payment;
-use paysim_engine::replay::{Record, Replay};
+use paysim_engine::replay::{PaymentRecord, Replay};
 use paysim_engine::scenario::Scenario;
 use paysim_engine::setup::{Files, Setup};
 use paysim_engine::system::System;
@@ -38,7 +38,7 @@ fn scenario() -> Value {
 
 fn setup() -> Arc<Setup> {
     let scenario = Scenario::from_json(&scenario().to_string()).unwrap();
-    let record = |tick: i64| Record {
+    let record = |tick: i64| PaymentRecord {
         day: tick % 3,
         tick,
         sender: 1,

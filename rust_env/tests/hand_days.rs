@@ -239,7 +239,7 @@ fn day_10_what_is_short_at_the_end_is_borrowed_overnight_and_repaid_in_the_morni
     assert_eq!((system.external_money().0, system.ledger.money().0), (700, 100_300 + 700));
     // Settled by a loan is not settled in time for the day.
     assert_eq!(Totals::of(&system.ledger, A).ratios[0].to_bits(), 0.0_f64.to_bits());
-    // In the morning the 700 are repaid; 50 come in.
+    // In the day_start the 700 are repaid; 50 come in.
     play(&mut system, 2);
     assert_eq!((balance(&system, A), balance(&system, B)), (-700 + 50, 101_000 - 50));
     assert_eq!((system.external_money().0, system.ledger.money().0), (0, 100_300));

@@ -8,7 +8,7 @@ mod short_days;
 use paysim_engine::costs::Component;
 use paysim_engine::events::{Event, EventLog, Mechanism};
 use paysim_engine::payment::Decision;
-use paysim_engine::replay::{Record, Replay};
+use paysim_engine::replay::{PaymentRecord, Replay};
 use paysim_engine::scenario::Scenario;
 use paysim_engine::setup::{Files, Setup};
 use paysim_engine::units::{Cents, RailId};
@@ -305,8 +305,8 @@ fn what_an_early_close_keeps_away_has_as_long_as_it_would_have_had() {
     assert_eq!(cost(&system, A, Component::Deadline), 9);
 }
 
-fn record(day: i64, tick: i64, amount: i64) -> Record {
-    Record { day, tick, sender: 0, receiver: 1, amount, deadline: -1, priority: 5, divisible: true }
+fn record(day: i64, tick: i64, amount: i64) -> PaymentRecord {
+    PaymentRecord { day, tick, sender: 0, receiver: 1, amount, deadline: -1, priority: 5, divisible: true }
 }
 
 fn replayed() -> Scenario {
@@ -363,16 +363,19 @@ fn records_that_are_no_payments_of_the_scenario_are_refused() {
     let scenario = replayed();
     let good = record(0, 0, 1);
     let cases = [
-        (Record { day: -1, ..good }, "payments[1].day = -1: must be between 0 and 999999"),
-        (Record { tick: 2, ..good }, "payments[1].tick = 2: must be between 0 and 1 (ticks)"),
-        (Record { sender: 3, ..good }, "payments[1].sender = 3: must be between 0 and 2"),
-        (Record { receiver: -1, ..good }, "payments[1].receiver = -1: must be between 0 and 2"),
-        (Record { receiver: 0, ..good }, "payments[1].receiver = 0: a bank cannot pay itself; must be another bank"),
-        (Record { amount: 0, ..good }, "payments[1].amount = 0: must be between 1 and 1000000000000000 (cents)"),
-        (Record { priority: 11, ..good }, "payments[1].priority = 11: must be between 0 and 10"),
-        (Record { tick: 1, deadline: 0, ..good }, "payments[1].deadline = 0: must be between 1 and 1 (ticks)"),
-        (Record { deadline: 2, ..good }, "payments[1].deadline = 2: must be between 0 and 1 (ticks)"),
-        (Record { deadline: -2, ..good }, "payments[1].deadline = -2: must be between 0 and 1 (ticks)"),
+        (PaymentRecord { day: -1, ..good }, "payments[1].day = -1: must be between 0 and 999999"),
+        (PaymentRecord { tick: 2, ..good }, "payments[1].tick = 2: must be between 0 and 1 (ticks)"),
+        (PaymentRecord { sender: 3, ..good }, "payments[1].sender = 3: must be between 0 and 2"),
+        (PaymentRecord { receiver: -1, ..good }, "payments[1].receiver = -1: must be between 0 and 2"),
+        (
+            PaymentRecord { receiver: 0, ..good },
+            "payments[1].receiver = 0: a bank cannot pay itself; must be another bank",
+        ),
+        (PaymentRecord { amount: 0, ..good }, "payments[1].amount = 0: must be between 1 and 1000000000000000 (cents)"),
+        (PaymentRecord { priority: 11, ..good }, "payments[1].priority = 11: must be between 0 and 10"),
+        (PaymentRecord { tick: 1, deadline: 0, ..good }, "payments[1].deadline = 0: must be between 1 and 1 (ticks)"),
+        (PaymentRecord { deadline: 2, ..good }, "payments[1].deadline = 2: must be between 0 and 1 (ticks)"),
+        (PaymentRecord { deadline: -2, ..good }, "payments[1].deadline = -2: must be between 0 and 1 (ticks)"),
     ];
     for (wrong, message) in cases {
         assert_eq!(Replay::new(&scenario, [good, wrong].into_iter()).unwrap_err().to_string(), message);

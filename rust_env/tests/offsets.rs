@@ -40,11 +40,11 @@ const fn family(banks: usize, payments: usize, amounts: usize, capacities: usize
 }
 
 impl Family {
-    fn for_each(self, may_pass: bool, mut visit: impl FnMut(&Queues)) {
+    fn for_each(self, may_bypass: bool, mut visit: impl FnMut(&Queues)) {
         let Self { banks, payments, .. } = self;
         let mut bases = [vec![banks - 1; payments], vec![self.amounts; payments], vec![self.ages; payments]].concat();
         bases.extend([vec![self.capacities; banks], vec![self.headrooms; banks]].concat());
-        let mut queues = Queues { may_pass, ..Queues::default() };
+        let mut queues = Queues { may_bypass, ..Queues::default() };
         for_each_digits(&vec![banks; payments], |senders| {
             if senders.is_sorted() {
                 for_each_digits(&bases, |digits| {
@@ -124,7 +124,7 @@ fn whole_queue(queues: &Queues, bank: usize) -> Vec<usize> {
 fn list(queues: &Queues, bank: usize, other: usize) -> Vec<usize> {
     let is_to_other = |index: &usize| usize::from(queues.payments[*index].receiver) == other;
     let queue = whole_queue(queues, bank).into_iter();
-    if queues.may_pass { queue.filter(is_to_other).collect() } else { queue.take_while(is_to_other).collect() }
+    if queues.may_bypass { queue.filter(is_to_other).collect() } else { queue.take_while(is_to_other).collect() }
 }
 
 fn largest_of_pair(queues: &Queues, one: usize, other: usize) -> Option<Vec<usize>> {
@@ -214,8 +214,8 @@ fn multilateral_is_the_largest_set_in_every_small_system_of_three_or_four_banks(
 #[test]
 fn bilateral_is_the_largest_set_in_every_system_of_two_banks() {
     let mut offsets = Offsets::default();
-    for (payments, may_pass) in (0..=6).flat_map(|payments| [(payments, false), (payments, true)]) {
-        family(2, payments, 3, 3, 3).for_each(may_pass, |queues| {
+    for (payments, may_bypass) in (0..=6).flat_map(|payments| [(payments, false), (payments, true)]) {
+        family(2, payments, 3, 3, 3).for_each(may_bypass, |queues| {
             let expected = largest_of_pair(queues, 0, 1).unwrap_or_default();
             assert_eq!(chosen(Offsets::bilateral, &mut offsets, queues), expected, "{queues:?}");
         });
@@ -238,8 +238,8 @@ fn bilateral_is_the_largest_set_of_every_pair_whose_banks_block_each_other() {
 #[test]
 fn entry_is_the_least_cover_in_every_small_system_of_two_banks() {
     let mut offsets = Offsets::default();
-    for (payments, may_pass) in (0..=4).flat_map(|payments| [(payments, false), (payments, true)]) {
-        Family { ages: 2, ..family(2, payments, 3, 3, 2) }.for_each(may_pass, |queues| {
+    for (payments, may_bypass) in (0..=4).flat_map(|payments| [(payments, false), (payments, true)]) {
+        Family { ages: 2, ..family(2, payments, 3, 3, 2) }.for_each(may_bypass, |queues| {
             let expected = entry_of_pair(queues, 0, 1).unwrap_or_default();
             assert_eq!(chosen(Offsets::entry, &mut offsets, queues), expected, "{queues:?}");
         });
@@ -253,8 +253,8 @@ fn systems() -> impl Strategy<Value = Queues> {
         let headroom = prop_oneof![3 => 0..=3_i64, 1 => Just(NO_LIMIT)];
         let headrooms = prop_oneof![2 => Just(Vec::new()), 1 => vec(headroom, usize::from(banks))];
         let bank = (vec(other, 0..=4), 0..=3_i64, headrooms);
-        (vec(bank, usize::from(banks)), any::<bool>()).prop_map(move |(all, may_pass)| {
-            let mut queues = Queues { may_pass, ..Queues::default() };
+        (vec(bank, usize::from(banks)), any::<bool>()).prop_map(move |(all, may_bypass)| {
+            let mut queues = Queues { may_bypass, ..Queues::default() };
             for (bank, (payments, capacity, headroom)) in (0_u16..).zip(all) {
                 let queue = payments.into_iter().map(|(step, amount, is_new)| Queued {
                     receiver: (bank + step) % banks,
@@ -270,7 +270,7 @@ fn systems() -> impl Strategy<Value = Queues> {
 
 /// `queues` where bank `i` is called `names[i]`, and where each payment is then.
 fn renamed(queues: &Queues, names: &[u16]) -> (Queues, Vec<usize>) {
-    let mut renamed = Queues { may_pass: queues.may_pass, ..Queues::default() };
+    let mut renamed = Queues { may_bypass: queues.may_bypass, ..Queues::default() };
     let mut places = vec![0; queues.payments.len()];
     for name in 0_u16.. {
         let Some(bank) = names.iter().position(|other| *other == name) else { break };
@@ -288,11 +288,11 @@ fn renamed(queues: &Queues, names: &[u16]) -> (Queues, Vec<usize>) {
     (renamed, places)
 }
 
-fn keeps_queue_order(queues: &Queues, is_chosen: impl Fn(&usize) -> bool, may_pass: bool) -> bool {
+fn keeps_queue_order(queues: &Queues, is_chosen: impl Fn(&usize) -> bool, may_bypass: bool) -> bool {
     let banks = 0..queues.capacity.len();
     let starts_with_chosen = |list: Vec<usize>| list.is_sorted_by_key(|index| !is_chosen(index));
     banks.clone().all(|bank| {
-        if may_pass {
+        if may_bypass {
             banks.clone().all(|other| starts_with_chosen(list(queues, bank, other)))
         } else {
             starts_with_chosen(whole_queue(queues, bank))
@@ -319,8 +319,8 @@ proptest! {
             prop_assert!(set.is_sorted_by(|one, next| one < next));
             prop_assert!(is_feasible(&queues, set.iter().copied()));
             // Multilateral offsets take whole queues in order, whoever may pass.
-            let may_pass = queues.may_pass && place < 2;
-            prop_assert!(keeps_queue_order(&queues, |index| set.contains(index), may_pass));
+            let may_bypass = queues.may_bypass && place < 2;
+            prop_assert!(keeps_queue_order(&queues, |index| set.contains(index), may_bypass));
         }
     }
 
@@ -345,8 +345,8 @@ proptest! {
 type Bank<'a> = (&'a [(u16, i64)], i64, &'a [i64]);
 
 /// Queues in which the payments at the indices in `new` are new.
-fn queues(may_pass: bool, banks: &[Bank], new: &[usize]) -> Queues {
-    let mut queues = Queues { may_pass, ..Queues::default() };
+fn queues(may_bypass: bool, banks: &[Bank], new: &[usize]) -> Queues {
+    let mut queues = Queues { may_bypass, ..Queues::default() };
     for (payments, capacity, headroom) in banks {
         let queue = payments.iter().map(|(receiver, amount)| (*receiver, Cents(*amount)));
         let queue = queue.map(|(receiver, amount)| Queued { receiver, amount, is_new: false });
@@ -364,9 +364,9 @@ fn all_chosen(queues: &Queues) -> [Vec<usize>; 3] {
 
 #[test]
 fn a_ring_of_four_banks_without_liquidity_settles_only_multilaterally() {
-    for may_pass in [false, true] {
+    for may_bypass in [false, true] {
         let ring = [(&[(1, 10)][..], 0, &[][..]), (&[(2, 10)], 0, &[]), (&[(3, 10)], 0, &[]), (&[(0, 10)], 0, &[])];
-        assert_eq!(all_chosen(&queues(may_pass, &ring, &[0, 1, 2, 3])), [vec![], vec![], vec![0, 1, 2, 3]]);
+        assert_eq!(all_chosen(&queues(may_bypass, &ring, &[0, 1, 2, 3])), [vec![], vec![], vec![0, 1, 2, 3]]);
     }
 }
 

@@ -225,5 +225,5 @@ fn text_that_is_no_scenario_is_refused() {
     let weights = r#""amount_mean":10,"counterparty_weights":{"B":1,"B":2}"#;
     let twice = good().to_string().replace("\"amount_mean\":10", weights);
     let message = Scenario::from_json(&twice).unwrap_err().to_string();
-    assert!(message.contains("key B stands twice"), "{message}");
+    assert!(message.contains("duplicate key B"), "{message}");
 }

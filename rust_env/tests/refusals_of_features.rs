@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use paysim_engine::replay::{Record, Replay};
+use paysim_engine::replay::{PaymentRecord, Replay};
 use paysim_engine::scenario::Scenario;
 use paysim_engine::setup::{Files, Setup};
 use serde_json::{Value, json};
@@ -112,7 +112,10 @@ fn wrong_events_are_refused() {
         (event("early_close", json!({"tick": -1})), &["events[0].tick = -1", "between 0 and 19"]),
         (event("early_close", json!({"bank": "A"})), &["events[0]", "bank"]),
         (event("early_close", json!({"every_ticks": 0})), &["events[0].every_ticks = 0", "between 1"]),
-        (event("early_close", json!({"until_tick": 5})), &["events[0].until_tick = 5", "no every_ticks"]),
+        (
+            event("early_close", json!({"until_tick": 5})),
+            &["events[0].until_tick = 5", "must be absent without every_ticks"],
+        ),
         (
             event("early_close", json!({"every_ticks": 1, "until_tick": 2})),
             &["events[0].until_tick = 2", "between 3 and 19"],
@@ -173,8 +176,16 @@ fn wrong_days_and_escalations_are_refused() {
 
 #[test]
 fn a_file_needs_its_payments_and_payments_need_their_file() {
-    let record =
-        Record { day: 0, tick: 0, sender: 0, receiver: 1, amount: 5, deadline: -1, priority: 5, divisible: true };
+    let record = PaymentRecord {
+        day: 0,
+        tick: 0,
+        sender: 0,
+        receiver: 1,
+        amount: 5,
+        deadline: -1,
+        priority: 5,
+        divisible: true,
+    };
     let without = Scenario::from_json(&good().to_string()).unwrap();
     let mut named = good();
     named["payments_file"] = json!("days.csv");
@@ -184,11 +195,11 @@ fn a_file_needs_its_payments_and_payments_need_their_file() {
     let message = |setup: Result<Setup, paysim_engine::error::ScenarioError>| setup.err().unwrap().to_string();
     assert_eq!(
         message(Setup::new(&with)),
-        "payments_file = \"days.csv\": the payments of this file must be read and given beside the scenario"
+        "payments_file = \"days.csv\": the payments of this file must be read and passed with the scenario"
     );
     assert_eq!(
         message(Setup::with_files(&without, files())),
-        "payments_file = \"\": must name the file of the payments that are given beside the scenario"
+        "payments_file = \"\": must name the file of the payments that were passed with the scenario"
     );
     assert!(Setup::with_files(&with, files()).is_ok() && Setup::new(&without).is_ok());
 }
@@ -239,7 +250,7 @@ fn more_payments_a_tick_than_memory_holds_are_refused() {
     let accepted = |keys: &Value| Scenario::from_json(&extended(keys).to_string()).unwrap();
     accepted(&keys);
     keys["events"] = json!([{"type": "arrival_rate", "tick": 0, "bank": "A", "multiplier": 3}]);
-    check(vec![(keys.clone(), &["rate_per_tick = 1500000", "at most 1000000 payments a tick"])]);
+    check(vec![(keys.clone(), &["rate_per_tick = 1500000", "at most 1000000 expected payments in the busiest tick"])]);
     keys["events"][0]["bank"] = json!("B");
     accepted(&keys);
 }

@@ -426,7 +426,7 @@ def test_the_engine_takes_exactly_the_networks_that_the_scenario_names(
     named = load_scenario(against(small_scenario, network_file(tmp_path / "a.safetensors")))
     plain, network = load_scenario(small_scenario), named.networks["BANK_B"]
     for scenario, networks, message in (
-        (named, None, r"agents\[1\]\.policy\.weights = .* must be read and given beside the scenario"),
+        (named, None, r"agents\[1\]\.policy\.weights = .* must be read and passed with the scenario"),
         (named, {"BANK_A": network, "BANK_B": network}, r"agents\[0\]\.policy = .*: must be a network"),
         (plain, {"BANK_X": network}, r'networks = "BANK_X": must name a bank whose policy is a network'),
     ):

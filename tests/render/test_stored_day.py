@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from paysim_gym import PaymentEnv, Scenario, load_scenario
+from paysim_gym import PaymentEnv, PaymentVectorEnv, Scenario, load_scenario
+from paysim_gym._engine import SOON_TICKS, URGENCIES, urgency_class
 from paysim_gym.render import BankSnapshot, render_picture, render_text
 from paysim_gym.simulate.output import OUTPUTS, Filter, TextSink
 from paysim_gym.simulate.persistence import FullReplayPersistence
@@ -34,6 +35,41 @@ def play_releasing_all(scenario: Scenario, learner: str) -> PaymentEnv:
         legal = info["action_mask"].reshape(64, -1)
         _, _, terminated, _, info = env.step(legal[:, 1].astype(np.int64))
     return env
+
+
+@pytest.mark.parametrize(
+    ("deadline", "expected"), list(enumerate(["due"] * 11 + ["soon"] * 4 + ["later"] * 3))
+)
+def test_urgency_class_of_every_deadline_around_tick_10(deadline: int, expected: str) -> None:
+    assert SOON_TICKS == 4
+    assert URGENCIES == ("overdue", "due", "soon", "later")
+    assert urgency_class(False, deadline, 10) == expected
+    assert urgency_class(True, deadline, 10) == "overdue"
+
+
+def test_urgency_class_of_the_latest_ticks() -> None:
+    assert urgency_class(False, 2**32 - 1, 2**32 - 1) == "due"
+    assert urgency_class(False, 2**32 - 1, 2**32 - 2) == "soon"
+    with pytest.raises(OverflowError):
+        urgency_class(False, -1, 0)
+
+
+def test_every_view_of_a_stored_day_is_the_view_of_the_engine(tmp_path: Path) -> None:
+    scenario = load_scenario("five_bank").model_copy(update={"seed": 5})
+    env = PaymentVectorEnv(1, scenario, learner="CORE_A", slots=64)
+    _, info = env.reset(seed=scenario.seed)
+    views = [env.views()[0]]
+    for _ in range(scenario.ticks_per_day - 1):
+        legal = info["action_mask"].reshape(1, 64, -1)
+        _, _, _, _, info = env.step(legal[..., 1].astype(np.int64))
+        views.append(env.views()[0])
+    with Store(tmp_path / "runs.duckdb") as store:
+        keep(store, scenario)
+        stored = stored_day(store, store.run("1"), bank="CORE_A").views
+    assert stored[:-1] == views
+    assert {urgency for view in views for urgency, queue in view["central_queue"].items() if queue[0]} == set(
+        URGENCIES
+    )
 
 
 @pytest.mark.parametrize(("name", "learner"), [("two_bank", "BANK_A"), ("five_bank", "CORE_A")])

@@ -89,6 +89,13 @@ def busy(**change: Any) -> dict[str, Any]:
         ),
         (
             {
+                "agents": banks(3, **busy()),
+                "events": [{"type": "arrival_rate", "tick": 5, "bank": "BANK_1", "multiplier": 3}],
+            },
+            ["agents: this service takes at most 50 expected payments a tick, the scenario has 100"],
+        ),
+        (
+            {
                 "agents": banks(2, **busy(time_windows=[{"start_tick": 3, "end_tick": 4, "multiplier": 2}])),
                 "events": [
                     {"type": "arrival_rate", "tick": 5, "multiplier": 3},

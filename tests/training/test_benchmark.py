@@ -29,7 +29,6 @@ from paysim_training.studies.benchmark.results import (
     summarise_costs,
 )
 from scipy.stats import trim_mean
-from scipy.stats.mstats import winsorize
 
 from paysim_gym import load_scenario
 from paysim_gym.evaluation import evaluate

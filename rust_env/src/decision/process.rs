@@ -3,7 +3,7 @@
 use super::reward::RewardScope;
 use crate::error::ScenarioError;
 use crate::hash::fingerprint;
-use crate::scenario::{MOST_PARTS, in_range, read_json};
+use crate::scenario::{MAX_PARTS, in_range, read_json};
 use crate::system_setup::SystemSetup;
 use crate::units::{BankId, Cents};
 use serde::{Deserialize, Serialize};
@@ -73,7 +73,7 @@ impl DecisionConfig {
         in_range("split_parts", self.split_parts.len(), 0, 16, " (entries)")?;
         let mut lowest = 2;
         for (index, parts) in self.split_parts.iter().enumerate() {
-            in_range(&format!("split_parts[{index}]"), *parts, lowest, MOST_PARTS, "")?;
+            in_range(&format!("split_parts[{index}]"), *parts, lowest, MAX_PARTS, "")?;
             lowest = parts + 1;
         }
         in_range("reward_blend", self.reward_blend, 0.0, 1.0, "")?;
@@ -217,7 +217,8 @@ impl Process {
     /// Tells apart who decides what: a state that was saved under one such rule makes no sense under another.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
-        fingerprint([format!("{:?}", (&self.learners, self.decides, self.max_episode_steps)).as_bytes()])
+        let rule = postcard::to_stdvec(&(&self.learners, self.decides, self.max_episode_steps));
+        fingerprint([rule.unwrap_or_default().as_slice()])
     }
 
     /// The banks whose payments are decided about from outside.

@@ -4,7 +4,7 @@
 //! shape or made for another observation is refused before anybody plays with it.
 
 use super::mlp::{Activation, Layer, Normalisation, Scratch};
-use super::network_file::{File, NetworkError};
+use super::network_file::{NetworkError, NetworkFile};
 use crate::decision::observation;
 use crate::decision::{ActionMode, Decides, DecisionConfig};
 use crate::scenario::read_json;
@@ -71,11 +71,11 @@ impl Network {
     /// # Errors
     /// [`NetworkError`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, NetworkError> {
-        let file = File::open(bytes)?;
-        file.one_of("format", &[(FORMAT, ())])?;
-        let activation = file.one_of("activation", &[("tanh", Activation::Tanh), ("relu", Activation::Relu)])?;
-        let outputs = file.one_of("outputs", &[("logits", Outputs::Logits), ("values", Outputs::Values)])?;
-        let masked = file.one_of("masked", &[("false", false), ("true", true)])?;
+        let file = NetworkFile::open(bytes)?;
+        file.choice("format", &[(FORMAT, ())])?;
+        let activation = file.choice("activation", &[("tanh", Activation::Tanh), ("relu", Activation::Relu)])?;
+        let outputs = file.choice("outputs", &[("logits", Outputs::Logits), ("values", Outputs::Values)])?;
+        let masked = file.choice("masked", &[("false", false), ("true", true)])?;
         let training: Training = read_json(file.text("decision")?, "decision").map_err(NetworkError::Decision)?;
         training.decision("").validate().map_err(NetworkError::Decision)?;
         file.check_columns(training.slots)?;
@@ -89,7 +89,7 @@ impl Network {
 
     /// Whether its outputs are logits, from which an action can be drawn.
     #[must_use]
-    pub fn is_drawable(&self) -> bool {
+    pub fn has_logits(&self) -> bool {
         self.outputs == Outputs::Logits
     }
 

@@ -9,7 +9,7 @@ use safetensors::tensor::Metadata;
 use thiserror::Error;
 
 /// Most layers of a network.
-const MOST_LAYERS: usize = 32;
+const MAX_LAYERS: usize = 32;
 
 /// Bytes that are no network this engine can play.
 #[derive(Clone, Debug, Error, PartialEq)]
@@ -39,7 +39,7 @@ pub enum NetworkError {
     #[error(
         "column {column} of its observation is {found:?}, here it is {expected:?}: export it again from this version"
     )]
-    OtherObservation {
+    ObservationMismatch {
         /// The first column that differs.
         column: usize,
         /// Its name in the file; empty if there is none.
@@ -58,12 +58,12 @@ pub enum NetworkError {
         allowed: String,
     },
     /// A number with which nothing can be computed.
-    #[error("tensor {name}[{place}] = {value}: must be {allowed}")]
+    #[error("tensor {name}[{index}] = {value}: must be {allowed}")]
     Number {
         /// Name of the tensor.
         name: String,
         /// Place of the number, row after row.
-        place: usize,
+        index: usize,
         /// The number.
         value: f64,
         /// What it must be.
@@ -72,12 +72,12 @@ pub enum NetworkError {
 }
 
 /// A safetensors file whose tensors cover its bytes exactly.
-pub(super) struct File<'a> {
+pub(super) struct NetworkFile<'a> {
     header: Metadata,
     data: &'a [u8],
 }
 
-impl<'a> File<'a> {
+impl<'a> NetworkFile<'a> {
     pub(super) fn open(bytes: &'a [u8]) -> Result<Self, NetworkError> {
         let wrong = |problem: &str| NetworkError::NotAFile { length: bytes.len(), problem: problem.to_owned() };
         let (size, rest) = bytes.split_first_chunk().ok_or_else(|| wrong("there is no header"))?;
@@ -100,7 +100,7 @@ impl<'a> File<'a> {
         })
     }
 
-    pub(super) fn one_of<T: Copy>(&self, key: &'static str, choices: &[(&str, T)]) -> Result<T, NetworkError> {
+    pub(super) fn choice<T: Copy>(&self, key: &'static str, choices: &[(&str, T)]) -> Result<T, NetworkError> {
         let text = self.text(key)?;
         let found = choices.iter().find(|(name, _)| *name == text);
         found.map(|(_, choice)| *choice).ok_or_else(|| NetworkError::Metadata {
@@ -126,7 +126,7 @@ impl<'a> File<'a> {
                 (found, expected) if found == expected => {}
                 (found, expected) => {
                     let (found, expected) = (found.unwrap_or_default(), expected.unwrap_or_default());
-                    return Err(NetworkError::OtherObservation { column, found, expected });
+                    return Err(NetworkError::ObservationMismatch { column, found, expected });
                 }
             }
         }
@@ -137,21 +137,21 @@ impl<'a> File<'a> {
         if self.header.info(MEAN).is_none() {
             return Ok(None);
         }
-        let clip = self.wide(CLIP, &[1])?;
-        let scales = self.wide(SCALE, &[columns])?;
+        let clip = self.f64_tensor(CLIP, &[1])?;
+        let scales = self.f64_tensor(SCALE, &[columns])?;
         for (name, values) in [(SCALE, &scales), (CLIP, &clip)] {
-            if let Some(place) = values.iter().position(|value| *value <= 0.0) {
-                let (name, value) = (name.to_owned(), values[place]);
-                return Err(NetworkError::Number { name, place, value, allowed: "above 0" });
+            if let Some(index) = values.iter().position(|value| *value <= 0.0) {
+                let (name, value) = (name.to_owned(), values[index]);
+                return Err(NetworkError::Number { name, index, value, allowed: "above 0" });
             }
         }
-        Ok(Some(Normalisation { means: self.wide(MEAN, &[columns])?, scales, clip: clip[0] }))
+        Ok(Some(Normalisation { means: self.f64_tensor(MEAN, &[columns])?, scales, clip: clip[0] }))
     }
 
     /// The layers that lead from so many inputs to so many outputs.
     pub(super) fn layers(&self, (inputs, outputs): (usize, usize)) -> Result<Vec<Layer>, NetworkError> {
         let is_there = |index: &usize| self.header.info(&weight_name(*index)).is_some();
-        let count = (0..MOST_LAYERS).take_while(is_there).count().max(1);
+        let count = (0..MAX_LAYERS).take_while(is_there).count().max(1);
         let mut layers = Vec::with_capacity(count);
         let mut width = inputs;
         for index in 0..count {
@@ -162,8 +162,8 @@ impl<'a> File<'a> {
                 [rows, _] => (*rows).max(1),
                 _ => 1,
             };
-            let weights = transposed(&self.narrow(&name, &[rows, width])?, width);
-            layers.push(Layer { weights, bias: self.narrow(&bias_name(index), &[rows])? });
+            let weights = transpose(&self.f32_tensor(&name, &[rows, width])?, width);
+            layers.push(Layer { weights, bias: self.f32_tensor(&bias_name(index), &[rows])? });
             width = rows;
         }
         Ok(layers)
@@ -197,12 +197,12 @@ impl<'a> File<'a> {
         Ok(fingerprint(parts))
     }
 
-    fn narrow(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, NetworkError> {
+    fn f32_tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, NetworkError> {
         let bytes = self.bytes(name, Dtype::F32, shape)?;
         finite(name, bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
     }
 
-    fn wide(&self, name: &str, shape: &[usize]) -> Result<Vec<f64>, NetworkError> {
+    fn f64_tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f64>, NetworkError> {
         let bytes = self.bytes(name, Dtype::F64, shape)?;
         finite(name, bytes.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect())
     }
@@ -237,15 +237,15 @@ fn bias_name(layer: usize) -> String {
 
 fn finite<T: Copy + Into<f64>>(name: &str, values: Vec<T>) -> Result<Vec<T>, NetworkError> {
     match values.iter().position(|value| !(*value).into().is_finite()) {
-        Some(place) => {
-            let value = values[place].into();
-            Err(NetworkError::Number { name: name.to_owned(), place, value, allowed: "finite" })
+        Some(index) => {
+            let value = values[index].into();
+            Err(NetworkError::Number { name: name.to_owned(), index, value, allowed: "finite" })
         }
         None => Ok(values),
     }
 }
 
 /// Columns after columns what stands row after row, in rows of `width`.
-fn transposed(rows: &[f32], width: usize) -> Vec<f32> {
+fn transpose(rows: &[f32], width: usize) -> Vec<f32> {
     (0..width).flat_map(|column| rows.iter().skip(column).step_by(width).copied()).collect()
 }

@@ -4,4 +4,4 @@ mod player;
 mod scripted;
 
 pub use player::Player;
-pub use scripted::{Desk, ScriptedPolicy, scripted};
+pub use scripted::{PolicyContext, ScriptedPolicy, scripted};

@@ -30,7 +30,7 @@ impl System {
         let is_lent_without_delay = self.is_lent_without_delay();
         for index in 0..self.ledger.banks.len() {
             let bank = &mut self.ledger.banks[index];
-            bank.note_liquidity_use();
+            bank.update_liquidity_used();
             let delay = if is_lent_without_delay { 0 } else { bank.delay_charge };
             let charges =
                 [(Component::Overdraft, self.setup.prices.overdraft(bank.balance)), (Component::Delay, delay)];

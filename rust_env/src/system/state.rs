@@ -26,7 +26,7 @@ pub struct System {
     pub(super) players: Vec<Arc<dyn Player<Self>>>,
     pub(super) demand_streams: Vec<Stream>,
     pub(super) policy_streams: Vec<Stream>,
-    pub(super) places: Vec<u32>,
+    pub(super) index_buffer: Vec<u32>,
     pub(super) progress: Progress,
 }
 
@@ -41,9 +41,9 @@ pub(crate) struct Progress {
     /// Orders that came in this tick.
     pub(super) arrivals: u32,
     /// Places in the schedule, in the timeline and among today's replayed payments.
-    pub(super) next_scheduled: u32,
-    pub(super) next_happening: u32,
-    pub(super) next_replayed: u32,
+    pub(super) next_scheduled_order: u32,
+    pub(super) next_scheduled_event: u32,
+    pub(super) next_replayed_order: u32,
     /// This tick ends the day before its time.
     pub(super) closes_early: bool,
     /// What has entered the system by a rule, less what has left.
@@ -55,11 +55,11 @@ pub(crate) struct Progress {
 pub(super) enum Stage {
     /// Open the day.
     #[default]
-    Night,
+    BeforeDay,
     /// Commit the pools.
     Opening,
     /// Begin a tick.
-    Between,
+    BeforeTick,
     /// Take decisions and finish the tick.
     InTick,
 }
@@ -82,7 +82,7 @@ impl System {
             players,
             demand_streams: Vec::with_capacity(count),
             policy_streams: Vec::with_capacity(count),
-            places: Vec::new(),
+            index_buffer: Vec::new(),
             progress: Progress::default(),
             setup,
         };
@@ -151,11 +151,11 @@ impl System {
     /// The tick of the day, from 0.
     #[must_use]
     pub fn tick_of_day(&self) -> u32 {
-        self.ledger.now.0 - self.morning().0
+        self.ledger.now.0 - self.day_start().0
     }
 
     /// The first tick of the day.
-    pub(crate) fn morning(&self) -> Tick {
+    pub(crate) fn day_start(&self) -> Tick {
         Tick(self.progress.day * self.setup.ticks_per_day)
     }
 

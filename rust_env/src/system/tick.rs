@@ -47,10 +47,10 @@ impl System {
         if self.progress.stage == Stage::Opening {
             self.commit_pools()?;
         }
-        if self.progress.stage == Stage::Between {
+        if self.progress.stage == Stage::BeforeTick {
             self.open_tick();
-            self.happen();
-            self.arrive();
+            self.apply_scheduled_events();
+            self.add_arrivals();
             self.progress.stage = Stage::InTick;
         }
         Ok(())
@@ -135,11 +135,11 @@ impl System {
     fn advance(&mut self) {
         if self.is_last_tick_of_day() {
             self.progress.day += 1;
-            self.ledger.now = self.morning();
-            self.progress.stage = Stage::Night;
+            self.ledger.now = self.day_start();
+            self.progress.stage = Stage::BeforeDay;
         } else {
             self.ledger.now = Tick(self.ledger.now.0 + 1);
-            self.progress.stage = Stage::Between;
+            self.progress.stage = Stage::BeforeTick;
         }
         self.progress.closes_early = false;
     }

@@ -172,13 +172,13 @@ fn ended_cycle_can_settle(ledger: &Ledger, accounts: &Accounts, rail: usize) -> 
 
 fn check_gross_rail(ledger: &Ledger, accounts: &Accounts, rail: usize, lsm: LsmConfig, tick: Tick) {
     let queues = waiting(ledger, rail, tick);
-    let may_pass = ledger.setup.rails[rail].queue_discipline == QueueDiscipline::FifoBypass;
+    let may_bypass = ledger.setup.rails[rail].queue_discipline == QueueDiscipline::FifoBypass;
     for queue in &queues {
-        let heads = queue.iter().take(if may_pass { usize::MAX } else { 1 });
+        let heads = queue.iter().take(if may_bypass { usize::MAX } else { 1 });
         heads.for_each(|head| assert!(!accounts.allow(&[head.transfer]), "{head:?} can settle", head = head.transfer));
     }
     for (one, other) in (0..queues.len()).flat_map(|one| (0..one).map(move |other| (one, other))) {
-        let sides = [offsettable(&queues, one, other, may_pass), offsettable(&queues, other, one, may_pass)];
+        let sides = [offsettable(&queues, one, other, may_bypass), offsettable(&queues, other, one, may_bypass)];
         for first in 1..=sides[0].len() {
             for second in 1..=sides[1].len() {
                 let both = sides[0][..first].iter().chain(&sides[1][..second]);
@@ -196,9 +196,9 @@ fn check_gross_rail(ledger: &Ledger, accounts: &Accounts, rail: usize, lsm: LsmC
 }
 
 /// The payments of one bank to another that an offset may take, in order.
-fn offsettable(queues: &[Vec<Waiting>], from: usize, to: usize, may_pass: bool) -> Vec<&Waiting> {
+fn offsettable(queues: &[Vec<Waiting>], from: usize, to: usize, may_bypass: bool) -> Vec<&Waiting> {
     let is_for = |waiting: &&Waiting| waiting.transfer.receiver == to;
-    if may_pass {
+    if may_bypass {
         queues[from].iter().filter(is_for).collect()
     } else {
         queues[from].iter().take_while(is_for).collect()

@@ -9,14 +9,14 @@ use crate::rng::{Purpose, Stream, copy_stream};
 use crate::units::{PaymentId, Tick, bank_at};
 use thiserror::Error;
 
-const MARK: &[u8; 8] = b"PAYSIM03";
+const FORMAT: &[u8; 8] = b"PAYSIM04";
 const HEADER: usize = 24;
 
 /// Bytes that are no state of this system.
 #[derive(Clone, Copy, Debug, Error, PartialEq)]
 pub enum RestoreError {
     /// Too short, or not marked as a state of this version.
-    #[error("not a saved state of this version of the engine: {length} bytes that must begin with {}", MARK.escape_ascii())]
+    #[error("not a saved state of this version of the engine: {length} bytes that must begin with {}", FORMAT.escape_ascii())]
     NotAState {
         /// How many bytes there are.
         length: usize,
@@ -49,7 +49,7 @@ impl System {
         // Plain data in memory: there is nothing that could fail.
         let state = postcard::to_stdvec(&state).unwrap_or_default();
         let mut bytes = Vec::with_capacity(HEADER + state.len());
-        bytes.extend_from_slice(MARK);
+        bytes.extend_from_slice(FORMAT);
         bytes.extend_from_slice(&self.fingerprint().to_le_bytes());
         bytes.extend_from_slice(&fingerprint([state.as_slice()]).to_le_bytes());
         bytes.extend_from_slice(&state);
@@ -61,8 +61,8 @@ impl System {
     /// # Errors
     /// [`RestoreError`] if the bytes are not a state of this scenario; nothing has changed then.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        let state = self.read(bytes)?;
-        self.take_up(state);
+        let state = self.parse_state(bytes)?;
+        self.load_state(state);
         Ok(())
     }
 
@@ -85,10 +85,10 @@ impl System {
     }
 
     /// Reads a saved state of this scenario.
-    pub(crate) fn read(&self, bytes: &[u8]) -> Result<State, RestoreError> {
+    pub(crate) fn parse_state(&self, bytes: &[u8]) -> Result<State, RestoreError> {
         let word = |place: usize| bytes.get(place..place + 8).and_then(|word| word.try_into().ok());
         let not_a_state = RestoreError::NotAState { length: bytes.len() };
-        let (true, Some(found), Some(checksum)) = (is_marked(bytes), word(8), word(16)) else {
+        let (true, Some(found), Some(checksum)) = (has_current_format(bytes), word(8), word(16)) else {
             return Err(not_a_state);
         };
         let (found, expected) = (u64::from_le_bytes(found), self.fingerprint());
@@ -108,7 +108,7 @@ impl System {
     }
 
     /// Goes on from a state that it has read.
-    pub(crate) fn take_up(&mut self, state: State) {
+    pub(crate) fn load_state(&mut self, state: State) {
         (
             self.ledger.now,
             self.progress,
@@ -121,6 +121,6 @@ impl System {
 }
 
 /// Whether these bytes begin like a saved state of this version of the engine.
-pub(crate) fn is_marked(bytes: &[u8]) -> bool {
-    bytes.starts_with(MARK)
+pub(crate) fn has_current_format(bytes: &[u8]) -> bool {
+    bytes.starts_with(FORMAT)
 }
