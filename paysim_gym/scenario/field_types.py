@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from paysim_gym._engine import minutes_of_day
-from paysim_gym.scenario.field_limits import Real, Whole
+from paysim_gym.scenario.field_limits import FloatRange, IntRange
 
 MAX_MONEY = 10**15
 """The largest amount, balance or fee a scenario may name, in cents."""
@@ -96,18 +96,18 @@ Text = Annotated[StrictStr, AfterValidator(_check_text)]
 PaymentsPath = Annotated[str, Field(min_length=1), _file("CSV or Parquet")]
 NetworkPath = Annotated[str, Field(min_length=1), _file("safetensors")]
 TimeOfDay = Annotated[str, Field(pattern=TIME_OF_DAY), BeforeValidator(_check_time)]
-Money = Annotated[int, Whole(0, MAX_MONEY, "cents")]
-Amount = Annotated[int, Whole(1, MAX_MONEY, "cents")]
-Tick = Annotated[int, Whole(0, 2**32 - 1, "ticks")]
-EpisodeTick = Annotated[int, Whole(0, 10**7 - 1, "ticks")]
-EpisodeSpan = Annotated[int, Whole(1, 10**7, "ticks")]
-TickSpan = Annotated[int, Whole(0, 10**6, "ticks")]
-Priority = Annotated[int, Whole(0, 10)]
-PriorityKey = Annotated[int, Whole(0, 10, is_key=True)]
+Money = Annotated[int, IntRange(0, MAX_MONEY, "cents")]
+Amount = Annotated[int, IntRange(1, MAX_MONEY, "cents")]
+Tick = Annotated[int, IntRange(0, 2**32 - 1, "ticks")]
+EpisodeTick = Annotated[int, IntRange(0, 10**7 - 1, "ticks")]
+EpisodeSpan = Annotated[int, IntRange(1, 10**7, "ticks")]
+TickSpan = Annotated[int, IntRange(0, 10**6, "ticks")]
+Priority = Annotated[int, IntRange(0, 10)]
+PriorityKey = Annotated[int, IntRange(0, 10, is_key=True)]
 RtgsPriority = Literal["normal", "urgent", "highly_urgent"]
-Share = Annotated[float, Real(0, 1)]
-Weight = Annotated[float, Real(0, 1e9)]
-Multiplier = Annotated[float, Real(0, 1000)]
+Share = Annotated[float, FloatRange(0, 1)]
+Weight = Annotated[float, FloatRange(0, 1e9)]
+Multiplier = Annotated[float, FloatRange(0, 1000)]
 PriorityWeights = Annotated[
     dict[PriorityKey, Weight], BeforeValidator(_check_keys), BeforeValidator(_check_some)
 ]

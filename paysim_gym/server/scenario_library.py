@@ -19,7 +19,7 @@ from paysim_gym.scenario.scheduled_events import PaymentEvent
 from paysim_gym.server.problem_details import ServiceError, scenario_refused
 from paysim_gym.server.schemas import NamedScenario, ScenarioSummary
 from paysim_gym.server.settings import Settings
-from paysim_gym.validation_errors import shown
+from paysim_gym.validation_errors import format_value
 
 JSON = "application/json"
 YAML = "application/yaml"
@@ -55,7 +55,9 @@ class ScenarioLibrary:
         """
         own = self._own()
         if name not in own and name not in bundled_scenarios():
-            raise ScenarioError(f"scenario = {shown(name)}: must be a name that GET /api/scenarios lists")
+            raise ScenarioError(
+                f"scenario = {format_value(name)}: must be a name that GET /api/scenarios lists"
+            )
         if name not in own:
             return _bundled(name)
         try:
@@ -119,7 +121,7 @@ def parse(body: bytes, content_type: str) -> Any:
     """
     kind = content_type.partition(";")[0].strip().lower()
     if kind not in (JSON, YAML):
-        raise ServiceError(415, f"content-type = {shown(content_type)}: must be {JSON} or {YAML}")
+        raise ServiceError(415, f"content-type = {format_value(content_type)}: must be {JSON} or {YAML}")
     try:
         text = body.decode("utf-8")
         if kind == JSON:
@@ -175,9 +177,9 @@ def _resolved(data: Any, library: ScenarioLibrary) -> tuple[Scenario, str | None
 def _checked(data: Any) -> Scenario:
     """A client's scenario, checked; it may name no files."""
     if not isinstance(data, Mapping):
-        raise ScenarioError(f"scenario = {shown(data)}: must be a mapping, or the name of a scenario")
+        raise ScenarioError(f"scenario = {format_value(data)}: must be a mapping, or the name of a scenario")
     named = [
-        f"{path} = {shown(owner[key])}: {_NO_FILE}"
+        f"{path} = {format_value(owner[key])}: {_NO_FILE}"
         for owner, key, path in file_keys(data)
         if owner.get(key) is not None
     ]
@@ -211,7 +213,7 @@ def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     mapping = dict(pairs)
     if len(mapping) < len(pairs):
         counts = Counter(key for key, _ in pairs)
-        raise ValueError(f"duplicate key {shown(counts.most_common(1)[0][0])}")
+        raise ValueError(f"duplicate key {format_value(counts.most_common(1)[0][0])}")
     return mapping
 
 

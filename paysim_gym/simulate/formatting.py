@@ -29,7 +29,9 @@ _MECHANISMS = {
 
 def event_lines(events: Iterable[Event]) -> Iterator[str]:
     """A line for each event; one for all payments that a bank holds in a row, for the same reason."""
-    for kind, group in groupby(events, lambda event: (event["type"], event.get("sender"), event.get("reason"))):
+    for kind, group in groupby(
+        events, lambda event: (event["type"], event.get("sender"), event.get("reason"))
+    ):
         if kind[0] == "hold":
             yield _hold(list(group))
         elif kind[0] != "tick":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from paysim_gym._engine import COST_COMPONENTS, EVENT_SCHEMA_VERSION
+from paysim_gym._engine import COST_COMPONENTS
 
 
 class StoreError(ValueError):

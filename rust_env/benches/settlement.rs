@@ -6,7 +6,6 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use paysim_engine::events::EventLog;
 use paysim_engine::scenario::Scenario;
 use paysim_engine::setup::Setup;
-use paysim_engine::system::System;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -68,7 +67,7 @@ fn settle(criterion: &mut Criterion) {
         let setup = Arc::new(Setup::new(&scenario(discipline, lsm, balance, payments)).unwrap());
         group.bench_function(name, |bencher| {
             let begun = || {
-                let mut system = System::new(Arc::clone(&setup), &[], EventLog::default());
+                let mut system = setup.system(&[], EventLog::default());
                 system.begin_tick().unwrap();
                 system
             };

@@ -94,7 +94,7 @@ fn day(criterion: &mut Criterion) {
     // Every day starts with the same balances and empty queues.
     (scenario["overnight"], scenario["end_of_day"]) = (json!("reset"), json!("drop"));
     let setup = Arc::new(setup_of(&scenario, Files::default()));
-    let system = || System::new(Arc::clone(&setup), &[], EventLog::default());
+    let system = || setup.system(&[], EventLog::default());
     // Days differ in their payments, so a sample has several episodes.
     let mut day_starts = [Vec::new(), Vec::new()];
     for episode in 0..64 {
@@ -150,7 +150,7 @@ fn large(criterion: &mut Criterion) {
             "lsm": {"entry_offset": true, "bilateral": true, "multilateral": true}
         }]
     });
-    let mut system = System::new(Arc::new(setup_of(&scenario, Files::default())), &[], EventLog::default());
+    let mut system = setup_of(&scenario, Files::default()).system(&[], EventLog::default());
     let mut group = criterion.benchmark_group("day of 200 banks and 10,000 payments");
     group.sample_size(10).throughput(Throughput::Elements(1));
     let mut episode = 0;
@@ -167,7 +167,7 @@ fn large(criterion: &mut Criterion) {
 /// Saving and restoring the state of a system in the middle of a day.
 fn state(criterion: &mut Criterion) {
     let (scenario, _) = bundled(FIVE_BANK);
-    let mut system = System::new(Arc::new(setup_of(&scenario, Files::default())), &[], EventLog::default());
+    let mut system = setup_of(&scenario, Files::default()).system(&[], EventLog::default());
     (0..system.setup.ticks_per_day / 2).for_each(|_| _ = system.tick().unwrap());
     let saved = system.save();
     let mut group = criterion.benchmark_group("state of five_bank at noon");

@@ -5,7 +5,7 @@
 mod strategies;
 
 use paysim_engine::costs::COMPONENTS;
-use paysim_engine::event_schema::EventType;
+use paysim_engine::events::EventType;
 use paysim_engine::events::{Event, EventLog, Obstacle};
 use paysim_engine::payment::Payment;
 use paysim_engine::system::System;

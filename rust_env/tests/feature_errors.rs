@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use paysim_engine::replay::{Record, Replay};
+use paysim_engine::replay::{PaymentRecord, Replay};
 use paysim_engine::scenario::Scenario;
 use paysim_engine::setup::{Files, Setup};
 use serde_json::{Value, json};
@@ -175,8 +175,16 @@ fn invalid_days_and_escalations_are_rejected() {
 
 #[test]
 fn a_payments_file_and_its_payments_require_each_other() {
-    let record =
-        Record { day: 0, tick: 0, sender: 0, receiver: 1, amount: 5, deadline: -1, priority: 5, divisible: true };
+    let record = PaymentRecord {
+        day: 0,
+        tick: 0,
+        sender: 0,
+        receiver: 1,
+        amount: 5,
+        deadline: -1,
+        priority: 5,
+        divisible: true,
+    };
     let without = Scenario::from_json(&valid_scenario().to_string()).unwrap();
     let mut named = valid_scenario();
     named["payments_file"] = json!("days.csv");
@@ -186,11 +194,11 @@ fn a_payments_file_and_its_payments_require_each_other() {
     let message = |setup: Result<Setup, paysim_engine::error::ScenarioError>| setup.err().unwrap().to_string();
     assert_eq!(
         message(Setup::new(&with)),
-        "payments_file = \"days.csv\": the payments of this file must be read and given beside the scenario"
+        "payments_file = \"days.csv\": the payments of this file must be read and passed with the scenario"
     );
     assert_eq!(
         message(Setup::with_files(&without, files())),
-        "payments_file = \"\": must name the file of the payments that are given beside the scenario"
+        "payments_file = \"\": must name the file of the payments that were passed with the scenario"
     );
     assert!(Setup::with_files(&with, files()).is_ok() && Setup::new(&without).is_ok());
 }

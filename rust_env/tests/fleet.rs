@@ -253,7 +253,7 @@ fn a_scripted_policy_decides_alike_as_policy_and_as_actions() {
         let mut scripted_scenario = scenario();
         scripted_scenario["agents"][0]["policy"] = policy.clone();
         let setup = Arc::new(Setup::new(&Scenario::from_json(&scripted_scenario.to_string()).unwrap()).unwrap());
-        let mut system = paysim_engine::system::System::new(setup, &[], paysim_engine::events::EventLog::default());
+        let mut system = setup.system(&[], paysim_engine::events::EventLog::default());
         system.reset(0, 0);
         while !system.is_over() {
             system.tick().unwrap();

@@ -6,7 +6,7 @@ mod stepped_fleet;
 
 use paysim_engine::events::{Event, EventLog};
 use paysim_engine::payment::Payment;
-use paysim_engine::replay::{Record, Replay};
+use paysim_engine::replay::{PaymentRecord, Replay};
 use paysim_engine::scenario::Scenario;
 use paysim_engine::setup::{Files, Setup};
 use paysim_engine::system::System;
@@ -38,7 +38,7 @@ fn scenario() -> Value {
 
 fn setup() -> Arc<Setup> {
     let scenario = Scenario::from_json(&scenario().to_string()).unwrap();
-    let record = |tick: i64| Record {
+    let record = |tick: i64| PaymentRecord {
         day: tick % 3,
         tick,
         sender: 1,
@@ -55,7 +55,7 @@ fn setup() -> Arc<Setup> {
 
 /// A system after this many ticks of episode 4 with seed 3.
 fn system_after(ticks: u32) -> System {
-    let mut system = System::new(setup(), &[], EventLog::recording());
+    let mut system = setup().system(&[], EventLog::recording());
     system.reset(3, 4);
     for _ in 0..ticks {
         system.tick().unwrap();
@@ -64,7 +64,7 @@ fn system_after(ticks: u32) -> System {
 }
 
 fn copy(original: &System, seed: Option<u64>) -> System {
-    let mut copy = System::new(setup(), &[], EventLog::recording());
+    let mut copy = setup().system(&[], EventLog::recording());
     copy.restore(&original.save()).unwrap();
     if let Some(seed) = seed {
         copy.reseed(seed);

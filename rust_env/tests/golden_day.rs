@@ -8,10 +8,8 @@
 use paysim_engine::events::EventLog;
 use paysim_engine::scenario::Scenario;
 use paysim_engine::setup::Setup;
-use paysim_engine::system::System;
 use serde_json::json;
 use std::path::Path;
-use std::sync::Arc;
 
 #[test]
 fn the_run_equals_the_golden_file() {
@@ -32,7 +30,7 @@ fn the_run_equals_the_golden_file() {
         }
     });
     let scenario = Scenario::from_json(&scenario.to_string()).unwrap();
-    let mut system = System::new(Arc::new(Setup::new(&scenario).unwrap()), &[], EventLog::recording());
+    let mut system = Setup::new(&scenario).unwrap().system(&[], EventLog::recording());
     let mut lines = Vec::new();
     while !system.is_over() {
         let outcome = system.tick().unwrap();

@@ -7,7 +7,6 @@
 use paysim_engine::events::EventLog;
 use paysim_engine::scenario::Scenario;
 use paysim_engine::setup::Setup;
-use paysim_engine::system::System;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -56,8 +55,8 @@ fn immediate_settlement_equals_settlement_after_all_releases() {
         json!([{"id": "R", "settlement_type": "deferred_net", "cycle_ticks": 3}]),
     ] {
         let setup = setup(&rails);
-        let mut reference = System::new(Arc::clone(&setup), &[], EventLog::recording());
-        let mut immediate = System::new(setup, &[], EventLog::default());
+        let mut reference = setup.system(&[], EventLog::recording());
+        let mut immediate = setup.system(&[], EventLog::default());
         let mut settled = 0;
         while !reference.is_over() {
             let (expected, found) = (reference.tick().unwrap(), immediate.tick().unwrap());

@@ -16,7 +16,7 @@ use paysim_engine::events::EventLog;
 use paysim_engine::payment::Payment;
 use paysim_engine::rng::{Purpose, Stream, stream};
 use paysim_engine::scenario::Scenario;
-use paysim_engine::system::{Roles, System};
+use paysim_engine::system::System;
 use paysim_engine::units::{BankId, Cents, bank_at};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
@@ -67,8 +67,8 @@ impl Play {
         let process = Arc::clone(&strict.fleet.process);
         let setup = Arc::clone(&strict.fleet.setup);
         let mut system = {
-            let roles = Roles::new(&setup, &process.learners, process.payment_learners());
-            System::with_roles(setup, Arc::new(roles), EventLog::recording())
+            let roles = setup.roles(&process.learners, process.payment_learners());
+            setup.system_with(roles, EventLog::recording())
         };
         system.reset(0, 0);
         begin(&process, &mut system);

@@ -9,7 +9,7 @@ use counting_allocator::allocations;
 use network_builder::{build_network, slot_decision};
 use paysim_engine::decision::observation::fields;
 use paysim_engine::events::{Event, EventLog};
-use paysim_engine::network::Network;
+use paysim_engine::players::network::Network;
 use paysim_engine::scenario::Scenario;
 use paysim_engine::setup::{Files, Setup};
 use paysim_engine::system::System;
@@ -36,7 +36,7 @@ fn system_with(mut scenario: Value, network: Arc<Network>) -> System {
     scenario["agents"][0]["policy"] = json!({"type": "network", "weights": "a.safetensors"});
     let scenario = Scenario::from_json(&scenario.to_string()).unwrap();
     let files = Files { networks: BTreeMap::from([("A".to_owned(), network)]), ..Files::default() };
-    System::new(Arc::new(Setup::with_files(&scenario, files).unwrap()), &[], EventLog::recording())
+    Setup::with_files(&scenario, files).unwrap().system(&[], EventLog::recording())
 }
 
 fn pay(amount: i64, arrival: i64, divisible: bool) -> Value {

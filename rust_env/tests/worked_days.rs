@@ -11,14 +11,13 @@ use paysim_engine::setup::Setup;
 use paysim_engine::system::{System, TickOutcome};
 use paysim_engine::units::{BankId, Cents, RailId};
 use serde_json::{Value, json};
-use std::sync::Arc;
 
 const A: usize = 0;
 const B: usize = 1;
 
 fn system(scenario: &Value, learners: &[BankId]) -> System {
     let scenario = Scenario::from_json(&scenario.to_string()).unwrap();
-    System::new(Arc::new(Setup::new(&scenario).unwrap()), learners, EventLog::default())
+    Setup::new(&scenario).unwrap().system(learners, EventLog::default())
 }
 
 /// A payment of bank A to bank B.
@@ -128,7 +127,7 @@ fn the_close_of_a_day_releases_nothing() {
         let mut scenario = two_banks(1, held.clone(), json!({}), vec![pay(50, 0, 0, 5)]);
         scenario["end_of_day"] = json!(rule);
         let scenario = Scenario::from_json(&scenario.to_string()).unwrap();
-        let mut system = System::new(Arc::new(Setup::new(&scenario).unwrap()), &[], EventLog::recording());
+        let mut system = Setup::new(&scenario).unwrap().system(&[], EventLog::recording());
         let outcome = system.tick().unwrap();
         assert_eq!((outcome.queue_depth, outcome.settlements + outcome.dropped), (0, 1));
         assert!(!system.ledger.events.take().iter().any(|event| matches!(event, Event::Release { .. })));

@@ -7,10 +7,9 @@ mod small_scenarios;
 use paysim_engine::costs::Component;
 use paysim_engine::events::{Event, EventLog, Mechanism};
 use paysim_engine::payment::Decision;
-use paysim_engine::replay::{Record, Replay};
+use paysim_engine::replay::{PaymentRecord, Replay};
 use paysim_engine::scenario::Scenario;
 use paysim_engine::setup::{Files, Setup};
-use paysim_engine::system::System;
 use paysim_engine::units::{Cents, RailId};
 use serde_json::{Value, json};
 use small_scenarios::{
@@ -305,8 +304,8 @@ fn an_early_close_postpones_deadlines() {
     assert_eq!(cost(&system, A, Component::Deadline), 9);
 }
 
-fn record(day: i64, tick: i64, amount: i64) -> Record {
-    Record { day, tick, sender: 0, receiver: 1, amount, deadline: -1, priority: 5, divisible: true }
+fn record(day: i64, tick: i64, amount: i64) -> PaymentRecord {
+    PaymentRecord { day, tick, sender: 0, receiver: 1, amount, deadline: -1, priority: 5, divisible: true }
 }
 
 fn replayed() -> Scenario {
@@ -322,7 +321,7 @@ fn the_first_replayed_day_depends_on_seed_and_episode() {
     let replay = Arc::new(Replay::new(&scenario, records.into_iter()).unwrap());
     let files = Files { replay: Some(replay), ..Files::default() };
     let setup = Arc::new(Setup::with_files(&scenario, files).unwrap());
-    let mut system = System::new(setup, &[], EventLog::recording());
+    let mut system = setup.system(&[], EventLog::recording());
     // (tick, amount, deadline) of two consecutive days from day (seed + episode) x 2 modulo 3 of the file.
     let day = |of_file: i64, of_episode: u32| match of_file {
         0 => vec![(2 * of_episode, 100, 2 * of_episode + 1), (2 * of_episode, 101, 2 * of_episode + 1)],
@@ -363,16 +362,19 @@ fn invalid_records_are_rejected() {
     let scenario = replayed();
     let good = record(0, 0, 1);
     let cases = [
-        (Record { day: -1, ..good }, "payments[1].day = -1: must be between 0 and 999999"),
-        (Record { tick: 2, ..good }, "payments[1].tick = 2: must be between 0 and 1 (ticks)"),
-        (Record { sender: 3, ..good }, "payments[1].sender = 3: must be between 0 and 2"),
-        (Record { receiver: -1, ..good }, "payments[1].receiver = -1: must be between 0 and 2"),
-        (Record { receiver: 0, ..good }, "payments[1].receiver = 0: a bank cannot pay itself; must be another bank"),
-        (Record { amount: 0, ..good }, "payments[1].amount = 0: must be between 1 and 1000000000000000 (cents)"),
-        (Record { priority: 11, ..good }, "payments[1].priority = 11: must be between 0 and 10"),
-        (Record { tick: 1, deadline: 0, ..good }, "payments[1].deadline = 0: must be between 1 and 1 (ticks)"),
-        (Record { deadline: 2, ..good }, "payments[1].deadline = 2: must be between 0 and 1 (ticks)"),
-        (Record { deadline: -2, ..good }, "payments[1].deadline = -2: must be between 0 and 1 (ticks)"),
+        (PaymentRecord { day: -1, ..good }, "payments[1].day = -1: must be between 0 and 999999"),
+        (PaymentRecord { tick: 2, ..good }, "payments[1].tick = 2: must be between 0 and 1 (ticks)"),
+        (PaymentRecord { sender: 3, ..good }, "payments[1].sender = 3: must be between 0 and 2"),
+        (PaymentRecord { receiver: -1, ..good }, "payments[1].receiver = -1: must be between 0 and 2"),
+        (
+            PaymentRecord { receiver: 0, ..good },
+            "payments[1].receiver = 0: a bank cannot pay itself; must be another bank",
+        ),
+        (PaymentRecord { amount: 0, ..good }, "payments[1].amount = 0: must be between 1 and 1000000000000000 (cents)"),
+        (PaymentRecord { priority: 11, ..good }, "payments[1].priority = 11: must be between 0 and 10"),
+        (PaymentRecord { tick: 1, deadline: 0, ..good }, "payments[1].deadline = 0: must be between 1 and 1 (ticks)"),
+        (PaymentRecord { deadline: 2, ..good }, "payments[1].deadline = 2: must be between 0 and 1 (ticks)"),
+        (PaymentRecord { deadline: -2, ..good }, "payments[1].deadline = -2: must be between 0 and 1 (ticks)"),
     ];
     for (wrong, message) in cases {
         assert_eq!(Replay::new(&scenario, [good, wrong].into_iter()).unwrap_err().to_string(), message);

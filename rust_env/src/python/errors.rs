@@ -1,7 +1,7 @@
 //! Conversion of engine errors and panics into Python exceptions.
 
 use crate::error;
-use crate::network::NetworkError;
+use crate::players::NetworkError;
 use crate::system::RestoreError;
 use pyo3::exceptions::{PyOverflowError, PyRuntimeError, PyValueError};
 use pyo3::{PyErr, PyResult, Python, create_exception};

@@ -6,14 +6,13 @@ use super::errors::{Health, detached, to_python};
 use super::network::{Networks, files};
 use super::orchestrator::costs_dict;
 use super::payments::Payments;
-use crate::costs::COMPONENTS;
+use crate::costs::{COMPONENTS, named_costs};
 use crate::decision::Process;
 use crate::error::FleetError;
 use crate::fleet::{self, Pool, QueueView, RATIO_NAMES, StepOutput, TOTAL_NAMES, URGENCIES, View};
 use crate::policy::scripted;
 use crate::scenario::{PolicyConfig, Scenario, in_range, read_json};
 use crate::setup::Setup;
-use crate::system::named_costs;
 use numpy::{
     PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray3, PyReadonlyArrayDyn,
     PyUntypedArrayMethods,

@@ -8,10 +8,9 @@ mod payments;
 mod rules;
 
 use crate::costs::COMPONENTS;
-use crate::decision::action::SHARES;
+use crate::decision::SHARES;
 use crate::decision::observation::fields;
-use crate::event_schema::EventKey;
-use crate::events::{EVENT_SCHEMA_VERSION, Event};
+use crate::events::{EVENT_SCHEMA_VERSION, Event, EventKey};
 use crate::fleet::URGENCIES;
 use crate::payment::SOON_TICKS;
 use crate::scenario::Scenario;

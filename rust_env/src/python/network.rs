@@ -2,7 +2,7 @@
 
 use super::errors::detached;
 use super::payments::Payments;
-use crate::network::{self, Scratch};
+use crate::players::{Scratch, network};
 use crate::setup::Files;
 use numpy::{PyArray2, PyArrayMethods, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;

@@ -4,17 +4,17 @@ use super::errors::{Health, detached};
 use super::network::{Networks, files};
 use super::payments::Payments;
 use crate::bank::Bank;
+use crate::costs::named_costs;
 use crate::error::ScenarioError;
 use crate::events::{Event, EventLog};
 use crate::payment::Payment;
 use crate::scenario::Scenario;
 use crate::setup::Setup;
-use crate::system::{System, TickOutcome, named_costs};
+use crate::system::{System, TickOutcome};
 use crate::units::Tick;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use serde_json::Value;
-use std::sync::Arc;
 
 /// One system whose banks follow their policies; learners release everything.
 #[pyclass(module = "paysim_gym._engine")]
@@ -36,9 +36,9 @@ impl Orchestrator {
     ) -> PyResult<Self> {
         let files = files(payments, networks);
         detached(py, || {
-            let setup = Arc::new(Setup::with_files(&Scenario::from_json(scenario_json)?, files)?);
+            let setup = Setup::with_files(&Scenario::from_json(scenario_json)?, files)?;
             let events = if record_events { EventLog::recording() } else { EventLog::default() };
-            Ok::<_, ScenarioError>(Self { system: System::new(setup, &[], events), health: Health::default() })
+            Ok::<_, ScenarioError>(Self { system: setup.system(&[], events), health: Health::default() })
         })
     }
 

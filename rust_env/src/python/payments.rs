@@ -1,7 +1,7 @@
 //! The class `Payments`: recorded payments, shared by the systems that replay them.
 
 use super::errors::{detached, to_python};
-use crate::replay::{Record, Replay};
+use crate::replay::{PaymentRecord, Replay};
 use crate::scenario::Scenario;
 use numpy::{PyReadonlyArray1, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
@@ -41,7 +41,7 @@ impl Payments {
             (day.as_slice()?, tick.as_slice()?, sender.as_slice()?, receiver.as_slice()?);
         let (amount, deadline, priority) = (amount.as_slice()?, deadline.as_slice()?, priority.as_slice()?);
         let divisible = divisible.as_slice()?;
-        let record = |index: usize| Record {
+        let record = |index: usize| PaymentRecord {
             day: day[index],
             tick: tick[index],
             sender: sender[index],

@@ -3,7 +3,7 @@
 //! There, an offset of two banks consists of the first payments of both queues, and a bank can be in one such
 //! offset at a time.
 
-use super::{Offsets, Queued, Queues};
+use super::offset::{Offsets, Queued, Queues};
 use crate::events::Mechanism;
 use crate::ledger::Ledger;
 use crate::payment::Payment;

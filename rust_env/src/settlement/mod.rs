@@ -11,7 +11,7 @@ use crate::events::Mechanism;
 use crate::ledger::Ledger;
 use crate::payment::Payment;
 use crate::scenario::{LsmConfig, QueueDiscipline};
-use crate::setup::Settlement;
+use crate::system_setup::Settlement;
 use crate::units::{Cents, RailId};
 use gross::Gross;
 use heads::Heads;

@@ -4,7 +4,7 @@
 
 use paysim_engine::decision::DecisionConfig;
 use paysim_engine::decision::observation::{fields, size};
-use paysim_engine::network::{FORMAT, Network};
+use paysim_engine::players::network::{FORMAT, Network};
 use paysim_engine::rng::{Purpose, Stream, stream};
 use paysim_engine::units::BankId;
 use rand::RngExt;

@@ -7,7 +7,7 @@ use crate::strategies::Snapshot;
 use paysim_engine::events::{Event, Mechanism};
 use paysim_engine::ledger::Ledger;
 use paysim_engine::scenario::{LsmConfig, QueueDiscipline};
-use paysim_engine::setup::Settlement;
+use paysim_engine::system_setup::Settlement;
 use paysim_engine::units::{Cents, PaymentId, RailId, Tick};
 use std::collections::HashMap;
 

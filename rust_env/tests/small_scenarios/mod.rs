@@ -10,7 +10,6 @@ use paysim_engine::setup::Setup;
 use paysim_engine::system::{System, TickOutcome};
 use paysim_engine::units::{BankId, bank_at};
 use serde_json::{Value, json};
-use std::sync::Arc;
 
 pub const A: usize = 0;
 pub const B: usize = 1;
@@ -44,7 +43,7 @@ pub fn system(scenario: &Value) -> System {
 pub fn system_with_learners(scenario: &Value, learners: &[usize]) -> System {
     let scenario = Scenario::from_json(&scenario.to_string()).unwrap();
     let learners: Vec<BankId> = learners.iter().map(|bank| bank_at(*bank)).collect();
-    System::new(Arc::new(Setup::new(&scenario).unwrap()), &learners, EventLog::recording())
+    Setup::new(&scenario).unwrap().system(&learners, EventLog::recording())
 }
 
 pub fn play(system: &mut System, ticks: usize) -> Vec<TickOutcome> {

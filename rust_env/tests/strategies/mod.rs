@@ -13,7 +13,6 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::sync::Arc;
 
 /// Size of a scenario.
 #[derive(Clone, Copy, Debug)]
@@ -221,7 +220,7 @@ pub fn read(scenario: &Value) -> Scenario {
 pub fn system(scenario: &Scenario, events: EventLog) -> (System, Vec<BankId>) {
     let is_learner = |index: &usize| matches!(scenario.agents[*index].policy, PolicyConfig::Learner {});
     let learners: Vec<BankId> = (0..scenario.agents.len()).filter(is_learner).map(bank_at).collect();
-    (System::new(Arc::new(Setup::new(scenario).unwrap()), &learners, events), learners)
+    (Setup::new(scenario).unwrap().system(&learners, events), learners)
 }
 
 /// An endless sequence of numbers that determine decisions.

@@ -86,13 +86,13 @@ macro_rules! event_schema {
         impl $name {
             /// Every event type and its keys, in the order of declaration.
             #[must_use]
-            pub fn types() -> Vec<$crate::event_schema::EventType> {
-                vec![$($crate::event_schema::EventType {
-                    name: $crate::event_schema::snake_case(stringify!($variant)),
+            pub fn types() -> Vec<super::schema::EventType> {
+                vec![$(super::schema::EventType {
+                    name: super::schema::snake_case(stringify!($variant)),
                     doc: concat!($($doc),+).trim(),
-                    keys: vec![$($($crate::event_schema::EventKey {
+                    keys: vec![$($(super::schema::EventKey {
                         name: stringify!($key),
-                        value: <$value as $crate::event_schema::EventValue>::describe(),
+                        value: <$value as super::schema::EventValue>::describe(),
                         doc: concat!($($key_doc),+).trim(),
                     }),+)?],
                 }),+]
@@ -109,9 +109,9 @@ macro_rules! string_enum {
             $($(#[doc = $doc])+ $variant,)+
         }
 
-        impl $crate::event_schema::EventValue for $name {
+        impl super::schema::EventValue for $name {
             fn describe() -> String {
-                let values = [$($crate::event_schema::snake_case(stringify!($variant))),+];
+                let values = [$(super::schema::snake_case(stringify!($variant))),+];
                 format!("one of {}", values.join(", "))
             }
         }

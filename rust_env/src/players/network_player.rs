@@ -1,35 +1,43 @@
 //! A bank that a trained network plays inside the engine, exactly as a learner would from outside.
 
-use super::{Process, action::Subject};
+use super::mlp::Scratch;
+use super::network::Network;
+use crate::decision::Process;
+use crate::decision::action::Subject;
 use crate::error::ScenarioError;
-use crate::network::{Network, Scratch};
+use crate::policy::Player;
 use crate::rng::Stream;
-use crate::setup::Setup;
 use crate::system::System;
+use crate::system_setup::SystemSetup;
 use crate::units::BankId;
 use rand::RngExt;
+use std::cell::RefCell;
 use std::sync::Arc;
 
 /// A bank that a network plays.
-pub struct Seat {
-    /// The bank.
-    pub bank: BankId,
+pub struct NetworkPlayer {
+    bank: BankId,
     /// What the network sees and decides.
-    pub process: Process,
+    process: Process,
     network: Arc<Network>,
     is_deterministic: bool,
 }
 
 /// Room for what a network sees and does, to be used again and again.
 #[derive(Default)]
-pub struct SeatRoom {
+struct DecisionBuffers {
     observation: Vec<f32>,
     mask: Vec<bool>,
     actions: Vec<i64>,
     scratch: Scratch,
 }
 
-impl Seat {
+thread_local! {
+    /// One for all players of a thread.
+    static BUFFERS: RefCell<DecisionBuffers> = RefCell::default();
+}
+
+impl NetworkPlayer {
     /// Gives a bank's seat to a network.
     ///
     /// # Errors
@@ -38,21 +46,21 @@ impl Seat {
         bank: BankId,
         network: Arc<Network>,
         is_deterministic: bool,
-        setup: &Setup,
+        setup: &SystemSetup,
     ) -> Result<Self, ScenarioError> {
         let process = Process::new(&network.training.decision(&setup.banks[bank.index()].id), setup)?;
         Ok(Self { bank, process, network, is_deterministic })
     }
 
     /// Decides for its bank about what is to be decided now: its pool at an opening, else its payments.
-    pub fn play(&self, system: &mut System, room: &mut SeatRoom) {
+    fn play_with(&self, system: &mut System, buffers: &mut DecisionBuffers) {
         let Self { bank, process, network, .. } = self;
         let subject = process.subject(system, *bank);
         let is_idle = subject != Subject::Pool && system.ledger.banks[bank.index()].internal.is_empty();
         if is_idle || matches!(subject, Subject::Nothing(_)) {
             return;
         }
-        let SeatRoom { observation, mask, actions, scratch } = room;
+        let DecisionBuffers { observation, mask, actions, scratch } = buffers;
         observation.resize(process.observation_size(), 0.0);
         process.write_observation(system, 0, observation);
         mask.resize(process.mask_size(), true);
@@ -66,8 +74,8 @@ impl Seat {
         actions.clear();
         for (outputs, legal) in heads {
             let choice = match self.is_deterministic {
-                true => best(outputs, legal),
-                false => drawn(outputs, legal, system.policy_stream(*bank)),
+                true => argmax_legal(outputs, legal),
+                false => sample_legal(outputs, legal, system.policy_stream(*bank)),
             };
             actions.push(i64::try_from(choice).unwrap_or_default());
         }
@@ -75,16 +83,30 @@ impl Seat {
     }
 }
 
+impl Player<System> for NetworkPlayer {
+    fn bank(&self) -> BankId {
+        self.bank
+    }
+
+    fn fingerprint(&self) -> u64 {
+        self.network.fingerprint
+    }
+
+    fn play(&self, system: &mut System) {
+        BUFFERS.with_borrow_mut(|buffers| self.play_with(system, buffers));
+    }
+}
+
 /// The legal choice with the largest output, the first among equals.
-fn best(outputs: &[f32], legal: &[bool]) -> usize {
+fn argmax_legal(outputs: &[f32], legal: &[bool]) -> usize {
     let mut choices = outputs.iter().zip(legal).enumerate().filter(|(_, (_, legal))| **legal);
     let first = choices.next().map_or((0, f32::NEG_INFINITY), |(place, (output, _))| (place, *output));
     choices.fold(first, |best, (place, (output, _))| if *output > best.1 { (place, *output) } else { best }).0
 }
 
-/// A legal choice, drawn with the probabilities of which the outputs are the logits.
-fn drawn(outputs: &[f32], legal: &[bool], stream: &mut Stream) -> usize {
-    let best = best(outputs, legal);
+/// A legal choice, sample_legal with the probabilities of which the outputs are the logits.
+fn sample_legal(outputs: &[f32], legal: &[bool], stream: &mut Stream) -> usize {
+    let best = argmax_legal(outputs, legal);
     let weight = |place: usize| {
         if legal[place] { libm::exp(f64::from(outputs[place]) - f64::from(outputs[best])) } else { 0.0 }
     };
@@ -107,25 +129,25 @@ mod tests {
     #[test]
     fn the_best_is_the_first_of_the_largest_that_are_legal() {
         let all = [true; 4];
-        assert_eq!(best(&[1.0, 3.0, 3.0, 2.0], &all), 1);
-        assert_eq!(best(&[3.0, 3.0, 3.0, 3.0], &all), 0);
-        assert_eq!(best(&[1.0, 3.0, 3.0, 2.0], &[true, false, false, true]), 3);
-        assert_eq!(best(&[f32::NAN; 4], &all), 0);
-        assert_eq!(best(&[f32::NEG_INFINITY, -1.0], &[true, true]), 1);
+        assert_eq!(argmax_legal(&[1.0, 3.0, 3.0, 2.0], &all), 1);
+        assert_eq!(argmax_legal(&[3.0, 3.0, 3.0, 3.0], &all), 0);
+        assert_eq!(argmax_legal(&[1.0, 3.0, 3.0, 2.0], &[true, false, false, true]), 3);
+        assert_eq!(argmax_legal(&[f32::NAN; 4], &all), 0);
+        assert_eq!(argmax_legal(&[f32::NEG_INFINITY, -1.0], &[true, true]), 1);
     }
 
     #[test]
     fn draws_have_the_probabilities_of_the_logits_among_what_is_legal() {
         let logits = [0.0, 1000.0, libm::logf(3.0), 2.0 * libm::logf(2.0)];
         let mut counts = [0_u32; 4];
-        let mut dice = stream(0, 0, BankId(0), Purpose::Policy);
+        let mut rng = stream(0, 0, BankId(0), Purpose::Policy);
         for _ in 0..80_000 {
-            counts[drawn(&logits, &[true, false, true, true], &mut dice)] += 1;
+            counts[sample_legal(&logits, &[true, false, true, true], &mut rng)] += 1;
         }
         // 1 : 3 : 4 of 80,000; the standard deviations are below 142.
         for (count, expected) in counts.into_iter().zip([10_000, 0, 30_000, 40_000]) {
             assert!(count.abs_diff(expected) <= 700, "{counts:?}");
         }
-        assert!(drawn(&[f32::NAN; 4], &[true; 4], &mut dice) < 4);
+        assert!(sample_legal(&[f32::NAN; 4], &[true; 4], &mut rng) < 4);
     }
 }

@@ -2,21 +2,21 @@
 //!
 //! Layout: 8 bytes of mark and version, 8 bytes of the scenario's fingerprint, 8 bytes of checksum, then the state in postcard's format.
 
-use super::{Progress, System};
+use super::state::{Progress, System};
 use crate::bank::Bank;
 use crate::hash::fingerprint;
 use crate::rng::{Purpose, Stream, copy_stream};
 use crate::units::{PaymentId, Tick, bank_at};
 use thiserror::Error;
 
-const MARK: &[u8; 8] = b"PAYSIM03";
+const FORMAT: &[u8; 8] = b"PAYSIM04";
 const HEADER: usize = 24;
 
 /// Bytes that are no state of this system.
 #[derive(Clone, Copy, Debug, Error, PartialEq)]
 pub enum RestoreError {
     /// Too short, or not marked as a state of this version.
-    #[error("not a saved state of this version of the engine: {length} bytes that must begin with {}", MARK.escape_ascii())]
+    #[error("not a saved state of this version of the engine: {length} bytes that must begin with {}", FORMAT.escape_ascii())]
     NotAState {
         /// How many bytes there are.
         length: usize,
@@ -49,8 +49,8 @@ impl System {
         // Plain data in memory: there is nothing that could fail.
         let state = postcard::to_stdvec(&state).unwrap_or_default();
         let mut bytes = Vec::with_capacity(HEADER + state.len());
-        bytes.extend_from_slice(MARK);
-        bytes.extend_from_slice(&self.setup.fingerprint.to_le_bytes());
+        bytes.extend_from_slice(FORMAT);
+        bytes.extend_from_slice(&self.fingerprint().to_le_bytes());
         bytes.extend_from_slice(&fingerprint([state.as_slice()]).to_le_bytes());
         bytes.extend_from_slice(&state);
         bytes
@@ -61,8 +61,8 @@ impl System {
     /// # Errors
     /// [`RestoreError`] if the bytes are not a state of this scenario; nothing has changed then.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        let state = self.read(bytes)?;
-        self.take_up(state);
+        let state = self.parse_state(bytes)?;
+        self.load_state(state);
         Ok(())
     }
 
@@ -78,14 +78,20 @@ impl System {
         self.policy_streams.iter_mut().zip(fresh(Purpose::Policy)).for_each(|(stream, fresh)| *stream = fresh);
     }
 
+    /// Tells systems apart whose states do not fit each other.
+    fn fingerprint(&self) -> u64 {
+        let players: Vec<u8> = self.players.iter().flat_map(|player| player.fingerprint().to_le_bytes()).collect();
+        fingerprint([&self.setup.fingerprint.to_le_bytes(), players.as_slice()])
+    }
+
     /// Reads a saved state of this scenario.
-    pub(crate) fn read(&self, bytes: &[u8]) -> Result<State, RestoreError> {
+    pub(crate) fn parse_state(&self, bytes: &[u8]) -> Result<State, RestoreError> {
         let word = |place: usize| bytes.get(place..place + 8).and_then(|word| word.try_into().ok());
         let not_a_state = RestoreError::NotAState { length: bytes.len() };
-        let (true, Some(found), Some(checksum)) = (is_marked(bytes), word(8), word(16)) else {
+        let (true, Some(found), Some(checksum)) = (has_current_format(bytes), word(8), word(16)) else {
             return Err(not_a_state);
         };
-        let (found, expected) = (u64::from_le_bytes(found), self.setup.fingerprint);
+        let (found, expected) = (u64::from_le_bytes(found), self.fingerprint());
         if found != expected {
             return Err(RestoreError::OtherScenario { found, expected });
         }
@@ -102,7 +108,7 @@ impl System {
     }
 
     /// Goes on from a state that it has read.
-    pub(crate) fn take_up(&mut self, state: State) {
+    pub(crate) fn load_state(&mut self, state: State) {
         (
             self.ledger.now,
             self.progress,
@@ -115,6 +121,6 @@ impl System {
 }
 
 /// Whether these bytes begin like a saved state of this version of the engine.
-pub(crate) fn is_marked(bytes: &[u8]) -> bool {
-    bytes.starts_with(MARK)
+pub(crate) fn has_current_format(bytes: &[u8]) -> bool {
+    bytes.starts_with(FORMAT)
 }
