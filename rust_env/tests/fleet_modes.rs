@@ -345,7 +345,7 @@ fn a_row_is_not_restored_where_the_learner_decides_something_else() {
     for other in [json!({"decides": "payments"}), json!({"decides": "pool"}), json!({"learners": ["C"]})] {
         let mut fleet = SteppedFleet::new(&read(&scenario()), 1, 1, &of_a(other));
         let before = fleet.fleet.save(0);
-        assert_eq!(fleet.fleet.restore(0, &saved), Err(RestoreError::OtherLearners));
+        assert_eq!(fleet.fleet.restore(0, &saved), Err(RestoreError::OtherProcess));
         assert!(fleet.fleet.save(0) == before);
     }
 }

@@ -228,7 +228,7 @@ impl Fleet {
         let row = &mut self.rows[row];
         let state = row.system.parse_state(system)?;
         if u64::from_le_bytes(*process) != self.process.fingerprint() {
-            return Err(RestoreError::OtherLearners);
+            return Err(RestoreError::OtherProcess);
         }
         row.system.load_state(state);
         (row.has_ended, row.steps) = (*has_ended != 0, u32::from_le_bytes(*steps));
