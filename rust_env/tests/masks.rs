@@ -188,7 +188,7 @@ impl Play {
             asked.push((about, Asked { bank: *bank, queue, wanted }));
         }
         for (bank, actions) in process.learners.iter().zip(actions.chunks(heads)) {
-            process.decide(&mut self.system, *bank, actions);
+            process.apply_actions(&mut self.system, *bank, actions);
         }
         self.system.ledger.events.take();
         if self.system.is_opening() {

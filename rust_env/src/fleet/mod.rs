@@ -301,7 +301,7 @@ impl Row {
     fn decide(&mut self, process: &Process, actions: &[i64], illegal: &mut [i64]) {
         let heads = process.heads();
         for (index, (learner, illegal)) in process.learners.iter().zip(illegal).enumerate() {
-            *illegal = process.decide(&mut self.system, *learner, &actions[index * heads..][..heads]);
+            *illegal = process.apply_actions(&mut self.system, *learner, &actions[index * heads..][..heads]);
         }
     }
 

@@ -3,7 +3,7 @@
 use super::mlp::Scratch;
 use super::network::Network;
 use crate::decision::Process;
-use crate::decision::action::Subject;
+use crate::decision::action::ActionTarget;
 use crate::error::ScenarioError;
 use crate::policy::Player;
 use crate::rng::Stream;
@@ -55,9 +55,9 @@ impl NetworkPlayer {
     /// Decides about the pool at an opening, else about payments.
     fn play_with(&self, system: &mut System, buffers: &mut DecisionBuffers) {
         let Self { bank, process, network, .. } = self;
-        let subject = process.subject(system, *bank);
-        let is_idle = subject != Subject::Pool && system.ledger.banks[bank.index()].internal.is_empty();
-        if is_idle || matches!(subject, Subject::Nothing(_)) {
+        let target = process.target(system, *bank);
+        let is_idle = target != ActionTarget::Pool && system.ledger.banks[bank.index()].internal.is_empty();
+        if is_idle || matches!(target, ActionTarget::Nothing(_)) {
             return;
         }
         let DecisionBuffers { observation, mask, actions, scratch } = buffers;
@@ -79,7 +79,7 @@ impl NetworkPlayer {
             };
             actions.push(i64::try_from(choice).unwrap_or_default());
         }
-        process.decide(system, *bank, actions);
+        process.apply_actions(system, *bank, actions);
     }
 }
 
