@@ -1,10 +1,12 @@
-//! Every import of the engine points to an earlier module of one list, so that there are no cycles.
+//! Checks that the modules of the engine have no import cycles.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// All modules, lowest first. A module may import only from those before it; `lib.rs` only declares modules.
+/// All modules but `lib.rs`, lowest first.
+///
+/// A module may import only from modules before it. A `mod.rs` comes after the files of its folder.
 const ORDER: &[&str] = &[
     "units",
     "rng",
@@ -111,7 +113,7 @@ fn an_import_of_a_later_module_is_found() {
     assert_eq!(found("bank", "#[cfg(test)]\nmod tests { fn f() {} }\nuse crate::ledger::X;"), 1);
 }
 
-/// The imports of a module that do not point to an earlier one.
+/// Imports of a module that do not point to an earlier one.
 fn violations(module: &str, source: &str, listed: &BTreeSet<&str>) -> Vec<String> {
     let rank = |name: &str| ORDER.iter().position(|other| *other == name);
     let imports = imports(module, &without_tests(&without_comments(source)), listed);
@@ -119,14 +121,14 @@ fn violations(module: &str, source: &str, listed: &BTreeSet<&str>) -> Vec<String
     later.map(|import| format!("{module} imports {import}, which is not before it in ORDER")).collect()
 }
 
-/// All Rust files but `lib.rs`.
+/// All Rust files of a folder but `lib.rs`.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let nested = entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] });
     nested.filter(|path| path.extension().is_some_and(|end| end == "rs") && !path.ends_with("src/lib.rs")).collect()
 }
 
-/// The path of the module in a file.
+/// Path of the module in a file.
 fn name(sources: &Path, file: &Path) -> String {
     let path = file.strip_prefix(sources).unwrap().with_extension("");
     let path = if path.ends_with("mod") { path.parent().unwrap().to_path_buf() } else { path };
@@ -142,7 +144,7 @@ fn without_comments(source: &str) -> String {
     text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
-/// Drops every `#[cfg(test)] mod ... { ... }`.
+/// Removes every `#[cfg(test)] mod ... { ... }`.
 fn without_tests(source: &str) -> String {
     let mut text = source.to_owned();
     while let Some(start) = text.find("#[cfg(test)]\nmod ") {
@@ -157,7 +159,7 @@ fn without_tests(source: &str) -> String {
     text
 }
 
-/// The modules that a source names by a path from `crate` or `super`.
+/// Modules in the paths of a source that start with `crate` or `super`.
 fn imports(module: &str, source: &str, listed: &BTreeSet<&str>) -> BTreeSet<String> {
     let parent = module.rsplit_once("::").map_or("", |(parent, _)| parent);
     let mut found = BTreeSet::new();
@@ -174,7 +176,7 @@ fn imports(module: &str, source: &str, listed: &BTreeSet<&str>) -> BTreeSet<Stri
     found
 }
 
-/// The paths that a text begins with: one, or those of a `{...}` list.
+/// The path, or the paths of a `{...}` list, at the start of a text.
 fn paths(text: &str) -> Vec<Vec<String>> {
     if let Some(list) = text.strip_prefix('{') {
         return items(list).into_iter().flat_map(|item| paths(item.trim())).collect();
@@ -185,7 +187,7 @@ fn paths(text: &str) -> Vec<Vec<String>> {
     later.into_iter().map(|path| std::iter::once(first.to_owned()).chain(path).collect()).collect()
 }
 
-/// The items of a list that has been opened, up to the brace that closes it.
+/// Items of a list, up to its closing brace.
 fn items(list: &str) -> Vec<&str> {
     let (mut depth, mut start, mut items) = (0, 0, Vec::new());
     for (index, letter) in list.char_indices() {
@@ -206,7 +208,7 @@ fn items(list: &str) -> Vec<&str> {
     items
 }
 
-/// The longest prefix of a path that is a module.
+/// Longest prefix of a path that is a module.
 fn innermost(path: &[String], listed: &BTreeSet<&str>) -> String {
     let prefixes = (1..=path.len()).rev().map(|length| path[..length].join("::"));
     prefixes.into_iter().find(|prefix| listed.contains(prefix.as_str())).unwrap_or_else(|| path.join("::"))

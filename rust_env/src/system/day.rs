@@ -36,7 +36,7 @@ impl System {
         Ok(())
     }
 
-    /// Commits the pools as a step of its own, whose costs are not the first tick's.
+    /// Commits the pools as a step with its own costs.
     ///
     /// # Errors
     /// [`TickError`] if the episode is over or a cost exceeds 64 bits.

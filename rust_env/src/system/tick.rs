@@ -78,7 +78,9 @@ impl System {
         })
     }
 
-    /// Simulates the second half of a tick; returns the numbers of settled and dropped payments.
+    /// Simulates the second half of a tick.
+    ///
+    /// Returns the numbers of settled and dropped payments.
     pub(crate) fn play_tick(&mut self) -> Result<(u32, u32), TickError> {
         self.begin_tick()?;
         self.decide();
@@ -121,7 +123,7 @@ impl System {
         settled
     }
 
-    /// Ends the cycles of deferred net rails that are due; the day's last tick ends all.
+    /// Ends due cycles of deferred net rails; the day's last tick ends all.
     fn end_cycles(&mut self) {
         for (index, rail) in self.setup.rails.iter().enumerate() {
             let Settlement::DeferredNet { cycle_ticks } = rail.settlement else { continue };
