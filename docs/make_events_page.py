@@ -14,8 +14,8 @@ _HEAD = f"""\
 <!-- Written by docs/make_events_page.py from rust_env/src/events.rs: edit the doc comments there. -->
 
 Event schema version: {EVENT_SCHEMA_VERSION} (`paysim_gym._engine.EVENT_SCHEMA_VERSION`). It rises with
-every change of an event type, key or value. A store records it for every run, and `GET /health` of the service
-returns it.
+every change of an event type, key or value. A store records it for every run, and `GET /health` of the
+service returns it.
 
 `Orchestrator(config, record_events=True).events()` returns the events since the last call. `paysim run
 --event-stream` prints one JSON object per event, and `--persist FILE --full-replay` stores them. Recording

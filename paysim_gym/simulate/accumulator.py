@@ -1,4 +1,4 @@
-"""What each day of a run comes to, counted while it is played."""
+"""Accumulates the metrics of each day from ticks and events."""
 
 from __future__ import annotations
 
@@ -7,92 +7,94 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from paysim_gym.simulate.event_replay import Event, balance_changes
-from paysim_gym.simulate.metrics import BankDay, Day, RunMetrics, RunTotals
+from paysim_gym.simulate.metrics import BankDayMetrics, DayMetrics, RunMetrics, RunTotals
 from paysim_gym.simulate.records import DayReport, TickRecord
 
-_CLOSING = frozenset({"end_of_day", "cancellation", "pool_return", "day_end"})
-"""What can only happen when a day's last tick has accrued its costs."""
+_CLOSE_TYPES = frozenset({"end_of_day", "cancellation", "pool_return", "day_end"})
+"""Event types that occur only after the last tick of a day has accrued its costs."""
 
 
 @dataclass(slots=True)
-class Statistics:
-    """Counts the ticks of a run; all it knows is in its fields, so that it can be written down.
+class MetricsAccumulator:
+    """Accumulates metrics tick by tick.
+
+    The fields hold the whole state, so that it can be serialised.
 
     Attributes:
-        totals: The days that are over.
-        day: The day that is played; without ticks between two days.
-        banks: Its figures for each bank, in the order of the scenario.
+        totals: Totals of the completed days.
+        day: The day in progress; its `ticks` is 0 between two days.
+        banks: Metrics of each bank for that day, in scenario order.
     """
 
     totals: RunTotals
-    day: Day = field(default_factory=lambda: Day(day=0))
-    banks: dict[str, BankDay] = field(default_factory=dict)
+    day: DayMetrics = field(default_factory=lambda: DayMetrics(day=0))
+    banks: dict[str, BankDayMetrics] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, banks: Iterable[str]) -> Statistics:
-        """The statistics before the first tick.
+    def for_banks(cls, banks: Iterable[str]) -> MetricsAccumulator:
+        """Return an accumulator before the first tick.
 
         Args:
-            banks: Ids, in the order of the scenario.
+            banks: Bank ids, in scenario order.
         """
-        return cls(RunTotals.of(banks))
+        return cls(RunTotals.zero(banks))
 
     def apply(self, record: TickRecord, next_tick: int) -> None:
-        """Count a tick.
+        """Add a tick.
 
         Args:
             record: The tick.
-            next_tick: The tick that would be played next.
+            next_tick: The tick that is played next.
         """
         outcome = record.outcome
         if not self.day.ticks:
-            self.day = Day(day=outcome["day"], first_tick=outcome["tick"])
-        is_counted = False
+            self.day = DayMetrics(day=outcome["day"], first_tick=outcome["tick"])
+        has_balances = False
         for event in record.events:
-            kind = event["type"]
-            if not is_counted and kind in _CLOSING:
-                self._count_balances()
-                is_counted = True
-            entry = _ENTRIES.get(kind)
-            if entry is not None:
-                entry(self, event)
+            event_type = event["type"]
+            if not has_balances and event_type in _CLOSE_TYPES:
+                self._add_balances()
+                has_balances = True
+            handler = _HANDLERS.get(event_type)
+            if handler is not None:
+                handler(self, event)
             for bank, cents in balance_changes(event):
                 self.banks[bank].closing_balance += cents
-        if not is_counted:
-            self._count_balances()
-        self._count_tick(outcome, next_tick)
+        if not has_balances:
+            self._add_balances()
+        self._add_tick(outcome, next_tick)
 
-    def close_day(self, *, is_whole: bool) -> DayReport:
-        """End the day's counts.
+    def close_day(self, *, is_complete: bool) -> DayReport:
+        """Close the day in progress and returns its metrics.
 
         Args:
-            is_whole: Whether the day's end was played.
+            is_complete: Whether the end of the day was played.
 
         Raises:
-            ValueError: If no tick of it has been counted.
+            ValueError: If no tick of the day has been played.
         """
         if not self.day.ticks:
             raise ValueError("no tick of the day has been played")
-        self.day.is_whole = is_whole
+        self.day.is_complete = is_complete
         report = DayReport(self.day, tuple(self.banks.values()))
         self.totals = self.totals.with_day(report.day, report.banks)
-        self.day, self.banks = Day(day=self.day.day + 1), {}
+        self.day, self.banks = DayMetrics(day=self.day.day + 1), {}
         return report
 
     def metrics(self) -> RunMetrics:
-        """The figures so far."""
+        """Compute the metrics of the run so far."""
         totals = self.totals.with_day(self.day, self.banks.values()) if self.day.ticks else self.totals
         return totals.metrics()
 
-    def _count_balances(self) -> None:
-        for figures in self.banks.values():
-            balance = figures.closing_balance
-            figures.min_balance = min(figures.min_balance, balance) if figures.ticks else balance
-            figures.ticks += 1
-            figures.balance_sum += balance
-            figures.liquidity_used = max(figures.liquidity_used, figures.opening_balance - balance)
+    def _add_balances(self) -> None:
+        for bank in self.banks.values():
+            balance = bank.closing_balance
+            bank.min_balance = min(bank.min_balance, balance) if bank.ticks else balance
+            bank.ticks += 1
+            bank.balance_sum += balance
+            bank.liquidity_used = max(bank.liquidity_used, bank.opening_balance - balance)
 
-    def _count_tick(self, outcome: Mapping[str, Any], next_tick: int) -> None:
+    def _add_tick(self, outcome: Mapping[str, Any], next_tick: int) -> None:
         day = self.day
         day.ticks += 1
         day.arrivals += outcome["arrivals"]
@@ -100,38 +102,39 @@ class Statistics:
         day.dropped += outcome["dropped"]
         day.settled_value += outcome["settled_value"]
         day.max_queue_depth = max(day.max_queue_depth, outcome["queue_depth"])
-        for figures in self.banks.values():
-            figures.waiting_value += figures.unsettled_value * (next_tick - outcome["tick"])
+        for bank in self.banks.values():
+            bank.waiting_value += bank.unsettled_value * (next_tick - outcome["tick"])
 
     def _opening(self, event: Event) -> None:
-        bank, balance, before = event["bank"], event["balance"], self.totals.banks[event["bank"]]
-        self.banks[bank] = BankDay(
+        bank, balance = event["bank"], event["balance"]
+        total = self.totals.banks[bank]
+        self.banks[bank] = BankDayMetrics(
             day=self.day.day,
             bank=bank,
             opening_balance=balance,
             closing_balance=balance,
-            unsettled_count=before.unsettled_count,
-            unsettled_value=before.unsettled_value,
-            waiting_value=before.waiting_value,
+            unsettled_count=total.unsettled_count,
+            unsettled_value=total.unsettled_value,
+            waiting_value=total.waiting_value,
         )
 
     def _pool_commitment(self, event: Event) -> None:
         self.banks[event["bank"]].opening_balance += event["amount"]
 
     def _arrival(self, event: Event) -> None:
-        figures = self.banks[event["sender"]]
-        figures.arrived_count += 1
-        figures.arrived_value += event["amount"]
-        figures.unsettled_count += 1
-        figures.unsettled_value += event["amount"]
+        sender = self.banks[event["sender"]]
+        sender.arrived_count += 1
+        sender.arrived_value += event["amount"]
+        sender.unsettled_count += 1
+        sender.unsettled_value += event["amount"]
 
     def _split(self, event: Event) -> None:
-        self._count_parts(event["sender"], event["parts"] - 1)
+        self._add_parts(event["sender"], event["parts"] - 1)
 
     def _cut(self, event: Event) -> None:
-        self._count_parts(event["sender"], 1)
+        self._add_parts(event["sender"], 1)
 
-    def _count_parts(self, bank: str, extra: int) -> None:
+    def _add_parts(self, bank: str, extra: int) -> None:
         self.banks[bank].split_count += extra
         self.banks[bank].unsettled_count += extra
 
@@ -144,32 +147,33 @@ class Statistics:
             sender.lent_value += amount
         receiver.received_count += 1
         receiver.received_value += amount
-        self._end_wait(sender, event)
+        self._remove_unsettled(sender, event)
 
     def _cancellation(self, event: Event) -> None:
-        figures = self.banks[event["sender"]]
-        figures.dropped_count += 1
-        figures.dropped_value += event["amount"]
-        self._end_wait(figures, event)
+        sender = self.banks[event["sender"]]
+        sender.dropped_count += 1
+        sender.dropped_value += event["amount"]
+        self._remove_unsettled(sender, event)
 
-    def _end_wait(self, figures: BankDay, event: Event) -> None:
-        waited = event["amount"] * (event["tick"] - event["arrival_tick"])
-        figures.delay_value += waited
-        figures.waiting_value -= waited
-        figures.unsettled_count -= 1
-        figures.unsettled_value -= event["amount"]
+    @staticmethod
+    def _remove_unsettled(sender: BankDayMetrics, event: Event) -> None:
+        delay_value = event["amount"] * (event["tick"] - event["arrival_tick"])
+        sender.delay_value += delay_value
+        sender.waiting_value -= delay_value
+        sender.unsettled_count -= 1
+        sender.unsettled_value -= event["amount"]
 
     def _cost(self, event: Event) -> None:
         self.banks[event["bank"]].costs[event["component"]] += event["amount"]
 
 
-_ENTRIES: dict[str, Callable[[Statistics, Event], None]] = {
-    "opening": Statistics._opening,
-    "pool_commitment": Statistics._pool_commitment,
-    "arrival": Statistics._arrival,
-    "split": Statistics._split,
-    "cut": Statistics._cut,
-    "settlement": Statistics._settlement,
-    "cancellation": Statistics._cancellation,
-    "cost": Statistics._cost,
+_HANDLERS: dict[str, Callable[[MetricsAccumulator, Event], None]] = {
+    "opening": MetricsAccumulator._opening,
+    "pool_commitment": MetricsAccumulator._pool_commitment,
+    "arrival": MetricsAccumulator._arrival,
+    "split": MetricsAccumulator._split,
+    "cut": MetricsAccumulator._cut,
+    "settlement": MetricsAccumulator._settlement,
+    "cancellation": MetricsAccumulator._cancellation,
+    "cost": MetricsAccumulator._cost,
 }

@@ -10,7 +10,7 @@ import pytest
 
 from paysim_gym import Orchestrator
 from paysim_gym._engine import event_types
-from paysim_gym.simulate.formatting import WORDS
+from paysim_gym.simulate.formatting import EVENT_FORMATTERS
 
 ROOT = Path(__file__).parents[2]
 KEYS = {name: {key for key, _, _ in keys} for name, _, keys in event_types()}
@@ -31,7 +31,7 @@ def test_the_page_of_events_is_current() -> None:
 
 
 def test_every_event_type_has_a_sentence() -> None:
-    assert sorted(WORDS) == sorted(KEYS)
+    assert sorted(EVENT_FORMATTERS) == sorted(KEYS)
 
 
 @pytest.mark.parametrize(
