@@ -11,7 +11,7 @@ PAGE = Path(__file__).with_name("events.md")
 _HEAD = f"""\
 # Events
 
-<!-- Written by docs/make_events_page.py from rust_env/src/events.rs: edit the doc comments there. -->
+<!-- Written by docs/make_events_page.py from rust_env/src/events/event.rs: edit the comments there. -->
 
 Event schema version: {EVENT_SCHEMA_VERSION} (`paysim_gym._engine.EVENT_SCHEMA_VERSION`). It rises with
 every change of an event type, key or value. A store records it for every run, and `GET /health` of the

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import ErrorDetails
+
+from paysim_gym.validation_errors import format_error, format_path
 
 _MAX_TEXT_LENGTH = 500
 _MAX_ERRORS = 100
@@ -56,7 +59,7 @@ def invalid_scenario(error: ValueError) -> ServiceError:
     return ServiceError(422, f"the scenario has {count}", map(_field_problem, lines))
 
 
-def field_problems(details: Sequence[dict[str, object]]) -> list[FieldProblem]:
+def field_problems(details: Sequence[ErrorDetails]) -> list[FieldProblem]:
     """Convert pydantic errors of a request."""
     return [_request_problem(detail) for detail in details]
 
@@ -73,8 +76,7 @@ def _field_problem(line: str) -> FieldProblem:
     return FieldProblem(path=clean_text(path) if " " not in path else "", message=clean_text(line))
 
 
-def _request_problem(detail: dict[str, object]) -> FieldProblem:
-    location = detail["loc"]
-    parts = location[1:] if isinstance(location, tuple) else ()
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).removeprefix(".")
-    return FieldProblem(path=clean_text(path), message=clean_text(f"{path or 'body'}: {detail['msg']}"))
+def _request_problem(detail: ErrorDetails) -> FieldProblem:
+    detail = {**detail, "loc": detail["loc"][1:]}  # without "body", "path" or "query"
+    path = "" if detail["type"] == "json_invalid" else format_path(detail["loc"])
+    return FieldProblem(path=clean_text(path), message=clean_text(format_error(detail, name="body")))

@@ -9,7 +9,7 @@ from typing import Annotated, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from paysim_gym.scenario import Scenario
-from paysim_gym.scenario.field_limits import Whole
+from paysim_gym.scenario.field_limits import IntRange
 from paysim_gym.server.problem_details import FieldProblem
 from paysim_gym.simulate.metrics import Costs, TickResult
 
@@ -55,7 +55,7 @@ class NamedScenario(Body):
 
     scenario: str | Scenario
     """A name that `GET /api/scenarios` lists, or a scenario."""
-    seed: Annotated[int, Whole(0, 2**64 - 1)] | None = None
+    seed: Annotated[int, IntRange(0, 2**64 - 1)] | None = None
     """Replaces the scenario's own `seed`."""
 
 
@@ -111,7 +111,7 @@ class RunRequest(Body):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"ticks": 10}]})
 
-    ticks: Annotated[int, Whole(1, 10**9, "ticks")]
+    ticks: Annotated[int, IntRange(1, 10**9, "ticks")]
     """Number of ticks; fewer are played if the last day ends or the time limit of a request is reached."""
 
 

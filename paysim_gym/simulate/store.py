@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 import duckdb
 
 from paysim_gym._engine import EVENT_SCHEMA_VERSION
+from paysim_gym.files import atomic_file
 from paysim_gym.scenario import Scenario
 from paysim_gym.simulate import columns
 from paysim_gym.simulate.interrupts import deferred_sigint
@@ -222,15 +223,11 @@ class Store:
             raise StoreError(f"table = {table!r}: must be one of {', '.join(TABLES)}")
         if target.suffix not in formats:
             raise StoreError(f"{target}: must end in .csv or .parquet")
-        part = target.with_name(f".{target.name}.{os.getpid()}.part")
         rows_of_run = f"SELECT * FROM {table} WHERE run = {run}"
         try:
-            with deferred_sigint():
+            with deferred_sigint(), atomic_file(target) as part:
                 self._db.execute(f"COPY ({rows_of_run}) TO '{_quoted(part)}' ({formats[target.suffix]})")
-            part.replace(target)
         except (duckdb.Error, OSError) as error:
-            with suppress(OSError):
-                part.unlink()
             raise StoreError(f"{target}: cannot be written: {str(error).splitlines()[0]}") from None
 
     def _migrate(self) -> None:

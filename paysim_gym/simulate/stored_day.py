@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from paysim_gym._engine import urgency_class
 from paysim_gym.files import write_atomically
-from paysim_gym.render import Day, View, picture
-from paysim_gym.render.day import URGENCIES
+from paysim_gym.render import BankSnapshot, DayHistory, render_picture
+from paysim_gym.render.day_history import URGENCIES
 from paysim_gym.simulate.event_replay import Account, Event, EventReplay, OpenPayment
 from paysim_gym.simulate.persistence import StoredTicks
 from paysim_gym.simulate.records import RunPlan, TickRecord
@@ -23,21 +24,20 @@ _BEFORE_DECISIONS = frozenset(
         *("arrival_rate", "credit_change", "collateral_change", "outage", "early_close"),
     }
 )
-_MAX_SOON_TICKS = 4
 
 
 class _DayRecorder:
-    """Records the views of one bank during one day of a run."""
+    """Records snapshots of one bank during one day of a run."""
 
     def __init__(self, plan: RunPlan, bank: str, pool: int, day: int) -> None:
-        self.recorded = Day()
+        self.recorded = DayHistory()
         self._plan, self._bank, self._pool, self._day = plan, bank, pool, day
         self._replay = EventReplay(plan.rails)
         self._received = self._paid = 0
         self._previous_costs: Counter[str] = Counter()
 
     def apply(self, record: TickRecord) -> None:
-        """Apply a tick; record the views before decisions and after the day."""
+        """Apply a tick; record the snapshots before decisions and after the day."""
         tick, is_recorded = record.outcome["tick"], record.outcome["day"] == self._day
         has_decided = False
         for event in record.events:
@@ -62,9 +62,9 @@ class _DayRecorder:
 
     def _record(self, tick: int, is_recorded: bool) -> None:
         if is_recorded:
-            self.recorded.record(self._view(self._replay.accounts[self._bank], tick))
+            self.recorded.record(self._snapshot(self._replay.accounts[self._bank], tick))
 
-    def _view(self, account: Account, tick: int) -> View:
+    def _snapshot(self, account: Account, tick: int) -> BankSnapshot:
         now = min(tick, (self._day + 1) * self._plan.ticks_per_day)
         costs_today = {name: cents - self._previous_costs[name] for name, cents in account.costs.items()}
         return {
@@ -88,7 +88,7 @@ class _DayRecorder:
         }
 
 
-def stored_day(store: Store, stored: StoredRun, *, bank: str | None = None, day: int = 0) -> Day:
+def stored_day(store: Store, stored: StoredRun, *, bank: str | None = None, day: int = 0) -> DayHistory:
     """Return a day of a stored run from the view of one bank.
 
     Args:
@@ -109,19 +109,19 @@ def stored_day(store: Store, stored: StoredRun, *, bank: str | None = None, day:
     source = StoredTicks(store, stored)
     while not source.is_over:
         recorder.apply(source.tick())
-    if not recorder.recorded.views:
+    if not recorder.recorded.snapshots:
         raise StoreError(f"--day = {day}: run {stored.run} did not play this day")
     return recorder.recorded
 
 
-def write_picture(day: Day, path: Path) -> None:
+def write_picture(day: DayHistory, path: Path) -> None:
     """Write the picture of a day as a PNG file, atomically.
 
     Raises:
         DependencyNotInstalled: If Pillow is not installed.
         OSError: If the file cannot be written.
     """
-    pixels = picture(day)
+    pixels = render_picture(day)
     from PIL import Image
 
     file = io.BytesIO()
@@ -133,13 +133,7 @@ def _by_urgency(payments: Iterable[OpenPayment], now: int) -> dict[str, tuple[in
     """Return count and value of the payments by urgency class."""
     queue = dict.fromkeys(URGENCIES, (0, 0))
     for payment in payments:
-        ticks_left = payment.deadline_tick - now
-        if payment.is_overdue:
-            urgency = "overdue"
-        elif ticks_left <= 0:
-            urgency = "due"
-        else:
-            urgency = "soon" if ticks_left <= _MAX_SOON_TICKS else "later"
+        urgency = urgency_class(payment.is_overdue, payment.deadline_tick, now)
         count, value = queue[urgency]
         queue[urgency] = count + 1, value + payment.amount
     return queue

@@ -339,3 +339,33 @@ def test_a_recorded_day_is_what_came() -> None:
 def test_what_the_program_does_not_know_is_refused(changes: dict[str, Any], field: str) -> None:
     with pytest.raises(ValueError, match=field):
         hindsight(two_banks([payment("A", 5, 0)], {}) | changes, 0)
+
+
+@pytest.mark.parametrize(
+    ("lsm", "counterparty_balance", "is_fixed", "bound", "cost"),
+    [
+        ({}, 1_000_000, True, 10, 10),
+        # B can pay only once A has paid it; the bound lets it pay as early as its order arrives.
+        ({}, 0, False, 10, 40),
+        ({"bilateral": True}, 1_000_000, True, 10, 10),
+        ({"entry_offset": True}, 0, False, 0, 0),
+        ({"bilateral": True}, 0, False, 0, 0),
+        ({"multilateral": True}, 0, False, 0, 0),
+    ],
+)
+def test_a_deferred_receipt_pays_in_its_own_tick_only_by_offsetting(
+    lsm: dict[str, bool], counterparty_balance: int, is_fixed: bool, bound: int, cost: int
+) -> None:
+    """A owes B what B owes it, and has nothing else; a tick of delay costs 10."""
+    scenario = two_banks(
+        [payment("A", 1_000, 0), payment("B", 1_000, 0)],
+        {"delay_rate": 0.01},
+        agents=[
+            {"id": "A", "balance": 0, "policy": {"type": "learner"}},
+            {"id": "B", "balance": counterparty_balance},
+        ],
+        rails=[{"id": "RTGS", "queue_discipline": "fifo", "deferred_crediting": True, "lsm": lsm}],
+    )
+    best = hindsight(scenario, 0)
+    assert (best.receipts_are_fixed, best.cost_cents) == (is_fixed, cost)
+    assert best.bound_cents == pytest.approx(bound, abs=1e-3)

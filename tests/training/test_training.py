@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from command import Invocation, invoke
 from numpy.typing import NDArray
-from paysim_training import evaluate, train
 from paysim_training.algorithms.callbacks import EPISODE_SCALARS, segment_seed
 from paysim_training.core.config import CONFIG_FOLDER, TrainConfig, load_config, parse_config
 from paysim_training.core.run_folder import RunFolder
 from stable_baselines3 import PPO
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from typer.testing import CliRunner, Result
 
 from paysim_gym import load_scenario
 from paysim_gym._engine import COST_COMPONENTS
@@ -56,8 +55,8 @@ def _write_config(folder: Path, **changes: Any) -> str:
     return str(path)
 
 
-def _train(*arguments: object) -> Result:
-    return CliRunner().invoke(train.app, [str(argument) for argument in arguments])
+def _train(*arguments: object) -> Invocation:
+    return invoke("train", *arguments)
 
 
 def _parameters(run: Path) -> Mapping[str, NDArray[np.float32]]:
@@ -134,7 +133,7 @@ def test_evaluation_is_rebuilt_from_the_folder_alone(trained: Path, tmp_path: Pa
     moved = shutil.copytree(trained, tmp_path / "moved")
     for name in _results(moved):
         (moved / name).unlink()
-    result = CliRunner().invoke(evaluate.app, [str(moved)])
+    result = invoke("evaluate", moved)
     assert result.exit_code == 0, result.output
     assert _results(moved) == _results(trained)
 
@@ -169,7 +168,7 @@ def test_resumed_run_ends_like_one_that_was_never_interrupted(
     assert stopped.exit_code == 130
     assert f"--resume {tmp_path / 'stopped'}" in stopped.output
     assert not (tmp_path / "stopped" / "model.zip").exists()
-    refused = CliRunner().invoke(evaluate.app, [str(tmp_path / "stopped")])
+    refused = invoke("evaluate", tmp_path / "stopped")
     assert refused.exit_code == 2
     assert "no model.zip" in refused.output
 

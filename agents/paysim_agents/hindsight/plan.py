@@ -226,7 +226,7 @@ def replay(
     infos: dict[str, Any] = {}
     received = 0
     while "episode_totals" not in infos:
-        view = env.views()[0]
+        view = env.snapshots()[0]
         actions = queue.opening() if view["is_opening"] else queue.act(view["tick"])
         most = max([most, *(np.flatnonzero(actions) + 1).tolist()]) if not view["is_opening"] else most
         before, masks = observations, env.action_masks()
@@ -234,7 +234,7 @@ def replay(
         if watch is not None:
             watch(before, masks, actions[None], rewards)
         if not view["is_opening"]:
-            after = env.views()[0]["received_today"]
+            after = env.snapshots()[0]["received_today"]
             receipts.append(after - received)
             received = after
     totals = {name: int(column[0]) for name, column in infos["episode_totals"].items()}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from paysim_agents.tasks.suite import TASKS
+from paysim_gym.markdown import markdown_table
 
 COMMAND = "uv run paysim tasks --out agents/paysim_agents/tasks/tasks.json --page docs/tasks.md"
 _FOLDER = "../paysim_gym/scenarios"
@@ -86,29 +87,24 @@ def make_page(results: Mapping[str, Any]) -> str:
         days=settings["days"],
         tuning_days=settings["tuning_days"],
         futures=settings["futures"],
-        costs=_table(
+        costs=markdown_table(
             ["task", *_NAMES.values()],
             [
                 [_short(task.id), *(_cost(entry["policies"][name]) for name in _NAMES)]
                 for task, entry in whole.items()
             ],
         ),
-        gains=_table(
+        gains=markdown_table(
             ["task", "best rule", "headroom", "planner saves", "of the gap"],
             [[_short(task.id), *_gains(entry)] for task, entry in whole.items()],
         ),
-        proofs=_table(
+        proofs=markdown_table(
             ["task", "receipts fixed", "days proven optimal", "gap", "beyond eight slots"],
             [[_short(task.id), *_proofs(entry["policies"]["hindsight"])] for task, entry in whole.items()],
         ),
         command=COMMAND,
         commit=f"`{results['commit'][:10]}`" if results["commit"] else "unknown",
     )
-
-
-def _table(titles: list[str], rows: list[list[str]]) -> str:
-    lines = [titles, ["---"] * len(titles), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _short(task_id: str) -> str:

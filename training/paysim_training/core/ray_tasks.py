@@ -62,7 +62,7 @@ def cluster(address: str | None = None, processors: int | None = None) -> Iterat
         ray.init("local", num_cpus=processors, include_dashboard=False, **common)
     else:
         try:
-            ray.init(address, runtime_env={"py_modules": _own_packages()}, **common)
+            ray.init(address, runtime_env={"py_modules": _source_packages()}, **common)
         except (ConnectionError, ValueError) as error:
             raise ConfigError(f"address = {address!r}: there is no Ray cluster: {error}") from None
     try:
@@ -141,6 +141,7 @@ def _largest_node() -> int:
     return max(int(node["Resources"].get("CPU", 1)) for node in ray.nodes() if node["Alive"])
 
 
-def _own_packages() -> list[str]:
-    """The packages that are not installed with the wheel, and which a cluster's workers are sent."""
-    return [str(Path(package.__file__).parent) for package in (paysim_agents, paysim_training)]
+def _source_packages() -> list[str]:
+    """Return the packages that run from a source tree; Ray copies them to the workers of a cluster."""
+    folders = [Path(package.__file__).parent for package in (paysim_agents, paysim_training)]
+    return [str(folder) for folder in folders if not {"site-packages", "dist-packages"} & set(folder.parts)]
