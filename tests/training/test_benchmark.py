@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ from paysim_training.studies.benchmark.results import (
     crossed_ci95,
     summarise_costs,
 )
+from paysim_training.studies.benchmark.training_runs import Retraining
+from paysim_training.train import finish
+from rich.console import Console
 from scipy.stats import trim_mean
 from typer.testing import CliRunner, Result
 
@@ -184,7 +188,13 @@ def test_stopped_benchmark_says_how_to_go_on(tmp_path: Path) -> None:
 
 
 def test_quick_takes_fewer_runs_days_and_ticks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def finish_here(runs: Sequence[Retraining], *_: Any) -> None:
+        for one in runs:
+            finish(one.run, Console(quiet=True))
+
     monkeypatch.setattr("paysim_training.studies.benchmark.command.QUICK_DAYS", 3)
+    # The runs need no processes of their own here.
+    monkeypatch.setattr("paysim_training.studies.benchmark.command.finish_all", finish_here)
     _prepare(tmp_path)
     result = _benchmark(tmp_path, "--quick")
     assert result.exit_code == 0, result.output
@@ -196,9 +206,8 @@ def test_quick_takes_fewer_runs_days_and_ticks(tmp_path: Path, monkeypatch: pyte
     assert "seed0 is of another configuration or scenario" in refused.output
 
 
-def test_failed_run_says_which_and_why(tmp_path: Path) -> None:
-    _prepare(tmp_path, timesteps=ROLLOUT)
-    assert _benchmark(tmp_path, "--seeds", 1).exit_code == 0
+def test_failed_run_says_which_and_why(done: Path, tmp_path: Path) -> None:
+    shutil.copytree(done, tmp_path, dirs_exist_ok=True)
     run = RunFolder(tmp_path / "out" / "runs" / TASK.scenario / "seed0")
     run.metrics.unlink()
     run.model.write_bytes(b"no model")
