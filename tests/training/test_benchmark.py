@@ -27,6 +27,7 @@ from paysim_training.studies.benchmark.results import (
     brief,
     compare_learned,
     crossed_ci95,
+    markdown,
     summarise_costs,
 )
 from paysim_training.studies.benchmark.training_runs import Retraining
@@ -314,3 +315,26 @@ def test_intervals_are_95_percent_intervals(shape: tuple[int, int]) -> None:
 def test_the_interquartile_mean_is_that_of_scipy(days: int) -> None:
     costs = np.random.default_rng(days).lognormal(8, 2, (1, days))
     assert summarise_costs(costs)["iqm"] == trim_mean(costs[0], 0.25)
+
+
+def test_the_page_leaves_out_a_gap_that_is_not_there() -> None:
+    baselines = {
+        "release_all": [4_000] * 4,
+        **dict.fromkeys(("best_rule", "planner", "hindsight"), [1_500] * 4),
+    }
+    entry = compare_learned(baselines, [[1_499] * 4, [1_401] * 4])
+    details = {"tasks": {"PaySim/X-v1": entry}, "days": 4, "seeds": 2, "command": "c", "commit": None}
+    table = markdown(details)
+    cost = "1,500 (1,500 to 1,500)"
+    cells = [
+        "`X-v1`",
+        "4,000 (4,000 to 4,000)",
+        cost,
+        cost,
+        "1,450 (1,401 to 1,499)",
+        "1,500",
+        "",
+        "50 (1 to 99)",
+    ]
+    assert table.splitlines()[2] == f"| {' | '.join(cells)} |"
+    assert "`c` at commit `unknown`." in table
