@@ -92,7 +92,7 @@ def busy(**change: Any) -> dict[str, Any]:
                 "agents": banks(3, **busy()),
                 "events": [{"type": "arrival_rate", "tick": 5, "bank": "BANK_1", "multiplier": 3}],
             },
-            ["agents: this service takes at most 50 expected payments a tick, the scenario has 100"],
+            ["agents: this service allows at most 50 expected payments a tick, the scenario has 100"],
         ),
         (
             {
