@@ -204,9 +204,9 @@ def test_columns_are_those_of_the_observation_in_their_order() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"slots": 4}, "slots = 8: the tree was made for 4"),
-        ({"split_parts": (2,)}, "split_parts = (2, 4): the tree was made for (2,)"),
-        ({"amount_scale_cents": 7}, "the tree was made for 7"),
+        ({"slots": 4}, "slots = 8: the tree requires 4"),
+        ({"split_parts": (2,)}, "split_parts = (2, 4): the tree requires (2,)"),
+        ({"amount_scale_cents": 7}, "the tree requires 7"),
     ],
 )
 def test_tree_refuses_another_environment(changes: dict[str, Any], expected: str) -> None:

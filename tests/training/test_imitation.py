@@ -13,7 +13,7 @@ import yaml
 from paysim_agents.hindsight import hindsight
 from paysim_agents.scripted import scripted
 from paysim_training import train
-from paysim_training.algorithms.imitation import demonstrate, demonstrated_days
+from paysim_training.algorithms.imitation import demonstrate, demonstration_seeds
 from paysim_training.core.config import TRAINING_SEEDS_END, ConfigError, TrainConfig, parse_config
 from paysim_training.core.run_folder import RunFolder
 from paysim_training.core.task import resolve_env
@@ -87,9 +87,9 @@ def test_critic_and_normaliser_begin_with_the_demonstrated_returns(tmp_path: Pat
 def test_demonstration_holds_what_the_rule_did_on_training_days() -> None:
     shown = _demonstrated(warm_start={"policy": "myopic", "days": 3}, ppo={**TINY["ppo"], "discount": 0.5})
     assert shown.description == {"policy": {"type": "myopic"}, "pool_share": None, "days": 3}
-    days = demonstrated_days(_config(), 3)
+    days = demonstration_seeds(_config(), 3)
     assert max(days) < TRAINING_SEEDS_END
-    assert set(days).isdisjoint(demonstrated_days(_config(seed=1), 3))
+    assert set(days).isdisjoint(demonstration_seeds(_config(seed=1), 3))
     env = PaymentVectorEnv(1, "deadline_lumps", autoreset_mode="Disabled")
     rewards = []
     observations, infos = env.reset(seed=[days[0]])
@@ -130,7 +130,7 @@ def test_hindsight_demonstration_costs_what_hindsight_says() -> None:
     warm = {"policy": "hindsight", "days": 2}
     shown = _demonstrated(env=env, warm_start=warm, ppo={**TINY["ppo"], "discount": 1.0})
     ticks = len(shown.returns) // 2
-    for place, seed in enumerate(demonstrated_days(_config(), 2)):
+    for place, seed in enumerate(demonstration_seeds(_config(), 2)):
         assert -shown.returns[place * ticks] == hindsight("deadline_lumps", seed, node_limit=100).cost_cents
 
 

@@ -12,10 +12,10 @@ from paysim_agents.scripted import ScriptedAgent, scripted
 from paysim_agents.tuning import candidate_grid, tune
 from paysim_training.core.joint_evaluation import (
     PerLearnerPolicy,
-    evaluate_together,
+    evaluate_jointly,
     joint_ratios,
     per_learner_policy,
-    tune_each,
+    tune_per_learner,
 )
 
 from paysim_gym import PaymentVectorEnv
@@ -27,7 +27,7 @@ HOLD = {"type": "hold_until_deadline", "margin": 2}
 
 
 def test_figures_are_those_of_all_learners_together() -> None:
-    table = evaluate_together(scripted(HOLD), "five_bank", DAYS, learner=BANKS)
+    table = evaluate_jointly(scripted(HOLD), "five_bank", DAYS, learner=BANKS)
     totals = play_days(scripted(HOLD), "five_bank", DAYS, learner=BANKS)
     assert table.seed.tolist() == list(DAYS)
     for number, bank in enumerate(BANKS):
@@ -55,7 +55,7 @@ def test_what_waits_to_the_end_counts_in_the_delay_of_all() -> None:
 
 
 def test_of_one_bank_they_are_those_of_evaluate() -> None:
-    joint = evaluate_together(scripted(HOLD), "five_bank", DAYS, learner=["CORE_B"])
+    joint = evaluate_jointly(scripted(HOLD), "five_bank", DAYS, learner=["CORE_B"])
     alone = evaluate(scripted(HOLD), "five_bank", DAYS, learner="CORE_B")
     for field in fields(EpisodeTable):
         assert np.allclose(getattr(joint, field.name), getattr(alone, field.name), rtol=1e-12), field.name
@@ -92,7 +92,7 @@ def test_policies_are_asked_in_the_order_of_the_learners() -> None:
 
 
 def test_each_bank_is_tuned_while_the_others_keep_their_policies() -> None:
-    found = tune_each("hold_until_deadline", "five_bank", DAYS, learner=BANKS, slots=4)
+    found = tune_per_learner("hold_until_deadline", "five_bank", DAYS, learner=BANKS, slots=4)
     for bank in BANKS:
         grid = candidate_grid("hold_until_deadline", "five_bank", bank)
         assert found[bank] == tune("five_bank", DAYS, grid, learner=bank, slots=4)[0]
@@ -100,4 +100,4 @@ def test_each_bank_is_tuned_while_the_others_keep_their_policies() -> None:
 
 def test_no_days_are_refused() -> None:
     with pytest.raises(ValueError, match="seeds: must have at least one"):
-        evaluate_together(scripted(HOLD), "five_bank", [], learner=BANKS)
+        evaluate_jointly(scripted(HOLD), "five_bank", [], learner=BANKS)

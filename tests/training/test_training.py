@@ -211,10 +211,10 @@ def test_killed_run_is_resumed_to_the_same_bytes(trained: Path, tmp_path: Path) 
 
 
 def test_only_one_process_works_on_a_run(trained: Path) -> None:
-    with RunFolder(trained).held():
+    with RunFolder(trained).locked():
         refused = _train("--resume", trained)
     assert refused.exit_code == 2
-    assert "another process is at work on this run" in refused.output
+    assert "another process is using this run" in refused.output
     assert _train("--resume", trained).exit_code == 0
 
 
@@ -272,7 +272,7 @@ def test_existing_folder_is_never_overwritten(trained: Path, tmp_path: Path) -> 
     before = {path: path.stat().st_mtime_ns for path in trained.rglob("*")}
     result = _train("--config", _write_config(tmp_path), "--out", trained)
     assert result.exit_code == 2
-    assert "exists already" in result.output
+    assert "already exists" in result.output
     assert {path: path.stat().st_mtime_ns for path in trained.rglob("*")} == before
     assert not list(trained.parent.glob(".*"))
 

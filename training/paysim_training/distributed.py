@@ -118,8 +118,8 @@ def main(
 def _finish(run: RunFolder, console: Console, env_runners: int | None, address: str | None) -> None:
     """Do what a run still lacks: train to the end, and evaluate."""
     run.config(), run.scenario()
-    runners = run.spread().env_runners if env_runners is None else env_runners
-    with run.held():
+    runners = run.distributed_config().env_runners if env_runners is None else env_runners
+    with run.locked():
         if not run.is_trained:
             with cluster(address, processors=max(1, runners)):
                 from paysim_training.rllib.algorithm import (
@@ -177,9 +177,9 @@ def _spread(env_runners: int | None, policies: str) -> DistributedConfig:
 
 def _new_run(named: tuple[str, TrainConfig], spread: DistributedConfig, out: Path | None) -> RunFolder:
     name, config = named
-    env, scenario = resolve_env(config.env, several=True)
+    env, scenario = resolve_env(config.env, allow_several_learners=True)
     resolved = config.model_copy(update={"env": env})
-    spread.rows_of_each(resolved)
+    spread.rows_per_runner(resolved)
     return create_run_folder(out, name, resolved, scenario, spread.model_dump())
 
 

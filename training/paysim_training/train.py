@@ -77,7 +77,7 @@ def finish(run: RunFolder, console: Console) -> None:
         RunFolderError: If the folder is not a run, or another process is at work on it.
     """
     run.config(), run.scenario()
-    with run.held():
+    with run.locked():
         _finish(run, console)
     console.print(f"Everything is in {run.path}. To see how it learned:", soft_wrap=True)
     console.print(f"  tensorboard --logdir {run.tensorboard}", soft_wrap=True)

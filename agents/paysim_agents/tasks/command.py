@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from paysim_agents.tasks.page import make_page
-from paysim_agents.tasks.suite import Task, choose
+from paysim_agents.tasks.suite import Task, select_tasks
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 
@@ -48,7 +48,7 @@ def main(
     """
     console = Console(stderr=True)
     try:
-        tasks = choose(task)
+        tasks = select_tasks(task)
         if not out.parent.is_dir():
             raise ValueError(f"out = {str(out)!r}: there is no folder {str(out.parent)!r}")
         results = _measure(tasks, out, console, quick=quick, days=days, processes=processes)
@@ -63,20 +63,20 @@ def _measure(
     tasks: list[Task], out: Path, console: Console, *, quick: bool, days: int | None, processes: int
 ) -> dict[str, Any]:
     # SciPy's solver and worker processes, which --help must not wait for.
-    from paysim_agents.tasks.measurement import QUICK, THOROUGH, Suite
+    from paysim_agents.tasks.measurement import FULL, QUICK, ResultsFile
 
-    settings = QUICK if quick else THOROUGH
+    settings = QUICK if quick else FULL
     settings = replace(settings, days=days or settings.days)
-    suite = Suite(out, settings, processes)
+    measurements = ResultsFile(out, settings, processes)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         for task in tasks:
-            for step in suite.missing(task):
+            for step in measurements.missing_steps(task):
                 bar = progress.add_task(f"{task.id} {step}", total=settings.days)
-                suite.measure(task, step, partial(progress.advance, bar))
+                measurements.measure(task, step, partial(progress.advance, bar))
                 if not console.is_terminal:
                     console.print(f"{task.id} {step} done", highlight=False)
-    return suite.results
+    return measurements.results
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from rich.console import Console
 from paysim_gym import Scenario
 from paysim_gym.evaluation import evaluate
 from paysim_training.core.config import TrainConfig
-from paysim_training.core.ray_tasks import LostError, map_jobs
+from paysim_training.core.ray_tasks import WorkerLostError, map_jobs
 from paysim_training.core.run_folder import RunFolder, RunFolderError, create_run_folder
 from paysim_training.core.task import constructor_arguments, resolve_env
 from paysim_training.train import finish
@@ -155,11 +155,11 @@ def finish_all_on_ray(
     ]
     threads = max((job.config.torch_threads for job in jobs), default=1)
     try:
-        for job, code in map_jobs(_work_on_ray, jobs, processors=threads, waiting=watch):
+        for job, code in map_jobs(_work_on_ray, jobs, processors=threads, on_poll=watch):
             ended = waiting.pop(numbers[job])
             _check(ended, code)
             progress(ended, True)
-    except LostError as error:
+    except WorkerLostError as error:
         raise RunFolderError(str(error)) from error
 
 
@@ -173,7 +173,7 @@ def costs_on_ray(retrainings: Sequence[Retraining], days: Sequence[int]) -> list
     threads = max(job.config.torch_threads for job in jobs)
     try:
         found = dict(map_jobs(partial(_costs, days=days), jobs, processors=threads))
-    except LostError as error:
+    except WorkerLostError as error:
         raise RunFolderError(str(error)) from error
     return [found[number] for number in range(len(jobs))]
 

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from paysim_gym import Scenario
 from paysim_gym.files import write_atomically
 from paysim_training.core.config import ConfigError, EnvConfig, SeedRange, TrainConfig, load_config
-from paysim_training.core.run_folder import RunFolder, RunFolderError, alone_in, create_run_folder, versions
+from paysim_training.core.run_folder import RunFolder, RunFolderError, folder_lock, create_run_folder, versions
 from paysim_training.core.task import resolve_env
 from paysim_training.studies.strategic.profiles import (
     RULES,
@@ -131,7 +131,7 @@ def main(
         banks = _responders(scenario, bank, quick)
         kinds = ["shared", "independent"] if policies is Learning.both else [policies.value]
         out.mkdir(parents=True, exist_ok=True)
-        with alone_in(out):
+        with folder_lock(out):
             results = Study(out, loaded, scenario, kinds, banks, console).results()
             write_atomically(
                 out / "results.json", (json.dumps(results, indent=1, allow_nan=False) + "\n").encode()
@@ -239,7 +239,7 @@ class Study:
 
     def _respond(self, name: str, policies: Policies, bank: str, profile: LearnedProfile | None) -> Path:
         """The frozen network of a bank that learned alone, the others playing their policies."""
-        from paysim_training.algorithms.ppo import freeze, learn  # brings torch
+        from paysim_training.algorithms.ppo import export_policy, learn  # brings torch
 
         run = RunFolder(self.out / "responses" / name / bank)
         scenario = seat(self.scenario, policies)
@@ -255,14 +255,14 @@ class Study:
             create_run_folder(run.path, bank, config, scenario)
         elif run.config() != config:
             raise RunFolderError(f"{run.path} is of another study: remove it, or choose another --out")
-        with run.held():
+        with run.locked():
             if profile is not None and run.last_checkpoint() is None:
                 run.save_checkpoint(0, profile.model_files(bank))
             if not run.model.is_file():
                 learn(run, self.console, title=f"Best response of {bank} to {name}")
             network = run.path / "network.safetensors"
             if not network.is_file():
-                freeze(run, network)
+                export_policy(run, network)
         return network
 
 

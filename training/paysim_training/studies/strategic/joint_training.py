@@ -24,7 +24,7 @@ from paysim_gym import PaymentVectorEnv, Scenario
 from paysim_gym.envs.export import export_network
 from paysim_gym.envs.sb3 import PaymentVecEnv
 from paysim_gym.files import write_atomically
-from paysim_training.algorithms.callbacks import entropy_coefficient, saved_files
+from paysim_training.algorithms.callbacks import entropy_coefficient, model_files
 from paysim_training.algorithms.ppo import make_model
 from paysim_training.core.config import TRAINING_SEEDS_END, EnvConfig, TrainConfig, dump_yaml
 from paysim_training.core.run_folder import RunFolderError
@@ -221,7 +221,7 @@ def _save(
         export_network(model, hidden / f"{name}.safetensors")
         model.num_timesteps = 0
         model.observation_space.seed(config.seed)  # never sampled from, but saved
-        for file, content in saved_files(model).items():
+        for file, content in model_files(model).items():
             write_atomically(hidden / name / file, content)
     write_atomically(hidden / "curve.json", (json.dumps(curve) + "\n").encode())
     write_atomically(hidden / "config.yaml", dump_yaml(config.model_dump(mode="json")).encode())

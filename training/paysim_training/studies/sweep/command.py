@@ -23,7 +23,7 @@ from rich.table import Table
 from paysim_gym import Scenario
 from paysim_gym.files import write_atomically
 from paysim_training.core.config import ConfigError, TrainConfig, dump_yaml, load_config, parse_config
-from paysim_training.core.ray_tasks import LostError, cluster
+from paysim_training.core.ray_tasks import WorkerLostError, cluster
 from paysim_training.core.run_folder import RunFolderError
 from paysim_training.core.task import resolve_env
 from paysim_training.studies.sweep.trials import Outcome, RunAll, TrialJob, run_trials, run_trials_on_ray
@@ -120,7 +120,7 @@ def main(
             _search(study, sweep, trials, together, run_all, console)
             write_atomically(best, dump_yaml(best_config(study, sweep)).encode())
             console.print(_table(study, sweep))
-    except (ConfigError, RunFolderError, LostError) as error:
+    except (ConfigError, RunFolderError, WorkerLostError) as error:
         console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:

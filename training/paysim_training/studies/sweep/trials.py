@@ -69,7 +69,7 @@ def run_trials_on_ray(jobs: Sequence[TrialJob]) -> Iterator[tuple[int, Outcome]]
     """Run trials in Ray tasks, as many at a time as there are processors for.
 
     Raises:
-        LostError: If the workers of one were lost too often.
+        WorkerLostError: If the workers of one were lost too often.
     """
     yield from map_jobs(run_trial, jobs, processors=max(job.config.torch_threads for job in jobs))
 
