@@ -20,7 +20,7 @@ def find_bank(scenario: Scenario, bank: str) -> Agent:
 
 
 def replace_bank(scenario: Scenario, bank: str, **changes: Any) -> Scenario:
-    """Returns a copy of a scenario in which some fields of one bank differ; the values are not validated."""
+    """Returns a copy of a scenario with changed fields of one bank, without validation."""
     agents = tuple(
         agent.model_copy(update=changes) if agent.id == bank else agent for agent in scenario.agents
     )

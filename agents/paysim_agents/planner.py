@@ -111,7 +111,7 @@ class Planner:
         return best
 
     def _best_rule(self, state: bytes) -> tuple[NDArray[np.int64], Rule]:
-        """Chooses the rule for the rest of the day; returns its current action and the rule."""
+        """Chooses the rule for the rest of the day and its current action."""
         fleet = self._fleet(self._futures)
         costs, actions = [], []
         for rule in self._rules:
@@ -181,10 +181,10 @@ def neighbours(action: NDArray[np.int64], mask: NDArray[np.bool_]) -> NDArray[np
 
 
 def best_beyond_standard_error(costs: NDArray[np.float64]) -> int:
-    """Returns the index of the best candidate that beats the first by over one standard error.
+    """Returns the best candidate whose saving over the first exceeds its standard error.
 
     The threshold keeps the planner from fitting the noise of a few futures. Without such a candidate the
-    result is 0.
+    result is index 0.
 
     Args:
         costs: float64 of shape (candidates, futures); all candidates share the futures.
@@ -195,7 +195,7 @@ def best_beyond_standard_error(costs: NDArray[np.float64]) -> int:
 
 
 def _remaining_cost(fleet: PaymentVectorEnv, actions: NDArray[np.int64], rule: Rule) -> NDArray[np.float64]:
-    """Plays each row to the end of the episode and returns its cost in cents."""
+    """Plays all rows to the end of the episode; returns costs in cents."""
     costs, has_ended = np.zeros(fleet.num_envs), False
     while not has_ended:
         tick = fleet.play(actions)

@@ -45,7 +45,7 @@ class Leaf(_Frozen):
 
 
 class Fork(_Frozen):
-    """A test whether a column is at most a threshold, in units of the observation."""
+    """A threshold test on one column, in units of the observation."""
 
     column: str
     at_most: float
@@ -231,7 +231,7 @@ def _follow(root: Fork | Leaf, table: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def tree_rules(tree: Tree) -> str:
-    """Formats a tree as indented text, amounts in units of 100 cents and times in ticks."""
+    """Formats a tree as indented text, in units of 100 cents and ticks."""
     text = []
     if tree.opening is not None:
         choices = 1 + len(tree.split_parts)

@@ -64,7 +64,7 @@ def tune_rules(
     split_parts: Sequence[int] = DEFAULT_SPLIT_PARTS,
     **env_kwargs: Any,
 ) -> list[tuple[float, dict[str, Any], float | None]]:
-    """Tunes rules of several types, each with every pool share that an opening can commit.
+    """Tunes rules of several types for every pool share of the opening.
 
     Args:
         scenario: The scenario the rules play.
@@ -91,10 +91,7 @@ def tune_rules(
 
 
 def with_pool_share(scenario: Scenario, bank: str, share: float | None) -> Scenario:
-    """Returns a scenario in which scripted policies of a bank commit this share of its pool.
-
-    Without a share the scenario is unchanged.
-    """
+    """Sets the pool share that scripted policies of a bank commit; None changes nothing."""
     return scenario if share is None else replace_bank(scenario, bank, liquidity_share=share)
 
 

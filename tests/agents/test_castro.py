@@ -1,4 +1,4 @@
-"""The games of Castro et al. (2025, ACM TEAC 13:1), played through the engine and worked out beside it."""
+"""The games of Castro et al. (2025, ACM TEAC 13:1), in the engine."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GRID = 500_000  # cents of a twentieth of the pool
 
 
 def payoff_table(scenario: Scenario) -> NDArray[np.int64]:
-    """Returns the costs of all pairs of x0 with full sending, shape (21, 21, 2)."""
+    """Returns costs of shape (21, 21, 2) for all pairs of x0."""
     return payoff_matrices(scenario, pool_strategies(), action_mode="fraction", decides="pool")
 
 

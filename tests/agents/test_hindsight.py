@@ -48,7 +48,7 @@ def two_banks(payments: list[dict[str, Any]], costs: dict[str, Any], **changes: 
 
 
 def test_a_day_by_hand() -> None:
-    """Holding the earlier payment for the later one costs 10 per tick until the receipt."""
+    """Holding the earlier payment costs 10 per tick until the receipt."""
     payments = [payment("A", 1_000, 0, 3), payment("A", 1_000, 1, 1), payment("B", 1_000, 3)]
     costs = {"overdraft_rate": 0.1, "delay_rate": 0.01, "deadline_penalty": 500, "eod_rate": 0.5}
     scenario = two_banks(payments, costs)
@@ -64,7 +64,7 @@ def test_a_day_by_hand() -> None:
 
 
 def test_a_split_is_taken_when_it_saves_more_than_its_fee() -> None:
-    """Half is affordable now, half in two ticks; delay costs 10 per half and tick."""
+    """Half is affordable now, half in two ticks; delay costs 10 per half."""
     payments = [payment("A", 2_000, 0, divisible=True), payment("B", 1_000, 2)]
     costs = {"delay_rate": 0.01, "split_fee": 15}
     agents = [{"id": "A", "balance": 1_000, "policy": {"type": "learner"}}, {"id": "B", "balance": 1_000_000}]

@@ -86,7 +86,7 @@ def test_neighbours_differ_in_one_payment() -> None:
 
 
 def test_a_candidate_must_save_more_than_a_standard_error() -> None:
-    """Savings: 1 with a standard error of 2, then 3 with a standard error of 1."""
+    """Savings are 1 (standard error 2) and 3 (standard error 1)."""
     first = np.array([10.0, 20.0, 30.0, 40.0])
     saved = np.array([[0, 0, 0, 0], [5, -3, 5, -3], [5, 1, 5, 1]])
     assert best_beyond_standard_error(first - saved) == 2

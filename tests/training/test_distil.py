@@ -1,4 +1,4 @@
-"""Distilled trees: they recover a rule that is one, read as rules, play without torch, and are scored."""
+"""Distilled trees: recovery of a known tree, text rules, playing and evaluation."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Known:
-    """Releases what is due within three ticks or can be afforded early in the day, as a network would."""
+    """A stand-in for a network that follows a known decision tree."""
 
     def __init__(self, run: RunFolder) -> None:
         names = [name for name, *_ in observation_fields(8)]
@@ -90,7 +90,7 @@ class Known:
         return np.where((observation[:, self._filled] > 0) & (is_near | is_early), 1, 0), None
 
 
-def test_tree_recovers_a_policy_that_is_one(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tree_recovers_a_policy_that_is_a_tree(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ppo, "LearnedPolicy", Known)
     found = distil.distil(RunFolder(trained), depth=3, days=20, rounds=2)
     assert found.agreement == 1.0
@@ -169,7 +169,7 @@ def test_opening_commits_a_share_of_the_pool_and_nothing_else() -> None:
     assert "commit 67% of the pool" in tree_rules(tree)
 
 
-def test_rules_are_in_units_that_people_use() -> None:
+def test_rules_are_in_display_units() -> None:
     tree = _tree(
         Fork(
             column="free_liquidity",
@@ -244,7 +244,7 @@ def test_bad_tree_is_refused(changes: dict[str, Any], expected: str, tmp_path: P
     assert expected in str(refused.value)
 
 
-def test_command_refuses_what_is_no_finished_run(trained: Path, tmp_path: Path) -> None:
+def test_command_refuses_an_unfinished_run(trained: Path, tmp_path: Path) -> None:
     nowhere = _run(tmp_path)
     assert nowhere.exit_code == 2
     assert "is not a run folder" in nowhere.output

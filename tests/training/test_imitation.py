@@ -1,4 +1,4 @@
-"""Warm start: the days that are shown, how closely they are imitated, and that runs stay reproducible."""
+"""Warm start: demonstrations, agreement of the policy, and reproducibility."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _demonstrated(**changes: Any) -> Any:
 
 
 def _warm_model(folder: Path, **changes: Any) -> tuple[PPO, dict[str, Any]]:
-    """A model as it is after the imitation and before the first update, and its report."""
+    """Returns a model after imitation, before the first update, and its report."""
     from paysim_training.algorithms.imitation import imitate
     from paysim_training.algorithms.ppo import _load_or_make, make_env
 
@@ -84,7 +84,7 @@ def test_critic_and_normaliser_begin_with_the_demonstrated_returns(tmp_path: Pat
     assert np.corrcoef(values, wanted)[0, 1] > 0.8
 
 
-def test_demonstration_holds_what_the_rule_did_on_training_days() -> None:
+def test_demonstration_has_the_actions_of_the_rule_on_training_days() -> None:
     shown = _demonstrated(warm_start={"policy": "myopic", "days": 3}, ppo={**TINY["ppo"], "discount": 0.5})
     assert shown.description == {"policy": {"type": "myopic"}, "pool_share": None, "days": 3}
     days = demonstration_seeds(_config(), 3)
@@ -110,7 +110,7 @@ def test_demonstration_holds_what_the_rule_did_on_training_days() -> None:
     assert len(shown.actions) == 3 * len(rewards)
 
 
-def test_best_rule_commits_the_share_of_the_pool_that_is_best() -> None:
+def test_best_rule_commits_the_best_share_of_the_pool() -> None:
     changes = {"env": {"id": "PaySim/LiquidityPool-v0"}, "warm_start": {"policy": "best_rule", "days": 2}}
     shown = _demonstrated(**changes)
     share = shown.description["pool_share"]
@@ -125,7 +125,7 @@ def _opening_column() -> int:
     return [name for name, *_ in observation_fields(8)].index("is_opening")
 
 
-def test_hindsight_demonstration_costs_what_hindsight_says() -> None:
+def test_hindsight_demonstration_has_the_cost_of_the_plan() -> None:
     env = {"id": "PaySim/DeadlineLumps-v0", "kwargs": {"slots": 64, "reward_scale": 1.0}}
     warm = {"policy": "hindsight", "days": 2}
     shown = _demonstrated(env=env, warm_start=warm, ppo={**TINY["ppo"], "discount": 1.0})
@@ -193,7 +193,7 @@ def test_bad_warm_start_is_refused(changes: dict[str, Any], expected: str) -> No
         ({"kwargs": {"decides": "pool"}, "id": "PaySim/LiquidityPool-v0"}, "hindsight", "needs decides"),
     ],
 )
-def test_task_that_cannot_be_shown_is_refused(env: dict[str, Any], policy: str, expected: str) -> None:
+def test_task_without_demonstration_is_refused(env: dict[str, Any], policy: str, expected: str) -> None:
     with pytest.raises(ConfigError) as refused:
         _demonstrated(env=env, warm_start={"policy": policy, "days": 1})
     assert expected in str(refused.value)

@@ -1,4 +1,4 @@
-"""Several learners on the same unseen days: their figures are sums, and each can have a policy of its own."""
+"""Joint evaluation: aggregated metrics and separate policies of several learners."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DAYS = range(2**42, 2**42 + 5)
 HOLD = {"type": "hold_until_deadline", "margin": 2}
 
 
-def test_figures_are_those_of_all_learners_together() -> None:
+def test_metrics_aggregate_all_learners() -> None:
     table = evaluate_jointly(scripted(HOLD), "five_bank", DAYS, learner=BANKS)
     totals = play_days(scripted(HOLD), "five_bank", DAYS, learner=BANKS)
     assert table.seed.tolist() == list(DAYS)
@@ -40,7 +40,7 @@ def test_figures_are_those_of_all_learners_together() -> None:
     assert np.allclose(table.mean_delay, np.average(delays, axis=1, weights=arrived))
 
 
-def test_what_waits_to_the_end_counts_in_the_delay_of_all() -> None:
+def test_unsettled_payments_count_in_the_mean_delay() -> None:
     # A's 300 wait for both ticks of the day and never settle, B's 100 settle at once; nothing arrives on the
     # second day.
     by_bank = {
@@ -54,7 +54,7 @@ def test_what_waits_to_the_end_counts_in_the_delay_of_all() -> None:
     assert ratios["mean_delay"].tolist() == [1.5, 0.0]
 
 
-def test_of_one_bank_they_are_those_of_evaluate() -> None:
+def test_one_bank_has_the_metrics_of_evaluate() -> None:
     joint = evaluate_jointly(scripted(HOLD), "five_bank", DAYS, learner=["CORE_B"])
     alone = evaluate(scripted(HOLD), "five_bank", DAYS, learner="CORE_B")
     for field in fields(EpisodeTable):
@@ -78,7 +78,7 @@ def test_each_bank_follows_its_own_policy() -> None:
     assert not np.array_equal(own["cost"], same["cost"])
 
 
-def test_policies_are_asked_in_the_order_of_the_learners() -> None:
+def test_policies_follow_the_order_of_the_learners() -> None:
     class Always:
         def __init__(self, action: int) -> None:
             self._action = action

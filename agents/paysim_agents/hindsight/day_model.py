@@ -99,7 +99,9 @@ class SettlementOption:
 
 
 class DayModel:
-    """The program of a recorded day, with money in units of `scale` cents and costs in cents.
+    """The program of a recorded day.
+
+    Money is in units of `scale` cents, costs are in cents.
 
     Attributes:
         program: Variables and constraints.
@@ -171,14 +173,14 @@ class DayModel:
         return options
 
     def _add_settlement(self, costs: Sequence[float]) -> tuple[int, ...]:
-        """Adds x of one part and constraint (1), given the cost of settling in each tick."""
+        """Adds x of one part and constraint (1); `costs` holds c by tick."""
         variables = tuple(self.program.add_binary(now - then) for now, then in pairwise((*costs, 0.0)))
         for before, after in pairwise(variables):
             self.program.add_constraint({before: 1.0, after: -1.0}, high=0)
         return variables
 
     def _delay_costs(self, order: Order, parts: int) -> list[list[float]]:
-        """Returns w for each part and each tick from the arrival to T, in cents."""
+        """Returns w in cents by part and tick, from the arrival to T."""
         prices = self._prices
         priority = prices.priority_multipliers.get(order.priority, 1.0)
         is_borrowed = self._day.scenario.end_of_day == "borrow" and not prices.delay_at_close
@@ -212,7 +214,7 @@ class DayModel:
         return costs
 
     def _settled_amounts(self, tick: int) -> dict[int, float]:
-        """Returns the total amount settled by the end of a tick as a linear expression."""
+        """Returns the amount settled by the end of a tick as linear expression."""
         return {
             settled[tick - order.arrival]: amount / self.scale
             for order, options in zip(self._day.orders, self.options, strict=True)
@@ -263,7 +265,7 @@ class DayModel:
             self.program.add_constraint(terms, low=low)
 
     def _settlements_in(self, tick: int, pays: int) -> dict[int, float]:
-        """Returns the number of parts that settle in a tick, less its upper bound times z."""
+        """Returns the left side of the second part of (7)."""
         now, before = self._settled_amounts(tick), self._settled_amounts(tick - 1)
         terms = dict.fromkeys(now, 1.0) | {pays: -len(now)}
         for options in self.options:
@@ -276,14 +278,14 @@ class DayModel:
         return terms
 
     def _unusable_receipts(self, tick: int) -> float:
-        """Returns N, the receipts of a tick that cannot fund payments in the same tick."""
+        """Returns N, the receipts that cannot be used in their tick."""
         lsm = self._rail.lsm
         has_offsets = lsm.entry_offset or lsm.bilateral or lsm.multilateral
         is_deferred = self._rail.deferred_crediting and (self._day.receipts_are_fixed or not has_offsets)
         return self._receipts[tick] if is_deferred else 0.0
 
     def _add_overnight_loan(self) -> None:
-        """Adds f, u, v and constraint (8) if the day ends with borrowing at a price."""
+        """Adds f, u, v and constraint (8) if overnight borrowing has a price."""
         if self._day.scenario.end_of_day != "borrow" or not self._prices.eod_rate:
             return
         total = sum(order.amount for order in self._day.orders) / self.scale

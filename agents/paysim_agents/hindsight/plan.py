@@ -56,7 +56,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Hindsight:
-    """The best known plan of a day and a lower bound on the cost of any plan.
+    """The best known plan of a day and a bound on every plan.
 
     Attributes:
         cost_cents: Cost of the plan in the engine.
@@ -258,7 +258,7 @@ class _PlannedQueue:
         return actions
 
     def release(self, tick: int) -> NDArray[np.int64]:
-        """Removes the payments to release in a tick from the queue and returns the action."""
+        """Returns the action of a tick and removes its payments from the queue."""
         actions = np.zeros(self._slots, np.int64)
         queue = [order for order in self._waiting if order.arrival <= tick]
         for slot, order in enumerate(queue[: self._slots]):

@@ -1,4 +1,4 @@
-"""Records the payment orders and receipts of one learner on one day of a scenario."""
+"""Records the payment orders and receipts of a learner on one day."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class RecordedDay:
 
 
 def record_day(scenario: ScenarioSource, seed: int, learner: str | None = None) -> RecordedDay:
-    """Plays the first episode of a seed with an idle learner and records its day.
+    """Plays the first episode of a seed with an idle learner.
 
     Demand depends on the seed alone, so the orders are the same for all actions of the learner. Receipts may
     depend on the learner's payments. They do not (`receipts_are_fixed`) if two conditions hold on this day,
@@ -124,7 +124,7 @@ def record_day(scenario: ScenarioSource, seed: int, learner: str | None = None) 
 
 
 def _without_releases(scenario: Scenario, bank: str, seed: int) -> Scenario:
-    """Returns a scenario in which a bank never releases and the day's close changes nothing."""
+    """Returns a scenario in which a bank never releases and unsettled payments carry over."""
     idle = replace_bank(scenario, bank, policy=RandomPolicy(release_probability=0.0))
     return idle.model_copy(update={"seed": seed, "end_of_day": "carry"})
 

@@ -71,7 +71,7 @@ class ResultsFile:
     """
 
     def __init__(self, path: Path, settings: MeasurementSettings, processes: int) -> None:
-        """Loads the file if it exists and has the same settings, else starts a new one."""
+        """Loads existing results if their settings are the same."""
         self._path, self._settings, self._processes = path, settings, processes
         self.results: dict[str, Any] = {"settings": asdict(settings), "commit": _commit(), "tasks": {}}
         if path.exists():
@@ -139,7 +139,7 @@ def measure_planner(
 
 
 def planner_rules(scenario: str, tuned: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns the planner's rules: the deterministic tuned ones and a coarse grid of two types."""
+    """Returns the planner's rules: deterministic tuned rules and a coarse grid."""
     (learner,) = resolve_learners(load_scenario(scenario), None)
     by_margin = candidate_grid("hold_until_deadline", scenario, learner)[:5:2]
     by_buffer = candidate_grid("liquidity_aware", scenario, learner)[::5]

@@ -256,7 +256,7 @@ def decision_scalars(
 
 
 def segment_seed(config: TrainConfig, timesteps: int) -> int:
-    """Returns the first seed of a segment; row i uses the i-th seed after it."""
+    """Returns the first seed of a segment; row i adds i."""
     return int(np.random.default_rng([config.seed, timesteps]).integers(TRAINING_SEEDS_END - config.num_envs))
 
 

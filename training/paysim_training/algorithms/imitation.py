@@ -221,7 +221,7 @@ def _start_normaliser(normaliser: VecNormalize | None, demonstration: Demonstrat
 
 
 def _batches(steps: int, warm: WarmStart, seed: int) -> Iterator[tuple[float, NDArray[np.int64]]]:
-    """Yields the learning rate, which decays with the epochs, and the indices of each batch."""
+    """Yields the decaying learning rate and the indices of each batch."""
     rng = np.random.default_rng([seed, *_SEED_STREAM, 1])
     for epoch in range(warm.epochs):
         rate, order = warm.learning_rate * (1 - epoch / warm.epochs), rng.permutation(steps)

@@ -45,7 +45,7 @@ class PairedRolloutBuffer(RolloutBuffer):
 def subtract_group_mean(
     advantages: NDArray[np.float32], rows_per_seed: int, learners: int = 1
 ) -> NDArray[np.float32]:
-    """Subtracts from each advantage the mean of the other rows of its group at the same step.
+    """Subtracts from each advantage the mean of the group's other rows.
 
     Args:
         advantages: float32 of shape (steps, num_envs).

@@ -158,7 +158,7 @@ class LearnedPolicy:
 
 
 def learned_policy(run: RunFolder) -> PolicyFactory:
-    """Returns a factory of the run's trained policy, or of its separate policies per learner.
+    """Returns a factory of the run's trained policy or policies.
 
     Args:
         run: A trained run.

@@ -39,8 +39,9 @@ def hyperparameters(config: TrainConfig) -> dict[str, float | str]:
 
 def best_rule(metrics: Mapping[str, Any]) -> str:
     """Returns the name of the cheapest scripted policy in ``metrics.json``."""
-    rules = {name: policy for name, policy in metrics["policies"].items() if name not in LEARNED_POLICIES}
-    return min(rules, key=lambda name: rules[name]["cost_cents_mean"])
+    policies: Mapping[str, Mapping[str, Any]] = metrics["policies"]
+    rules = [name for name in policies if name not in LEARNED_POLICIES]
+    return min(rules, key=lambda name: float(policies[name]["cost_cents_mean"]))
 
 
 def write_evaluation_scalars(run: RunFolder, metrics: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Starts Ray or joins a cluster, and maps a function over jobs as Ray tasks.
+"""Connects to Ray and maps a function over jobs.
 
 Results are yielded as soon as they are available. Ray's usage statistics are disabled, and without an
 address Ray communicates on this machine only.
@@ -37,7 +37,7 @@ class WorkerLostError(RuntimeError):
 
 @contextmanager
 def cluster(address: str | None = None, processors: int | None = None) -> Iterator[None]:
-    """Connects to Ray for the duration of a block; no-op if Ray is already initialised.
+    """Connects to Ray; no-op if Ray is already initialised.
 
     Args:
         address: Address of a running cluster, `auto` for the one on this machine; None starts a local Ray,
@@ -77,7 +77,7 @@ def map_jobs(
     processors: int = 1,
     on_poll: Callable[[], object] = lambda: None,
 ) -> Iterator[tuple[int, Result]]:
-    """Runs a function on jobs as Ray tasks, in parallel as far as processors allow.
+    """Runs a function on jobs as parallel Ray tasks.
 
     A job is retried if its worker or machine is lost. When the generator is closed or raises, the running
     jobs are cancelled.
@@ -141,5 +141,5 @@ def _max_node_processors() -> int:
 
 
 def _python_packages() -> list[str]:
-    """Returns the folders of the pure Python packages that are sent to a cluster's workers."""
+    """Returns the folders of the packages to send to a cluster's workers."""
     return [folder for package in (paysim_agents, paysim_training) for folder in package.__path__]

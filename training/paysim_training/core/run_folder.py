@@ -36,7 +36,7 @@ PACKAGES = ("paysim-gym", "gymnasium", "numpy", "ray", "stable-baselines3", "ten
 
 
 class RunFolderError(ValueError):
-    """A folder that is not a run folder, is in use, or cannot be created."""
+    """A run folder that is invalid, in use, or cannot be created."""
 
 
 @dataclass(frozen=True)
