@@ -73,7 +73,7 @@ def with_delay_rate(scenario: Scenario, thousandths: int) -> Scenario:
 def test_every_pair_of_actions_has_the_costs_of_the_recursion(game: str) -> None:
     scenario = load_scenario(game)
     table = payoff_table(scenario)
-    for pair in itertools.product(range(SHARES), repeat=2):
+    for pair in itertools.product(range(SHARES), range(SHARES)):
         assert table[pair].tolist() == recursion_costs(scenario, pair), pair
 
 

@@ -13,7 +13,7 @@ from paysim_agents.scripted import scripted
 from paysim_gym import PaymentVectorEnv
 from paysim_gym.evaluation import evaluate
 
-RULES = [
+RULES: list[dict[str, Any]] = [
     {"type": "release_all"},
     {"type": "myopic"},
     {"type": "hold_until_deadline"},

@@ -91,7 +91,7 @@ def test_demonstration_has_the_actions_of_the_rule_on_training_days() -> None:
     assert max(days) < TRAINING_SEEDS_END
     assert set(days).isdisjoint(demonstration_seeds(_config(seed=1), 3))
     env = PaymentVectorEnv(1, "deadline_lumps", autoreset_mode="Disabled")
-    rewards = []
+    rewards: list[float] = []
     observations, infos = env.reset(seed=[days[0]])
     while "episode_totals" not in infos:
         step = len(rewards)
@@ -103,8 +103,8 @@ def test_demonstration_has_the_actions_of_the_rule_on_training_days() -> None:
         observations, reward, *_, infos = env.step(actions)
         rewards.append(float(reward[0]))
     for step in (0, 5, len(rewards) - 1):
-        forward = sum(0.5**place * reward for place, reward in enumerate(rewards[step:]))
-        backward = sum(0.5**place * reward for place, reward in enumerate(rewards[step::-1]))
+        forward = sum(0.5**index * reward for index, reward in enumerate(rewards[step:]))
+        backward = sum(0.5**index * reward for index, reward in enumerate(rewards[step::-1]))
         assert shown.returns[step] == pytest.approx(forward)
         assert shown.backward_returns[step] == pytest.approx(backward)
     assert len(shown.actions) == 3 * len(rewards)

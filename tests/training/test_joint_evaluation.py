@@ -62,13 +62,13 @@ def test_one_bank_has_the_metrics_of_evaluate() -> None:
 
 
 def test_each_bank_follows_its_own_policy() -> None:
-    policies = {"CORE_A": HOLD, "SMALL_D": {"type": "release_all"}}
+    policies: dict[str, dict[str, Any]] = {"CORE_A": HOLD, "SMALL_D": {"type": "release_all"}}
     own = play_days(per_learner_policy(policies), "five_bank", DAYS, learner=BANKS)
     env = PaymentVectorEnv(2 * len(DAYS), "five_bank", BANKS)
-    env.reset(seed=[day for day in DAYS for _ in BANKS])
+    observations, _ = env.reset(seed=[day for day in DAYS for _ in BANKS])
     chosen = per_learner_policy(policies)(env)
     for _ in range(10):
-        seen: NDArray[np.float32] = np.zeros(env.observation_space.shape, np.float32)
+        seen = np.zeros_like(observations)
         actions, _ = chosen.predict(seen)
         for number, bank in enumerate(BANKS):
             expected, _ = ScriptedAgent(env, policies[bank]).predict(seen)

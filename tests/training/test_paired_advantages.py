@@ -45,13 +45,20 @@ def test_the_buffer_changes_advantages_but_not_the_critic_targets(
     import torch
 
     env = _env(4, 1)
-    spaces = (env.observation_space, env.action_space)
-    pairing = {"rows_per_seed": rows_per_seed, "learners": learners}
-    buffer = PairedRolloutBuffer(2, *spaces, n_envs=4, gamma=1.0, gae_lambda=1.0, **pairing)
+    buffer = PairedRolloutBuffer(
+        2,
+        env.observation_space,
+        env.action_space,
+        n_envs=4,
+        gamma=1.0,
+        gae_lambda=1.0,
+        rows_per_seed=rows_per_seed,
+        learners=learners,
+    )
     buffer.reset()
     for rewards in ([1.0, 3.0, 0.0, 0.0], [0.0, 0.0, 2.0, 8.0]):
         zeros = np.zeros(4, np.float32)
-        observations, actions = np.zeros((4, 92), np.float32), np.zeros((4, env.action_space.shape[0]))
+        observations, actions = np.zeros((4, 92), np.float32), np.zeros((4, buffer.action_dim))
         buffer.add(
             observations, actions, np.array(rewards, np.float32), zeros, torch.zeros(4), torch.zeros(4)
         )
@@ -86,7 +93,7 @@ def test_rows_of_a_seed_play_the_same_days_under_any_actions() -> None:
     for _ in range(3):
         is_over = False
         while not is_over:
-            actions = np.zeros((4, *env.action_space.shape), np.int64)
+            actions = np.zeros((4, *env.action_space.sample().shape), np.int64)
             actions[1::2] = 1  # the second of each pair releases everything, the first nothing
             _, _, dones, infos = env.step(actions)
             is_over = bool(dones.all())

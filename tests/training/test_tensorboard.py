@@ -44,8 +44,8 @@ from PIL import Image as PngImage
 from playwright.sync_api import sync_playwright
 from rich.console import Console
 from stable_baselines3.common.callbacks import BaseCallback
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.plugins.hparams.metadata import (
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
+from tensorboard.plugins.hparams.metadata import (  # type: ignore[import-untyped]
     parse_experiment_plugin_data,
     parse_session_start_info_plugin_data,
 )
@@ -244,13 +244,15 @@ def test_the_figure_of_costs_has_the_cheapest_first_and_the_learned_in_bold(run:
     assert [label.get_text() for label in panel.get_yticklabels()] == [
         "PPO" if name == "ppo" else name.replace("_", " ") for name in by_cost
     ]
-    bold = [label.get_text() for label in panel.get_yticklabels() if label.get_weight() == "bold"]
+    bold = [label.get_text() for label in panel.get_yticklabels() if label.get_fontweight() == "bold"]
     assert bold == ["PPO"]
     intervals, means = panel.lines[::2], panel.lines[1::2]
-    assert [list(line.get_xdata()) for line in intervals] == [
+    assert [np.asarray(line.get_xdata()).tolist() for line in intervals] == [
         policies[name]["cost_cents_ci95"] for name in by_cost
     ]
-    assert [line.get_xdata()[0] for line in means] == [policies[name]["cost_cents_mean"] for name in by_cost]
+    assert [np.asarray(line.get_xdata()).tolist() for line in means] == [
+        [policies[name]["cost_cents_mean"]] for name in by_cost
+    ]
     assert panel.yaxis_inverted()
 
 
@@ -266,7 +268,7 @@ def test_the_figure_of_a_day_has_both_policies_on_one_scale() -> None:
     assert left.get_title("left") == f"PPO, cost {costs[0]:,.0f}"
     assert right.get_title("left") == f"Best rule: myopic, cost {costs[1]:,.0f}"
     for panel, day in zip((left, right), days.values(), strict=True):
-        assert list(zip(*panel.lines[0].get_data(), strict=True)) == day.balances()
+        assert list(map(tuple, np.asarray(panel.lines[0].get_xydata()).tolist())) == day.balances()
     for left, right in zip(figure.axes[::2], figure.axes[1::2], strict=True):
         assert left.get_ylim() == right.get_ylim()
     assert "seed 5" in figure.get_suptitle()

@@ -18,15 +18,16 @@ import pytest
 import yaml
 from numpy.typing import NDArray
 from paysim_training import evaluate, train
-from paysim_training.algorithms.callbacks import EPISODE_SCALARS, segment_seed
-from paysim_training.core.config import CONFIG_FOLDER, TrainConfig, load_config, parse_config
+from paysim_training.algorithms.callbacks import EPISODE_SCALARS, entropy_coefficient, segment_seed
+from paysim_training.core.config import CONFIG_FOLDER, PpoConfig, TrainConfig, load_config, parse_config
 from paysim_training.core.run_folder import RunFolder
 from stable_baselines3 import PPO
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 from typer.testing import CliRunner, Result
 
 from paysim_gym import load_scenario
 from paysim_gym._engine import COST_COMPONENTS
+from paysim_gym.scenario.policies import NetworkPolicy
 
 RULES = {"release_all", "hold_until_deadline", "liquidity_aware", "split_large", "random", "myopic"}
 POLICIES = {"ppo", *RULES}
@@ -221,6 +222,13 @@ def test_a_run_is_locked_against_other_processes(trained: Path) -> None:
 def test_entropy_coefficient_goes_to_its_final_value(trained: Path) -> None:
     assert PPO.load(trained / "checkpoints" / f"{2 * ROLLOUT:012d}" / "model.zip").ent_coef == 0.01
     assert PPO.load(trained / "model.zip").ent_coef == 0
+    schedule = PpoConfig(entropy_coefficient=0.5, final_entropy_coefficient=0.25)
+    assert [entropy_coefficient(schedule, progress) for progress in (0, 0.5, 1, 1.5)] == [
+        0.5,
+        0.375,
+        0.25,
+        0.25,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -321,9 +329,10 @@ def test_run_folder_copies_network_weights(tmp_path: Path) -> None:
     file.unlink()
     moved = RunFolder(run.path.rename(tmp_path / "moved"))
     assert str(tmp_path) not in (moved.path / "scenario.yaml").read_text()
-    agent = moved.scenario().agents[1]
-    assert Path(agent.policy.weights) == moved.path / "network_BANK_B.safetensors"
-    assert Path(agent.policy.weights).read_bytes() == content
+    policy = moved.scenario().agents[1].policy
+    assert isinstance(policy, NetworkPolicy)
+    assert Path(policy.weights) == moved.path / "network_BANK_B.safetensors"
+    assert Path(policy.weights).read_bytes() == content
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in CONFIG_FOLDER.glob("*.yaml")))

@@ -8,12 +8,14 @@ environments), which leaves the policy gradient unbiased.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import RolloutBuffer
+
+Float = TypeVar("Float", bound=np.floating[Any])
 
 
 class PairedRolloutBuffer(RolloutBuffer):
@@ -42,19 +44,18 @@ class PairedRolloutBuffer(RolloutBuffer):
             self.advantages = subtract_group_mean(self.advantages, self._rows_per_seed, self._learners)
 
 
-def subtract_group_mean(
-    advantages: NDArray[np.float32], rows_per_seed: int, learners: int = 1
-) -> NDArray[np.float32]:
+def subtract_group_mean(advantages: NDArray[Float], rows_per_seed: int, learners: int = 1) -> NDArray[Float]:
     """Subtracts from each advantage the mean of the group's other rows.
 
     Args:
-        advantages: float32 of shape (steps, num_envs).
+        advantages: Floats of shape (steps, num_envs).
         rows_per_seed: Number of neighbouring systems in a group, at least 2.
         learners: Rows per system; each is grouped with the same learner's rows of the other systems.
 
     Returns:
-        float32 of shape (steps, num_envs); each group sums to zero.
+        Advantages of the same shape and type; each group sums to zero.
     """
     groups = advantages.reshape(len(advantages), -1, rows_per_seed, learners)
-    differences: NDArray[np.float32] = groups - groups.mean(axis=2, keepdims=True)
-    return (differences * (rows_per_seed / (rows_per_seed - 1))).reshape(advantages.shape)
+    differences: NDArray[Float] = groups - groups.mean(axis=2, keepdims=True)
+    scaled: NDArray[Float] = differences * (rows_per_seed / (rows_per_seed - 1))
+    return scaled.reshape(advantages.shape)
