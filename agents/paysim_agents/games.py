@@ -17,7 +17,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from paysim_gym._engine import SHARES
-from paysim_gym.envs.learners import own_learners
+from paysim_gym.envs.learners import scenario_learners
 from paysim_gym.envs.vector import PaymentVectorEnv
 from paysim_gym.scenario import ScenarioSource, load_scenario
 
@@ -67,7 +67,7 @@ def play(
             except in the `fraction` mode, where a share of an empty queue has no effect.
     """
     loaded = load_scenario(scenario)
-    banks = tuple(own_learners(loaded) if learners is None else learners)
+    banks = tuple(scenario_learners(loaded) if learners is None else learners)
     if actions.ndim not in (3, 4) or actions.shape[2] != len(banks):
         raise ValueError(
             f"actions have shape {actions.shape}: must be (steps, games, {len(banks)}), "
@@ -82,7 +82,7 @@ def play(
     steps = 0
     while not env.ended.all():
         chosen = actions[steps].reshape(shape) if steps < len(actions) else np.zeros(shape, np.int64)
-        totals = env.play(chosen).totals
+        totals = env.step_rows(chosen).totals
         steps += 1
     if len(actions) > steps:
         raise ValueError(f"actions have shape {actions.shape}: an episode has only {steps} steps")
@@ -117,7 +117,7 @@ def payoff_matrices(
         ActionError: As in `play`.
     """
     loaded = load_scenario(scenario)
-    banks = tuple(own_learners(loaded) if learners is None else learners)
+    banks = tuple(scenario_learners(loaded) if learners is None else learners)
     if len(banks) != 2:
         raise ValueError(f"learners = {', '.join(banks) or 'none'}: payoff matrices need exactly two")
     others = first if second is None else second

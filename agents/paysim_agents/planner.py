@@ -72,7 +72,7 @@ class Planner:
             Actions, int64 of shape (num_envs, slots), and the state.
         """
         rows = range(self._env.num_envs)
-        views, masks, ended = self._env.views(), self._env.action_masks(), self._env.ended
+        views, masks, ended = self._env.snapshots(), self._env.action_masks(), self._env.ended
         idle = np.zeros(self._heads, np.int64)
         actions = [
             idle
@@ -198,7 +198,7 @@ def _remaining_cost(fleet: PaymentVectorEnv, actions: NDArray[np.int64], rule: R
     """Plays all rows to the end of the episode; returns costs in cents."""
     costs, has_ended = np.zeros(fleet.num_envs), False
     while not has_ended:
-        tick = fleet.play(actions)
+        tick = fleet.step_rows(actions)
         costs -= tick.rewards
         has_ended = bool((tick.terminated | tick.truncated).all())
         actions = actions if has_ended else fleet.scripted_actions(rule)

@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
-from paysim_gym.envs.scripted_actions import check_policy
+from paysim_gym.envs.scripted_actions import validate_scripted_policy
 from paysim_gym.evaluation import PolicyFactory
 
 
@@ -37,7 +37,7 @@ class ScriptedAgent:
         Raises:
             ValueError: If the policy is unknown, has wrong parameters, or is `learner`.
         """
-        self.policy = check_policy(policy).model_dump()
+        self.policy = validate_scripted_policy(policy).model_dump()
         self._env = env
 
     def predict(
@@ -78,7 +78,7 @@ def scripted(policy: Mapping[str, Any]) -> PolicyFactory:
     Raises:
         ValueError: If the policy is unknown, has wrong parameters, or is `learner`.
     """
-    checked = check_policy(policy).model_dump()
+    checked = validate_scripted_policy(policy).model_dump()
     return lambda env: ScriptedAgent(env, checked)
 
 
@@ -88,5 +88,5 @@ def scripted_policies(policies: Sequence[Mapping[str, Any]]) -> list[dict[str, A
     Raises:
         ValueError: If one is unknown, has wrong parameters, or is `learner`.
     """
-    checked = [check_policy(policy).model_dump() for policy in policies]
+    checked = [validate_scripted_policy(policy).model_dump() for policy in policies]
     return [policy for index, policy in enumerate(checked) if policy not in checked[:index]]

@@ -3,40 +3,44 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated, NoReturn
 
 import typer
-from gymnasium.error import DependencyNotInstalled
 
-from paysim_gym._engine import ScenarioError
 from paysim_gym.cli.calibrate import calibrate
+from paysim_gym.cli.plugins import CommandGroup
 from paysim_gym.cli.render import render
 from paysim_gym.cli.run import replay, run
+from paysim_gym.cli.runner import make_app, run_app
 from paysim_gym.cli.runs import runs
 from paysim_gym.cli.scenarios import scenarios
-from paysim_gym.cli.terminal import (
-    ENGINE_FAILED,
-    PIPE_CLOSED,
-    REFUSED,
-    PipeClosedError,
-    RefusedError,
-    drop_stdout,
-    ensure_stdout,
-    note,
-)
 from paysim_gym.server.serve import serve
-from paysim_gym.simulate.store_schema import StoreError
 
-app = typer.Typer(
-    add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich", no_args_is_help=True
-)
+app = make_app(cls=CommandGroup, no_args_is_help=True)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from paysim_gym import __version__
+
+        typer.echo(f"paysim {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
-def paysim() -> None:
-    """Payment systems as scenarios: when should a bank release its payments?
+def paysim(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    r"""Simulate interbank payment systems, and train policies that decide when a bank pays.
 
-    Data go to standard output, all else to standard error. Exit codes: 0 done; 1 the engine failed;
-    2 refused, with the reason; 130 interrupted; 141 nobody reads the output any more.
+    Data go to standard output, everything else to standard error. Exit codes: 0 success; 1 the engine
+    failed; 2 invalid arguments or files, with the reason; 130 interrupted; 141 the output pipe was closed.
+
+    `pip install "paysim-gym\[train]"` adds the commands train, evaluate, distil, benchmark, sweep, games and
+    strategic; `pip install "paysim-gym\[distributed]"` also adds Ray for distributed.
     """
 
 
@@ -49,34 +53,10 @@ app.command()(serve)
 app.command()(render)
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run the command line.
 
     Raises:
         SystemExit: Always, with the exit code.
     """
-    ensure_stdout()
-    code = _run_app()
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        code = PIPE_CLOSED
-    if code == PIPE_CLOSED:
-        drop_stdout()
-    sys.exit(code)
-
-
-def _run_app() -> int:
-    try:
-        app()
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 0
-    except PipeClosedError:
-        return PIPE_CLOSED
-    except (ScenarioError, StoreError, RefusedError, DependencyNotInstalled, OSError) as error:
-        note(f"error: {error}")
-        return REFUSED
-    except RuntimeError as error:
-        note(f"error: the engine failed: {error}")
-        return ENGINE_FAILED
-    return 0
+    sys.exit(run_app(app))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -11,14 +9,16 @@ import typer
 from rich.console import Console
 
 from paysim_gym._engine import ScenarioError
+from paysim_gym.files import write_atomically
 
 
 def calibrate(
     payments: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Payments: a .csv or .parquet file.", show_default=False)
+        Path, typer.Argument(metavar="FILE", help="Payments file (.csv or .parquet).", show_default=False)
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The scenario to write.", show_default=False)],
-    ticks_per_day: Annotated[int, typer.Option(min=1, max=1000, help="Decision moments in a day.")] = 48,
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Scenario to write (.yaml).", show_default=False)],
+    ticks_per_day: Annotated[int, typer.Option(min=1, max=1000, help="Ticks in a day.")] = 48,
     opening_time: Annotated[
         str | None,
         typer.Option(help="Start of the day (HH:MM).", show_default="whole hours around the file's times"),
@@ -30,20 +30,20 @@ def calibrate(
         int | None,
         typer.Option(
             min=1,
-            help="Parts of the day, each with a rate of its own.",
+            help="Windows of the day, each with its own arrival rate.",
             show_default="one an hour, or 12 if the file gives ticks",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the scenario if it is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing scenario.")] = False,
 ) -> None:
-    """Write a scenario that looks like a file of real payments.
+    """Fit a scenario to a file of payments.
 
-    FILE has a header and one payment a line, amounts in cents:
+    FILE has a header and one payment per line; amounts are in cents:
 
         day,time,sender,receiver,amount
         2024-03-01,09:12,BANK_A,BANK_B,1250000
 
-    Optional columns: deadline, priority, divisible; tick can stand in place of time.
+    Optional columns: deadline, priority, divisible. A column tick can replace time.
 
     [bold]Examples[/bold]
 
@@ -58,20 +58,27 @@ def calibrate(
             text = _fitted(payments, ticks_per_day, opening_time, closing_time, windows)
     else:
         text = _fitted(payments, ticks_per_day, opening_time, closing_time, windows)
-    _write(out, text)
+    try:
+        write_atomically(out, text.encode())
+    except OSError as error:
+        raise ScenarioError(f"{out}: cannot be written: {error.strerror}") from None
     typer.echo(f"{out} written; `load_scenario({str(out)!r})` reads it.")
 
 
 def _check_target(out: Path, payments: Path, *, force: bool) -> None:
-    """Refuse what cannot be written, before the fit takes its time."""
+    """Raise an error for an invalid target before the slow fit.
+
+    Raises:
+        ScenarioError: If the target cannot be written.
+    """
     if not out.parent.is_dir():
         raise ScenarioError(f"{out}: there is no folder {out.parent}")
     if out.is_dir():
-        raise ScenarioError(f"{out}: is a folder; name the file to write")
+        raise ScenarioError(f"{out}: is a folder; name a file")
     if out.exists() and not force:
-        raise ScenarioError(f"{out}: exists already; --force replaces it")
+        raise ScenarioError(f"{out}: already exists; --force overwrites it")
     if out.exists() and payments.exists() and out.samefile(payments):
-        raise ScenarioError(f"{out}: is the payments file itself")
+        raise ScenarioError(f"{out}: is the payments file")
 
 
 def _fitted(
@@ -81,7 +88,7 @@ def _fitted(
     closing_time: str | None,
     windows: int | None,
 ) -> str:
-    # Brings SciPy and DuckDB, which --help must not wait for.
+    # SciPy and DuckDB would slow down --help.
     from paysim_gym.payments.calibration import calibrate, calibrated_yaml
 
     scenario = calibrate(
@@ -92,16 +99,3 @@ def _fitted(
         windows=windows,
     )
     return calibrated_yaml(scenario)
-
-
-def _write(path: Path, text: str) -> None:
-    """Write all of it or nothing."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, "utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise ScenarioError(f"{path}: cannot be written: {error.strerror}") from None
-    finally:
-        with suppress(OSError):
-            part.unlink()

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from paysim_gym.cli.run import DEFAULT_STORE, RunName, StorePath
-from paysim_gym.cli.terminal import RefusedError, Terminal, note
+from paysim_gym.cli.terminal import ArgumentError, Terminal, note
 
 
 def render(
@@ -17,12 +17,12 @@ def render(
         Path | None,
         typer.Option("--out", "-o", help="The .png file to write.", show_default="text on standard output"),
     ] = None,
-    bank: Annotated[str | None, typer.Option(help="Whose day.", show_default="the first bank's")] = None,
-    day: Annotated[int, typer.Option(min=0, help="Which day of the run.")] = 0,
+    bank: Annotated[str | None, typer.Option(help="Bank to draw.", show_default="the first bank's")] = None,
+    day: Annotated[int, typer.Option(min=0, help="Day of the run, from 0.")] = 0,
     store: StorePath = DEFAULT_STORE,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
-    r"""Draw a bank's day from a run that was kept with --full-replay.
+    r"""Draw a bank's day from a run that was stored with --full-replay.
 
     A picture needs Pillow: `pip install "paysim-gym\[render]"`.
 
@@ -32,19 +32,19 @@ def render(
 
     paysim render 3 --day 1
     """
-    from paysim_gym.render import text
+    from paysim_gym.render import render_text
     from paysim_gym.simulate.store import Store
     from paysim_gym.simulate.stored_day import stored_day, write_picture
 
     if out is not None and out.suffix != ".png":
-        raise RefusedError(f"{out}: must end in .png")
+        raise ArgumentError(f"{out}: must end in .png")
     if out is not None and out.exists() and not force:
-        raise RefusedError(f"{out}: exists already; --force replaces it")
+        raise ArgumentError(f"{out}: already exists; --force overwrites it")
     with Store(store, must_exist=True) as opened:
         drawn = stored_day(opened, opened.run(run), bank=bank, day=day)
     if out is None:
         with Terminal() as terminal:
-            terminal.line(text(drawn))
+            terminal.line(render_text(drawn))
         return
     write_picture(drawn, out)
     note(f"{out} written")

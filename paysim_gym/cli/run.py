@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paysim_gym.cli.terminal import NoColor, PipeClosedError, RefusedError, Terminal, note
-from paysim_gym.validation_errors import shown as value_shown
+from paysim_gym.cli.terminal import ArgumentError, EngineFailedError, NoColor, PipeClosedError, Terminal, note
+from paysim_gym.validation_errors import format_value
 
 if TYPE_CHECKING:
     from paysim_gym.simulate.output import Filter, OutputStrategy
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from paysim_gym.simulate.runner import Persistence
     from paysim_gym.simulate.store import Store
 
+ScenarioName = Annotated[
+    str, typer.Argument(help="Name of a bundled scenario, or a YAML file.", show_default=False)
+]
 StorePath = Annotated[
-    Path, typer.Option("--store", metavar="FILE", envvar="PAYSIM_STORE", help="The file that keeps the runs.")
+    Path, typer.Option("--store", metavar="FILE", envvar="PAYSIM_STORE", help="DuckDB file with stored runs.")
 ]
 DEFAULT_STORE = Path("paysim.duckdb")
 RunName = Annotated[
@@ -27,40 +30,40 @@ RunName = Annotated[
 
 Mode = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="What to show; the three flags that follow are short for it."),
+    typer.Option(metavar="NAME", help="Output mode; the next three flags are shorthands."),
 ]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Every event of every tick, in words.")]
-Stream = Annotated[bool, typer.Option("--stream", help="A line of JSON a tick.")]
-EventStream = Annotated[bool, typer.Option("--event-stream", help="A line of JSON an event.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print every event as text.")]
+Stream = Annotated[bool, typer.Option("--stream", help="Print one line of JSON per tick.")]
+EventStream = Annotated[bool, typer.Option("--event-stream", help="Print one line of JSON per event.")]
 Banks = Annotated[list[str] | None, typer.Option("--bank", help="Only events of this bank (repeatable).")]
 Payments = Annotated[
     list[int] | None,
-    typer.Option("--payment", help="Only events of this payment and its parts (repeatable)."),
+    typer.Option("--payment", help="Only events of this payment and of its parts (repeatable)."),
 ]
 Types = Annotated[list[str] | None, typer.Option("--type", help="Only events of this type (repeatable).")]
-First = Annotated[int | None, typer.Option("--from", min=0, help="Nothing before this tick.")]
-Last = Annotated[int | None, typer.Option("--to", min=0, help="Nothing after this tick.")]
+First = Annotated[int | None, typer.Option("--from", min=0, help="First tick to print.")]
+Last = Annotated[int | None, typer.Option("--to", min=0, help="Last tick to print.")]
 
 
 def run(
-    scenario: Annotated[
-        str, typer.Argument(help="Name of a bundled scenario, or a YAML file.", show_default=False)
-    ],
+    scenario: ScenarioName,
+    *,
     mode: Mode = None,
     verbose: Verbose = False,
     stream: Stream = False,
     event_stream: EventStream = False,
     ticks: Annotated[
-        int | None, typer.Option(min=1, help="Stop after so many ticks.", show_default="all days")
+        int | None, typer.Option(min=1, help="Number of ticks to simulate.", show_default="all days")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, max=2**64 - 1, help="Seed.", show_default="the scenario's")
+        int | None,
+        typer.Option(min=0, max=2**64 - 1, help="Seed of the demand.", show_default="the scenario's"),
     ] = None,
     persist: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Keep the run in this store, day by day.")
+        Path | None, typer.Option(metavar="FILE", help="Store the run in this DuckDB file, day by day.")
     ] = None,
     full_replay: Annotated[
-        bool, typer.Option("--full-replay", help="Keep its ticks and events too, for `paysim replay`.")
+        bool, typer.Option("--full-replay", help="Store ticks and events too, for `paysim replay`.")
     ] = False,
     bank: Banks = None,
     payment: Payments = None,
@@ -69,7 +72,7 @@ def run(
     last: Last = None,
     no_color: NoColor = False,
 ) -> None:
-    """Play a scenario, every bank with the policy that it names.
+    """Simulate a scenario with the policies that it names.
 
     [bold]Examples[/bold]
 
@@ -83,7 +86,7 @@ def run(
     from paysim_gym.simulate.runner import LiveTicks
 
     if full_replay and persist is None:
-        raise RefusedError("--full-replay: needs --persist FILE")
+        raise ArgumentError("--full-replay: needs --persist FILE")
     loaded = load_scenario(scenario)
     if seed is not None:
         loaded = loaded.model_copy(update={"seed": seed})
@@ -106,6 +109,7 @@ def run(
 
 def replay(
     run: RunName,
+    *,
     store: StorePath = DEFAULT_STORE,
     mode: Mode = None,
     verbose: Verbose = False,
@@ -118,7 +122,9 @@ def replay(
     last: Last = None,
     no_color: NoColor = False,
 ) -> None:
-    """Show a run that was kept with --full-replay as it was shown live, or in another way.
+    """Print a run that was stored with --full-replay.
+
+    Without options the output equals that of the live run.
 
     [bold]Examples[/bold]
 
@@ -140,11 +146,11 @@ def replay(
 
 
 def _mode(mode: str | None, *, verbose: bool, stream: bool, event_stream: bool) -> str | None:
-    """The one mode that is asked for, if any."""
+    """Return the mode that is given, if any."""
     flags = {"verbose": verbose, "stream": stream, "event_stream": event_stream}
     asked = [name for name, is_on in flags.items() if is_on] + ([mode] if mode else [])
     if len(asked) > 1:
-        raise RefusedError(f"mode: must be one, not {' and '.join(asked)}")
+        raise ArgumentError(f"mode: must be one, not {' and '.join(asked)}")
     return asked[0] if asked else None
 
 
@@ -162,9 +168,9 @@ def _filter(
     for option, given, known in (("--bank", banks, plan.banks), ("--type", types, tuple(WORDS))):
         for value in given or ():
             if value not in known:
-                raise RefusedError(f"{option} = {value_shown(value)}: must be one of {', '.join(known)}")
+                raise ArgumentError(f"{option} = {format_value(value)}: must be one of {', '.join(known)}")
     if last is not None and last < (first or 0):
-        raise RefusedError(f"--to = {last}: must be at least --from, {first}")
+        raise ArgumentError(f"--to = {last}: must be at least --from, {first}")
     return Filter(frozenset(banks or ()), frozenset(payments or ()), frozenset(types or ()), first or 0, last)
 
 
@@ -173,13 +179,13 @@ def _output(name: str, terminal: Terminal, shown: Filter) -> OutputStrategy:
 
     output = OUTPUTS.get(name)
     if output is None:
-        raise RefusedError(f"--mode = {value_shown(name)}: must be one of {', '.join(OUTPUTS)}")
+        raise ArgumentError(f"--mode = {format_value(name)}: must be one of {', '.join(OUTPUTS)}")
     if shown.chooses_events and not output.shows_events:
         modes = ", ".join(other for other, kind in OUTPUTS.items() if kind.shows_events)
-        raise RefusedError(f"--bank, --payment and --type: need one of the modes {modes}, not {name}")
+        raise ArgumentError(f"--bank, --payment and --type: need one of the modes {modes}, not {name}")
     if (shown.first_tick or shown.last_tick is not None) and not output.shows_ticks:
         modes = ", ".join(other for other, kind in OUTPUTS.items() if kind.shows_ticks)
-        raise RefusedError(f"--from and --to: need one of the modes {modes}, not {name}")
+        raise ArgumentError(f"--from and --to: need one of the modes {modes}, not {name}")
     return output(terminal, shown)
 
 
@@ -189,7 +195,10 @@ def _play(
     from paysim_gym.simulate.runner import SimulationRunner
 
     start = time.perf_counter()
-    metrics = SimulationRunner(source, output, persistence).run()
+    try:
+        metrics = SimulationRunner(source, output, persistence).run()
+    except RuntimeError as error:
+        raise EngineFailedError(str(error)) from error
     seconds = time.perf_counter() - start
     if not quiet:
         note(f"{metrics.ticks} ticks in {seconds:.2f} s, {metrics.ticks / seconds:,.0f} a second")
@@ -198,15 +207,15 @@ def _play(
 def _play_and_keep(
     source: TickSource, output: OutputStrategy, persistence: Persistence, store: Store, number: int
 ) -> None:
-    """Play a run, and note in the store how it has ended."""
+    """Play a run and store its status at the end."""
     try:
         _play(source, output, persistence)
     except (KeyboardInterrupt, PipeClosedError):
         store.end_run(number, "interrupted")
-        note(f"interrupted; the whole days of run {number} are kept in {store.path}")
+        note(f"interrupted; the completed days of run {number} are stored in {store.path}")
         raise
     except BaseException:
         store.end_run(number, "failed")
         raise
     store.end_run(number, "completed")
-    note(f"run {number} is kept in {store.path}")
+    note(f"run {number} is stored in {store.path}")

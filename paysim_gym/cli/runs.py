@@ -1,4 +1,4 @@
-"""`paysim runs`: what a store keeps."""
+"""`paysim runs`: list, show, compare and export stored runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from paysim_gym.cli.run import DEFAULT_STORE, RunName, StorePath
-from paysim_gym.cli.terminal import RefusedError, Terminal, note
+from paysim_gym.cli.terminal import ArgumentError, Terminal, note
 
 if TYPE_CHECKING:
     from paysim_gym.simulate.metrics import RunMetrics
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 runs = typer.Typer(help="List, show, compare and export the runs of a store.", no_args_is_help=True)
 
-AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 @runs.command("list")
 def list_runs(store: StorePath = DEFAULT_STORE, as_json: AsJson = False) -> None:
-    """List all runs, a line each."""
+    """List all runs, one per line."""
     from paysim_gym.simulate.formatting import table
     from paysim_gym.simulate.store import Store
 
@@ -41,7 +41,7 @@ def list_runs(store: StorePath = DEFAULT_STORE, as_json: AsJson = False) -> None
 
 @runs.command("show")
 def show(run: RunName, store: StorePath = DEFAULT_STORE, as_json: AsJson = False) -> None:
-    """Show what a run has come to: its days, its banks, its costs."""
+    """Show the days, banks and costs of a run."""
     from paysim_gym.simulate.formatting import DAY_HEADER, day_line, summary
     from paysim_gym.simulate.store import Store
 
@@ -71,21 +71,21 @@ def compare(
     store: StorePath = DEFAULT_STORE,
     as_json: AsJson = False,
 ) -> None:
-    """Set the figures of runs side by side."""
+    """Compare the metrics of runs side by side."""
     from paysim_gym.simulate.formatting import table
     from paysim_gym.simulate.store import Store
 
     if len(run) < 2:
-        raise RefusedError("RUN: must be at least two, to be compared")
+        raise ArgumentError("RUN: at least two runs are needed")
     with Store(store, must_exist=True) as opened:
         stored = [opened.run(name) for name in run]
         metrics = [opened.metrics(each.run) for each in stored]
     with Terminal() as terminal:
         if as_json:
-            figures = {str(each.run): one.to_dict() for each, one in zip(stored, metrics, strict=True)}
-            terminal.line(json.dumps(figures))
+            by_run = {str(each.run): one.to_dict() for each, one in zip(stored, metrics, strict=True)}
+            terminal.line(json.dumps(by_run))
             return
-        columns = [_figures(each, one) for each, one in zip(stored, metrics, strict=True)]
+        columns = [_metrics(each, one) for each, one in zip(stored, metrics, strict=True)]
         names = list(dict.fromkeys(name for column in columns for name in column))
         rows = [[name, *(column.get(name, "-") for column in columns)] for name in names]
         for line in table(rows):
@@ -102,18 +102,18 @@ def export(
         str, typer.Option(help="runs, days, bank_days, payments, ticks or events.")
     ] = "bank_days",
     store: StorePath = DEFAULT_STORE,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
-    """Write a table of a run to a file."""
+    """Export a table of a run to a CSV or Parquet file."""
     from paysim_gym.simulate.store import Store
 
     if out.exists() and not force:
-        raise RefusedError(f"{out}: exists already; --force replaces it")
+        raise ArgumentError(f"{out}: already exists; --force overwrites it")
     with Store(store, must_exist=True) as opened:
         stored = opened.run(run)
         opened.export(stored.run, table, out)
         if table in ("ticks", "events") and not stored.is_full_replay:
-            note(f"run {stored.run} was kept without --full-replay: it has no {table}")
+            note(f"run {stored.run} was stored without --full-replay: it has no {table}")
     note(f"{out} written")
 
 
@@ -132,8 +132,8 @@ def _described(stored: StoredRun, days: int) -> dict[str, Any]:
     }
 
 
-def _figures(stored: StoredRun, metrics: RunMetrics) -> dict[str, str]:
-    """Name of a figure to what a run has of it."""
+def _metrics(stored: StoredRun, metrics: RunMetrics) -> dict[str, str]:
+    """Return the metrics of a run as text, by name."""
     from paysim_gym.render.money import exact
 
     head = {

@@ -1,4 +1,4 @@
-"""`paysim scenarios`: what can be run."""
+"""`paysim scenarios`: list, show and validate scenarios."""
 
 from __future__ import annotations
 
@@ -8,18 +8,16 @@ from typing import Annotated
 import typer
 
 from paysim_gym._engine import ScenarioError
-from paysim_gym.cli.terminal import REFUSED, Terminal, note
+from paysim_gym.cli.run import ScenarioName
+from paysim_gym.cli.runner import REFUSED
+from paysim_gym.cli.terminal import Terminal, note
 
-scenarios = typer.Typer(help="List, show and check scenarios.", no_args_is_help=True)
-
-Source = Annotated[
-    str, typer.Argument(help="Name of a bundled scenario, or a YAML file.", show_default=False)
-]
+scenarios = typer.Typer(help="List, show and validate scenarios.", no_args_is_help=True)
 
 
 @scenarios.command("list")
 def list_scenarios() -> None:
-    """List the bundled scenarios, with what each is about."""
+    """List the bundled scenarios with a short description of each."""
     from paysim_gym.scenario import load_scenario
     from paysim_gym.scenario.loader import bundled_scenarios
 
@@ -35,12 +33,12 @@ def list_scenarios() -> None:
 
 @scenarios.command("show")
 def show(
-    scenario: Source,
+    scenario: ScenarioName,
     resolved: Annotated[
-        bool, typer.Option("--resolved", help="As JSON, every default filled in, instead of the file.")
+        bool, typer.Option("--resolved", help="Print JSON with all defaults instead of the file.")
     ] = False,
 ) -> None:
-    """Show a scenario's file, with its comments."""
+    """Print the YAML file of a scenario with its comments."""
     from paysim_gym.scenario import load_scenario
     from paysim_gym.scenario.loader import scenario_text
 
@@ -57,7 +55,7 @@ def validate(
         list[str], typer.Argument(help="Names of bundled scenarios, or YAML files.", show_default=False)
     ],
 ) -> None:
-    """Check scenarios, and the payments and networks that they name; all problems of each are told."""
+    """Validate scenarios and the files that they name, and print every error."""
     from paysim_gym.scenario import load_scenario
 
     refused = 0
@@ -77,7 +75,7 @@ def validate(
 
 @scenarios.command("schema")
 def schema() -> None:
-    """Write the JSON schema of a scenario, for editors and other tools."""
+    """Print the JSON schema of a scenario, for editors and other tools."""
     from paysim_gym.scenario import Scenario
 
     with Terminal() as terminal:

@@ -1,21 +1,26 @@
-"""Where the command line writes, and how it ends."""
+"""Terminal output of the commands: data lines, notes and progress bars."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import FileIO, TextIOWrapper
 from types import TracebackType
 from typing import Annotated, Self
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
-ENGINE_FAILED = 1
-REFUSED = 2
-PIPE_CLOSED = 141
-"""As a shell reports a process that SIGPIPE has ended."""
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 NoColor = Annotated[bool, typer.Option("--no-color", help="Plain text, as with NO_COLOR set.")]
 
@@ -23,39 +28,77 @@ _STYLES = {"bold": "\x1b[1m", "dim": "\x1b[2m"}
 _PLAIN = "\x1b[0m"
 
 
-class RefusedError(Exception):
-    """What a command was asked for makes no sense; the message says why."""
+class ArgumentError(ValueError):
+    """The arguments of a command are invalid; the message says why."""
+
+
+class EngineFailedError(Exception):
+    """The engine failed while it played a scenario."""
 
 
 class PipeClosedError(Exception):
-    """Nobody reads standard output any more."""
+    """The reader of standard output has closed the pipe."""
 
 
 def drop_stdout() -> None:
-    """Let nothing more be written to a closed pipe, not even when Python ends."""
+    """Redirect standard output to the null device; flushing a closed pipe at exit fails."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def ensure_stdout() -> None:
-    """Let data go nowhere if whoever started the process has closed standard output, as by `>&-`."""
+    """Open the null device as standard output if the process has none (`>&-`)."""
     if sys.stdout is None:
-        nowhere = FileIO(os.open(os.devnull, os.O_WRONLY), "w", closefd=False)
-        sys.stdout = TextIOWrapper(nowhere, "utf-8")
+        null = FileIO(os.open(os.devnull, os.O_WRONLY), "w", closefd=False)
+        sys.stdout = TextIOWrapper(null, "utf-8")
 
 
 def note(text: str) -> None:
-    """Write a line that is no data."""
+    """Write a line to standard error."""
     typer.echo(text, err=True)
 
 
+@contextmanager
+def interrupt_hint(hint: str) -> Iterator[None]:
+    """On Ctrl-C, say how to continue; the interrupt still ends the command.
+
+    Args:
+        hint: A sentence for the user.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        note(f"Stopped. {hint}")
+        raise
+
+
+def progress_bar(console: Console, *fields: str, counts: bool = False, **options: bool) -> Progress:
+    """Create a progress bar with description, progress and remaining time.
+
+    Args:
+        console: Where the bar is drawn.
+        fields: Format strings of further columns, such as ``"best {task.fields[best]}"``.
+        counts: Show the number of steps instead of a percentage.
+        options: Further arguments of `Progress`, such as ``disable``.
+    """
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn() if counts else TaskProgressColumn(),
+        *map(TextColumn, fields),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=console,
+        **options,  # type: ignore[arg-type]
+    )
+
+
 class Terminal:
-    """Lines of data on standard output, a bar of progress on standard error; a context manager."""
+    """Context manager that writes data to standard output and progress to standard error."""
 
     def __init__(self, *, no_color: bool = False) -> None:
-        """Start with no bar.
+        """Initialise without a progress bar.
 
         Args:
-            no_color: Whether to write plain text even to a terminal.
+            no_color: Write plain text even to a terminal.
         """
         no_color = no_color or bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
         self._is_styled = sys.stdout.isatty() and not no_color
@@ -63,20 +106,20 @@ class Terminal:
         self._bar: tuple[Progress, TaskID] | None = None
 
     def __enter__(self) -> Self:
-        """Use it."""
+        """Return the terminal itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take the bar away."""
+        """Remove the progress bar."""
         self._hide()
 
     def line(self, text: str, style: str = "") -> None:
-        """Write a line, so that whoever reads has it at once.
+        """Write a line and flush it.
 
         Raises:
-            PipeClosedError: If nobody reads any more.
+            PipeClosedError: If the reader has closed the pipe.
         """
         if sys.stdout.isatty():
             self._hide()
@@ -89,18 +132,16 @@ class Terminal:
             raise PipeClosedError from None
 
     def progress(self, done: int, total: int) -> None:
-        """Show the bar, on a terminal."""
+        """Update the progress bar, if standard error is a terminal."""
         if not self._console.is_terminal:
             return
         if self._bar is None:
-            columns = (TextColumn("ticks"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            bar = Progress(*columns, console=self._console, transient=True)
+            bar = progress_bar(self._console, counts=True, transient=True)
             bar.start()
             self._bar = bar, bar.add_task("ticks", total=total)
         self._bar[0].update(self._bar[1], completed=done)
 
     def _hide(self) -> None:
-        """Take the bar away, until there is more progress."""
         if self._bar:
             self._bar[0].stop()
             self._bar = None

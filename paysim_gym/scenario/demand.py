@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, StrictBool, Tag
 
-from paysim_gym.scenario.field_limits import Real, Whole
+from paysim_gym.scenario.field_limits import FloatRange, IntRange
 from paysim_gym.scenario.field_types import (
     Amount,
     CounterpartyWeights,
@@ -31,9 +31,9 @@ def _priority_form(value: object) -> str:
 class TimeWindow(Model):
     """A part of the day in which payments arrive more or less often."""
 
-    start_tick: Annotated[int, Whole(0, 999)]
+    start_tick: Annotated[int, IntRange(0, 999)]
     """First tick of the day inside the window."""
-    end_tick: Annotated[int, Whole(1, 1000)]
+    end_tick: Annotated[int, IntRange(1, 1000)]
     """First tick of the day after the window."""
     multiplier: Multiplier
     """Factor on `rate_per_tick`."""
@@ -44,7 +44,7 @@ class ArrivalConfig(Model):
 
     agent_id: Identifier | None = None
     """The bank this belongs to; if given, it must be the id of the agent that holds it."""
-    rate_per_tick: Annotated[float, Real(0, 1000, above_low=True)]
+    rate_per_tick: Annotated[float, FloatRange(0, 1000, above_low=True)]
     """Expected number of payments a tick (Poisson)."""
     distribution_type: Literal["normal", "lognormal", "uniform", "exponential"]
     """Distribution of a payment's amount."""

@@ -12,7 +12,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 
 @dataclass(frozen=True)
-class Whole:
+class IntRange:
     """An integer between two bounds; a bool, a float or a text is not one.
 
     Attributes:
@@ -43,7 +43,7 @@ class Whole:
 
 
 @dataclass(frozen=True)
-class Real:
+class FloatRange:
     """A finite number between two bounds; a bool or a text is not one.
 
     Attributes:
@@ -78,7 +78,7 @@ class Real:
 
 
 @dataclass(frozen=True)
-class Length:
+class LengthRange:
     """A list with a bounded number of items.
 
     Pydantic counts only the valid items, and so would report a second problem for each wrong one.

@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictStr
 from pydantic_core import PydanticCustomError
 
-from paysim_gym.scenario.field_limits import Real, Whole
+from paysim_gym._engine import minutes_of_day
+from paysim_gym.scenario.field_limits import FloatRange, IntRange
 
 MAX_MONEY = 10**15
 """The largest amount, balance or fee a scenario may name, in cents."""
@@ -67,7 +68,7 @@ def _file(kind: str) -> BeforeValidator:
 
 
 def _check_time(value: object) -> object:
-    if isinstance(value, str) and re.fullmatch(_TIME, value):
+    if minutes_of_day(value) is not None:
         return value
     raise PydanticCustomError("time", "must be a time HH:MM between 00:00 and 24:00")
 
@@ -85,25 +86,28 @@ def _check_keys(value: object) -> object:
     return value
 
 
-_TIME = r"^(?:(?:[01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
+MINUTE = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
+"""Pattern of the times 00:00 to 23:59."""
+TIME_OF_DAY = f"^(?:{MINUTE}|24:00)$"
+"""Pattern of the times that `minutes_of_day` of the engine accepts, for JSON schemas."""
 
 Identifier = Annotated[str, Field(pattern=r"^[A-Z0-9_]+$", max_length=64), BeforeValidator(_check_id)]
 Text = Annotated[StrictStr, AfterValidator(_check_text)]
 PaymentsPath = Annotated[str, Field(min_length=1), _file("CSV or Parquet")]
 NetworkPath = Annotated[str, Field(min_length=1), _file("safetensors")]
-TimeOfDay = Annotated[str, Field(pattern=_TIME), BeforeValidator(_check_time)]
-Money = Annotated[int, Whole(0, MAX_MONEY, "cents")]
-Amount = Annotated[int, Whole(1, MAX_MONEY, "cents")]
-Tick = Annotated[int, Whole(0, 2**32 - 1, "ticks")]
-EpisodeTick = Annotated[int, Whole(0, 10**7 - 1, "ticks")]
-EpisodeSpan = Annotated[int, Whole(1, 10**7, "ticks")]
-TickSpan = Annotated[int, Whole(0, 10**6, "ticks")]
-Priority = Annotated[int, Whole(0, 10)]
-PriorityKey = Annotated[int, Whole(0, 10, is_key=True)]
+TimeOfDay = Annotated[str, Field(pattern=TIME_OF_DAY), BeforeValidator(_check_time)]
+Money = Annotated[int, IntRange(0, MAX_MONEY, "cents")]
+Amount = Annotated[int, IntRange(1, MAX_MONEY, "cents")]
+Tick = Annotated[int, IntRange(0, 2**32 - 1, "ticks")]
+EpisodeTick = Annotated[int, IntRange(0, 10**7 - 1, "ticks")]
+EpisodeSpan = Annotated[int, IntRange(1, 10**7, "ticks")]
+TickSpan = Annotated[int, IntRange(0, 10**6, "ticks")]
+Priority = Annotated[int, IntRange(0, 10)]
+PriorityKey = Annotated[int, IntRange(0, 10, is_key=True)]
 RtgsPriority = Literal["normal", "urgent", "highly_urgent"]
-Share = Annotated[float, Real(0, 1)]
-Weight = Annotated[float, Real(0, 1e9)]
-Multiplier = Annotated[float, Real(0, 1000)]
+Share = Annotated[float, FloatRange(0, 1)]
+Weight = Annotated[float, FloatRange(0, 1e9)]
+Multiplier = Annotated[float, FloatRange(0, 1000)]
 PriorityWeights = Annotated[
     dict[PriorityKey, Weight], BeforeValidator(_check_keys), BeforeValidator(_check_some)
 ]

@@ -13,13 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import Field, ValidationError, model_validator
 
 from paysim_gym import _engine
 from paysim_gym._engine import ScenarioError
 from paysim_gym.scenario.demand import ArrivalConfig, InitialTransaction, TimeWindow
-from paysim_gym.scenario.field_limits import Length, Whole
+from paysim_gym.scenario.field_limits import IntRange, LengthRange
 from paysim_gym.scenario.field_types import (
     MAX_MONEY,
     Identifier,
@@ -35,7 +34,7 @@ from paysim_gym.scenario.policies import POLICIES, NetworkPolicy, PolicyConfig, 
 from paysim_gym.scenario.prices import Costs, OverdraftTier
 from paysim_gym.scenario.rails import LiquiditySaving, Rail
 from paysim_gym.scenario.scheduled_events import EVENTS, EventConfig
-from paysim_gym.validation_errors import describe
+from paysim_gym.validation_errors import format_errors
 
 __all__ = [
     "EVENTS",
@@ -97,9 +96,9 @@ class Agent(Model):
 class PriorityEscalation(Model):
     """How a payment gains priority as its deadline comes near; no priority exceeds 10."""
 
-    ticks: Annotated[int, Whole(1, 10**6, "ticks")]
+    ticks: Annotated[int, IntRange(1, 10**6, "ticks")]
     """Ticks before the deadline at which the gain begins."""
-    boost: Annotated[int, Whole(1, 10)]
+    boost: Annotated[int, IntRange(1, 10)]
     """Gain at the deadline, in steps of priority; it grows evenly up to there."""
 
 
@@ -108,15 +107,15 @@ class Scenario(Model):
 
     description: Text = ""
     """What it models and where its numbers come from."""
-    ticks_per_day: Annotated[int, Whole(1, 1000)]
+    ticks_per_day: Annotated[int, IntRange(1, 1000)]
     """Decision moments in a day."""
-    num_days: Annotated[int, Whole(1, 10_000)] = 1
+    num_days: Annotated[int, IntRange(1, 10_000)] = 1
     """Days in an episode."""
-    seed: Annotated[int, Whole(0, 2**64 - 1)] = 0
+    seed: Annotated[int, IntRange(0, 2**64 - 1)] = 0
     """Seed of the plain simulator (`Orchestrator`); an environment is seeded by `reset(seed=)`."""
-    agents: Annotated[tuple[Agent, ...], Length(2, 1000)]
+    agents: Annotated[tuple[Agent, ...], LengthRange(2, 1000)]
     """The banks."""
-    rails: Annotated[tuple[Rail, ...], Length(1, 8)] = (Rail(id="RTGS"),)
+    rails: Annotated[tuple[Rail, ...], LengthRange(1, 8)] = (Rail(id="RTGS"),)
     """The settlement systems; payments that name none go through the first."""
     costs: Costs = Costs()
     """The prices."""
@@ -231,27 +230,4 @@ def _check(source: str | os.PathLike[str] | Mapping[str, Any]) -> Scenario:
     try:
         return Scenario.model_validate(data)
     except ValidationError as error:
-        raise ScenarioError("\n".join(_problem(detail) for detail in error.errors())) from None
-
-
-_MODELS: dict[str, type[BaseModel]] = {
-    "": Scenario,
-    "agents": Agent,
-    "arrival_config": ArrivalConfig,
-    "time_windows": TimeWindow,
-    "limits": PaymentLimits,
-    "rails": Rail,
-    "lsm": LiquiditySaving,
-    "costs": Costs,
-    "overdraft_tiers": OverdraftTier,
-    "initial_transactions": InitialTransaction,
-    "priority_escalation": PriorityEscalation,
-    **EVENTS,
-    **POLICIES,
-}
-
-
-def _problem(error: ErrorDetails) -> str:
-    """One problem as `path = value: what is allowed`; the engine's come like that."""
-    cause = error.get("ctx", {}).get("error")
-    return str(cause) if isinstance(cause, ScenarioError) else describe(error, _MODELS)
+        raise ScenarioError(format_errors(error, Scenario, "scenario")) from None

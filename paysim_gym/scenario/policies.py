@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, StrictBool
 
-from paysim_gym.scenario.field_limits import Whole
+from paysim_gym.scenario.field_limits import IntRange
 from paysim_gym.scenario.field_types import Model, Money, NetworkPath, Share, TickSpan, by_type, typed
 
 
@@ -45,7 +45,7 @@ class SplitLargePolicy(Model):
     """Release everything, splitting what exceeds both `threshold` and the bank's liquidity."""
 
     type: Literal["split_large"] = "split_large"
-    parts: Annotated[int, Whole(2, 100)] = 2
+    parts: Annotated[int, IntRange(2, 100)] = 2
     """Parts of a split payment."""
     threshold: Money = 0
     """In cents."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool
 
-from paysim_gym.scenario.field_limits import Real
+from paysim_gym.scenario.field_limits import FloatRange
 from paysim_gym.scenario.field_types import Amount, Model, Money, PriorityMultipliers, Share
 
 
@@ -32,7 +32,7 @@ class Costs(Model):
     """Fraction of an unsettled payment's value, per tick."""
     priority_multipliers: PriorityMultipliers = Field(default={})
     """Priority to factor on the cost of delay (1 where absent)."""
-    overdue_multiplier: Annotated[float, Real(1, 1000)] = 1.0
+    overdue_multiplier: Annotated[float, FloatRange(1, 1000)] = 1.0
     """Factor on the cost of delay from the tick after the deadline."""
     deadline_penalty: Money = 0
     """Cents, once, for a payment that misses its deadline."""

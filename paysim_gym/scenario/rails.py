@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import StrictBool
 
-from paysim_gym.scenario.field_limits import Whole
+from paysim_gym.scenario.field_limits import IntRange
 from paysim_gym.scenario.field_types import Identifier, Model
 
 
@@ -38,6 +38,6 @@ class Rail(Model):
     """Its liquidity-saving mechanism, all off unless turned on; not for a deferred_net rail."""
     deferred_crediting: StrictBool = False
     """Whether what a bank receives can be used only from the next tick on."""
-    cycle_ticks: Annotated[int, Whole(1, 1000, "ticks")] | None = None
+    cycle_ticks: Annotated[int, IntRange(1, 1000, "ticks")] | None = None
     """Ticks from one cycle to the next, at most a day: required for a deferred_net rail, refused for
     others."""

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 
 import paysim_gym
+from paysim_gym._engine import EVENT_SCHEMA_VERSION
 from paysim_gym.server import routes, websocket
 from paysim_gym.server.error_handlers import answer_errors
 from paysim_gym.server.middleware import AccessLog, BearerToken, BodyLimit, LoopbackOnly
@@ -61,7 +62,12 @@ class _Application(FastAPI):
 
 async def health(request: Request) -> Health:
     """Whether the service answers."""
-    return Health(status="ok", version=paysim_gym.__version__, simulations=len(request.app.state.registry))
+    return Health(
+        status="ok",
+        version=paysim_gym.__version__,
+        event_schema_version=EVENT_SCHEMA_VERSION,
+        simulations=len(request.app.state.registry),
+    )
 
 
 @asynccontextmanager

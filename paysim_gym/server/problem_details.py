@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import ErrorDetails
+
+from paysim_gym.validation_errors import format_error, format_path
 
 _LONGEST_TEXT = 500
 _MOST_ERRORS = 100
@@ -56,7 +59,7 @@ def scenario_refused(error: ValueError) -> ServiceError:
     return ServiceError(422, f"the scenario has {count}", map(_field_problem, lines))
 
 
-def field_problems(details: Sequence[dict[str, object]]) -> list[FieldProblem]:
+def field_problems(details: Sequence[ErrorDetails]) -> list[FieldProblem]:
     """What pydantic found in a request, as `path` and message."""
     return [_request_problem(detail) for detail in details]
 
@@ -73,8 +76,7 @@ def _field_problem(line: str) -> FieldProblem:
     return FieldProblem(path=fit(path) if " " not in path else "", message=fit(line))
 
 
-def _request_problem(detail: dict[str, object]) -> FieldProblem:
-    location = detail["loc"]
-    parts = location[1:] if isinstance(location, tuple) else ()
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).removeprefix(".")
-    return FieldProblem(path=fit(path), message=fit(f"{path or 'body'}: {detail['msg']}"))
+def _request_problem(detail: ErrorDetails) -> FieldProblem:
+    detail = {**detail, "loc": detail["loc"][1:]}  # without "body", "path" or "query"
+    path = "" if detail["type"] == "json_invalid" else format_path(detail["loc"])
+    return FieldProblem(path=fit(path), message=fit(format_error(detail, name="body")))

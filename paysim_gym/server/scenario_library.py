@@ -11,15 +11,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from paysim_gym._engine import ScenarioError
-from paysim_gym.scenario import Agent, Scenario, load_scenario
+from paysim_gym._engine import ScenarioError, busiest_rates, event_occurrences
+from paysim_gym.scenario import Scenario, load_scenario
 from paysim_gym.scenario.loader import bundled_scenarios, file_keys, parse_scenario
 from paysim_gym.scenario.policies import SplitLargePolicy
-from paysim_gym.scenario.scheduled_events import ArrivalRateEvent, EventConfig, PaymentEvent
+from paysim_gym.scenario.scheduled_events import PaymentEvent
 from paysim_gym.server.problem_details import ServiceError, scenario_refused
 from paysim_gym.server.schemas import NamedScenario, ScenarioSummary
 from paysim_gym.server.settings import Settings
-from paysim_gym.validation_errors import shown
+from paysim_gym.validation_errors import format_value
 
 JSON = "application/json"
 YAML = "application/yaml"
@@ -55,7 +55,9 @@ class ScenarioLibrary:
         """
         own = self._own()
         if name not in own and name not in bundled_scenarios():
-            raise ScenarioError(f"scenario = {shown(name)}: must be a name that GET /api/scenarios lists")
+            raise ScenarioError(
+                f"scenario = {format_value(name)}: must be a name that GET /api/scenarios lists"
+            )
         if name not in own:
             return _bundled(name)
         try:
@@ -119,7 +121,7 @@ def parse(body: bytes, content_type: str) -> Any:
     """
     kind = content_type.partition(";")[0].strip().lower()
     if kind not in (JSON, YAML):
-        raise ServiceError(415, f"content-type = {shown(content_type)}: must be {JSON} or {YAML}")
+        raise ServiceError(415, f"content-type = {format_value(content_type)}: must be {JSON} or {YAML}")
     try:
         text = body.decode("utf-8")
         if kind == JSON:
@@ -150,11 +152,12 @@ def asked_scenario(
 
 
 def expected_payments_per_tick(scenario: Scenario) -> float:
-    """The most payments that a tick may be expected to bring, the parts of splits included."""
-    events = scenario.events
-    factor = max([1.0, *(event.multiplier for event in events if isinstance(event, ArrivalRateEvent))])
-    ordered = sum(isinstance(event, PaymentEvent) for event in events)
-    return ordered + factor * sum(map(_busiest_rate, scenario.agents))
+    """Upper bound of the expected number of payments in a tick, the parts of splits included."""
+    scheduled = sum(isinstance(event, PaymentEvent) for event in scenario.events)
+    policies = [agent.policy for agent in scenario.agents]
+    parts = [policy.parts if isinstance(policy, SplitLargePolicy) else 1 for policy in policies]
+    rates = busiest_rates(scenario.model_dump_json())
+    return scheduled + sum(rate * count for rate, count in zip(rates, parts, strict=True))
 
 
 def _resolved(data: Any, library: ScenarioLibrary) -> tuple[Scenario, str | None]:
@@ -174,9 +177,9 @@ def _resolved(data: Any, library: ScenarioLibrary) -> tuple[Scenario, str | None
 def _checked(data: Any) -> Scenario:
     """A client's scenario, checked; it may name no files."""
     if not isinstance(data, Mapping):
-        raise ScenarioError(f"scenario = {shown(data)}: must be a mapping, or the name of a scenario")
+        raise ScenarioError(f"scenario = {format_value(data)}: must be a mapping, or the name of a scenario")
     named = [
-        f"{path} = {shown(owner[key])}: {_NO_FILE}"
+        f"{path} = {format_value(owner[key])}: {_NO_FILE}"
         for owner, key, path in file_keys(data)
         if owner.get(key) is not None
     ]
@@ -189,7 +192,7 @@ def _check_size(scenario: Scenario, settings: Settings) -> None:
     """Refuse what is too large for this service."""
     ticks = scenario.ticks_per_day * scenario.num_days
     payments = expected_payments_per_tick(scenario)
-    events = sum(_occurrences(event, ticks) for event in scenario.events)
+    events = sum(event_occurrences(scenario.model_dump_json()))
     checks = [
         ("agents", len(scenario.agents), settings.max_banks, "banks"),
         ("num_days", ticks, settings.max_ticks, "ticks, all days together"),
@@ -205,28 +208,12 @@ def _check_size(scenario: Scenario, settings: Settings) -> None:
         raise ScenarioError("\n".join(problems))
 
 
-def _occurrences(event: EventConfig, ticks: int) -> int:
-    if event.every_ticks is None:
-        return 1
-    last = ticks - 1 if event.until_tick is None else min(event.until_tick, ticks - 1)
-    return max(0, last - event.tick) // event.every_ticks + 1
-
-
-def _busiest_rate(agent: Agent) -> float:
-    arrivals = agent.arrival_config
-    if arrivals is None:
-        return 0.0
-    window = max([1.0, *(window.multiplier for window in arrivals.time_windows)])
-    parts = agent.policy.parts if isinstance(agent.policy, SplitLargePolicy) else 1
-    return arrivals.rate_per_tick * window * parts
-
-
 def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Plain JSON lets the last of two equal keys win; a scenario must not lose a line that way."""
     mapping = dict(pairs)
     if len(mapping) < len(pairs):
         counts = Counter(key for key, _ in pairs)
-        raise ValueError(f"duplicate key {shown(counts.most_common(1)[0][0])}")
+        raise ValueError(f"duplicate key {format_value(counts.most_common(1)[0][0])}")
     return mapping
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from paysim_gym.scenario import Scenario
-from paysim_gym.scenario.field_limits import Whole
+from paysim_gym.scenario.field_limits import IntRange
 from paysim_gym.server.problem_details import FieldProblem
 
 Item = TypeVar("Item")
@@ -41,6 +41,8 @@ class Health(Body):
     """Always `ok`."""
     version: str = Field(examples=["0.1.0"])
     """Of the package."""
+    event_schema_version: int = Field(examples=[2])
+    """Of the events, see docs/events.md."""
     simulations: int = Field(examples=[3])
     """How many there are."""
 
@@ -52,7 +54,7 @@ class NamedScenario(Body):
 
     scenario: str | Scenario
     """A name that `GET /api/scenarios` lists, or a scenario."""
-    seed: Annotated[int, Whole(0, 2**64 - 1)] | None = None
+    seed: Annotated[int, IntRange(0, 2**64 - 1)] | None = None
     """In place of the scenario's own `seed`."""
 
 
@@ -148,7 +150,7 @@ class RunRequest(Body):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"ticks": 10}]})
 
-    ticks: Annotated[int, Whole(1, 10**9, "ticks")]
+    ticks: Annotated[int, IntRange(1, 10**9, "ticks")]
     """How many ticks; the run ends sooner with its last day, or when the service's time for it is up."""
 
 

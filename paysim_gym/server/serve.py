@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from gymnasium.error import DependencyNotInstalled
 
 _Host = Annotated[str, typer.Option(help="Address to listen on; without a token, a loopback one.")]
 _Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
@@ -39,12 +40,8 @@ def serve(
     """
     try:
         _serve(host, port, {"store": store, "scenarios": scenarios})
-    except (ValueError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
     except ImportError as error:
-        typer.echo(f'error: {error}; pip install "paysim-gym[server]"', err=True)
-        raise typer.Exit(2) from None
+        raise DependencyNotInstalled(f'{error}; pip install "paysim-gym[server]"') from None
 
 
 def _serve(host: str, port: int, given: dict[str, Path | None]) -> None:

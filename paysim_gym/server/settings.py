@@ -10,6 +10,8 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
+from paysim_gym.validation_errors import format_error
+
 PREFIX = "PAYSIM_SERVER_"
 """What the names of the environment variables begin with."""
 
@@ -69,10 +71,12 @@ class Settings(BaseModel):
             return cls.model_validate(given)
         except ValidationError as error:
             details = error.errors(include_input=False, include_url=False)  # the token must not be shown
-            raise ValueError("\n".join(map(_problem, details))) from None
+            raise ValueError("\n".join(map(_format_error, details))) from None
 
 
-def _problem(detail: ErrorDetails) -> str:
+def _format_error(detail: ErrorDetails) -> str:
     field = str(detail["loc"][0])
-    is_unknown = field not in Settings.model_fields
-    return f"{PREFIX}{field.upper()}: {'unknown setting' if is_unknown else detail['msg']}"
+    name = f"{PREFIX}{field.upper()}"
+    if field not in Settings.model_fields:
+        return f"{name}: unknown setting"
+    return format_error({**detail, "loc": (name,)})

@@ -12,7 +12,7 @@ from pydantic_core import to_json
 from paysim_gym.server.problem_details import ServiceError
 from paysim_gym.server.registry import Registry
 from paysim_gym.server.settings import Settings
-from paysim_gym.validation_errors import shown
+from paysim_gym.validation_errors import format_value
 
 UNKNOWN = 4004
 """Code of the close when there is no simulation of this id, or no longer."""
@@ -78,6 +78,7 @@ def _action(text: str | None, max_bytes: int) -> str:
     action = message.get("action") if isinstance(message, dict) else None
     if action not in ("tick", "get_state") or len(message) > 1:
         raise ServiceError(
-            422, f'message = {shown(message)}: must be {{"action": "tick"}} or {{"action": "get_state"}}'
+            422,
+            f'message = {format_value(message)}: must be {{"action": "tick"}} or {{"action": "get_state"}}',
         )
     return str(action)

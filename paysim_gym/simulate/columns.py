@@ -59,7 +59,7 @@ def tick_columns(run: int, records: Sequence[TickRecord]) -> Columns:
 
 
 def event_columns(run: int, records: Sequence[TickRecord]) -> Columns:
-    """Events as rows of `events`, numbered within their tick; keys without a column go to `more`."""
+    """Events as rows of `events`, numbered within their tick; keys without a column go to `details`."""
     rows = [(record.outcome["day"], *each) for record in records for each in enumerate(record.events)]
     events = [event for _, _, event in rows]
     return columns(
@@ -67,14 +67,14 @@ def event_columns(run: int, records: Sequence[TickRecord]) -> Columns:
             "run": [run] * len(rows),
             "day": [day for day, _, _ in rows],
             "tick": [event["tick"] for event in events],
-            "place": [place for _, place, _ in rows],
+            "sequence": [sequence for _, sequence, _ in rows],
             **{name: [event.get(name) for event in events] for name in _EVENT},
-            "more": [json.dumps(_more(event)) for event in events],
+            "details": [json.dumps(_details(event)) for event in events],
         }
     )
 
 
-def _more(event: Event) -> dict[str, Any]:
+def _details(event: Event) -> dict[str, Any]:
     return {
         key: value for key, value in event.items() if key != "tick" and (key not in _EVENT or value is None)
     }
@@ -117,4 +117,4 @@ def outcome_from(row: Mapping[str, Any]) -> dict[str, Any]:
 def event_from(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of `events` as what `Orchestrator.events` returned."""
     known = {name: row[name] for name in ("tick", *_EVENT) if row[name] is not None}
-    return {**known, **json.loads(row["more"])}
+    return {**known, **json.loads(row["details"])}

@@ -229,18 +229,18 @@ class EventReplay:
         )
 
     def _urgency(self, event: Event) -> None:
-        self.accounts[event["bank"]].internal[event["payment"]].urgency = event["urgency"]
+        self.accounts[event["sender"]].internal[event["payment"]].urgency = event["urgency"]
 
     def _split(self, event: Event) -> None:
-        self._whole = self._take(event["bank"], event["payment"])
+        self._whole = self._take(event["sender"], event["payment"])
 
     def _cut(self, event: Event) -> None:
-        self._whole = self.accounts[event["bank"]].internal[event["payment"]]
-        self._whole.amount = event["rest"]
+        self._whole = self.accounts[event["sender"]].internal[event["payment"]]
+        self._whole.amount = event["remaining_amount"]
 
     def _release(self, event: Event) -> None:
         if event["parent"] is None or self._whole is None:
-            released = self._take(event["bank"], event["payment"])
+            released = self._take(event["sender"], event["payment"])
         else:
             released = self._whole.part(event["payment"], event["amount"])
         released.released_tick = event["tick"]
@@ -248,16 +248,16 @@ class EventReplay:
 
     def _queued(self, event: Event) -> None:
         queued = self._released.pop(event["payment"])
-        self.accounts[event["bank"]].central.setdefault(event["rail"], []).insert(event["place"], queued)
+        self.accounts[event["sender"]].central.setdefault(event["rail"], []).insert(event["position"], queued)
 
     def _settlement(self, event: Event) -> None:
         self._take(event["sender"], event["payment"])
 
     def _cancellation(self, event: Event) -> None:
-        self._take(event["bank"], event["payment"])
+        self._take(event["sender"], event["payment"])
 
     def _overdue(self, event: Event) -> None:
-        self.payment(event["bank"], event["payment"]).is_overdue = True
+        self.payment(event["sender"], event["payment"]).is_overdue = True
 
     def _cost(self, event: Event) -> None:
         self.accounts[event["bank"]].costs[event["component"]] += event["amount"]

@@ -29,7 +29,9 @@ _MECHANISMS = {
 
 def event_lines(events: Iterable[Event]) -> Iterator[str]:
     """A line for each event; one for all payments that a bank holds in a row, for the same reason."""
-    for kind, group in groupby(events, lambda event: (event["type"], event.get("bank"), event.get("reason"))):
+    for kind, group in groupby(
+        events, lambda event: (event["type"], event.get("sender"), event.get("reason"))
+    ):
         if kind[0] == "hold":
             yield _hold(list(group))
         elif kind[0] != "tick":
@@ -40,7 +42,7 @@ def _hold(events: Sequence[Event]) -> str:
     ids = " ".join(f"#{event['payment']}" for event in events)
     total = exact(sum(event["amount"] for event in events))
     reason = ", out of service" if events[0]["reason"] == "outage" else ""
-    return f"{events[0]['bank']} holds {ids} ({total}){reason}"
+    return f"{events[0]['sender']} holds {ids} ({total}){reason}"
 
 
 def _payment(event: Event) -> str:
@@ -50,8 +52,7 @@ def _payment(event: Event) -> str:
 
 def _money(event: Event) -> str:
     """From whom to whom, and how much."""
-    sender = event["bank"] if "bank" in event else event["sender"] or "outside"
-    return f"{sender} > {event['receiver'] or 'outside'} {exact(event['amount'])}"
+    return f"{event['sender'] or 'outside'} > {event['receiver'] or 'outside'} {exact(event['amount'])}"
 
 
 def _arrival(event: Event) -> str:
@@ -77,7 +78,7 @@ def _end_of_day(event: Event) -> str:
 
 
 def _queued(event: Event) -> str:
-    place, reason = event["place"] + 1, _OBSTACLES[event["reason"]]
+    place, reason = event["position"] + 1, _OBSTACLES[event["reason"]]
     return f"{_payment(event)} queues: {_money(event)}, place {place} on {event['rail']}, {reason}"
 
 
@@ -100,16 +101,16 @@ WORDS: dict[str, Callable[[Event], str]] = {
     ),
     "cancellation": lambda event: f"{_payment(event)} is dropped: {_money(event)}",
     "collateral_change": lambda event: (
-        f"{event['bank']}'s collateral is {exact(event['collateral'])}, was {exact(event['before'])}: "
+        f"{event['bank']}'s collateral is {exact(event['collateral'])}, was {exact(event['previous_collateral'])}: "
         f"credit {exact(event['collateral_credit'])}"
     ),
     "cost": lambda event: f"{event['bank']} is charged {exact(event['amount'])} for {event['component']}",
     "credit_change": lambda event: (
-        f"{event['bank']}'s credit limit is {exact(event['credit_limit'])}, was {exact(event['before'])}"
+        f"{event['bank']}'s credit limit is {exact(event['credit_limit'])}, was {exact(event['previous_credit_limit'])}"
     ),
     "cut": lambda event: (
-        f"{event['bank']} releases {exact(event['amount'])} of #{event['payment']}, "
-        f"{exact(event['rest'])} stay, fee {exact(event['fee'])}"
+        f"{event['sender']} releases {exact(event['released_amount'])} of #{event['payment']}, "
+        f"{exact(event['remaining_amount'])} stay, fee {exact(event['fee'])}"
     ),
     "day": lambda event: f"day {event['day']} begins",
     "day_end": lambda event: f"day {event['day']} is over",
@@ -130,11 +131,11 @@ WORDS: dict[str, Callable[[Event], str]] = {
     "release": lambda event: f"{_payment(event)} is released: {_money(event)}",
     "settlement": _settlement,
     "split": lambda event: (
-        f"{event['bank']} splits #{event['payment']} into {event['parts']}, fee {exact(event['fee'])}"
+        f"{event['sender']} splits #{event['payment']} into {event['parts']}, fee {exact(event['fee'])}"
     ),
     "tick": lambda event: f"tick {event['tick']}",
-    "transfer": lambda event: f"transfer: {_money(event)} (asked for {exact(event['asked'])})",
-    "urgency": lambda event: f"#{event['payment']} of {event['bank']} is now of urgency {event['urgency']}",
+    "transfer": lambda event: f"transfer: {_money(event)} (asked for {exact(event['requested_amount'])})",
+    "urgency": lambda event: f"#{event['payment']} of {event['sender']} is now of urgency {event['urgency']}",
 }
 """Type of an event to its sentence."""
 

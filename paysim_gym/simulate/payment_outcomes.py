@@ -95,7 +95,7 @@ class PaymentLog:
 
     def _cut(self, event: Event) -> None:
         whole = self._wholes[event["payment"]] = self._open[event["payment"]]
-        whole.amount = event["rest"]
+        whole.amount = event["remaining_amount"]
 
     def _release(self, event: Event) -> None:
         payment, parent = event["payment"], event["parent"]

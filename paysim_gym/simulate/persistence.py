@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from paysim_gym._engine import EVENT_SCHEMA_VERSION
 from paysim_gym.simulate.payment_outcomes import PaymentLog
 from paysim_gym.simulate.records import DayReport, TickRecord
 from paysim_gym.simulate.store import Store, StoredRun
@@ -67,11 +68,16 @@ class StoredTicks:
         """Start from the first one.
 
         Raises:
-            StoreError: If the run was kept without its ticks.
+            StoreError: If the run was stored without its ticks, or with events of another schema version.
         """
         if not stored.is_full_replay:
             raise StoreError(
                 f"run {stored.run} was kept without --full-replay: `paysim runs show` has its figures"
+            )
+        if stored.event_schema_version != EVENT_SCHEMA_VERSION:
+            raise StoreError(
+                f"run {stored.run} has events of schema version {stored.event_schema_version}; "
+                f"this package reads version {EVENT_SCHEMA_VERSION}"
             )
         self.plan = stored.plan
         self._records = store.ticks(stored.run)

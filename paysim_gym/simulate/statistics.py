@@ -126,10 +126,10 @@ class Statistics:
         figures.unsettled_value += event["amount"]
 
     def _split(self, event: Event) -> None:
-        self._count_parts(event["bank"], event["parts"] - 1)
+        self._count_parts(event["sender"], event["parts"] - 1)
 
     def _cut(self, event: Event) -> None:
-        self._count_parts(event["bank"], 1)
+        self._count_parts(event["sender"], 1)
 
     def _count_parts(self, bank: str, extra: int) -> None:
         self.banks[bank].split_count += extra
@@ -147,7 +147,7 @@ class Statistics:
         self._end_wait(sender, event)
 
     def _cancellation(self, event: Event) -> None:
-        figures = self.banks[event["bank"]]
+        figures = self.banks[event["sender"]]
         figures.dropped_count += 1
         figures.dropped_value += event["amount"]
         self._end_wait(figures, event)

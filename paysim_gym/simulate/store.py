@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +14,8 @@ from typing import Any, Literal, Self
 
 import duckdb
 
+from paysim_gym._engine import EVENT_SCHEMA_VERSION
+from paysim_gym.files import atomic_file
 from paysim_gym.scenario import Scenario
 from paysim_gym.simulate import columns
 from paysim_gym.simulate.interrupts import deferred_sigint
@@ -21,7 +23,7 @@ from paysim_gym.simulate.metrics import RunMetrics, RunTotals
 from paysim_gym.simulate.output import Filter
 from paysim_gym.simulate.payment_outcomes import PaymentRecord
 from paysim_gym.simulate.records import DayReport, RunPlan, TickRecord
-from paysim_gym.simulate.store_schema import MIGRATIONS, TABLES, VERSION, StoreError
+from paysim_gym.simulate.store_schema import FIRST_VERSION, MIGRATIONS, TABLES, VERSION, StoreError
 
 Status = Literal["completed", "interrupted", "failed"]
 UNFINISHED = "unfinished"
@@ -43,6 +45,7 @@ class StoredRun:
         ended_at: Likewise; None if it has not been ended.
         version: Of the package that played it.
         definition: The scenario in JSON, every default filled in.
+        event_schema_version: Of its events.
     """
 
     run: int
@@ -55,6 +58,7 @@ class StoredRun:
     ended_at: datetime | None
     version: str
     definition: str
+    event_schema_version: int
 
 
 class Store:
@@ -110,7 +114,7 @@ class Store:
         with self._transaction():
             (last,) = self._one("SELECT coalesce(max(run), 0) FROM runs")
             self._db.execute(
-                f"INSERT INTO runs VALUES ({', '.join('?' * 16)})",
+                f"INSERT INTO runs VALUES ({', '.join('?' * 17)})",
                 [
                     run := int(last) + 1,
                     plan.name,
@@ -128,6 +132,7 @@ class Store:
                     None,
                     version("paysim-gym"),
                     scenario.model_dump_json(),
+                    EVENT_SCHEMA_VERSION,
                 ],
             )
         return run
@@ -201,7 +206,7 @@ class Store:
         for day in (row["day"] for row in days):
             events: dict[int, list[dict[str, Any]]] = {}
             of_day = "WHERE run = ? AND day = ? ORDER BY tick"
-            for row in self._rows(f"SELECT * FROM events {of_day}, place", [run, day]):
+            for row in self._rows(f"SELECT * FROM events {of_day}, sequence", [run, day]):
                 events.setdefault(row["tick"], []).append(columns.event_from(row))
             for row in self._rows(f"SELECT * FROM ticks {of_day}", [run, day]):
                 yield TickRecord(columns.outcome_from(row), events.get(row["tick"], []))
@@ -218,22 +223,23 @@ class Store:
             raise StoreError(f"table = {table!r}: must be one of {', '.join(TABLES)}")
         if target.suffix not in formats:
             raise StoreError(f"{target}: must end in .csv or .parquet")
-        part = target.with_name(f".{target.name}.{os.getpid()}.part")
         rows_of_run = f"SELECT * FROM {table} WHERE run = {run}"
         try:
-            with deferred_sigint():
+            with deferred_sigint(), atomic_file(target) as part:
                 self._db.execute(f"COPY ({rows_of_run}) TO '{_quoted(part)}' ({formats[target.suffix]})")
-            part.replace(target)
         except (duckdb.Error, OSError) as error:
-            with suppress(OSError):
-                part.unlink()
             raise StoreError(f"{target}: cannot be written: {str(error).splitlines()[0]}") from None
 
     def _migrate(self) -> None:
         tables = {row["table_name"] for row in self._rows("SELECT table_name FROM duckdb_tables()")}
         if tables and "paysim_store" not in tables:
             raise StoreError(f"{self.path}: is a database of something else")
-        found = self._one("SELECT version FROM paysim_store")[0] if tables else 0
+        found = self._one("SELECT version FROM paysim_store")[0] if tables else FIRST_VERSION - 1
+        if tables and found < FIRST_VERSION:
+            raise StoreError(
+                f"{self.path}: was written by paysim-gym 0.1.0, whose event schema is no longer supported; "
+                "play its runs again into a new store"
+            )
         if found > VERSION:
             raise StoreError(
                 f"{self.path}: is of version {found}, this package knows versions up to {VERSION}; update it"
@@ -242,7 +248,7 @@ class Store:
             return
         with self._transaction():
             self._db.execute("CREATE TABLE IF NOT EXISTS paysim_store (version BIGINT NOT NULL)")
-            for statements in MIGRATIONS[found:]:
+            for statements in MIGRATIONS[found - FIRST_VERSION + 1 :]:
                 for statement in statements:
                     self._db.execute(statement)
             self._db.execute("DELETE FROM paysim_store")
@@ -293,9 +299,11 @@ def _run_from(row: dict[str, Any]) -> StoredRun:
         rails=tuple(row["rails"]),
         max_ticks=row["max_ticks"],
     )
-    names = ("run", "mode", "is_full_replay", "status", "started_at", "ended_at", "version", "definition")
+    columns_of_row = (f.name for f in fields(StoredRun) if f.name in row)
     return StoredRun(
-        plan=plan, shown=_filter_from(json.loads(row["filter"])), **{name: row[name] for name in names}
+        plan=plan,
+        shown=_filter_from(json.loads(row["filter"])),
+        **{name: row[name] for name in columns_of_row},
     )
 
 

@@ -21,7 +21,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             filter VARCHAR NOT NULL, ticks_per_day BIGINT NOT NULL, num_days BIGINT NOT NULL,
             max_ticks BIGINT, banks VARCHAR[] NOT NULL, rails VARCHAR[] NOT NULL,
             is_full_replay BOOLEAN NOT NULL, status VARCHAR NOT NULL, started_at TIMESTAMP NOT NULL,
-            ended_at TIMESTAMP, version VARCHAR NOT NULL, definition VARCHAR NOT NULL)""",
+            ended_at TIMESTAMP, version VARCHAR NOT NULL, definition VARCHAR NOT NULL,
+            event_schema_version BIGINT NOT NULL)""",
         """CREATE TABLE days (
             run BIGINT NOT NULL, day BIGINT NOT NULL, is_whole BOOLEAN NOT NULL, first_tick BIGINT NOT NULL,
             ticks BIGINT NOT NULL, arrivals BIGINT NOT NULL, settlements BIGINT NOT NULL,
@@ -41,22 +42,23 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             arrival_tick BIGINT NOT NULL, deadline_tick BIGINT NOT NULL, priority BIGINT NOT NULL,
             divisible BOOLEAN NOT NULL, rail VARCHAR NOT NULL, released_tick BIGINT, end_tick BIGINT,
             status VARCHAR NOT NULL, mechanism VARCHAR)""",
-    ),
-    (
         f"""CREATE TABLE ticks (
             run BIGINT NOT NULL, day BIGINT NOT NULL, tick BIGINT NOT NULL, arrivals BIGINT NOT NULL,
             settlements BIGINT NOT NULL, dropped BIGINT NOT NULL, queue_depth BIGINT NOT NULL,
             settled_value BIGINT NOT NULL, {_COST_COLUMNS})""",
         """CREATE TABLE events (
-            run BIGINT NOT NULL, day BIGINT NOT NULL, tick BIGINT NOT NULL, place BIGINT NOT NULL,
+            run BIGINT NOT NULL, day BIGINT NOT NULL, tick BIGINT NOT NULL, sequence BIGINT NOT NULL,
             type VARCHAR NOT NULL, payment BIGINT, bank VARCHAR, sender VARCHAR, receiver VARCHAR,
-            amount BIGINT, more VARCHAR NOT NULL)""",
+            amount BIGINT, details VARCHAR NOT NULL)""",
     ),
 )
-"""The statements that lead from each version of the schema, counted from 0, to the next."""
+"""Statements that upgrade a store by one version each; the first ones create a store of `FIRST_VERSION`."""
 
-VERSION = len(MIGRATIONS)
-"""The schema that this package writes."""
+FIRST_VERSION = 3
+"""Oldest store version that can be read; earlier ones hold events of another schema."""
+
+VERSION = FIRST_VERSION - 1 + len(MIGRATIONS)
+"""Store version that this package writes."""
 
 TABLES = ("runs", "days", "bank_days", "payments", "ticks", "events")
 """All tables, each with a column `run`; the last two are filled only by runs with full replay."""

@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from paysim_gym._engine import urgency_class
 from paysim_gym.files import write_atomically
-from paysim_gym.render import Day, View, picture
-from paysim_gym.render.day import URGENCIES
+from paysim_gym.render import BankSnapshot, DayHistory, render_picture
+from paysim_gym.render.day_history import URGENCIES
 from paysim_gym.simulate.event_replay import Account, Event, EventReplay, OpenPayment
 from paysim_gym.simulate.persistence import StoredTicks
 from paysim_gym.simulate.records import RunPlan, TickRecord
@@ -23,14 +24,13 @@ _BEFORE_DECISIONS = frozenset(
         *("arrival_rate", "credit_change", "collateral_change", "outage", "early_close"),
     }
 )
-_SOON = 4
 
 
 class _Watch:
     """Follows one bank through one day of a run."""
 
     def __init__(self, plan: RunPlan, bank: str, pool: int, day: int) -> None:
-        self.drawn = Day()
+        self.drawn = DayHistory()
         self._plan, self._bank, self._pool, self._day = plan, bank, pool, day
         self._books = EventReplay(plan.rails)
         self._received = self._paid = 0
@@ -65,7 +65,7 @@ class _Watch:
         if is_shown:
             self.drawn.record(self._view(self._books.accounts[self._bank], tick))
 
-    def _view(self, account: Account, tick: int) -> View:
+    def _view(self, account: Account, tick: int) -> BankSnapshot:
         now = min(tick, (self._day + 1) * self._plan.ticks_per_day)
         today = {name: cents - self._costs_before[name] for name, cents in account.costs.items()}
         return {
@@ -89,7 +89,7 @@ class _Watch:
         }
 
 
-def stored_day(store: Store, stored: StoredRun, *, bank: str | None = None, day: int = 0) -> Day:
+def stored_day(store: Store, stored: StoredRun, *, bank: str | None = None, day: int = 0) -> DayHistory:
     """A day of a kept run, as its bank saw it tick by tick.
 
     Args:
@@ -110,19 +110,19 @@ def stored_day(store: Store, stored: StoredRun, *, bank: str | None = None, day:
     source = StoredTicks(store, stored)
     while not source.is_over:
         watch.apply(source.tick())
-    if not watch.drawn.views:
+    if not watch.drawn.snapshots:
         raise StoreError(f"--day = {day}: run {stored.run} has not played it")
     return watch.drawn
 
 
-def write_picture(day: Day, path: Path) -> None:
+def write_picture(day: DayHistory, path: Path) -> None:
     """Write a day as a PNG file, whole or not at all.
 
     Raises:
         DependencyNotInstalled: Without Pillow.
         OSError: If it cannot be written.
     """
-    pixels = picture(day)
+    pixels = render_picture(day)
     from PIL import Image
 
     file = io.BytesIO()
@@ -134,10 +134,7 @@ def _by_urgency(payments: Iterable[OpenPayment], now: int) -> dict[str, tuple[in
     """Count and value by urgency."""
     queue = dict.fromkeys(URGENCIES, (0, 0))
     for payment in payments:
-        left = payment.deadline_tick - now
-        urgency = (
-            "overdue" if payment.is_overdue else "due" if left <= 0 else "soon" if left <= _SOON else "later"
-        )
+        urgency = urgency_class(payment.is_overdue, payment.deadline_tick, now)
         count, value = queue[urgency]
         queue[urgency] = count + 1, value + payment.amount
     return queue

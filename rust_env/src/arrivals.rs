@@ -1,60 +1,29 @@
-//! Demand: the payment orders that customers bring to a bank in one tick, sampled or scheduled.
+//! Demand: sampled and scheduled payment orders.
 
-use crate::amounts::{AmountDistribution, whole};
+use crate::amounts::{AmountDistribution, round_to_i64};
+use crate::payment::{Order, RtgsPriority};
 use crate::replay::Replay;
 use crate::rng::Stream;
-use crate::scenario::{AgentConfig, ArrivalConfig, PriorityConfig, RtgsPriority, Scenario, TransactionConfig};
+use crate::scenario::{
+    AgentConfig, ArrivalConfig, PriorityConfig, Scenario, TransactionConfig, banks_by_id, clamp_u32, priority_of, rail,
+};
 use crate::units::{BankId, Cents, RailId, Tick, bank_at};
 use rand::RngExt;
 use rand::distr::weighted::WeightedIndex;
 use rand_distr::{Distribution, Poisson};
-use std::collections::HashMap;
-
-/// A payment order as it reaches the bank.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Order {
-    /// Paying bank.
-    pub sender: BankId,
-    /// Receiving bank.
-    pub receiver: BankId,
-    /// Amount.
-    pub amount: Cents,
-    /// When it came.
-    pub arrival: Tick,
-    /// Last tick at which it settles on time.
-    pub deadline: Tick,
-    /// 0 to 10, 10 most urgent.
-    pub priority: u8,
-    /// Whether it may be split.
-    pub divisible: bool,
-    /// Its rail.
-    pub rail: RailId,
-    /// Its class in the rail's queue, if it has its own.
-    pub rtgs_priority: Option<RtgsPriority>,
-}
-
-impl Order {
-    /// The same order as it comes `now`: one that an early close has kept away has as long as it would have had.
-    #[must_use]
-    pub fn coming(mut self, now: Tick) -> Self {
-        self.deadline = Tick(self.deadline.0.saturating_add(now.0.saturating_sub(self.arrival.0)));
-        self.arrival = self.arrival.max(now);
-        self
-    }
-}
 
 /// A bank's random demand.
 #[derive(Clone, Debug)]
 pub struct Demand {
     sender: BankId,
     ticks_per_day: u32,
-    /// Mean number of orders by tick of the day.
+    /// Mean number of orders, by tick of the day.
     rates: Vec<f64>,
-    /// Number of orders by tick of the day; `None` where the rate is zero.
+    /// Distribution of the number of orders, by tick of the day; `None` at rate zero.
     counts: Vec<Option<Poisson<f64>>>,
     amount: AmountDistribution,
     receiver: Choice<BankId>,
-    /// Ticks to the deadline; `None`: the end of the day.
+    /// Minimum and maximum ticks to the deadline; `None`: the end of the day.
     deadline_range: Option<(u32, u32)>,
     priority: Choice<u8>,
     divisible: bool,
@@ -69,7 +38,7 @@ enum Choice<T> {
 }
 
 impl Demand {
-    /// The demand of the bank at `index`, or `None` if it has none. The scenario must be valid.
+    /// The demand of the bank at `index` of a valid scenario, if it has any.
     #[must_use]
     pub fn new(scenario: &Scenario, index: usize) -> Option<Self> {
         let config = scenario.agents[index].arrival_config.as_ref()?;
@@ -89,18 +58,19 @@ impl Demand {
         })
     }
 
-    /// Draws the orders of a tick of the day that began in the tick `morning`, `factor` times as many as usual, and
-    /// hands them to `take`.
-    pub fn sample(&self, now: Tick, morning: Tick, factor: f64, stream: &mut Stream, mut take: impl FnMut(Order)) {
-        let tick_of_day = (now.0 - morning.0) as usize;
+    /// Draws the orders of tick `now` and passes each to `emit`.
+    ///
+    /// `day_start` is the first tick of the day; `factor` multiplies the usual arrival rate.
+    pub fn sample(&self, now: Tick, day_start: Tick, factor: f64, stream: &mut Stream, mut emit: impl FnMut(Order)) {
+        let tick_of_day = (now.0 - day_start.0) as usize;
         let count = if factor == 1.0 {
             self.counts[tick_of_day].as_ref().map(|count| count.sample(stream))
         } else {
             Poisson::new(self.rates[tick_of_day] * factor).ok().map(|count| count.sample(stream))
         };
-        let day_end = Tick(morning.0 + self.ticks_per_day - 1);
-        for _ in 0..count.map_or(0, whole) {
-            take(self.order(now, day_end, stream));
+        let day_end = Tick(day_start.0 + self.ticks_per_day - 1);
+        for _ in 0..count.map_or(0, round_to_i64) {
+            emit(self.order(now, day_end, stream));
         }
     }
 
@@ -165,7 +135,7 @@ fn priorities(config: &PriorityConfig) -> Option<Choice<u8>> {
     }
 }
 
-/// The payments known in advance, by arrival. The scenario must be valid.
+/// The initial transactions of a valid scenario, by arrival.
 #[must_use]
 pub fn schedule(scenario: &Scenario) -> Vec<Order> {
     let banks = banks_by_id(scenario);
@@ -185,9 +155,9 @@ pub fn schedule(scenario: &Scenario) -> Vec<Order> {
     orders
 }
 
-/// The number of payments a day that each bank expects to send, and their value in cents.
+/// Each bank's expected number of payments per day and their value in cents.
 #[must_use]
-pub fn expected_days(scenario: &Scenario, replay: Option<&Replay>) -> Vec<(f64, f64)> {
+pub fn expected_daily_payments(scenario: &Scenario, replay: Option<&Replay>) -> Vec<(f64, f64)> {
     let sampled = |agent: &AgentConfig| {
         let Some(config) = &agent.arrival_config else { return (0.0, 0.0) };
         let count: f64 = (0..scenario.ticks_per_day).map(|tick| rate_at(config, tick)).sum();
@@ -204,27 +174,6 @@ pub fn expected_days(scenario: &Scenario, replay: Option<&Replay>) -> Vec<(f64, 
         replay.orders().iter().for_each(|order| add(order.sender, order.amount, replay.num_days() as f64));
     }
     expected
-}
-
-/// The banks by their ids.
-pub(crate) fn banks_by_id(scenario: &Scenario) -> HashMap<&str, BankId> {
-    scenario.agents.iter().enumerate().map(|(index, agent)| (agent.id.as_str(), bank_at(index))).collect()
-}
-
-/// The rail with this id, or the first one; the scenario must be valid.
-pub(crate) fn rail(scenario: &Scenario, id: Option<&str>) -> RailId {
-    let place = id.and_then(|id| scenario.rails.iter().position(|rail| rail.id == id));
-    RailId(u8::try_from(place.unwrap_or_default()).unwrap_or_default())
-}
-
-/// `priority` as the scenario's validation has bounded it.
-pub(crate) fn priority_of(priority: i64) -> u8 {
-    u8::try_from(priority).unwrap_or(u8::MAX)
-}
-
-/// `value` as the scenario's validation has bounded it.
-pub(crate) fn clamp_u32(value: i64) -> u32 {
-    u32::try_from(value.max(0)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -1,18 +1,18 @@
-//! One day, event by event, against the log kept in `golden_day.jsonl`: any change to physics or
-//! randomness shows here, line by line. `UPDATE_GOLDEN=1 cargo test --test golden_day` writes it anew.
+//! Compares the event log of a run with `golden_day.jsonl`.
+//!
+//! Any change of physics or random draws shows as a changed line. `UPDATE_GOLDEN=1 cargo test --test golden_day`
+//! updates the file.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use paysim_engine::events::EventLog;
 use paysim_engine::scenario::Scenario;
 use paysim_engine::setup::Setup;
-use paysim_engine::system::System;
 use serde_json::json;
 use std::path::Path;
-use std::sync::Arc;
 
 #[test]
-fn the_golden_day_repeats_itself() {
+fn the_run_equals_the_golden_file() {
     let arrivals = json!({
         "rate_per_tick": 1, "distribution_type": "lognormal", "amount_mean": 10_000, "amount_std_dev": 15_000,
         "deadline_range": [1, 4], "priority": {"3": 3, "8": 1}
@@ -30,7 +30,7 @@ fn the_golden_day_repeats_itself() {
         }
     });
     let scenario = Scenario::from_json(&scenario.to_string()).unwrap();
-    let mut system = System::new(Arc::new(Setup::new(&scenario).unwrap()), &[], EventLog::recording());
+    let mut system = Setup::new(&scenario).unwrap().system(&[], EventLog::recording());
     let mut lines = Vec::new();
     while !system.is_over() {
         let outcome = system.tick().unwrap();

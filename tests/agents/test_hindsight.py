@@ -219,17 +219,6 @@ def test_the_bound_holds_where_others_react(seed: int) -> None:
     assert best.gap > 0 or best.is_optimal
 
 
-def test_deferred_receipts_can_offset_payments_of_the_same_tick() -> None:
-    """Neither bank has liquidity; bilateral offsetting settles both payments at once."""
-    agents = [{"id": "A", "balance": 0, "policy": {"type": "learner"}}, {"id": "B", "balance": 0}]
-    rails = [{"id": "RTGS", "deferred_crediting": True, "lsm": {"bilateral": True}}]
-    payments = [payment("A", 1_000, 0), payment("B", 1_000, 0)]
-    best = hindsight(two_banks(payments, {"delay_rate": 0.1}, agents=agents, rails=rails), 0)
-    assert not best.receipts_are_fixed
-    assert (best.cost_cents, best.is_optimal) == (0, True)
-    assert best.bound_cents == pytest.approx(0, abs=1e-3)
-
-
 def sampled_day(divisible: bool) -> dict[str, Any]:
     orders = {
         "rate_per_tick": 0.7,
@@ -349,3 +338,33 @@ def test_a_recorded_day_has_the_orders_and_receipts() -> None:
 def test_unsupported_features_are_rejected(changes: dict[str, Any], field: str) -> None:
     with pytest.raises(ValueError, match=field):
         hindsight(two_banks([payment("A", 5, 0)], {}) | changes, 0)
+
+
+@pytest.mark.parametrize(
+    ("lsm", "counterparty_balance", "is_fixed", "bound", "cost"),
+    [
+        ({}, 1_000_000, True, 10, 10),
+        # B can pay only once A has paid it; the bound lets it pay as early as its order arrives.
+        ({}, 0, False, 10, 40),
+        ({"bilateral": True}, 1_000_000, True, 10, 10),
+        ({"entry_offset": True}, 0, False, 0, 0),
+        ({"bilateral": True}, 0, False, 0, 0),
+        ({"multilateral": True}, 0, False, 0, 0),
+    ],
+)
+def test_a_deferred_receipt_pays_in_its_own_tick_only_by_offsetting(
+    lsm: dict[str, bool], counterparty_balance: int, is_fixed: bool, bound: int, cost: int
+) -> None:
+    """A and B owe each other the same; a tick of delay costs 10."""
+    scenario = two_banks(
+        [payment("A", 1_000, 0), payment("B", 1_000, 0)],
+        {"delay_rate": 0.01},
+        agents=[
+            {"id": "A", "balance": 0, "policy": {"type": "learner"}},
+            {"id": "B", "balance": counterparty_balance},
+        ],
+        rails=[{"id": "RTGS", "queue_discipline": "fifo", "deferred_crediting": True, "lsm": lsm}],
+    )
+    best = hindsight(scenario, 0)
+    assert (best.receipts_are_fixed, best.cost_cents) == (is_fixed, cost)
+    assert best.bound_cents == pytest.approx(bound, abs=1e-3)

@@ -111,3 +111,27 @@ def test_wrong_arguments_are_refused(
     env = PaymentVectorEnv(scenario=small_scenario, **env_arguments)
     with pytest.raises(ValueError, match=match):
         Planner(env, **arguments)
+
+
+def test_the_opening_is_planned_with_every_rule() -> None:
+    """An immediate release needs the whole pool and costs less than holding."""
+    payments = [
+        {"sender": sender, "receiver": receiver, "amount": 4_000, "arrival_tick": tick, "deadline_tick": 3}
+        for sender, receiver, tick in (("A", "B", 0), ("B", "A", 2))
+    ]
+    scenario = {
+        "ticks_per_day": 4,
+        "agents": [
+            {"id": "A", "balance": 0, "liquidity_pool": 4_000, "policy": {"type": "learner"}},
+            {"id": "B", "balance": 1_000_000},
+        ],
+        "initial_transactions": payments,
+        "costs": {"liquidity_rate": 0.02, "delay_rate": 0.02, "eod_rate": 0.5, "deadline_penalty": 300},
+    }
+    release: dict[str, Any] = {"type": "release_all"}
+    hold: dict[str, Any] = {"type": "random", "release_probability": 0.0}
+    env = PaymentVectorEnv(1, scenario, split_parts=[])
+    observations, _ = env.reset(seed=0)
+    for rules, share in (([hold], 0), ([release], 1), ([hold, release], 1), ([release, hold], 1)):
+        actions, _ = Planner(env, rules, futures=1).predict(observations)
+        assert actions[0, 0] == share, rules

@@ -9,16 +9,15 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from command import invoke
 from gymnasium.utils.env_checker import check_env
 from paysim_agents.hindsight import hindsight
 from paysim_agents.scripted import scripted
 from paysim_agents.tasks import measurement
-from paysim_agents.tasks.command import app
 from paysim_agents.tasks.measurement import MeasurementSettings, compare, measure_planner, summarise_costs
 from paysim_agents.tasks.page import make_page
 from paysim_agents.tasks.suite import RESULTS_FILE, TASKS, Task, load_results
 from paysim_agents.tuning import with_pool_share
-from typer.testing import CliRunner
 
 from paysim_gym import load_scenario
 from paysim_gym.envs.registration import ENV_SCENARIOS
@@ -95,7 +94,7 @@ def test_planner_and_hindsight_costs_match_the_results(task: Task) -> None:
 
 
 def run(*arguments: Any) -> Any:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return invoke("tasks", *arguments)
 
 
 def test_the_command_measures_resumes_and_writes_a_page(

@@ -1,4 +1,4 @@
-"""The table of a run of the benchmarks."""
+"""Prints the table of a benchmark run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TABLE = pytest.StashKey[Table]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--quick", action="store_true", help="run each benchmark for a moment: a smoke test")
+    parser.addoption("--quick", action="store_true", help="run each benchmark briefly, as a smoke test")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -20,13 +20,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def table(request: pytest.FixtureRequest) -> Table:
-    """Where a benchmark puts its figures."""
+    """The table of the run."""
     return request.config.stash[TABLE]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     is_quick = config.stash[TABLE].is_quick
-    title = "a smoke test: the figures mean nothing" if is_quick else None
+    title = "smoke test: the results mean nothing" if is_quick else None
     printed = Printed("what", "measured", "target", "", title=title)
     for row in config.stash[TABLE].rows:
         verdict = {True: "met", False: "missed", None: ""}[None if is_quick else row.is_met]

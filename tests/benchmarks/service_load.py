@@ -1,9 +1,9 @@
-"""Many clients at one service: is a tick lost or doubled, and how fast is it?
+"""Load test of the service: lost or duplicated ticks, throughput and latency.
 
     uv run --extra dev python tests/benchmarks/service_load.py
 
-plays 200 simulations by 50 clients for 60 seconds, compares each with a direct run, and then lets the same
-clients ask two applications that do nothing: one of FastAPI, one of bare ASGI.
+50 clients play 200 simulations for 60 seconds, and each simulation is compared with a direct run. Then the
+same clients send requests to two applications that do nothing: one with FastAPI, one with plain ASGI.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from paysim_gym.scenario import Scenario
 
 SCENARIO = "five_bank"
 NUM_DAYS = 1000
-"""So many that no run ends."""
+"""Enough that no run ends."""
 
 REQUESTS: list[tuple[str, str, Any]] = [
     ("POST", "tick", None),
@@ -59,13 +59,13 @@ async def app(scope, receive, send):
 
 @dataclass
 class Load:
-    """What the clients have seen.
+    """Responses received by the clients.
 
     Attributes:
-        seconds: How long they asked.
-        latencies: Of every answer, in seconds.
-        statuses: Status to number of answers.
-        ticks: Simulation to the ticks that answers say were played, in no order.
+        seconds: Duration of the test.
+        latencies: Latency of every response in seconds.
+        statuses: HTTP status -> number of responses.
+        ticks: Simulation id -> ticks reported by responses, unordered.
     """
 
     seconds: float = 0.0
@@ -74,7 +74,7 @@ class Load:
     ticks: dict[str, list[int]] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """Requests a second, and how long an answer takes."""
+        """Throughput, latency and statuses."""
         quantiles = statistics.quantiles(self.latencies, n=100)
         return (
             f"{len(self.latencies) / self.seconds:,.0f} requests/s, median {quantiles[49] * 1e3:.1f} ms, "
@@ -83,7 +83,7 @@ class Load:
 
 
 class Connection:
-    """One client's connection: requests one after the other, as fast as answers come."""
+    """A client's connection, which sends requests one after the other."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
@@ -107,33 +107,36 @@ class Connection:
 
 
 def scenario(seed: int) -> Scenario:
-    """The scenario of one simulation."""
+    """The scenario of a simulation."""
     return load_scenario(load_scenario(SCENARIO).model_dump() | {"num_days": NUM_DAYS, "seed": seed})
 
 
 async def play(
     address: tuple[str, int], simulations: list[str], clients: int, seconds: float, *, is_service: bool = True
 ) -> Load:
-    """Let clients ask for ticks, short runs, states and metrics of simulations that all of them share."""
+    """Let clients request ticks, short runs, states and metrics of shared simulations."""
     load = Load(ticks={simulation_id: [] for simulation_id in simulations})
-    begun = time.perf_counter()
+    started = time.perf_counter()
     await asyncio.gather(
-        *(_client(address, random.Random(seed), load, begun + seconds, is_service) for seed in range(clients))
+        *(
+            _client(address, random.Random(seed), load, started + seconds, is_service)
+            for seed in range(clients)
+        )
     )
-    load.seconds = time.perf_counter() - begun
+    load.seconds = time.perf_counter() - started
     return load
 
 
 async def _client(
-    address: tuple[str, int], dice: random.Random, load: Load, until: float, is_service: bool
+    address: tuple[str, int], rng: random.Random, load: Load, until: float, is_service: bool
 ) -> None:
     connection = await Connection.to(address)
     simulations = list(load.ticks)
-    while (begun := time.perf_counter()) < until:
-        simulation_id = dice.choice(simulations)
-        method, action, body = dice.choices(REQUESTS, WEIGHTS)[0]
+    while (started := time.perf_counter()) < until:
+        simulation_id = rng.choice(simulations)
+        method, action, body = rng.choices(REQUESTS, WEIGHTS)[0]
         status, answer = await connection.ask(method, f"/api/simulations/{simulation_id}/{action}", body)
-        load.latencies.append(time.perf_counter() - begun)
+        load.latencies.append(time.perf_counter() - started)
         load.statuses[status] += 1
         if is_service and status == 200 and method == "POST":
             last, count = (answer["tick"], 1) if action == "tick" else (answer["last_tick"]["tick"], 3)
@@ -142,23 +145,23 @@ async def _client(
 
 
 async def make(address: tuple[str, int], count: int) -> list[str]:
-    """So many simulations; the seed of each is its place."""
+    """Create simulations, seeded 0, 1, ...; their ids."""
     connection = await Connection.to(address)
-    made = []
+    ids = []
     for seed in range(count):
         body = scenario(seed).model_dump(mode="json")
         status, answer = await connection.ask("POST", "/api/simulations", body)
         assert status == 201, answer
-        made.append(answer["simulation_id"])
+        ids.append(answer["simulation_id"])
     connection.close()
-    return made
+    return ids
 
 
 async def compare(address: tuple[str, int], load: Load) -> int:
-    """Compare every simulation with a direct run; returns the number of ticks.
+    """Compare every simulation with a direct run, and return the number of ticks.
 
     Raises:
-        AssertionError: If a tick was lost or doubled, or a state differs.
+        AssertionError: If a tick was lost or duplicated, or a state differs.
     """
     connection = await Connection.to(address)
     for seed, (simulation_id, ticks) in enumerate(load.ticks.items()):
@@ -172,8 +175,8 @@ async def compare(address: tuple[str, int], load: Load) -> int:
     return sum(map(len, load.ticks.values()))
 
 
-def measure_nothing(source: str, clients: int, seconds: float) -> Load:
-    """The same clients at an application that does nothing."""
+def measure_empty(source: str, clients: int, seconds: float) -> Load:
+    """Measure the same clients with an application that does nothing."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = free.getsockname()
@@ -199,16 +202,16 @@ def _wait_for(address: tuple[str, int]) -> None:
 
 
 def measure_service(clients: int, simulations: int, seconds: float, *arguments: str) -> Load:
-    """Make simulations, play them, and compare each with a direct run."""
+    """Create simulations, play them, and compare each with a direct run."""
     service = Service(*arguments)
     try:
-        made = asyncio.run(make(service.address, simulations))
-        load = asyncio.run(play(service.address, made, clients, seconds))
+        ids = asyncio.run(make(service.address, simulations))
+        load = asyncio.run(play(service.address, ids, clients, seconds))
         ticks = asyncio.run(compare(service.address, load))
     finally:
         service.stop()
     assert service.errors() == []
-    print(f"{ticks:,} ticks of {simulations} simulations: none lost, none doubled, each state as it must be")
+    print(f"{ticks:,} ticks of {simulations} simulations: none lost or duplicated, all states correct")
     return load
 
 
@@ -217,12 +220,12 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--simulations", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--store", help="folder in which the service keeps the simulations")
+    parser.add_argument("--store", help="folder of the service's store")
     given = parser.parse_args()
     store = ("--store", given.store) if given.store else ()
     print("service: ", measure_service(given.clients, given.simulations, given.seconds, *store))
-    for name, source in (("FastAPI that does nothing: ", FASTAPI), ("bare ASGI: ", ASGI)):
-        print(name, measure_nothing(source, given.clients, min(given.seconds, 15)))
+    for name, source in (("empty FastAPI application: ", FASTAPI), ("empty ASGI application: ", ASGI)):
+        print(name, measure_empty(source, given.clients, min(given.seconds, 15)))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The figures of docs/performance.md that are taken from Python.
+"""Speed measurements of docs/performance.md made from Python.
 
-Nothing here fails because it is slow: a figure that misses its target says so in the table.
+Slow results do not fail: the table shows whether a target is met.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecEnv
 from workloads import NUM_ENVS, CartPoles, Fleet, Idle, Single
 
+from paysim_gym import PaymentVectorEnv
 from paysim_gym.envs.sb3 import PaymentVecEnv
 
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.filterwarnings("ignore:.*precision lowered")]
@@ -85,6 +86,7 @@ def test_ppo_against_an_environment_that_does_nothing(table: Table) -> None:
     num_envs, num_steps = table.amount(NUM_ENVS, 8), table.amount(64, 8)
     batch = num_envs * num_steps // 8
     fleet = gym.make_vec("PaySim/TwoBank-v0", num_envs=num_envs, autoreset_mode=AutoresetMode.SAME_STEP.value)
+    assert isinstance(fleet, PaymentVectorEnv)
     ours = PaymentVecEnv(fleet)
 
     def ppo(env: VecEnv) -> PPO:
@@ -109,7 +111,7 @@ def test_render(table: Table) -> None:
         start = perf_counter()
         env.render()
         times.append(perf_counter() - start)
-    table.add("a picture of TwoBank", f"{np.median(times) * 1e3:.1f} ms")
+    table.add("rendering of TwoBank", f"{np.median(times) * 1e3:.1f} ms")
 
 
 def test_memory(table: Table) -> None:

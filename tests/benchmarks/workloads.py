@@ -1,4 +1,7 @@
-"""What the benchmarks run. Decisions are drawn at random among the legal ones, outside the time measured."""
+"""Workloads of the benchmarks.
+
+Actions are sampled from the legal ones outside the time measured.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,11 @@ DAY = 49
 NUM_ENVS = 1024
 
 
-def draw_legal(masks: NDArray[np.bool_], choices: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Any legal action is as likely as any other: int64 of shape (num_envs, heads)."""
+def sample_legal(masks: NDArray[np.bool_], choices: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Uniform random legal actions, int64 of shape (num_envs, slots)."""
     flags = masks.reshape(len(masks), -1, choices)
-    return (generator.random(flags.shape, np.float32) * flags).argmax(-1)
+    actions: NDArray[np.int64] = (generator.random(flags.shape, np.float32) * flags).argmax(-1)
+    return actions
 
 
 class Fleet:
@@ -29,18 +33,20 @@ class Fleet:
     def __init__(self, num_threads: int, num_envs: int = NUM_ENVS) -> None:
         self.env: Any = gym.make_vec("PaySim/TwoBank-v0", num_envs=num_envs, num_threads=num_threads)
         self.env.reset(seed=0)
-        self._choices = int(self.env.single_action_space.nvec[0])
+        space = self.env.single_action_space
+        assert isinstance(space, gym.spaces.MultiDiscrete)
+        self._choices = int(space.nvec[0])
         self._generator = np.random.default_rng(0)
 
     def speed(self, days: int) -> float:
-        """Ticks a second in all rows; the step that restarts them after each day counts as none."""
+        """Ticks per second of all rows; steps that only reset rows are not counted."""
         spent = 0.0
         for _ in range(days * DAY):
-            actions = draw_legal(self.env.unwrapped.action_masks(), self._choices, self._generator)
+            actions = sample_legal(self.env.unwrapped.action_masks(), self._choices, self._generator)
             start = perf_counter()
             self.env.step(actions)
             spent += perf_counter() - start
-        return days * (DAY - 1) * self.env.num_envs / spent
+        return float(days * (DAY - 1) * self.env.num_envs / spent)
 
 
 class CartPoles:
@@ -52,7 +58,7 @@ class CartPoles:
         self._actions = np.random.default_rng(0).integers(0, 2, (64, NUM_ENVS))
 
     def speed(self, steps: int) -> float:
-        """Steps a second in all rows."""
+        """Steps per second of all rows."""
         start = perf_counter()
         for step in range(steps):
             self._env.step(self._actions[step % len(self._actions)])
@@ -68,7 +74,7 @@ class Single:
         self._episodes = [self._record(seed) for seed in range(num_episodes)]
 
     def speed(self, steps: int) -> float:
-        """Calls of `step` a second, in episodes recorded before; resets are not timed."""
+        """Calls of `step` per second, in recorded episodes; resets are not timed."""
         spent, played = 0.0, 0
         while played < steps:
             for seed, actions in enumerate(self._episodes):
@@ -81,16 +87,16 @@ class Single:
         return played / spent
 
     def _record(self, seed: int) -> list[Any]:
-        """Legal actions of an episode; the same seed and actions lead through the same states again."""
+        """Random legal actions of an episode, which is reproducible from seed and actions."""
         _, self._info = self._env.reset(seed=seed)
         actions, is_over = [], False
         while not is_over:
-            actions.append(self._draw())
+            actions.append(self._sample())
             _, _, terminated, truncated, self._info = self._env.step(actions[-1])
             is_over = terminated or truncated
         return actions
 
-    def _draw(self) -> Any:
+    def _sample(self) -> Any:
         mask = self._info.get("action_mask")
         if mask is None:
             return self._env.action_space.sample()
@@ -99,7 +105,7 @@ class Single:
 
 
 class Idle(VecEnv):
-    """A `VecEnv` with another's spaces that does nothing."""
+    """A `VecEnv` that does nothing, with the spaces of another."""
 
     def __init__(self, like: VecEnv) -> None:
         super().__init__(like.num_envs, like.observation_space, like.action_space)

@@ -49,7 +49,7 @@ def test_a_scenario_is_replaced_only_by_force(call: Called, folder: Path) -> Non
     target = folder / "fitted.yaml"
     target.write_text("mine", "utf-8")
     assert call("calibrate", "payments.csv", "-o", "fitted.yaml", code=2) == ""
-    assert call.errors == "error: fitted.yaml: exists already; --force replaces it\n"
+    assert call.errors == "error: fitted.yaml: already exists; --force overwrites it\n"
     assert target.read_text("utf-8") == "mine"
     call("calibrate", "payments.csv", "-o", "fitted.yaml", "--force")
     assert target.read_text("utf-8").startswith("# A payment system")
@@ -57,7 +57,7 @@ def test_a_scenario_is_replaced_only_by_force(call: Called, folder: Path) -> Non
 
 def test_the_payments_are_never_replaced(call: Called, folder: Path) -> None:
     call("calibrate", "payments.csv", "-o", "payments.csv", "--force", code=2)
-    assert call.errors == "error: payments.csv: is the payments file itself\n"
+    assert call.errors == "error: payments.csv: is the payments file\n"
     assert (folder / "payments.csv").read_text("utf-8") == PAYMENTS
 
 
@@ -74,8 +74,8 @@ def test_the_payments_are_never_replaced(call: Called, folder: Path) -> None:
             ["wrong.csv", "-o", "payments.csv/x.yaml"],
             "error: payments.csv/x.yaml: there is no folder payments.csv\n",
         ),
-        (["wrong.csv", "-o", "."], "error: .: is a folder; name the file to write\n"),
-        (["wrong.csv", "-o", ".", "--force"], "error: .: is a folder; name the file to write\n"),
+        (["wrong.csv", "-o", "."], "error: .: is a folder; name a file\n"),
+        (["wrong.csv", "-o", ".", "--force"], "error: .: is a folder; name a file\n"),
         (
             ["payments.csv", "-o", f"{'x' * 250}.yaml"],
             f"error: {'x' * 250}.yaml: cannot be written: File name too long\n",

@@ -22,10 +22,10 @@ EVENTS = (DOCS / "events.md").read_text("utf-8")
 
 
 def follow(call: Called, line: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Do what a line of the page says, `paysim` in this process and all else in a shell; returns the data."""
+    """Run a line of the page and return its output."""
     shown = ""
     for step in line.partition("#")[0].split("&&"):
-        command, rest = re.fullmatch(r"\s*([^|>]*)(.*?)\s*", step, re.DOTALL).groups()
+        command, rest = re.findall(r"^\s*([^|>]*)(.*?)\s*$", step, re.DOTALL)[0]
         if command.startswith("export "):
             monkeypatch.setenv(*command.removeprefix("export ").strip().split("="))
             continue
@@ -50,7 +50,7 @@ def test_the_commands_of_the_page_run(call: Called, tmp_path: Path, monkeypatch:
 
 
 def test_the_page_names_every_table() -> None:
-    section = PAGE.partition("## Look and compare")[2].partition("## Scenarios")[0]
+    section = PAGE.partition("## Show, compare and export")[2].partition("## Scenarios")[0]
     rows = [row for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)]
     assert [name for row in rows for name in re.findall(r"`(\w+)`", row)] == list(TABLES)
 

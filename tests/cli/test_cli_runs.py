@@ -52,7 +52,7 @@ def test_run_shows_data_on_stdout_and_all_else_on_stderr(tmp_path: Path) -> None
 def test_replay_prints_what_the_live_run_printed(call: Called, two_days: Path, options: list[Any]) -> None:
     live = call("run", two_days, *options, "--persist", "r.duckdb", "--full-replay")
     assert live
-    assert call.errors.endswith("run 1 is kept in r.duckdb\n")
+    assert call.errors.endswith("run 1 is stored in r.duckdb\n")
     assert call("replay", 1, "--store", "r.duckdb") == live
     assert call.errors == ""
 
@@ -128,11 +128,11 @@ def test_tables_are_exported(call: Called, tmp_path: Path) -> None:
         json.loads(line)["type"] for line in live
     ]
     call("runs", "export", 1, "-o", "days.csv", code=2)
-    assert call.errors == "error: days.csv: exists already; --force replaces it\n"
+    assert call.errors == "error: days.csv: already exists; --force overwrites it\n"
     call("runs", "export", 1, "-o", "days.csv", "--force")
     call("run", "two_bank", "--persist", "paysim.duckdb")
     call("runs", "export", 2, "-o", "ticks.csv", "--table", "ticks")
-    assert call.errors == "run 2 was kept without --full-replay: it has no ticks\nticks.csv written\n"
+    assert call.errors == "run 2 was stored without --full-replay: it has no ticks\nticks.csv written\n"
 
 
 def test_a_day_is_drawn(call: Called, two_days: Path, tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ MISTAKES: dict[str, tuple[list[Any], str]] = {
         ["runs", "export", 1, "-o", "x.txt", "--store", "r.duckdb"],
         "must end in .csv or .parquet",
     ),
-    "no pair": (["runs", "compare", 1, "--store", "r.duckdb"], "error: RUN: must be at least two"),
+    "no pair": (["runs", "compare", 1, "--store", "r.duckdb"], "error: RUN: at least two runs are needed"),
     "no picture": (["render", 1, "-o", "x.jpg", "--store", "r.duckdb"], "error: x.jpg: must end in .png"),
     "no day": (["render", 1, "--day", 7, "--store", "r.duckdb"], "error: --day = 7: run 1 has not played it"),
     "no bank": (["render", 1, "--bank", "X", "--store", "r.duckdb"], "error: --bank = 'X': must be one of"),
@@ -259,7 +259,11 @@ def test_a_pipe_that_closes_ends_the_command_quietly(tmp_path: Path, command: st
 def test_a_run_whose_output_is_closed_is_kept(tmp_path: Path) -> None:
     line = f"{' '.join(PAYSIM)} run castro_two_period --persist r.duckdb >&-"
     run = subprocess.run(["bash", "-c", line], capture_output=True, text=True, cwd=tmp_path)
-    assert (run.returncode, run.stdout, run.stderr.splitlines()[1:]) == (0, "", ["run 1 is kept in r.duckdb"])
+    assert (run.returncode, run.stdout, run.stderr.splitlines()[1:]) == (
+        0,
+        "",
+        ["run 1 is stored in r.duckdb"],
+    )
 
 
 def test_a_run_whose_reader_has_gone_keeps_its_whole_days(tmp_path: Path) -> None:
@@ -267,7 +271,7 @@ def test_a_run_whose_reader_has_gone_keeps_its_whole_days(tmp_path: Path) -> Non
     (tmp_path / "long.yaml").write_text(scenario.model_dump_json(), "utf-8")
     run = piped("run long.yaml --stream --persist r.duckdb", 100, tmp_path)
     assert (run.returncode, len(run.stdout.splitlines())) == (141, 100)
-    assert run.stderr == "interrupted; the whole days of run 1 are kept in r.duckdb\n"
+    assert run.stderr == "interrupted; the completed days of run 1 are stored in r.duckdb\n"
     shown = json.loads(paysim("runs", "show", 1, "--store", "r.duckdb", "--json", folder=tmp_path).stdout)
     assert (shown["status"], shown["metrics"]["ticks"] % 48) == ("interrupted", 0)
     assert shown["metrics"]["days"] >= 2
@@ -327,3 +331,11 @@ for command in {commands}:
     ends = re.findall(r"^= .*$", run.stdout, re.MULTILINE)
     assert ends == [f"= {command} 0 False" for command in commands], run.stderr
     assert all(f"Usage: paysim {command}" in run.stdout for command in commands)
+
+
+@pytest.mark.parametrize("tick", [0, 5, 47])
+def test_a_single_tick_is_shown(call: Called, tick: int) -> None:
+    live = call("run", "two_bank", "--stream", "--persist", "paysim.duckdb", "--full-replay").splitlines()
+    only = ("--from", tick, "--to", tick)
+    assert call("run", "two_bank", "--stream", *only).splitlines() == [live[tick]]
+    assert call("replay", 1, "--stream", *only).splitlines() == [live[tick]]

@@ -1,9 +1,8 @@
-"""What the documents say is true: their code runs, their generated parts are current."""
+"""The code of the pages runs, and their generated parts are current."""
 
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 import subprocess
 import sys
@@ -15,11 +14,12 @@ from paysim_training.evaluate import FIXED_POLICIES, TUNED_POLICIES
 
 ROOT = Path(__file__).parents[2]
 ALL_POLICIES = (*FIXED_POLICIES, *TUNED_POLICIES)
+PACKAGE_PAGES = [ROOT / "agents" / "README.md", ROOT / "training" / "README.md"]
 PAGES = [
     page
-    for page in sorted((ROOT / "docs").glob("*.md"))
+    for page in (*sorted((ROOT / "docs").glob("*.md")), *PACKAGE_PAGES)
     if "```python" in page.read_text("utf-8")
-    and page.stem not in ("rllib", "service")  # they need Ray, and a service: test_rllib, test_server_docs
+    and page.stem not in ("rllib", "service")  # tested by test_rllib and test_server_docs
 ]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -44,12 +44,11 @@ def test_the_readme_examples_run(number: int, printed: str) -> None:
     assert re.fullmatch(printed, run.stdout)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.stem}")
 def test_the_script_of_a_page_runs(page: Path, tmp_path: Path) -> None:
     (script,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-W", "error", "-c", script]
-    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     assert run.stdout
 
@@ -65,6 +64,6 @@ def test_the_observation_page_is_made_from_the_engines_table() -> None:
 
 
 def test_relative_links_lead_somewhere() -> None:
-    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *PACKAGE_PAGES]:
         for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text(encoding="utf-8")):
             assert (document.parent / link).exists(), f"{document.name}: {link}"

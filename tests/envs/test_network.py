@@ -112,7 +112,7 @@ def test_a_loaded_model_needs_its_environment(tmp_path: Path) -> None:
     env = PaymentEnv(slots=3)
     PPO("MlpPolicy", env, n_steps=64, device="cpu").save(tmp_path / "model.zip")
     model = PPO.load(tmp_path / "model.zip", device="cpu")
-    with pytest.raises(ValueError, match=r"env = None: the model has none either; give the environment"):
+    with pytest.raises(ValueError, match=r"env = None: the model has none either; pass the environment"):
         export_network(model, tmp_path / "policy.safetensors")
     wrapped = gym.wrappers.TimeLimit(env, 5)
     for place, given in enumerate((env, wrapped, DummyVecEnv([lambda: wrapped]))):
@@ -426,7 +426,7 @@ def test_the_engine_takes_exactly_the_networks_that_the_scenario_names(
     named = load_scenario(against(small_scenario, network_file(tmp_path / "a.safetensors")))
     plain, network = load_scenario(small_scenario), named.networks["BANK_B"]
     for scenario, networks, message in (
-        (named, None, r"agents\[1\]\.policy\.weights = .* must be read and given beside the scenario"),
+        (named, None, r"agents\[1\]\.policy\.weights = .* must be read and passed with the scenario"),
         (named, {"BANK_A": network, "BANK_B": network}, r"agents\[0\]\.policy = .*: must be a network"),
         (plain, {"BANK_X": network}, r'networks = "BANK_X": must name a bank whose policy is a network'),
     ):

@@ -302,3 +302,20 @@ def test_what_no_scenario_can_hold_is_refused_by_name(tmp_path: Path) -> None:
 def test_yaml_is_as_short_as_a_person_would_write(fitted: dict[str, Any]) -> None:
     assert yaml.safe_load(calibrated_yaml(fitted)) == fitted
     assert max(map(len, calibrated_yaml(fitted).splitlines())) <= 120
+
+
+@pytest.mark.parametrize("ticks_per_day", [12, 48, 192])
+def test_a_day_costs_what_it_does_in_the_scenario_whose_prices_are_used(
+    tmp_path: Path, ticks_per_day: int
+) -> None:
+    path = tmp_path / "one.csv"
+    path.write_text("day,tick,sender,receiver,amount\n0,0,A,B,1000", "utf-8")
+    model = load_scenario("two_bank")
+    scenario = load_scenario(calibrate(path, ticks_per_day=ticks_per_day))
+    ours, theirs = scenario.costs.model_dump(), model.costs.model_dump()
+    for name in ("overdraft_rate", "delay_rate", "delay_penalty_per_tick"):
+        assert theirs[name] > 0
+        a_day = theirs.pop(name) * model.ticks_per_day
+        assert ours.pop(name) * ticks_per_day == pytest.approx(a_day, rel=1e-5), name
+    assert ours == theirs
+    assert (scenario.rails, scenario.end_of_day) == (model.rails, model.end_of_day)

@@ -82,7 +82,7 @@ def test_every_scenario_opens_with_what_there_is_to_say(name: str) -> None:
     paragraphs = "\n".join(line.removeprefix("#").strip() for line in lines).split("\n\n")
     # The games of Castro et al. share one model, which stands where others say what they teach.
     purpose = "The model:" if name.startswith("castro_") else "Teaches "
-    for start in (purpose, "Where the numbers come from:", "What is known ("):
+    for start in (purpose, "Sources of the numbers:", "Known results ("):
         assert sum(paragraph.startswith(start) for paragraph in paragraphs) == 1, start
     for module in re.findall(r"tests/[\w/]+\.py", paragraphs[-1]):
         assert (Path(__file__).parents[2] / module).exists()

@@ -15,15 +15,14 @@ from typing import Any
 
 import httpx2
 import pytest
+from command import invoke
 from pydantic import SecretStr
 from service import ARRIVALS, SMALL, Service, make, serving
 from starlette.testclient import TestClient
-from typer.testing import CliRunner
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from paysim_gym import Orchestrator, bundled_scenarios, load_scenario
-from paysim_gym.cli import app
 from paysim_gym.server.application import create_app
 from paysim_gym.server.problem_details import ServiceError
 from paysim_gym.server.registry import Registry
@@ -87,6 +86,13 @@ def busy(**change: Any) -> dict[str, Any]:
         (
             {"agents": banks(2, **busy(), policy={"type": "split_large", "parts": 10})},
             ["agents: this service takes at most 50 expected payments a tick, the scenario has 400"],
+        ),
+        (
+            {
+                "agents": banks(3, **busy()),
+                "events": [{"type": "arrival_rate", "tick": 5, "bank": "BANK_1", "multiplier": 3}],
+            },
+            ["agents: this service takes at most 50 expected payments a tick, the scenario has 100"],
         ),
         (
             {
@@ -311,7 +317,7 @@ def test_what_cannot_be_served_is_told_without_a_traceback(
     (tmp_path / "file").write_text("", "utf-8")
 
     def told(*arguments: str) -> str:
-        result = CliRunner().invoke(app, ["serve", "--port", "0", *arguments])
+        result = invoke("serve", "--port", "0", *arguments)
         assert (result.exit_code, result.stdout) == (2, "")
         return result.stderr
 
@@ -362,11 +368,11 @@ def test_settings_come_from_the_environment() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("MAX_BANKS", "0", "PAYSIM_SERVER_MAX_BANKS: Input should be greater than or equal to 1"),
-        ("MAX_BANKS", "many", "PAYSIM_SERVER_MAX_BANKS: Input should be a valid integer"),
-        ("IDLE_SECONDS", "nan", "PAYSIM_SERVER_IDLE_SECONDS: Input should be a finite number"),
+        ("MAX_BANKS", "0", "PAYSIM_SERVER_MAX_BANKS: must be greater than or equal to 1"),
+        ("MAX_BANKS", "many", "PAYSIM_SERVER_MAX_BANKS: must be a valid integer"),
+        ("IDLE_SECONDS", "nan", "PAYSIM_SERVER_IDLE_SECONDS: must be a finite number"),
         ("MAX_BANK", "5", "PAYSIM_SERVER_MAX_BANK: unknown setting"),
-        ("TOKEN", "hunter2", "PAYSIM_SERVER_TOKEN: Value should have at least 16 items"),
+        ("TOKEN", "hunter2", "PAYSIM_SERVER_TOKEN: must have at least 16 items"),
     ],
 )
 def test_wrong_settings_are_told_without_their_value(name: str, value: str, message: str) -> None:

@@ -71,11 +71,11 @@ def test_an_event_says_what_is_needed_to_retrace_it(small_scenario: dict[str, An
     small_scenario["agents"][1]["balance"] = 0
     run = Orchestrator(small_scenario, record_events=True)
     keys = {
-        "release": {"payment", "parent", "bank", "receiver", "amount", "deadline_tick", "rail"},
-        "queued": {"payment", "parent", "bank", "receiver", "amount", "deadline_tick", "rail", "reason"},
-        "limit_hit": {"payment", "bank", "receiver", "amount", "rail", "reason", "available"},
+        "release": {"payment", "parent", "sender", "receiver", "amount", "deadline_tick", "rail"},
+        "queued": {"payment", "parent", "sender", "receiver", "amount", "deadline_tick", "rail", "reason"},
+        "limit_hit": {"payment", "sender", "receiver", "amount", "rail", "reason", "available"},
         "settlement": {"payment", "parent", "sender", "receiver", "amount", "arrival_tick", "deadline_tick"},
-        "overdue": {"payment", "bank", "receiver", "amount", "deadline_tick", "penalty"},
+        "overdue": {"payment", "sender", "receiver", "amount", "deadline_tick", "penalty"},
         "cost": {"bank", "component", "amount"},
     }
     seen = set()

@@ -18,6 +18,7 @@ import pytest
 from network_files import against, network_file
 
 from paysim_gym import load_scenario
+from paysim_gym._engine import EVENT_SCHEMA_VERSION
 from paysim_gym.simulate import columns, store_schema
 from paysim_gym.simulate import store as store_module
 from paysim_gym.simulate.output import OUTPUTS, Filter, TextSink
@@ -251,27 +252,47 @@ def test_a_ctrl_c_waits_until_the_day_is_kept(
 def test_a_store_of_an_older_version_is_brought_up_to_date(
     path: Path, small_scenario: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as old:
-        old.setattr(store_module, "MIGRATIONS", store_schema.MIGRATIONS[:1])
-        old.setattr(store_module, "VERSION", 1)
-        append = Store._append
-        known = {"days", "bank_days", "payments"}
-        old.setattr(
-            Store, "_append", lambda self, table, batch: table in known and append(self, table, batch)
-        )
-        with Store(path) as store:
-            play(store, small_scenario, full=False)
-            metrics = store.metrics(1)
+    with Store(path) as store:
+        play(store, small_scenario, full=False)
+        metrics = store.metrics(1)
     with duckdb.connect(str(path)) as db:
-        assert db.execute("SELECT version FROM paysim_store").fetchall() == [(1,)]
-        assert not db.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'events'").fetchall()
+        assert db.execute("SELECT version FROM paysim_store").fetchall() == [(store_schema.VERSION,)]
+    next_version = ("CREATE TABLE notes (run BIGINT NOT NULL)",)
+    monkeypatch.setattr(store_module, "MIGRATIONS", (*store_schema.MIGRATIONS, next_version))
+    monkeypatch.setattr(store_module, "VERSION", store_schema.VERSION + 1)
     with Store(path) as store:
         assert store.metrics(1) == metrics
         text = play(store, small_scenario)
         assert text
         assert len(list(store.ticks(2))) == 12
     with duckdb.connect(str(path)) as db:
-        assert db.execute("SELECT version FROM paysim_store").fetchall() == [(store_schema.VERSION,)]
+        assert db.execute("SELECT version FROM paysim_store").fetchall() == [(store_schema.VERSION + 1,)]
+        assert db.execute("SELECT count(*) FROM notes").fetchall() == [(0,)]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_store_of_the_first_release_is_refused_with_one_line(path: Path, version: int) -> None:
+    Store(path).close()
+    with duckdb.connect(str(path)) as db:
+        db.execute(f"UPDATE paysim_store SET version = {version}")
+    with pytest.raises(StoreError) as refusal:
+        Store(path)
+    assert str(refusal.value) == (
+        f"{path}: was written by paysim-gym 0.1.0, whose event schema is no longer supported; "
+        "play its runs again into a new store"
+    )
+
+
+def test_events_of_another_schema_version_are_not_replayed(
+    path: Path, small_scenario: dict[str, Any]
+) -> None:
+    with Store(path) as store:
+        play(store, small_scenario)
+        assert store.run("1").event_schema_version == EVENT_SCHEMA_VERSION
+    with duckdb.connect(str(path)) as db:
+        db.execute("UPDATE runs SET event_schema_version = 99")
+    with Store(path) as store, pytest.raises(StoreError, match="events of schema version 99; this package"):
+        StoredTicks(store, store.run("1"))
 
 
 def test_a_store_of_a_newer_version_is_left_alone(path: Path) -> None:

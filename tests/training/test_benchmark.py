@@ -1,4 +1,4 @@
-"""The benchmark: tiny runs from the command line to its files, and what its figures mean."""
+"""The benchmark: tiny runs from the command line, their files and statistics."""
 
 from __future__ import annotations
 
@@ -15,14 +15,20 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from command import Invocation, invoke
 from paysim_agents.scripted import scripted
 from paysim_agents.tasks.suite import TASKS, Task
 from paysim_training.algorithms.ppo import LearnedPolicy
 from paysim_training.core.config import load_config
 from paysim_training.core.run_folder import RunFolder
-from paysim_training.studies.benchmark.command import app
-from paysim_training.studies.benchmark.results import BASELINES, brief, compare_learned, crossed_ci95
-from typer.testing import CliRunner, Result
+from paysim_training.studies.benchmark.results import (
+    BASELINES,
+    brief,
+    compare_learned,
+    crossed_ci95,
+    summarise_costs,
+)
+from scipy.stats import trim_mean
 
 from paysim_gym import load_scenario
 from paysim_gym.evaluation import evaluate
@@ -69,8 +75,14 @@ def _arguments(folder: Path, *more: object) -> list[str]:
     return [str(part) for part in ("--task", TASK.id, *files, *more)]
 
 
-def _benchmark(folder: Path, *more: object) -> Result:
-    return CliRunner().invoke(app, _arguments(folder, *more))
+def _benchmark(folder: Path, *more: object) -> Invocation:
+    return invoke("benchmark", *_arguments(folder, *more))
+
+
+def _learned_costs(run: RunFolder) -> list[int]:
+    learned = LearnedPolicy(run)
+    costs: list[int] = evaluate(lambda _: learned, TASK.scenario, DAYS, split_parts=[]).cost.tolist()
+    return costs
 
 
 def _prepare(folder: Path, change: Change = dict, **config: Any) -> None:
@@ -113,9 +125,7 @@ def test_results_are_costs_of_the_same_days(done: Path) -> None:
     assert set(entry["learned"]) == {"iqm", "ci95"}
     costs = details["tasks"][TASK.id]["costs_cents"]
     for seed, found in enumerate(costs["learned"]):
-        learned = LearnedPolicy(RunFolder(out / "runs" / TASK.scenario / f"seed{seed}"))
-        table = evaluate(lambda env, own=learned: own, TASK.scenario, DAYS, split_parts=[])
-        assert found == table.cost.tolist()
+        assert found == _learned_costs(RunFolder(out / "runs" / TASK.scenario / f"seed{seed}"))
     assert costs["learned"][0] != costs["learned"][1]
     measured = _measured()["tasks"][TASK.id]["policies"]
     assert {name: costs[name] for name in BASELINES} == {
@@ -125,8 +135,9 @@ def test_results_are_costs_of_the_same_days(done: Path) -> None:
     assert low <= entry["learned"]["iqm"] <= high
     gap = entry["best_rule"] - entry["hindsight"]
     assert entry["gap_closed"] == pytest.approx((entry["best_rule"] - entry["learned"]["iqm"]) / gap)
-    assert details["command"] in (out / "table.md").read_text()
-    assert details["commit"][:10] in (out / "table.md").read_text()
+    # Outside a checkout no commit is known.
+    commit = (details["commit"] or "unknown")[:10]
+    assert f"`{details['command']}` at commit `{commit}`" in (out / "table.md").read_text()
 
 
 def test_finished_runs_are_not_trained_again_and_stopped_ones_go_on(done: Path) -> None:
@@ -135,7 +146,8 @@ def test_finished_runs_are_not_trained_again_and_stopped_ones_go_on(done: Path) 
     runs = [RunFolder(out / "runs" / TASK.scenario / f"seed{seed}") for seed in range(2)]
     models = [run.model.read_bytes() for run in runs]
     finished = runs[0].metrics.stat().st_mtime_ns
-    runs[1].metrics.unlink(), runs[1].model.unlink()
+    runs[1].metrics.unlink()
+    runs[1].model.unlink()
     again = _benchmark(done, "--seeds", 2)
     assert again.exit_code == 0, again.output
     assert runs[0].metrics.stat().st_mtime_ns == finished
@@ -169,7 +181,7 @@ def test_stopped_benchmark_says_how_to_go_on(tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate()
     assert process.returncode == 130
-    assert said == "Stopped. The same command goes on where it was.\n"
+    assert said == "Stopped. Give the same command again to continue.\n"
     for run in folder.glob("seed?"):
         with RunFolder(run).locked():
             assert not (run / "model.zip").exists()
@@ -273,3 +285,27 @@ def test_every_task_has_a_config_whose_rollouts_are_whole_days(task: Task) -> No
     assert config.ppo.steps_per_rollout == scenario.ticks_per_day + has_pool
     rollout = config.num_envs * config.ppo.steps_per_rollout
     assert config.timesteps % rollout == config.checkpoint_every % rollout == 0
+
+
+@pytest.mark.parametrize("shape", [(1, 1000), (1000, 1)], ids=["days", "training_seeds"])
+def test_intervals_are_95_percent_intervals(shape: tuple[int, int]) -> None:
+    """The half-widths are 1.96 standard errors; those of a 90% interval would be 1.645."""
+    costs = np.random.default_rng(5).normal(100, 10, shape)
+    error = costs.std(ddof=1) / np.sqrt(costs.size)
+    # The trimmed mean's standard error from the winsorized deviation (Yuen 1974).
+    winsorized = np.clip(costs, *np.sort(costs, axis=None)[[250, 749]])
+    trimmed_error = winsorized.std(ddof=1) / (0.5 * np.sqrt(costs.size))
+    summary = summarise_costs(costs)
+    saved, *interval = crossed_ci95(-costs, np.mean)
+    for value, (low, high), expected in (
+        (summary["mean"], summary["mean_ci95"], error),
+        (summary["iqm"], summary["ci95"], trimmed_error),
+        (saved, interval, error),
+    ):
+        assert (value - low, high - value) == pytest.approx((1.96 * expected, 1.96 * expected), rel=0.06)
+
+
+@pytest.mark.parametrize("days", [1, 2, 3, 4, 5, 7, 8, 200])
+def test_the_interquartile_mean_is_that_of_scipy(days: int) -> None:
+    costs = np.random.default_rng(days).lognormal(8, 2, (1, days))
+    assert summarise_costs(costs)["iqm"] == trim_mean(costs[0], 0.25)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from command import Invocation, invoke
 from numpy.typing import NDArray
 from paysim_agents.scripted import scripted
 from paysim_agents.tree import (
@@ -27,11 +28,9 @@ from paysim_agents.tree import (
     tree_policy,
     tree_rules,
 )
-from paysim_training import distil, train
-from paysim_training import evaluate as evaluation
 from paysim_training.algorithms import ppo
 from paysim_training.core.run_folder import RunFolder
-from typer.testing import CliRunner, Result
+from paysim_training.distil import distil_run
 
 from paysim_gym import PaymentVectorEnv
 from paysim_gym._engine import observation_fields
@@ -60,8 +59,8 @@ def _tree(payments: Fork | Leaf, **changes: Any) -> Tree:
     return Tree(**{**facts, **changes}, payments=payments)
 
 
-def _run(*arguments: object) -> Result:
-    return CliRunner().invoke(distil.app, [str(argument) for argument in arguments])
+def _run(*arguments: object) -> Invocation:
+    return invoke("distil", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +68,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("distilled")
     (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
     arguments = ["--config", str(folder / "tiny.yaml"), "--out", str(folder / "run")]
-    result = CliRunner().invoke(train.app, arguments)
+    result = invoke("train", *arguments)
     assert result.exit_code == 0, result.output
     return folder / "run"
 
@@ -92,7 +91,7 @@ class Known:
 
 def test_tree_recovers_a_policy_that_is_a_tree(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ppo, "LearnedPolicy", Known)
-    found = distil.distil(RunFolder(trained), depth=3, days=20, rounds=2)
+    found = distil_run(RunFolder(trained), depth=3, days=20, rounds=2)
     assert found.agreement == 1.0
     assert found.cost_cents == found.network_cost_cents
     assert found.tree.leaves == 3
@@ -103,7 +102,7 @@ def test_tree_recovers_a_policy_that_is_a_tree(trained: Path, monkeypatch: pytes
     text = tree_rules(found.tree)
     assert "the payment's ticks to deadline <= 3 ticks:" in text
     assert "time of day <= " in text
-    stump = distil.distil(RunFolder(trained), depth=1, days=20, rounds=2)
+    stump = distil_run(RunFolder(trained), depth=1, days=20, rounds=2)
     assert stump.tree.leaves == 2
     assert stump.agreement < 1
 
@@ -119,7 +118,7 @@ def test_command_distils_and_evaluation_scores_the_tree(trained: Path, tmp_path:
     assert (trained / "tree.json").read_bytes() == first
     tree = load_tree(trained / "tree.json")
     assert dump_tree(tree) == first
-    scored = CliRunner().invoke(evaluation.app, [str(trained)])
+    scored = invoke("evaluate", trained)
     assert scored.exit_code == 0, scored.output
     row = json.loads((trained / "metrics.json").read_text())["policies"]["tree"]
     assert row["policy"] == {"type": "tree", "rules": tree.leaves}

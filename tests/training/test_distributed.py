@@ -1,4 +1,4 @@
-"""Training and working on Ray, all on one Ray of this machine: what it leaves, and what it survives."""
+"""Training, benchmarks and sweeps on a local Ray: results and recovery from failures."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from typer.testing import CliRunner, Result
+from command import Invocation, invoke
 
 ray = pytest.importorskip("ray")
 
-from paysim_training import distributed, evaluate, train
+from paysim_training import evaluate
 from paysim_training.algorithms import ppo
 from paysim_training.algorithms.callbacks import EPISODE_SCALARS
 from paysim_training.algorithms.imitation import imitate
@@ -29,10 +29,10 @@ from paysim_training.core.ray_tasks import WorkerLostError, cluster, map_jobs
 from paysim_training.core.run_folder import RunFolder, RunFolderError, create_run_folder
 from paysim_training.core.task import resolve_env
 from paysim_training.rllib import algorithm as rllib_ppo
-from paysim_training.studies.benchmark import training_runs as retraining
+from paysim_training.studies.benchmark import training_runs
+from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_benchmark import _arguments, _prepare
-from test_benchmark import app as benchmark
 from test_sweep import TINY as TINY_TRIAL
 from test_sweep import _sweep, _trials
 
@@ -64,8 +64,8 @@ def local_ray() -> Iterator[None]:
         yield
 
 
-def _distributed(*arguments: object) -> Result:
-    return CliRunner().invoke(distributed.app, [str(argument) for argument in arguments])
+def _distributed(*arguments: object) -> Invocation:
+    return invoke("distributed", *arguments)
 
 
 def _write(folder: Path, **changes: Any) -> Path:
@@ -116,7 +116,7 @@ def test_run_folder_is_that_of_train(trained: Path) -> None:
 def test_evaluate_reads_it_like_any_other(trained: Path) -> None:
     before = _results(trained)
     (trained / "table.txt").unlink()
-    result = CliRunner().invoke(evaluate.app, [str(trained)])
+    result = invoke("evaluate", trained)
     assert result.exit_code == 0, result.output
     assert _results(trained) == before
 
@@ -126,9 +126,9 @@ def test_train_does_not_touch_what_it_did_not_begin(trained: Path, tmp_path: Pat
 
     shutil.copytree(trained, tmp_path / "run")
     (tmp_path / "run" / "model.zip").unlink()
-    result = CliRunner().invoke(train.app, ["--resume", str(tmp_path / "run")])
+    result = invoke("train", "--resume", tmp_path / "run")
     assert result.exit_code == 2
-    assert "paysim_training.distributed --resume" in result.output
+    assert "paysim distributed --resume" in result.output
 
 
 def test_resumed_after_the_driver_was_killed_it_ends_as_if_it_had_not(trained: Path, tmp_path: Path) -> None:
@@ -196,7 +196,9 @@ def test_warm_start_hands_over_network_and_unit_of_reward(tmp_path: Path) -> Non
     rllib_ppo._warm_start(algorithm, run, config)
     learners = algorithm.learner_group.foreach_learner(lambda learner: learner.normalisers)
     (found,) = learners.result_or_errors[0].get().values()
-    assert vars(found) == vars(model.get_vec_normalize_env().ret_rms)
+    normaliser = model.get_vec_normalize_env()
+    assert normaliser is not None
+    assert vars(found) == vars(normaliser.ret_rms)
     (ours,) = algorithm.learner_group.foreach_learner(
         lambda learner: learner.module[rllib_ppo.SHARED].policy.state_dict()
     ).result_or_errors
@@ -228,7 +230,7 @@ def test_several_banks_learn_and_are_evaluated_together(policies: str, tmp_path:
     for name, policy in json.loads(before["metrics.json"])["policies"].items():
         assert policy["bank_cost_cents_mean"].keys() == set(banks), name
         assert sum(policy["bank_cost_cents_mean"].values()) == pytest.approx(policy["cost_cents_mean"])
-    evaluate.evaluate_run(run, evaluate.Console(quiet=True))
+    evaluate.evaluate_run(run, Console(quiet=True))
     assert _results(run.path) == before
 
 
@@ -265,7 +267,7 @@ def test_benchmark_on_ray_is_that_of_this_machine(tmp_path: Path) -> None:
         folder.mkdir()
         _prepare(folder, timesteps=3 * ROLLOUT)
         more = ("--ray",) if where == "ray" else ()
-        result = CliRunner().invoke(benchmark, _arguments(folder, "--seeds", 2, *more))
+        result = invoke("benchmark", *_arguments(folder, "--seeds", 2, *more))
         assert result.exit_code == 0, result.output
         details = json.loads((folder / "out" / "details.json").read_text())
         details.pop("command")
@@ -282,10 +284,10 @@ def test_lost_evaluation_is_told_as_an_error_of_its_run(
     def lose(*_: Any, **__: Any) -> Any:
         raise WorkerLostError("a job was lost")
 
-    monkeypatch.setattr(retraining, "map_jobs", lose)
-    one = retraining.Retraining("PaySim/Bank-v0", RunFolder(tmp_path), parse_config({}))
+    monkeypatch.setattr(training_runs, "map_jobs", lose)
+    one = training_runs.TrainingRun("PaySim/Bank-v0", RunFolder(tmp_path), parse_config({}))
     with pytest.raises(RunFolderError, match="a job was lost"):
-        retraining.costs_on_ray([one], [2**42])
+        training_runs.costs_on_ray([one], [2**42])
 
 
 def test_sweep_on_ray_is_that_of_this_machine(tmp_path: Path) -> None:
@@ -331,7 +333,7 @@ class TestJobs:
 
 
 def test_ray_talks_to_nobody_but_itself() -> None:
-    """Of all connections of Ray's processes, by the kernel's table, both ends are loopback."""
+    """Both ends of all connections of Ray's processes are loopback addresses."""
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
     own = {line for pid in _ray_processes() for line in _connections(pid)}
     assert own
@@ -339,7 +341,7 @@ def test_ray_talks_to_nobody_but_itself() -> None:
 
 
 def _ray_processes() -> list[int]:
-    """This process and all that it has started."""
+    """This process and its descendants."""
     parents = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -360,13 +362,13 @@ def _connections(pid: int) -> list[tuple[str, str]]:
             continue
         if target.startswith("socket:["):
             inodes.add(target[8:-1])
-    lines = []
+    lines: list[tuple[str, str]] = []
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
             parts = line.split()
             if parts[9] in inodes and parts[3] in ("01", "0A"):
-                ends = [parts[1]] if parts[3] == "0A" else parts[1:3]
-                lines.append(tuple(end.partition(":")[0] for end in ends))
+                local, remote = (end.partition(":")[0] for end in parts[1:3])
+                lines.append((local, local if parts[3] == "0A" else remote))
     return lines
 
 

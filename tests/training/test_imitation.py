@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from command import invoke
 from paysim_agents.hindsight import hindsight
 from paysim_agents.scripted import scripted
-from paysim_training import train
 from paysim_training.algorithms.imitation import demonstrate, demonstration_seeds
 from paysim_training.core.config import TRAINING_SEEDS_END, ConfigError, TrainConfig, parse_config
 from paysim_training.core.run_folder import RunFolder
 from paysim_training.core.task import resolve_env
 from stable_baselines3 import PPO
-from typer.testing import CliRunner
 
 from paysim_gym import PaymentVectorEnv
 from paysim_gym.evaluation import evaluate
@@ -146,7 +145,7 @@ def test_warm_start_reaches_training_and_survives_a_kill(
         raise KeyboardInterrupt
 
     def _train(*arguments: object) -> int:
-        return CliRunner().invoke(train.app, [str(argument) for argument in arguments]).exit_code
+        return invoke("train", *arguments).exit_code
 
     assert _train("--config", file, "--out", tmp_path / "whole") == 0
     monkeypatch.setattr(RunFolder, "save_checkpoint", stop)

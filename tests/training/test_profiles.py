@@ -1,4 +1,4 @@
-"""Who plays what: figures of all banks together, best responses, and what tells profiles apart."""
+"""Strategy profiles: metrics of the system, best responses and fingerprints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from paysim_training.studies.strategic import profiles
-from paysim_training.studies.strategic.profiles import RULES, describe, fingerprint, play
+from paysim_training.studies.strategic.profiles import RULES, fingerprint, play, summarise_profile
 
 from paysim_gym import load_scenario
 
@@ -23,7 +23,7 @@ def test_what_never_settles_counts_in_the_figures_of_the_system() -> None:
     ]
     scenario = load_scenario({**TWO_TICKS, "initial_transactions": payments})
     tables = play(scenario, dict.fromkeys("AB", RULES["release_all"]), [1, 2])
-    system = describe(tables)["system"]
+    system = summarise_profile(tables)["system"]
     # A's 300,000.00 wait for both ticks and never settle, B's 100,000.00 settle at once.
     assert (system["settlement_rate"]["mean"], system["mean_delay_ticks"]["mean"]) == (0.25, 1.5)
 
@@ -32,8 +32,8 @@ def test_a_response_is_chosen_on_the_tuning_days_and_compared_on_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tuning, days = [2**41, 2**41 + 1], [2**42, 2**42 + 1, 2**42 + 2]
-    # The policies are numbers here: what the bank pays on tuning days, ten times as much on the others; but
-    # there the one that is cheapest on tuning days is not.
+    # Each policy has a fixed cost on tuning days and ten times that on the others, except for the policy that
+    # is cheapest on tuning days, which is more expensive there.
     own, learned, others = {"type": "own", "pays": 9}, {"type": "learned", "pays": 4}, {"type": "other"}
     rules = {"release_all": {"type": "a", "pays": 5}, "hold_until_deadline": {"type": "b", "pays": 6}}
     asked = []
@@ -47,7 +47,9 @@ def test_a_response_is_chosen_on_the_tuning_days_and_compared_on_the_others(
 
     monkeypatch.setattr(profiles, "play", paid)
     monkeypatch.setattr(profiles, "RULES", rules)
-    found = profiles.exploit(load_scenario("two_bank"), {"A": own, "B": others}, "A", learned, tuning, days)
+    found = profiles.exploitability(
+        load_scenario("two_bank"), {"A": own, "B": others}, "A", learned, tuning, days
+    )
     assert (found["response"], found["own_cents"], found["response_cents"]) == ("learned", 90, 70)
     assert found["saves_cents"] == {"mean": 20, "ci95": [20, 20]} == found["learned_saves_cents"]
     assert found["saves_share"] == 20 / 90
@@ -56,7 +58,7 @@ def test_a_response_is_chosen_on_the_tuning_days_and_compared_on_the_others(
     )
 
 
-def test_a_fingerprint_is_of_contents_and_not_of_places(tmp_path: Path) -> None:
+def test_a_fingerprint_depends_on_file_contents_and_not_on_paths(tmp_path: Path) -> None:
     prints = []
     for folder, amount in (("one", 5), ("two", 5), ("three", 6)):
         (tmp_path / folder).mkdir()

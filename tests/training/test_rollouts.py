@@ -1,4 +1,4 @@
-"""What goes from env runner to learner: played days, their advantages, and the network on both sides."""
+"""Rollouts of RLlib env runners, their advantages, and the network on both sides."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from paysim_training.core.config import DistributedConfig, parse_config
 from paysim_training.core.task import resolve_env
 from paysim_training.rllib.algorithm import SHARED, algorithm_config
 from paysim_training.rllib.fleet_runner import FleetEnvRunner
-from paysim_training.rllib.module import SlotChoices, draw
-from paysim_training.rllib.rollout import Rollout, RolloutsToBatch, advantages
+from paysim_training.rllib.module import SlotCategorical, sample_actions
+from paysim_training.rllib.rollout import Rollout, RolloutsToBatch, estimate_advantages
 from ray.rllib.core.columns import Columns
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
@@ -42,29 +42,31 @@ def _runner(
         }
     )
     env, scenario = resolve_env(config.env, allow_several_learners=True)
-    spread = DistributedConfig(env_runners=runners, policies=policies)
-    settings = algorithm_config(config.model_copy(update={"env": env}), scenario, spread)
+    distribution = DistributedConfig(env_runners=runners, policies=policies)
+    settings = algorithm_config(config.model_copy(update={"env": env}), scenario, distribution)
     return FleetEnvRunner(config=settings, worker_index=worker)
 
 
 @pytest.mark.parametrize("limit", [None, 7])
 def test_rollouts_are_what_the_fleet_plays(limit: int | None) -> None:
     runner = _runner(max_episode_steps=limit)
-    runner.start(5)
+    runner.reset_fleet(5)
     fleet = PaymentVectorEnv(ROWS, "five_bank", BANKS, autoreset_mode="SameStep", max_episode_steps=limit)
-    seen, _ = fleet.reset(seed=5)
+    observations, _ = fleet.reset(seed=5)
     for _ in range(2):
         (rollout,) = runner.sample()
         final_observations = []
         for step in range(STEPS):
-            assert np.array_equal(rollout.observations[step], seen)
-            seen, rewards, terminated, truncated, infos = fleet.step(rollout.actions[step].astype(np.int64))
+            assert np.array_equal(rollout.observations[step], observations)
+            observations, rewards, terminated, truncated, infos = fleet.step(
+                rollout.actions[step].astype(np.int64)
+            )
             assert np.array_equal(rollout.rewards[step], rewards.astype(np.float32))
             assert np.array_equal(rollout.terminated[step], terminated)
             assert np.array_equal(rollout.truncated[step], truncated)
             if truncated.any():
                 final_observations += list(infos["final_obs"][truncated])
-        assert np.array_equal(rollout.observations[STEPS], seen)
+        assert np.array_equal(rollout.observations[STEPS], observations)
         assert len(rollout) == STEPS * ROWS
         assert np.array_equal(
             rollout.final_observations, np.reshape(final_observations, rollout.final_observations.shape)
@@ -75,18 +77,18 @@ def test_rollouts_are_what_the_fleet_plays(limit: int | None) -> None:
 def test_rows_play_the_same_days_however_many_runners_share_them() -> None:
     one, two = _runner(1, 1), [_runner(worker, 2) for worker in (1, 2)]
     assert [runner.env.num_envs for runner in (one, *two)] == [ROWS, ROWS // 2, ROWS // 2]
-    mornings = [runner.sample()[0].observations[0] for runner in (one, *two)]
-    assert np.array_equal(mornings[0], np.concatenate(mornings[1:]))
-    assert len(np.unique(mornings[0], axis=0)) == ROWS
+    day_starts = [runner.sample()[0].observations[0] for runner in (one, *two)]
+    assert np.array_equal(day_starts[0], np.concatenate(day_starts[1:]))
+    assert len(np.unique(day_starts[0], axis=0)) == ROWS
 
 
 def test_rows_with_a_seed_play_the_same_days_and_only_their_difference_counts() -> None:
-    arguments = {"learner": "CORE_A", "rows_per_seed": 2, "max_episode_steps": 7}
+    arguments: dict[str, Any] = {"learner": "CORE_A", "rows_per_seed": 2, "max_episode_steps": 7}
     one, two = _runner(1, 1, **arguments), [_runner(worker, 2, **arguments) for worker in (1, 2)]
-    mornings = [runner.sample()[0].observations[0] for runner in (one, *two)]
-    assert np.array_equal(mornings[0], np.concatenate(mornings[1:]))
-    assert np.array_equal(mornings[0][0::2], mornings[0][1::2])
-    assert len(np.unique(mornings[0], axis=0)) == ROWS // 2
+    day_starts = [runner.sample()[0].observations[0] for runner in (one, *two)]
+    assert np.array_equal(day_starts[0], np.concatenate(day_starts[1:]))
+    assert np.array_equal(day_starts[0][0::2], day_starts[0][1::2])
+    assert len(np.unique(day_starts[0], axis=0)) == ROWS // 2
     (rollout,) = one.sample()
     starts = rollout.observations[1:][rollout.truncated.all(axis=1)]
     assert len(starts) > 2
@@ -98,21 +100,21 @@ def test_rows_with_a_seed_play_the_same_days_and_only_their_difference_counts() 
         )
         for rows in (1, 2)
     )
-    gains = [columns[Columns.ADVANTAGES].reshape(STEPS, ROWS // 2, 2) for columns in (alone, paired)]
-    assert torch.allclose(gains[1], gains[0] - gains[0].flip(2), atol=1e-5)
+    advantages = [columns[Columns.ADVANTAGES].reshape(STEPS, ROWS // 2, 2) for columns in (alone, paired)]
+    assert torch.allclose(advantages[1], advantages[0] - advantages[0].flip(2), atol=1e-5)
     assert torch.equal(alone[Columns.VALUE_TARGETS], paired[Columns.VALUE_TARGETS])
 
 
 @pytest.mark.parametrize("policies", ["shared", "separate"])
 def test_each_of_several_banks_is_compared_with_itself(policies: str) -> None:
     runner = _runner(policies=policies, rows_per_seed=2)
-    runner.start(9)
+    runner.reset_fleet(9)
     ours = {rollout.policy: rollout for rollout in runner.sample()}
     banks = len(BANKS) if policies == "shared" else 1
-    everyone, _ = PaymentVectorEnv(ROWS, "five_bank", BANKS).reset(seed=[9] * ROWS)
+    all_rows, _ = PaymentVectorEnv(ROWS, "five_bank", BANKS).reset(seed=[9] * ROWS)
     for number, (policy, rollout) in enumerate(ours.items()):
         rows = slice(None) if policies == "shared" else slice(number, None, len(BANKS))
-        assert np.array_equal(rollout.observations[0], everyone[rows])
+        assert np.array_equal(rollout.observations[0], all_rows[rows])
         alone, paired = (
             RolloutsToBatch(
                 discount=0.9, gae_lambda=0.3, rows_per_seed=rows_per_seed, learners=banks
@@ -131,44 +133,45 @@ def test_separate_policies_have_the_rows_of_their_banks() -> None:
     first = runner.env.reset(seed=[1] * ROWS)[0]
     assert np.array_equal(fleet.reset(seed=[1] * ROWS)[0], first)
     assert all(rollout.observations.shape[1] == ROWS // 2 for rollout in rollouts.values())
-    runner.start(9)
+    runner.reset_fleet(9)
     again = {rollout.policy: rollout.observations[0] for rollout in runner.sample()}
-    everyone, _ = fleet.reset(seed=[9, 9, 11, 11])
+    all_rows, _ = fleet.reset(seed=[9, 9, 11, 11])
     for number, bank in enumerate(BANKS):
-        assert np.array_equal(again[bank], everyone[number::2])
+        assert np.array_equal(again[bank], all_rows[number::2])
 
 
-def test_log_odds_are_those_of_the_network_and_empty_slots_hold() -> None:
+def test_log_probs_are_those_of_the_network_and_empty_slots_hold() -> None:
     runner = _runner()
     (rollout,) = runner.sample()
-    seen = torch.from_numpy(rollout.observations[:-1]).flatten(0, 1)
+    observations = torch.from_numpy(rollout.observations[:-1]).flatten(0, 1)
     policy = runner.module[SHARED].policy
     assert type(policy) is QueuePolicy
     actions = torch.from_numpy(rollout.actions).flatten(0, 1).long()
-    _, log_probs, entropy = policy.evaluate_actions(seen, actions)
+    _, log_probs, entropy = policy.evaluate_actions(observations, actions)
     assert np.allclose(rollout.log_probs.ravel(), log_probs.detach().numpy(), atol=1e-5)
-    choices = SlotChoices(logits=runner.module[SHARED].logits(seen))
+    assert entropy is not None
+    choices = SlotCategorical(logits=runner.module[SHARED].logits(observations))
     assert torch.allclose(choices.entropy(), entropy)
-    values = runner.module[SHARED].compute_values({Columns.OBS: seen})
-    assert torch.equal(values, policy.predict_values(seen)[:, 0])
+    values = runner.module[SHARED].compute_values({Columns.OBS: observations})
+    assert torch.equal(values, policy.predict_values(observations)[:, 0])
     assert (rollout.actions > 0).any()
 
 
 def test_actions_are_drawn_with_their_probabilities() -> None:
-    odds = torch.tensor([[0.5, 0.3, 0.2], [0.0, 0.9, 0.1]])
-    drawn = draw(odds.log().expand(40_000, 2, 3), torch.Generator().manual_seed(0))
-    shares = torch.nn.functional.one_hot(drawn, 3).double().mean(dim=0)
-    assert torch.allclose(shares, odds.double(), atol=0.01)
+    probs = torch.tensor([[0.5, 0.3, 0.2], [0.0, 0.9, 0.1]])
+    sampled = sample_actions(probs.log().expand(40_000, 2, 3), torch.Generator().manual_seed(0))
+    shares = torch.nn.functional.one_hot(sampled, 3).double().mean(dim=0)
+    assert torch.allclose(shares, probs.double(), atol=0.01)
 
 
 def test_advantages_by_hand() -> None:
-    """Two rows, two steps, discount 1/2, lambda 1/2; the second row's episode ends with its first step."""
+    """Discount 1/2, lambda 1/2; the second row's episode ends with its first step."""
     rewards = torch.tensor([[1.0, 1.0], [2.0, 2.0]])
     values = torch.tensor([[4.0, 4.0], [8.0, 8.0], [16.0, 16.0]])
     ended = torch.tensor([[False, True], [False, False]])
     # Second step: 2 + 8 - 8 = 2. First: 1 + 4 - 4 + 2/4 = 1.5; where the episode ends: 1 - 4 = -3.
     expected = torch.tensor([[1.5, -3.0], [2.0, 2.0]])
-    assert torch.equal(advantages(rewards, values, ended, 0.5, 0.5), expected)
+    assert torch.equal(estimate_advantages(rewards, values, ended, 0.5, 0.5), expected)
 
 
 def test_batch_has_every_step_once_with_rewards_of_unit_scale() -> None:
@@ -178,11 +181,13 @@ def test_batch_has_every_step_once_with_rewards_of_unit_scale() -> None:
     batch = to_batch(rl_module=runner.module, episodes=rollouts)[SHARED]
     steps = 2 * STEPS * ROWS
     assert {len(column) for column in batch.values()} == {steps}
-    seen = np.concatenate([rollout.observations[:-1].reshape(STEPS * ROWS, -1) for rollout in rollouts])
-    assert np.array_equal(np.sort(batch[Columns.OBS].numpy(), axis=0), np.sort(seen, axis=0))
-    assert not np.array_equal(batch[Columns.OBS].numpy(), seen)
-    gains = batch[Columns.ADVANTAGES]
-    assert (float(gains.mean()), float(gains.std())) == pytest.approx((0, 1), abs=1e-2)
+    observations = np.concatenate(
+        [rollout.observations[:-1].reshape(STEPS * ROWS, -1) for rollout in rollouts]
+    )
+    assert np.array_equal(np.sort(batch[Columns.OBS].numpy(), axis=0), np.sort(observations, axis=0))
+    assert not np.array_equal(batch[Columns.OBS].numpy(), observations)
+    advantages = batch[Columns.ADVANTAGES]
+    assert (float(advantages.mean()), float(advantages.std())) == pytest.approx((0, 1), abs=1e-2)
     spread = np.concatenate([rollout.discounted for rollout in rollouts]).std()
     assert np.sqrt(to_batch.normalisers[SHARED].var) == pytest.approx(spread, rel=1e-2)
     other = RolloutsToBatch(discount=0.9, gae_lambda=0.3)
@@ -202,7 +207,7 @@ def test_discounted_rewards_go_on_from_rollout_to_rollout_and_end_with_the_episo
 
 
 def test_rates_are_those_of_the_steps_so_far_before_the_learner_learns() -> None:
-    """As after a resumption: RLlib's checkpoints do not have the entropy coefficient."""
+    """As after resuming: RLlib's checkpoints lack the entropy coefficient."""
     runner = _runner()
     entropy = [[0, 0.2], [3_000_000, 0.0]]
     settings = runner.config.copy(copy_frozen=False).training(entropy_coeff=entropy)
@@ -223,18 +228,21 @@ def test_bytes_of_a_rollout_are_those_of_its_arrays() -> None:
 
 
 def test_steps_of_more_cores_by_hand() -> None:
-    """80 ns of playing on 1 core are 8 on 10; 100 bytes take 10 at 10 a nanosecond; learning stays 2."""
+    """10 cores sample in 80 / 10; 100 bytes take 100 / 10."""
     spec = importlib.util.spec_from_file_location("scaling", BENCHMARK)
+    assert spec is not None
+    assert spec.loader is not None
     scaling = importlib.util.module_from_spec(spec)
     sys.modules["scaling"] = scaling  # where dataclasses look for it
     spec.loader.exec_module(scaling)
-    one = scaling.Measured(1, seconds=90.0, playing=80.0, environment=8.0, learning=2.0, sent=100.0)
-    assert scaling.projected(one, 10, bandwidth=10.0) == {"playing": 8.0, "network": 10.0, "learner": 2.0}
-    page = scaling.fill(f"before\n{scaling.BEGIN}\nold\n{scaling.END}\nafter\n", scaling.tables([one], 1.0))
+    one = scaling.StepCost(1, seconds=90.0, sampling=80.0, environment=8.0, learning=2.0, sent=100.0)
+    assert scaling.projected(one, 10, bandwidth=10.0) == {"sampling": 8.0, "network": 10.0, "learner": 2.0}
+    marked = "before\n<!-- measured: begin -->\nold\n<!-- measured: end -->\nafter\n"
+    page = scaling.fill(marked, "measured", scaling.cost_tables([one], 1.0))
     assert page.startswith("before\n")
     assert page.endswith("after\n")
     assert "old" not in page
-    assert "The learner takes half of the time from 40.0 cores on." in page
+    assert "Sampling and learning take equal time at 40.0 cores." in page
 
 
 def test_the_page_names_what_the_command_offers() -> None:

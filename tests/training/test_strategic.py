@@ -1,4 +1,4 @@
-"""Banks that all learn: rows and models, frozen networks, exploitability, and the command's results."""
+"""Joint training: rows and models, frozen networks, exploitability, and the command."""
 
 from __future__ import annotations
 
@@ -10,22 +10,28 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from command import Invocation, invoke
+from gymnasium.spaces import MultiDiscrete
 from paysim_training.algorithms.ppo import make_model
 from paysim_training.core.config import TRAINING_SEEDS_END, TrainConfig, parse_config
 from paysim_training.core.run_folder import RunFolder, RunFolderError, folder_lock
-from paysim_training.studies.strategic import command as strategic
 from paysim_training.studies.strategic import report as strategic_report
 from paysim_training.studies.strategic.joint_training import (
     LearnedProfile,
-    collect_together,
-    make_fleet,
-    of_banks,
-    train_together,
+    collect_rollouts,
+    make_shared_env,
+    train_jointly,
+    with_learners,
 )
-from paysim_training.studies.strategic.learner_envs import SharedFleet
-from paysim_training.studies.strategic.profiles import RULES, describe, play, seat, system_cost
+from paysim_training.studies.strategic.learner_envs import SharedVecEnv
+from paysim_training.studies.strategic.profiles import (
+    RULES,
+    play,
+    summarise_profile,
+    system_cost,
+    with_policies,
+)
 from stable_baselines3 import PPO
-from typer.testing import CliRunner, Result
 
 from paysim_gym import PaymentVectorEnv, load_scenario
 from paysim_gym.envs.sb3 import PaymentVecEnv
@@ -33,7 +39,7 @@ from paysim_gym.envs.sb3 import PaymentVecEnv
 BANKS = ["CORE_A", "CORE_B", "SMALL_C", "SMALL_D", "SMALL_E"]
 RESULTS = Path(__file__).parents[2] / "docs" / "strategic.json"
 DAYS = range(2**42, 2**42 + 6)
-TINY = {
+TINY: dict[str, Any] = {
     "env": {"id": "PaySim/FiveBank-v0"},
     "num_envs": 2,
     "torch_threads": 1,
@@ -60,13 +66,13 @@ def _config(**changes: Any) -> TrainConfig:
     return config.model_copy(update={"env": env})
 
 
-def _fleet(systems: int, banks: list[str]) -> SharedFleet:
+def _shared_env(systems: int, banks: list[str]) -> SharedVecEnv:
     env = PaymentVectorEnv(systems * len(banks), "five_bank", banks, autoreset_mode="SameStep")
-    return SharedFleet(PaymentVecEnv(env))
+    return SharedVecEnv(PaymentVecEnv(env))
 
 
-def _command(*arguments: object, app: Any = strategic.app) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+def _command(*arguments: object) -> Invocation:
+    return invoke("strategic", *arguments)
 
 
 def _study(folder: Path, out: str, *arguments: object, **changes: Any) -> dict[str, Any]:
@@ -74,18 +80,22 @@ def _study(folder: Path, out: str, *arguments: object, **changes: Any) -> dict[s
     file.write_text(yaml.safe_dump({**TINY, **changes}))
     shown = _command("--out", folder / out, "--config", file, *arguments)
     assert shown.exit_code == 0, shown.output
-    return json.loads((folder / out / "results.json").read_text("utf-8"))
+    results: dict[str, Any] = json.loads((folder / out / "results.json").read_text("utf-8"))
+    return results
 
 
 def _measured(results: dict[str, Any]) -> dict[str, Any]:
-    """What must be the same whenever it is measured again."""
+    """Results that must not change when the study is repeated."""
     text = json.dumps(results["profiles"])
-    return json.loads(text, object_hook=lambda level: {k: v for k, v in level.items() if k != "cpu_seconds"})
+    measured: dict[str, Any] = json.loads(
+        text, object_hook=lambda level: {k: v for k, v in level.items() if k != "cpu_seconds"}
+    )
+    return measured
 
 
 def _assert_page(folder: Path, results: dict[str, Any]) -> None:
     page = folder / "page.md"
-    shown = _command(folder / "one" / "results.json", "--page", page, app=strategic_report.app)
+    shown = _command("--results", folder / "one" / "results.json", "--page", page)
     assert shown.exit_code == 0, shown.output
     text = page.read_text("utf-8")
     assert results["command"] in text
@@ -95,11 +105,13 @@ def _assert_page(folder: Path, results: dict[str, Any]) -> None:
 
 
 def _watch_seeds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """All seeds that days of training will have."""
-    seeds, seed_rows = [], PaymentVecEnv.seed
+    """The seeds of all training days, filled while training runs."""
+    seeds: list[int] = []
+    seed_rows = PaymentVecEnv.seed
 
     def watched(env: PaymentVecEnv, seed: int | None = None) -> Any:
-        seeds.extend(given := seed_rows(env, seed))
+        given = seed_rows(env, seed)
+        seeds.extend(row_seed for row_seed in given if row_seed is not None)
         return given
 
     monkeypatch.setattr(PaymentVecEnv, "seed", watched)
@@ -107,7 +119,7 @@ def _watch_seeds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def _trained(out: Path) -> dict[str, bytes]:
-    """What trainings leave that must be the same, byte for byte, whenever they are done again."""
+    """Files that must be equal byte for byte when trainings are repeated."""
     kinds = {".zip", ".safetensors"}
     files = {str(file.relative_to(out)): file for file in out.rglob("*") if file.suffix in kinds}
     assert {"shared/all/model.zip", "responses/shared/SMALL_C/model.zip"} <= files.keys()
@@ -115,7 +127,7 @@ def _trained(out: Path) -> dict[str, bytes]:
 
 
 def _assert_responses(out: Path) -> None:
-    """Each learns against the others of its profile, with chance of its own, from what the bank has."""
+    """Each response has its own profile, seed and initial network."""
     seeds = [yaml.safe_load((out / "shared" / "config.yaml").read_text("utf-8"))["seed"]]
     for name, kind in [*((rule, rule) for rule in RULES), ("shared", "network")]:
         run = RunFolder(out / "responses" / name / "SMALL_C")
@@ -131,7 +143,7 @@ def _assert_responses(out: Path) -> None:
 def _interrupted_study(
     folder: Path, out: str, monkeypatch: pytest.MonkeyPatch, *arguments: object
 ) -> dict[str, Any]:
-    """Stopped while networks are written, after a response's first checkpoint, and before it is frozen."""
+    """Interrupted during saving, after a response's first checkpoint, and before freezing."""
     save = RunFolder.save_checkpoint
 
     def stop(*_: Any) -> None:
@@ -142,20 +154,20 @@ def _interrupted_study(
         stop()
 
     response = folder / out / "responses" / "release_all" / "SMALL_C"
-    for place, stopping, left in (
-        (
-            "paysim_training.studies.strategic.joint_training.model_files",
-            stop,
-            ".shared.*.tmp/all.safetensors",
-        ),
+    for target, stopping, left in (
+        ("paysim_training.studies.strategic.joint_training.model_files", stop, None),
         ("paysim_training.core.run_folder.RunFolder.save_checkpoint", save_and_stop, "shared/config.yaml"),
         ("paysim_training.algorithms.ppo.export_policy", stop, "responses/release_all/SMALL_C/model.zip"),
     ):
         with monkeypatch.context() as patched:
-            patched.setattr(place, stopping)
+            patched.setattr(target, stopping)
             stopped = _command("--out", folder / out, "--config", folder / "tiny.yaml", *arguments)
-        assert (stopped.exit_code, "The same command goes on" in stopped.output) == (130, True)
-        assert list((folder / out).glob(left))
+        assert (stopped.exit_code, "Give the same command again" in stopped.output) == (130, True)
+        assert not list((folder / out).glob(".*.tmp"))
+        if left is None:
+            (folder / out / ".shared.1.tmp").mkdir()  # as a killed process leaves it
+        else:
+            assert list((folder / out).glob(left))
         assert not (folder / out / "results.json").exists()
         assert (folder / out / "shared").exists() == (stopping != stop or response.exists())
     results = _study(folder, out, *arguments)
@@ -163,31 +175,33 @@ def _interrupted_study(
     return results
 
 
-def test_seats_are_the_rows_of_their_banks_in_a_fleet_that_one_model_would_play() -> None:
+def test_learner_envs_have_the_rows_of_their_banks_in_the_shared_fleet() -> None:
     alone = PaymentVecEnv(PaymentVectorEnv(6, "five_bank", BANKS[:3], autoreset_mode="SameStep"))
     alone.seed(7)
-    fleet = _fleet(2, BANKS[:3])
-    fleet.start(7)
-    pair, single = fleet.seats(["SMALL_C", "CORE_A"]), fleet.seats(["CORE_B"])
+    shared = _shared_env(2, BANKS[:3])
+    shared.reset_rows(7)
+    pair, single = shared.learner_env(["SMALL_C", "CORE_A"]), shared.learner_env(["CORE_B"])
     assert (pair.rows.tolist(), single.rows.tolist()) == ([0, 2, 3, 5], [1, 4])
     expected = alone.reset()
     np.testing.assert_array_equal(pair.reset(), expected[pair.rows])
-    dice = np.random.default_rng(0)
+    assert isinstance(alone.action_space, MultiDiscrete)
+    rng = np.random.default_rng(0)
     for _ in range(50):  # beyond the end of the day
-        actions = dice.integers(alone.action_space.nvec, size=(6, 8))
-        whole = alone.step(actions)
+        actions = rng.integers(alone.action_space.nvec, size=(6, 8))
+        alone.step_async(actions)
+        whole = alone.step_wait()
         single.step_async(actions[single.rows])
         pair.step_async(actions[pair.rows])
-        for seats in (pair, single):
-            for part, all_rows in zip(seats.step_wait()[:3], whole[:3], strict=True):
-                np.testing.assert_array_equal(part, all_rows[seats.rows])
-        assert [bool(info) for info in fleet.infos] == whole[2].tolist()
+        for env in (pair, single):
+            for part, all_rows in zip(env.step_wait()[:3], whole[:3], strict=True):
+                np.testing.assert_array_equal(part, all_rows[env.rows])
+        assert [bool(info) for info in shared.infos] == whole[2].tolist()
         np.testing.assert_array_equal(single.reset(), whole[0][single.rows])
 
 
-def test_a_fleet_waits_for_every_seat() -> None:
-    fleet = _fleet(1, BANKS[:2])
-    first, second = fleet.seats(["CORE_A"]), fleet.seats(["CORE_B"])
+def test_a_shared_fleet_waits_for_every_model() -> None:
+    shared = _shared_env(1, BANKS[:2])
+    first, second = shared.learner_env(["CORE_A"]), shared.learner_env(["CORE_B"])
     first.step_async(np.zeros((1, 8), np.int64))
     with pytest.raises(RuntimeError, match=r"rows \[1\] have no actions"):
         first.step_wait()
@@ -198,28 +212,33 @@ def test_a_fleet_waits_for_every_seat() -> None:
     with pytest.raises(RuntimeError, match=r"rows \[1\] have no actions"):
         first.step_wait()
     with pytest.raises(ValueError, match="must be one or several of CORE_A, CORE_B"):
-        fleet.seats(["SMALL_C"])
+        shared.learner_env(["SMALL_C"])
 
 
 def test_each_model_gets_the_actions_and_rewards_of_its_own_bank() -> None:
-    config, fleet = _config(), _fleet(2, BANKS)
-    fleet.start(11)
-    models = [make_model(config.model_copy(update={"seed": i}), fleet.seats([BANKS[i]])) for i in range(5)]
+    config, shared = _config(), _shared_env(2, BANKS)
+    shared.reset_rows(11)
+    models = [
+        make_model(config.model_copy(update={"seed": i}), shared.learner_env([BANKS[i]])) for i in range(5)
+    ]
     for model in models:
         model._setup_learn(96)
-        model.env.norm_reward = False
-    ended = collect_together(models, fleet)
+        normaliser = model.get_vec_normalize_env()
+        assert normaliser is not None
+        normaliser.norm_reward = False
+    ended = collect_rollouts(models, shared)
     assert [costs.shape for costs in ended] == [(10,)]
     again = PaymentVecEnv(PaymentVectorEnv(10, "five_bank", BANKS, autoreset_mode="SameStep"))
     again.seed(11)
     observations = again.reset()
     for step in range(48):
-        for place, model in enumerate(models):
-            np.testing.assert_array_equal(model.rollout_buffer.observations[step], observations[place::5])
+        for index, model in enumerate(models):
+            np.testing.assert_array_equal(model.rollout_buffer.observations[step], observations[index::5])
         actions = np.stack([model.rollout_buffer.actions[step] for model in models], axis=1)
-        observations, rewards, _, infos = again.step(actions.reshape(10, -1).astype(np.int64))
-        for place, model in enumerate(models):
-            np.testing.assert_array_equal(model.rollout_buffer.rewards[step], rewards[place::5])
+        again.step_async(actions.reshape(10, -1).astype(np.int64))
+        observations, rewards, _, infos = again.step_wait()
+        for index, model in enumerate(models):
+            np.testing.assert_array_equal(model.rollout_buffer.rewards[step], rewards[index::5])
     assert ended[0].tolist() == [info["episode_totals"]["cost"] for info in infos]
     assert len({costs for costs in ended[0].tolist()}) == 10
     assert [model.num_timesteps for model in models] == [96] * 5
@@ -231,14 +250,14 @@ def test_each_model_gets_the_actions_and_rewards_of_its_own_bank() -> None:
 @pytest.mark.parametrize("groups", [[BANKS], [[bank] for bank in BANKS]])
 def test_each_bank_is_compared_with_itself_in_systems_of_the_same_days(groups: list[list[str]]) -> None:
     config = _config(num_envs=4)
-    fleet = make_fleet(config, load_scenario("five_bank"), BANKS)
-    fleet.start(11)
-    np.testing.assert_array_equal(fleet.observations[:5], fleet.observations[5:10])
-    assert not np.array_equal(fleet.observations[:5], fleet.observations[10:15])
-    models = [make_model(of_banks(config, group), fleet.seats(group)) for group in groups]
+    shared = make_shared_env(config, load_scenario("five_bank"), BANKS)
+    shared.reset_rows(11)
+    np.testing.assert_array_equal(shared.observations[:5], shared.observations[5:10])
+    assert not np.array_equal(shared.observations[:5], shared.observations[10:15])
+    models = [make_model(with_learners(config, group), shared.learner_env(group)) for group in groups]
     for model in models:
         model._setup_learn(4 * 48)
-    collect_together(models, fleet)
+    collect_rollouts(models, shared)
     for model, group in zip(models, groups, strict=True):
         advantages = model.rollout_buffer.advantages.reshape(48, 2, 2, len(group))
         np.testing.assert_allclose(advantages.sum(axis=2), 0, atol=1e-4)
@@ -249,7 +268,7 @@ def test_each_bank_is_compared_with_itself_in_systems_of_the_same_days(groups: l
 def test_frozen_networks_do_what_their_models_do(tmp_path: Path, kind: Any) -> None:
     config, scenario = _config(num_envs=4, timesteps=4 * 48 * 4), load_scenario("five_bank")
     profile, seen = LearnedProfile(tmp_path / kind, kind), []
-    train_together(profile, config, scenario, lambda ticks, costs: seen.append((ticks, list(costs))))
+    train_jointly(profile, config, scenario, lambda ticks, costs: seen.append((ticks, list(costs))))
     assert seen == [(192 * number, BANKS) for number in range(1, 5)]
     policies = {bank: profile.policy(bank) for bank in BANKS}
     assert len({policy["weights"] for policy in policies.values()}) == (1 if kind == "shared" else 5)
@@ -263,9 +282,9 @@ def test_frozen_networks_do_what_their_models_do(tmp_path: Path, kind: Any) -> N
     env = PaymentVectorEnv(len(DAYS) * 5, scenario, BANKS, autoreset_mode="Disabled")
     observations, infos = env.reset(seed=np.repeat(DAYS, 5).tolist())
     while "episode_totals" not in infos:
-        actions = np.zeros(env.action_space.shape, np.int64)
-        for place, bank in enumerate(BANKS):
-            actions[place::5] = models[bank].predict(observations[place::5], deterministic=True)[0]
+        actions = np.zeros(env.action_space.shape or (), np.int64)
+        for index, bank in enumerate(BANKS):
+            actions[index::5] = models[bank].predict(observations[index::5], deterministic=True)[0]
         observations, _, _, _, infos = env.step(actions)
     frozen = play(scenario, policies, DAYS)
     for column in ("cost", "settlement_rate", "mean_delay", "split_count"):
@@ -273,16 +292,16 @@ def test_frozen_networks_do_what_their_models_do(tmp_path: Path, kind: Any) -> N
         inside = [getattr(frozen[bank], column) for bank in BANKS]
         np.testing.assert_array_equal(outside, inside)
     assert np.ptp(system_cost(frozen)) > 0
-    assert profile.is_of(config)
+    assert profile.is_trained(config)
     with pytest.raises(RunFolderError, match="is of another configuration"):
-        profile.is_of(config.model_copy(update={"seed": 5}))
+        profile.is_trained(config.model_copy(update={"seed": 5}))
 
 
 def test_rules_play_inside_the_engine_as_an_environment_plays_them() -> None:
     scenario, rule = load_scenario("five_bank"), {"type": "release_all"}
     tables = play(scenario, dict.fromkeys(BANKS, rule), DAYS)
     env = PaymentVectorEnv(
-        len(DAYS), seat(scenario, dict.fromkeys(BANKS, rule)), "CORE_B", autoreset_mode="Disabled"
+        len(DAYS), with_policies(scenario, dict.fromkeys(BANKS, rule)), "CORE_B", autoreset_mode="Disabled"
     )
     _, infos = env.reset(seed=list(DAYS))
     while "episode_totals" not in infos:
@@ -291,13 +310,14 @@ def test_rules_play_inside_the_engine_as_an_environment_plays_them() -> None:
     with pytest.raises(ValueError, match="policies are those of"):
         play(scenario, {"CORE_A": rule}, DAYS)
     with pytest.raises(ValueError, match="bank = 'NOBODY': must be one of"):
-        seat(scenario, {"NOBODY": rule})
+        with_policies(scenario, {"NOBODY": rule})
 
 
 def _early_or_late() -> dict[str, Any]:
-    """Each bank owes the other 100,000.00: A from the first tick on, B from the second.
+    """Each bank owes the other 100,000.00, A one tick earlier than B.
 
-    To pay at once, A overdraws for one tick, at a hundredth: 1,000.00. To wait for B's money costs 10.00.
+    If A pays at once, it overdraws for one tick, at a hundredth: 1,000.00. If it waits for B's payment, it
+    pays 10.00.
     """
     amount = 100_000_00
     payments = [
@@ -341,7 +361,7 @@ def test_exploitability_of_a_game_that_is_known_by_hand(tmp_path: Path) -> None:
 def test_the_system_is_all_of_its_banks() -> None:
     scenario = load_scenario(_early_or_late())
     tables = play(scenario, {"A": {"type": "hold_until_deadline"}, "B": {"type": "release_all"}}, [1, 2])
-    system = describe(tables)["system"]
+    system = summarise_profile(tables)["system"]
     # A's payment settles a tick after it arrived, B's at once: both on their day.
     assert system["cost_cents"]["mean"] == 10_00
     assert (system["settlement_rate"]["mean"], system["mean_delay_ticks"]["mean"]) == (1, 0.5)
@@ -381,7 +401,7 @@ def test_the_command_goes_on_and_the_same_seed_says_the_same(
 
     for name in (
         "paysim_training.algorithms.ppo.learn",
-        "paysim_training.studies.strategic.joint_training.train_together",
+        "paysim_training.studies.strategic.joint_training.train_jointly",
     ):
         monkeypatch.setattr(name, fail)
     assert _measured(_study(tmp_path, "one", *some, "--seed", 3)) == _measured(first)
@@ -438,9 +458,6 @@ def test_what_could_not_be_measured_is_refused_before_anything_is_trained(
 @pytest.mark.parametrize("content", ["no JSON", "[]", "{}", '{"config": [], "commit": null}'])
 def test_a_page_needs_results(tmp_path: Path, content: str) -> None:
     (tmp_path / "results.json").write_text(content)
-    refused = _command(tmp_path / "results.json", "--page", tmp_path / "page.md", app=strategic_report.app)
-    assert (refused.exit_code, "must be what paysim_training.studies.strategic writes" in refused.output) == (
-        2,
-        True,
-    )
+    refused = _command("--results", tmp_path / "results.json", "--page", tmp_path / "page.md")
+    assert (refused.exit_code, "must be a results.json of paysim strategic" in refused.output) == (2, True)
     assert not (tmp_path / "page.md").exists()

@@ -1,4 +1,4 @@
-"""Sweeps: a tiny search, its best configuration, and that it goes on after a stop as if there were none."""
+"""Sweeps: a tiny search, its best configuration, and resuming after an interruption."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 import optuna
 import pytest
 import yaml
-from paysim_training import train
+from command import Invocation, invoke
 from paysim_training.core.config import load_config
-from paysim_training.studies.sweep import command as sweep
-from paysim_training.studies.sweep import trials
-from paysim_training.studies.sweep.command import SPACE, Range
+from paysim_training.studies.sweep import search, trials
 from paysim_training.studies.sweep.objective import TrialCost
-from typer.testing import CliRunner, Result
+from paysim_training.studies.sweep.search import SPACE, Range
+
+from paysim_gym.evaluation import evaluate
 
 TINY: dict[str, Any] = {
     "env": {"id": "PaySim/DeadlineLumps-v0"},
@@ -34,15 +34,15 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def _sweep(*arguments: object) -> Result:
-    return CliRunner().invoke(sweep.app, [str(argument) for argument in arguments])
+def _sweep(*arguments: object) -> Invocation:
+    return invoke("sweep", *arguments)
 
 
 def _trials(storage: Path) -> list[tuple[str, dict[str, Any], float | None]]:
     """State, parameters and cost of each trial that came to an end."""
     database = optuna.storages.RDBStorage(f"sqlite:///{storage}")
     study = optuna.load_study(study_name="sweep", storage=database)
-    found = [(trial.state.name, trial.params, trial.value) for trial in sweep.finished_trials(study)]
+    found = [(trial.state.name, trial.params, trial.value) for trial in search.finished_trials(study)]
     database.remove_session()
     database.engine.dispose()
     return found
@@ -59,7 +59,9 @@ def test_sweep_finds_a_configuration_that_trains(config: Path, tmp_path: Path) -
     assert trials[0][1] == {name: own[name] for name in SPACE}
     assert len({str(params) for _, params, _ in trials}) == 3
     best = load_config(tmp_path / "sweep.yaml")
-    _, wanted, cost = min(trials, key=lambda trial: trial[2])
+    costs = [trial[2] for trial in trials if trial[2] is not None]
+    cost = min(costs)
+    (wanted,) = [params for _, params, value in trials if value == cost]
     assert {name: getattr(best.ppo, name) for name in SPACE} == wanted
     assert (best.timesteps, best.env, best.tuning) == (
         768,
@@ -75,30 +77,30 @@ def test_sweep_finds_a_configuration_that_trains(config: Path, tmp_path: Path) -
         "--out",
         str(tmp_path / "run"),
     ]
-    trained = CliRunner().invoke(train.app, arguments)
+    trained = invoke("train", *arguments)
     assert trained.exit_code == 0, trained.output
 
 
-def test_trial_is_judged_on_tuning_days_alone_by_the_trained_policy(
+def test_trial_is_evaluated_on_tuning_days_only_with_the_trained_policy(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from paysim_training.algorithms import ppo
     from paysim_training.core.run_folder import RunFolder
-    from paysim_training.studies.sweep import objective as trial_cost
 
-    seeds, judge, saved = [], trial_cost.evaluate, []
+    seeds: list[list[int]] = []
+    saved: list[float] = []
 
     def watch(factory: Any, scenario: Any, days: Any, **arguments: Any) -> Any:
         seeds.append(list(days))
-        return judge(factory, scenario, days, **arguments)
+        return evaluate(factory, scenario, days, **arguments)
 
     def keep(run: RunFolder, *arguments: Any) -> None:
         learn(run, *arguments)
         learned, played = ppo.LearnedPolicy(run), load_config(config).tuning.seeds
-        saved.append(judge(lambda env: learned, run.scenario(), played).cost.mean())
+        saved.append(evaluate(lambda env: learned, run.scenario(), played).cost.mean())
 
     learn = ppo.learn
-    monkeypatch.setattr(trial_cost, "evaluate", watch)
+    monkeypatch.setattr("paysim_training.studies.sweep.objective.evaluate", watch)
     monkeypatch.setattr(ppo, "learn", keep)
     result = _sweep("--config", config, "--trials", 1, "--storage", tmp_path / "sweep.db")
     assert result.exit_code == 0, result.output
@@ -137,17 +139,17 @@ def test_stopped_sweep_ends_like_one_that_was_never_stopped(
     assert len(_trials(stopped)) == stopped_in - 1
     refused = _sweep(*command, stopped)
     assert refused.exit_code == 2
-    assert "is there already; go on with it by --resume" in refused.output
+    assert "already exists; --resume continues it" in refused.output
     other = _sweep(*command, stopped, "--resume", "--seed", 1)
     assert other.exit_code == 2
-    assert "was made with another config, timesteps or seed" in other.output
+    assert "belongs to a sweep with another config, timesteps or seed" in other.output
     resumed = _sweep(*command, stopped, "--resume")
     assert resumed.exit_code == 0, resumed.output
     assert _trials(stopped) == _trials(whole)
     assert (tmp_path / "stopped.yaml").read_bytes() == (tmp_path / "whole.yaml").read_bytes()
 
 
-def test_trial_that_is_dearer_than_the_median_is_pruned(
+def test_trial_that_costs_more_than_the_median_is_pruned(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged: list[int] = []
@@ -177,15 +179,15 @@ def test_range_always_holds_the_configured_value() -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--storage", "new.db", "--resume"], "there is none to resume"),
+        (["--storage", "new.db", "--resume"], "there is no such file to resume"),
         (["--storage", "no/new.db"], "storage = 'no/new.db': there is no folder 'no'"),
         (["--storage", "new.db", "--out", "no/best.yaml"], "out = 'no/best.yaml': there is no folder 'no'"),
         (["--storage", "best.yaml"], "must not be the storage"),
-        (["--storage", "tiny.yaml", "--out", "b.yaml", "--resume"], "is no database of a sweep"),
+        (["--storage", "tiny.yaml", "--out", "b.yaml", "--resume"], "is not a database of a sweep"),
         (["--storage", "new.db", "--timesteps", "0"], "timesteps = 0: must be greater than or equal to 1"),
     ],
 )
-def test_bad_places_are_refused(
+def test_bad_paths_are_refused(
     arguments: list[str], expected: str, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

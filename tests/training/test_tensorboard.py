@@ -53,7 +53,7 @@ from tensorboard.plugins.hparams.metadata import (  # type: ignore[import-untype
 from paysim_gym import load_scenario
 from paysim_gym._engine import COST_COMPONENTS
 from paysim_gym.evaluation import evaluate
-from paysim_gym.render import picture
+from paysim_gym.render import render_picture
 from paysim_gym.render.picture import SIZE
 
 ROWS, TICKS = 4, 12
@@ -91,7 +91,7 @@ class _Notes(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         day = record_policy_day(lambda env: self.model, load_scenario("two_bank"), PICTURE_SEED)
-        self.pictures[self.num_timesteps] = picture(day)
+        self.pictures[self.num_timesteps] = render_picture(day)
 
     def _look(self) -> None:
         self._masks = np.stack(self.training_env.env_method("action_masks"))

@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from command import Invocation, invoke
 from numpy.typing import NDArray
-from paysim_training import evaluate, train
-from paysim_training.algorithms.callbacks import EPISODE_SCALARS, entropy_coefficient, segment_seed
-from paysim_training.core.config import CONFIG_FOLDER, PpoConfig, TrainConfig, load_config, parse_config
+from paysim_training.algorithms.callbacks import EPISODE_SCALARS, segment_seed
+from paysim_training.core.config import CONFIG_FOLDER, TrainConfig, load_config, parse_config
 from paysim_training.core.run_folder import RunFolder
 from stable_baselines3 import PPO
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
-from typer.testing import CliRunner, Result
 
 from paysim_gym import load_scenario
 from paysim_gym._engine import COST_COMPONENTS
@@ -57,8 +56,8 @@ def _write_config(folder: Path, **changes: Any) -> str:
     return str(path)
 
 
-def _train(*arguments: object) -> Result:
-    return CliRunner().invoke(train.app, [str(argument) for argument in arguments])
+def _train(*arguments: object) -> Invocation:
+    return invoke("train", *arguments)
 
 
 def _parameters(run: Path) -> Mapping[str, NDArray[np.float32]]:
@@ -135,7 +134,7 @@ def test_evaluation_is_rebuilt_from_the_folder_alone(trained: Path, tmp_path: Pa
     moved = shutil.copytree(trained, tmp_path / "moved")
     for name in _results(moved):
         (moved / name).unlink()
-    result = CliRunner().invoke(evaluate.app, [str(moved)])
+    result = invoke("evaluate", moved)
     assert result.exit_code == 0, result.output
     assert _results(moved) == _results(trained)
 
@@ -170,7 +169,7 @@ def test_resumed_run_equals_an_uninterrupted_run(
     assert stopped.exit_code == 130
     assert f"--resume {tmp_path / 'stopped'}" in stopped.output
     assert not (tmp_path / "stopped" / "model.zip").exists()
-    refused = CliRunner().invoke(evaluate.app, [str(tmp_path / "stopped")])
+    refused = invoke("evaluate", tmp_path / "stopped")
     assert refused.exit_code == 2
     assert "no model.zip" in refused.output
 
@@ -222,13 +221,6 @@ def test_a_run_is_locked_against_other_processes(trained: Path) -> None:
 def test_entropy_coefficient_goes_to_its_final_value(trained: Path) -> None:
     assert PPO.load(trained / "checkpoints" / f"{2 * ROLLOUT:012d}" / "model.zip").ent_coef == 0.01
     assert PPO.load(trained / "model.zip").ent_coef == 0
-    schedule = PpoConfig(entropy_coefficient=0.5, final_entropy_coefficient=0.25)
-    assert [entropy_coefficient(schedule, progress) for progress in (0, 0.5, 1, 1.5)] == [
-        0.5,
-        0.375,
-        0.25,
-        0.25,
-    ]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Learners of games: what they see, what they learn, and what is said of it."""
+"""Independent learners of games: states, learning, equilibria and results."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from paysim_training.studies.games import command as games
+from command import invoke
+from paysim_training.studies.games import experiment
 from paysim_training.studies.games.equilibria import Equilibrium, measure, solve, try_payment_strategies
 from paysim_training.studies.games.independent_learners import Game, Learners, Networks, learn
 from paysim_training.studies.games.settings import ALGORITHMS, GAMES, Ppo, Reinforce, settings_of
 from torch import Tensor
-from typer.testing import CliRunner
 
 from paysim_gym import load_scenario
 
@@ -22,7 +22,7 @@ TWO, THREE = "castro_two_period", "castro_three_period"
 
 
 def _command(*arguments: object) -> Any:
-    return CliRunner().invoke(games.app, [str(argument) for argument in arguments])
+    return invoke("games", *arguments)
 
 
 def _short(algorithm: str, _game: str) -> Reinforce | Ppo:
@@ -32,11 +32,12 @@ def _short(algorithm: str, _game: str) -> Reinforce | Ppo:
 
 
 def _without_time(result: dict[str, Any]) -> dict[str, Any]:
-    """What must be the same whenever the command is run again."""
+    """Results that must not change when the command is repeated."""
     text = json.dumps(result["games"])
-    return json.loads(
+    timeless: dict[str, Any] = json.loads(
         text, object_hook=lambda level: {k: v for k, v in level.items() if not k.endswith("_seconds")}
     )
+    return timeless
 
 
 def test_learners_find_the_two_period_equilibrium(tmp_path: Path) -> None:
@@ -62,7 +63,7 @@ def test_learners_find_the_two_period_equilibrium(tmp_path: Path) -> None:
 def test_the_same_seed_writes_the_same_and_another_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(games, "settings_of", _short)
+    monkeypatch.setattr(experiment, "settings_of", _short)
     written = []
     for number, seed in enumerate([3, 3, 4]):
         out = tmp_path / f"{number}.json"
@@ -80,7 +81,7 @@ def test_the_same_seed_writes_the_same_and_another_does_not(
 def test_a_file_that_cannot_be_written_is_refused_before_the_training(tmp_path: Path, target: str) -> None:
     shown = _command("--out", tmp_path / target)
     assert shown.exit_code == 2
-    assert "must be a file, in a folder that is there" in shown.output
+    assert "must be a file in an existing folder" in shown.output
 
 
 def test_help_teaches() -> None:
@@ -110,7 +111,7 @@ def test_the_games_are_solved(game: str, x0: list[float], costs: list[int], trie
     summary = solve(load_scenario(game), GAMES[game].decides).summary()
     assert (summary["x0"], summary["cost_cents"]) == (x0, costs)
     assert summary["strategies_tried"] == tried
-    assert summary["planner_cents"] == sum(costs)
+    assert summary["social_planner_cents"] == sum(costs)
     if tried > 21:
         assert summary["sent"] == [[1, 1], [1, 1]]
 
@@ -141,7 +142,7 @@ def test_nearness_by_hand() -> None:
     assert found["sent"]["A"]["mean"] == pytest.approx((20 + 19 + 18 + 20) / 80)
     assert found["cost_cents"]["system"]["mean"] == (300 + 400 + 351 + 399) / 4
     assert found["exploring_cost_cents"]["B"]["mean"] == 113
-    assert found["system_cost_over_planner"] == pytest.approx(362.5 / 300)
+    assert found["system_cost_over_social_planner"] == pytest.approx(362.5 / 300)
     assert found["each_run"][1] == {"x0": [0.25, 0.05], "sent": [[0.95], [1]], "cost_cents": [250, 150]}
 
 
@@ -196,26 +197,26 @@ def test_the_networks_of_a_stack_are_apart() -> None:
 @pytest.mark.parametrize(
     "settings", [_short("reinforce", TWO), _short("reinforce_published", TWO), Ppo(2, 8)]
 )
-def test_learning_makes_the_dearest_choice_less_likely(settings: Reinforce | Ppo) -> None:
+def test_learning_makes_the_most_expensive_action_less_likely(settings: Reinforce | Ppo) -> None:
     """A bank that commits its whole pool pays a hundred times what it could."""
     generator = torch.Generator().manual_seed(0)
     game = Game(load_scenario(TWO), 20, 64, "pool")
     learners = Learners(game, 8, generator)
 
-    def dearest() -> float:
-        odds: list[Tensor] = []
+    def most_expensive() -> float:
+        probs: list[Tensor] = []
 
         def look(decision: int, states: Tensor) -> Tensor:
-            odds.append(learners.actors[decision](states).softmax(2).detach())
+            probs.append(learners.actors[decision](states).softmax(2).detach())
             return learners.sample(decision, states)
 
         game.play(look)
-        return float(odds[0][..., 16:].sum(2).mean())
+        return float(probs[0][..., 16:].sum(2).mean())
 
-    before = dearest()
+    before = most_expensive()
     for _ in learn(game, learners, settings, generator):
         pass
-    assert dearest() < before
+    assert most_expensive() < before
 
 
 def test_the_published_settings_are_those_of_the_paper() -> None:

@@ -1,4 +1,4 @@
-"""Train PPO with RLlib, on one machine or a cluster: ``paysim distributed``."""
+"""``paysim distributed``: train PPO with RLlib, on one machine or a cluster."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
+from paysim_gym.cli.runner import run_command
+from paysim_gym.cli.terminal import interrupt_hint
 from paysim_training.core.config import (
     CONFIG_FOLDER,
     ConfigError,
@@ -19,67 +21,72 @@ from paysim_training.core.config import (
     parse_config,
 )
 from paysim_training.core.ray_tasks import cluster
-from paysim_training.core.run_folder import RunFolder, RunFolderError, create_run_folder
+from paysim_training.core.run_folder import RunFolder, create_run_folder
 from paysim_training.core.task import resolve_env
 from paysim_training.evaluate import evaluate_run
+from paysim_training.train import Resume, Seed, print_location
 
 TASK = "PaySim/TwoBank-v0"
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+Task = Annotated[
+    str | None,
+    typer.Option(help="Environment id; the tasks of the suite have their own config.", show_default=TASK),
+]
+Config = Annotated[
+    str | None,
+    typer.Option(
+        help="Name of a bundled configuration, or a YAML file, instead of a task.", show_default=False
+    ),
+]
+Banks = Annotated[
+    list[str] | None,
+    typer.Option(help="Bank that learns; repeat it for several.", show_default="the scenario's"),
+]
+Policies = Annotated[
+    Literal["shared", "separate"] | None,
+    typer.Option(help="One network for all learning banks, or one for each.", show_default="shared"),
+]
+EnvRunners = Annotated[
+    int | None,
+    typer.Option(min=0, help="Env runner processes; 0 steps in the learner's process.", show_default="1"),
+]
+NumEnvs = Annotated[
+    int | None,
+    typer.Option(help="Environments, summed over all env runners.", show_default="the config's"),
+]
+Iterations = Annotated[
+    int | None,
+    typer.Option(min=1, help="Rollouts of all environments to train on.", show_default="the config's"),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(help="Address of a running Ray cluster, such as auto.", show_default="a local Ray"),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Run folder to create.", show_default="runs/TASK-seedSEED, numbered if it exists"),
+]
 
 
-@app.command()
-def main(
-    task: Annotated[
-        str | None,
-        typer.Option(help="Id of the environment; the suite's have their configurations.", show_default=TASK),
-    ] = None,
-    config: Annotated[
-        str | None, typer.Option(help="As of paysim_training.train, instead of a task.", show_default=False)
-    ] = None,
-    bank: Annotated[
-        list[str] | None,
-        typer.Option(help="A bank that learns; repeat it for several.", show_default="the scenario's"),
-    ] = None,
-    policies: Annotated[
-        Literal["shared", "separate"] | None,
-        typer.Option(
-            help="Of several banks: one network for all of them, or one for each.", show_default="shared"
-        ),
-    ] = None,
-    num_env_runners: Annotated[
-        int | None,
-        typer.Option(min=0, help="Processes that play; 0: the learner's own.", show_default="1"),
-    ] = None,
-    num_envs: Annotated[
-        int | None, typer.Option(help="Rows of all env runners together.", show_default="the config's")
-    ] = None,
-    iterations: Annotated[
-        int | None,
-        typer.Option(min=1, help="Rollouts to train on, each of all rows.", show_default="the config's"),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(help="Seed of network, exploration and training demand.", show_default="the config's"),
-    ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(help="Of a running Ray cluster, such as auto.", show_default="a Ray of its own, here"),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="The folder to make.", show_default="runs/TASK-seedSEED, numbered if taken"),
-    ] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(help="Finish this interrupted run, as it was configured.", show_default=False),
-    ] = None,
+def distributed(
+    *,
+    task: Task = None,
+    config: Config = None,
+    bank: Banks = None,
+    policies: Policies = None,
+    num_env_runners: EnvRunners = None,
+    num_envs: NumEnvs = None,
+    iterations: Iterations = None,
+    seed: Seed = None,
+    address: Address = None,
+    out: Out = None,
+    resume: Resume = None,
 ) -> None:
-    r"""Train PPO with RLlib, and compare it with every scripted policy as paysim_training.train does.
+    r"""Train PPO with RLlib and compare it with every scripted policy.
 
-    Each env runner plays a share of the rows as one native fleet; the learner is this process. A lost env
-    runner is replaced. The run folder is that of paysim_training.train, with RLlib's checkpoints, and
-    distributed.yaml; paysim evaluate reads it. --resume takes --address and --num-env-runners.
+    Each env runner steps its share of the environments as one native fleet; the learner is this process. A
+    lost env runner is restarted. The run folder is that of paysim train, with RLlib's checkpoints and
+    distributed.yaml; paysim evaluate reads it. --resume takes --address and --num-env-runners only.
 
     [bold]Examples[/bold]
 
@@ -90,41 +97,28 @@ def main(
     paysim distributed --task PaySim/DeadlineLumps-v0 --num-env-runners 64 --num-envs 65536 \
         --address auto --out /shared/lumps
     """
+    if resume is None:
+        name, chosen = _configure(task, config, bank, num_envs, iterations, seed)
+        run = _create_run(name, chosen, _distribution(num_env_runners, policies or "shared"), out)
+        num_env_runners = None
+    elif any(given is not None for given in (task, config, bank, policies, num_envs, iterations, seed, out)):
+        raise ConfigError("--resume takes --address and --num-env-runners only: the config stays the same")
+    else:
+        run = RunFolder(resume)
     console = Console()
-    run = None
-    try:
-        if resume is None:
-            chosen = _configure(task, config, bank, num_envs, iterations, seed)
-            run = _new_run(chosen, _spread(num_env_runners, policies or "shared"), out)
-            num_env_runners = None
-        elif any(
-            given is not None for given in (task, config, bank, policies, num_envs, iterations, seed, out)
-        ):
-            raise ConfigError("--resume takes --address and --num-env-runners only: what is learned stays")
-        else:
-            run = RunFolder(resume)
+    with interrupt_hint(f"Continue with: paysim distributed --resume {run.path}"):
         _finish(run, console, num_env_runners, address)
-    except (ConfigError, RunFolderError) as error:
-        console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from None
-    except KeyboardInterrupt:
-        then = f" Continue with: paysim distributed --resume {run.path}" if run else ""
-        console.print(f"Stopped.{then}", soft_wrap=True)
-        raise typer.Exit(130) from None
-    console.print(f"Everything is in {run.path}. To see how it learned:", soft_wrap=True)
-    console.print(f"  tensorboard --logdir {run.tensorboard}", soft_wrap=True)
+    print_location(run, console)
 
 
 def _finish(run: RunFolder, console: Console, env_runners: int | None, address: str | None) -> None:
-    """Do what a run still lacks: train to the end, and evaluate."""
+    """Train a run to its end and evaluate it; finished steps are skipped."""
     run.config(), run.scenario()
     runners = run.distributed_config().env_runners if env_runners is None else env_runners
     with run.locked():
         if not run.is_trained:
             with cluster(address, processors=max(1, runners)):
-                from paysim_training.rllib.algorithm import (
-                    learn,  # brings RLlib, which --help must not wait for
-                )
+                from paysim_training.rllib.algorithm import learn  # RLlib would slow down --help
 
                 learn(run, console, runners)
         evaluate_run(run, console)
@@ -138,10 +132,10 @@ def _configure(
     iterations: int | None,
     seed: int | None,
 ) -> tuple[str, TrainConfig]:
-    """A name, and the configuration with everything that the command line says."""
+    """Return a name for the run and its configuration, including the options."""
     if task and config:
         raise ConfigError("--task and --config: give one of them")
-    name, loaded = (Path(config).stem, load_config(config)) if config else _of_task(task or TASK)
+    name, loaded = (Path(config).stem, load_config(config)) if config else _task_config(task or TASK)
     content = loaded.model_dump(exclude_unset=True)
     if banks:
         env = loaded.env.model_dump()
@@ -155,8 +149,8 @@ def _configure(
     return name, chosen
 
 
-def _of_task(task: str) -> tuple[str, TrainConfig]:
-    """The configuration of a task in the folder of configurations, or the defaults on it."""
+def _task_config(task: str) -> tuple[str, TrainConfig]:
+    """Return the bundled configuration of a task, or the default one on its environment."""
     scenario = gymnasium.registry[task].kwargs["scenario"] if task in gymnasium.registry else ""
     path = CONFIG_FOLDER / f"{scenario}.yaml"
     if path.is_file():
@@ -166,7 +160,7 @@ def _of_task(task: str) -> tuple[str, TrainConfig]:
     return task.rpartition("/")[2], parse_config({"env": {"id": task}})
 
 
-def _spread(env_runners: int | None, policies: str) -> DistributedConfig:
+def _distribution(env_runners: int | None, policies: str) -> DistributedConfig:
     try:
         return DistributedConfig.model_validate(
             {"policies": policies, **({} if env_runners is None else {"env_runners": env_runners})}
@@ -175,13 +169,14 @@ def _spread(env_runners: int | None, policies: str) -> DistributedConfig:
         raise ConfigError(f"num_env_runners = {env_runners}: {error.errors()[0]['msg']}") from None
 
 
-def _new_run(named: tuple[str, TrainConfig], spread: DistributedConfig, out: Path | None) -> RunFolder:
-    name, config = named
+def _create_run(
+    name: str, config: TrainConfig, distribution: DistributedConfig, out: Path | None
+) -> RunFolder:
     env, scenario = resolve_env(config.env, allow_several_learners=True)
     resolved = config.model_copy(update={"env": env})
-    spread.rows_per_runner(resolved)
-    return create_run_folder(out, name, resolved, scenario, spread.model_dump())
+    distribution.rows_per_runner(resolved)
+    return create_run_folder(out, name, resolved, scenario, distribution.model_dump())
 
 
 if __name__ == "__main__":
-    app()
+    run_command(distributed)

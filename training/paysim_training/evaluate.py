@@ -1,4 +1,4 @@
-"""Evaluate a run beside the scripted policies: ``paysim evaluate RUN``."""
+"""``paysim evaluate``: evaluate a run beside the scripted policies."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from paysim_agents.scripted import scripted
-from paysim_agents.tree import TreeError, load_tree, tree_policy
+from paysim_agents.tree import load_tree, tree_policy
 from paysim_agents.tuning import candidate_grid, tune
 from rich.console import Console
 
 from paysim_gym import PaymentVectorEnv, Scenario
-from paysim_gym.evaluation import EpisodeTable, PolicyFactory, evaluate, paired_difference_ci95, summarise
+from paysim_gym.cli.runner import run_command
+from paysim_gym.evaluation import EpisodeTable, PolicyFactory, paired_difference_ci95, summarise
+from paysim_gym.evaluation import evaluate as evaluate_policy
 from paysim_gym.files import write_atomically
 from paysim_training.core.config import TrainConfig
 from paysim_training.core.day_recording import record_policy_day
@@ -27,32 +29,26 @@ from paysim_training.core.task import constructor_arguments
 FIXED_POLICIES = ("release_all", "hold_until_deadline", "random", "myopic")
 TUNED_POLICIES = ("liquidity_aware", "split_large")
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-
-@app.command()
-def main(
-    run: Annotated[Path, typer.Argument(help="A run folder, wherever it lies now.", show_default=False)],
-) -> None:
-    """Rebuild the evaluation table of a run from its folder alone.
+def evaluate(run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)]) -> None:
+    """Evaluate a trained run again, from its folder alone.
 
     Plays the saved model, the tree distilled from it if there is one, and every scripted policy on the run's
-    evaluation seeds; rewrites metrics.json, episodes.csv, table.txt, cost.png and day.png.
+    evaluation seeds. Rewrites metrics.json, episodes.csv, table.txt, cost.png and day.png.
+
+    [bold]Example[/bold]
+
+    paysim evaluate runs/two_bank-seed0
     """
-    console = Console()
-    try:
-        evaluate_run(RunFolder(run), console)
-    except (RunFolderError, TreeError) as error:
-        console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from None
+    evaluate_run(RunFolder(run), Console())
 
 
 def evaluate_run(run: RunFolder, console: Console) -> dict[str, Any]:
-    """Evaluate a run, write its metrics, episodes, table and figures, and print the table.
+    """Evaluate a run, write its results into the run folder and print the table.
 
     Args:
-        run: A run whose training has ended.
-        console: Where progress and table go.
+        run: A trained run.
+        console: Receives progress and the table.
 
     Returns:
         The content of ``metrics.json``.
@@ -65,7 +61,7 @@ def evaluate_run(run: RunFolder, console: Console) -> dict[str, Any]:
         raise RunFolderError(f"{run.path} has no model.zip: finish it with --resume {run.path}")
     policies, factories = _choose_policies(run, config, scenario, console)
     arguments = constructor_arguments(config.env)
-    play = evaluate_jointly if _learn_together(arguments) else evaluate
+    play = evaluate_jointly if _learn_together(arguments) else evaluate_policy
     tables = {}
     for name, factory in factories.items():
         with console.status(f"Playing {name} on {config.evaluation.episodes} unseen episodes"):
@@ -79,7 +75,7 @@ def evaluate_run(run: RunFolder, console: Console) -> dict[str, Any]:
     text = table_text(table)
     write_atomically(run.table, text.encode())
     run.write_json(run.metrics, metrics)
-    # Only a terminal has a width to fit; a log gets the lines as they are in table.txt.
+    # Rich fits the table to the width of a terminal; a log gets the lines of table.txt.
     console.print(table) if console.is_terminal else console.out(text, highlight=False)
     return metrics
 
@@ -87,20 +83,20 @@ def evaluate_run(run: RunFolder, console: Console) -> dict[str, Any]:
 def _choose_policies(
     run: RunFolder, config: TrainConfig, scenario: Scenario, console: Console
 ) -> tuple[dict[str, dict[str, Any]], dict[str, PolicyFactory]]:
-    """Each policy's parameters, and what builds it, by its name."""
-    from paysim_training.algorithms.ppo import learned_policy  # brings torch, which --help must not wait for
+    """Return parameters and factory of each policy, by name."""
+    from paysim_training.algorithms.ppo import learned_policy  # torch would slow down --help
 
     arguments = constructor_arguments(config.env)
     policies: dict[str, dict[str, Any]] = {name: {"type": name} for name in ("ppo", *FIXED_POLICIES)}
-    own: dict[str, PolicyFactory] = {"ppo": learned_policy(run)}
+    factories: dict[str, PolicyFactory] = {"ppo": learned_policy(run)}
     for name in TUNED_POLICIES:
         with console.status(f"Tuning {name} on {config.tuning.episodes} episodes"):
-            policies[name], own[name] = _tuned(name, config, scenario, arguments)
+            policies[name], factories[name] = _tuned(name, config, scenario, arguments)
     if run.tree.is_file():
         tree = load_tree(run.tree)
-        own["tree"] = tree_policy(tree)
+        factories["tree"] = tree_policy(tree)
         policies["tree"] = {"type": "tree", "rules": tree.leaves}
-    return policies, {name: own.get(name) or scripted(policy) for name, policy in policies.items()}
+    return policies, {name: factories.get(name) or scripted(policy) for name, policy in policies.items()}
 
 
 def _draw(
@@ -109,19 +105,23 @@ def _draw(
     factories: dict[str, PolicyFactory],
     tables: dict[str, EpisodeTable],
 ) -> None:
-    """Draw the costs and, of a single learner, a day.
+    """Draw the costs and, for a single learner, one day.
 
-    It is of the episode on which PPO and the best rule both cost most nearly their mean.
+    The day is the episode on which the costs of PPO and of the best rule are closest to their means.
     """
-    from paysim_training.core.run_figures import draw_costs, draw_days, save_figure  # brings Matplotlib
+    from paysim_training.core.run_figures import (  # Matplotlib would slow down --help
+        draw_costs,
+        draw_days,
+        save_figure,
+    )
 
     save_figure(draw_costs(metrics), run.cost_figure)
     arguments = constructor_arguments(run.config().env)
     if _learn_together(arguments):
         return
     rule = best_rule(metrics)
-    apart = sum(np.abs(tables[name].cost - tables[name].cost.mean()) for name in ("ppo", rule))
-    seed = int(tables["ppo"].seed[np.argmin(apart)])
+    distance = sum(np.abs(tables[name].cost - tables[name].cost.mean()) for name in ("ppo", rule))
+    seed = int(tables["ppo"].seed[np.argmin(distance)])
     days = {
         name: record_policy_day(factories[name], run.scenario(), seed, **arguments) for name in ("ppo", rule)
     }
@@ -135,17 +135,17 @@ def _learn_together(arguments: dict[str, Any]) -> bool:
 def _tuned(
     name: str, config: TrainConfig, scenario: Scenario, arguments: dict[str, Any]
 ) -> tuple[dict[str, Any], PolicyFactory]:
-    """A scripted policy with its best parameters; of several learners each has its own."""
+    """Tune a scripted policy; each of several learners gets its own parameters."""
     days = config.tuning.seeds
     if _learn_together(arguments):
-        each = tune_per_learner(name, scenario, days, **arguments)
-        shown = {
+        tuned = tune_per_learner(name, scenario, days, **arguments)
+        named = {
             f"{bank}.{key}": value
-            for bank, one in each.items()
-            for key, value in one.items()
+            for bank, parameters in tuned.items()
+            for key, value in parameters.items()
             if key != "type"
         }
-        return {"type": name, **shown}, per_learner_policy(each)
+        return {"type": name, **named}, per_learner_policy(tuned)
     learner = PaymentVectorEnv(1, scenario, **arguments).learner
     policy, _ = tune(scenario, days, candidate_grid(name, scenario, learner), **arguments)
     return policy, scripted(policy)
@@ -185,4 +185,4 @@ def _write_episodes(run: RunFolder, tables: dict[str, EpisodeTable]) -> None:
 
 
 if __name__ == "__main__":
-    app()
+    run_command(evaluate)

@@ -226,7 +226,7 @@ def replay(
     infos: dict[str, Any] = {}
     received = 0
     while "episode_totals" not in infos:
-        view = env.views()[0]
+        view = env.snapshots()[0]
         is_opening = view["is_opening"]
         actions = queue.opening_action() if is_opening else queue.release(view["tick"])
         before, masks = observations, env.action_masks()
@@ -235,7 +235,7 @@ def replay(
             on_step(before, masks, actions[None], rewards)
         if not is_opening:
             slots_used = max([slots_used, *(np.flatnonzero(actions) + 1).tolist()])
-            after = env.views()[0]["received_today"]
+            after = env.snapshots()[0]["received_today"]
             receipts.append(after - received)
             received = after
     totals = {name: int(column[0]) for name, column in infos["episode_totals"].items()}

@@ -167,5 +167,5 @@ def _receipts_are_fixed(scenario: Scenario, bank: str, events: list[list[dict[st
 
 def _depends_on_liquidity(event: Mapping[str, Any]) -> bool:
     if event["type"] == "transfer":
-        return bool(event["amount"] < event["asked"])
+        return bool(event["amount"] < event["requested_amount"])
     return bool(event["type"] == "split" or event.get("mechanism", "gross") != "gross")

@@ -1,5 +1,6 @@
 """``paysim tasks``."""
 
-from paysim_agents.tasks.command import app
+from paysim_agents.tasks.command import tasks
+from paysim_gym.cli.runner import run_command
 
-app()
+run_command(tasks)

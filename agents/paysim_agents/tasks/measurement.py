@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from paysim_gym import load_scenario
 from paysim_gym.envs.learners import resolve_learners
 from paysim_gym.evaluation import evaluate, iqm_ci95, mean_ci95, paired_difference_ci95
 from paysim_gym.files import write_atomically
+from paysim_gym.provenance import source_commit
 
 STEPS = {"rules": "best_rule", "planner": "planner", "hindsight": "hindsight"}
 """Steps of a measurement in order, and the policy whose result each step adds last."""
@@ -73,7 +73,7 @@ class ResultsFile:
     def __init__(self, path: Path, settings: MeasurementSettings, processes: int) -> None:
         """Loads existing results if their settings are the same."""
         self._path, self._settings, self._processes = path, settings, processes
-        self.results: dict[str, Any] = {"settings": asdict(settings), "commit": _commit(), "tasks": {}}
+        self.results: dict[str, Any] = {"settings": asdict(settings), "commit": source_commit(), "tasks": {}}
         if path.exists():
             existing = load_results(path)
             if existing["settings"] == self.results["settings"]:
@@ -237,12 +237,3 @@ def compare(policies: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         "planner_saves": {"mean": saved, "ci95": [low, high]},
         "planner_gap_closed": saved / gap if gap else None,
     }
-
-
-def _commit() -> str | None:
-    """The commit of the source tree that this runs from; None outside of one."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from paysim_agents.tasks.suite import TASKS
+from paysim_gym.markdown import markdown_table
 
 COMMAND = "uv run paysim tasks --out agents/paysim_agents/tasks/tasks.json --page docs/tasks.md"
 _FOLDER = "../paysim_gym/scenarios"
@@ -90,29 +91,24 @@ def make_page(results: Mapping[str, Any]) -> str:
         days=settings["days"],
         tuning_days=settings["tuning_days"],
         futures=settings["futures"],
-        costs=_table(
+        costs=markdown_table(
             ["task", *_NAMES.values()],
             [
                 [_short(task.id), *(_cost(entry["policies"][name]) for name in _NAMES)]
                 for task, entry in complete.items()
             ],
         ),
-        headroom=_table(
+        headroom=markdown_table(
             ["task", "best rule", "headroom", "planner saves", "of the gap"],
             [[_short(task.id), *_headroom(entry)] for task, entry in complete.items()],
         ),
-        bounds=_table(
+        bounds=markdown_table(
             ["task", "receipts fixed", "days proven optimal", "gap", "beyond eight slots"],
             [[_short(task.id), *_bounds(entry["policies"]["hindsight"])] for task, entry in complete.items()],
         ),
         command=COMMAND,
         commit=f"`{results['commit'][:10]}`" if results["commit"] else "unknown",
     )
-
-
-def _table(titles: list[str], rows: list[list[str]]) -> str:
-    lines = [titles, ["---"] * len(titles), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _short(task_id: str) -> str:

@@ -5,10 +5,9 @@
 //! release or split. In `fraction` mode one number is the share of the queue's value to release. In
 //! an opening step the first number is the share of the pool to commit.
 
-use super::{ActionMode, Decides, Process};
+use super::process::{ActionMode, Decides, Process, SHARES};
 use crate::ledger::Ledger;
-use crate::payment::Payment;
-use crate::policy::Decision;
+use crate::payment::{Decision, Payment};
 use crate::system::System;
 use crate::units::{BankId, Cents, Rate};
 
@@ -18,9 +17,6 @@ pub const HOLD: i64 = 0;
 pub const RELEASE: i64 = 1;
 /// The first of the splits, in the order of `split_parts`.
 pub const FIRST_SPLIT: i64 = 2;
-/// Shares on offer in `fraction` mode: 0, 1/20, ..., 1.
-pub const SHARES: usize = 21;
-
 /// What a learner's action is about in this step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Subject {
@@ -112,11 +108,11 @@ impl Process {
 
     /// The first illegal number of a learner's action, and why it is.
     #[must_use]
-    pub fn objection(&self, system: &System, learner: BankId, actions: &[i64]) -> Option<(usize, &'static str)> {
+    pub fn first_illegal(&self, system: &System, learner: BankId, actions: &[i64]) -> Option<(usize, &'static str)> {
         let subject = self.subject(system, learner);
         let mut payments = self.slot_payments(&system.ledger, learner);
         let reason = |head: usize, action: i64| match subject {
-            Subject::Slots => slot_objection(self.decision(action), payments.next()),
+            Subject::Slots => illegal_reason(self.decision(action), payments.next()),
             _ if action == HOLD => None,
             Subject::Nothing(reason) => Some(reason),
             _ if head > 0 => Some("only the first number counts when a pool is committed"),
@@ -137,9 +133,9 @@ impl Process {
             Subject::Pool => {
                 let highest = self.choices() - 1;
                 system.decide_pool(learner, Rate::from_fraction(actions[0] as f64 / highest as f64));
-                count_set(&actions[1..])
+                count_not_hold(&actions[1..])
             }
-            Subject::Nothing(_) => count_set(actions),
+            Subject::Nothing(_) => count_not_hold(actions),
         }
     }
 
@@ -150,13 +146,13 @@ impl Process {
         let mut actions = actions.iter();
         for (payment, action) in self.slot_payments(ledger, learner).zip(&mut actions) {
             let decision = self.decision(*action);
-            let is_illegal = slot_objection(decision, Some(payment)).is_some();
+            let is_illegal = illegal_reason(decision, Some(payment)).is_some();
             illegal += i64::from(is_illegal);
             decisions.push(if is_illegal { Decision::Hold } else { decision });
         }
         ledger.banks[learner.index()].decisions = decisions;
         // Empty slots may only hold.
-        illegal + count_set(actions.as_slice())
+        illegal + count_not_hold(actions.as_slice())
     }
 
     /// The action nearest to what a scripted policy decides in a learner's place.
@@ -189,7 +185,7 @@ impl Process {
 }
 
 /// How many actions are not to hold.
-fn count_set(actions: &[i64]) -> i64 {
+fn count_not_hold(actions: &[i64]) -> i64 {
     actions.iter().map(|action| i64::from(*action != HOLD)).sum()
 }
 
@@ -201,7 +197,7 @@ fn first_some(
 }
 
 /// Why a decision about the payment in a slot is not legal.
-fn slot_objection(decision: Decision, payment: Option<&Payment>) -> Option<&'static str> {
+fn illegal_reason(decision: Decision, payment: Option<&Payment>) -> Option<&'static str> {
     match (decision, payment) {
         (Decision::Hold, _) | (Decision::Release | Decision::Cut(_), Some(_)) => None,
         (_, None) => Some("the slot is empty and may only hold"),

@@ -4,7 +4,7 @@
 //! A bank sees what a treasurer sees: its own account, queues and receipts, the clock, and what the
 //! rail shows. Never another bank's balance, nor the future.
 
-use super::Process;
+use super::process::Process;
 use crate::bank::{Bank, RECENT_TICKS};
 use crate::ledger::Ledger;
 use crate::payment::{Nearness, Payment};
@@ -147,6 +147,12 @@ pub fn size(slots: usize) -> usize {
 }
 
 impl Process {
+    /// Length of a learner's observation.
+    #[must_use]
+    pub fn observation_size(&self) -> usize {
+        size(self.slots)
+    }
+
     /// Writes what learner number `learner` sees into `out` (`observation_size` columns).
     pub fn write_observation(&self, system: &System, learner: usize, out: &mut [f32]) {
         let (id, ledger) = (self.learners[learner], &system.ledger);

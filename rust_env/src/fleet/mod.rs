@@ -8,16 +8,18 @@ mod view;
 
 pub use pool::Pool;
 pub use totals::{RATIO_NAMES, TOTAL_NAMES, Totals};
-pub use view::{QueueView, URGENCIES, View};
+pub use view::{QueueView, URGENCIES, View, urgency_class};
 
 use crate::costs::COMPONENTS;
 use crate::decision::reward::reward;
 use crate::decision::{Decides, Process};
 use crate::error::{ActionError, FleetError, TickError};
 use crate::events::EventLog;
-use crate::policy::{Decision, ScriptedPolicy};
+use crate::hash::fingerprint;
+use crate::payment::Decision;
+use crate::policy::ScriptedPolicy;
 use crate::setup::Setup;
-use crate::system::{RestoreError, Roles, System, fingerprint, is_marked};
+use crate::system::{RestoreError, System, has_current_format};
 use std::sync::Arc;
 
 /// N independent systems of one scenario.
@@ -58,12 +60,9 @@ impl Fleet {
     /// A fleet of `num_envs` systems; every row must be [`Fleet::reset`] before it is stepped.
     #[must_use]
     pub fn new(setup: Arc<Setup>, process: Arc<Process>, num_envs: usize) -> Self {
-        let roles = Arc::new(Roles::new(&setup, &process.learners, process.payment_learners()));
-        let row = |_| Row {
-            system: System::with_roles(Arc::clone(&setup), Arc::clone(&roles), EventLog::default()),
-            has_ended: false,
-            steps: 0,
-        };
+        let roles = setup.roles(&process.learners, process.payment_learners());
+        let row =
+            |_| Row { system: setup.system_with(Arc::clone(&roles), EventLog::default()), has_ended: false, steps: 0 };
         let rows = (0..num_envs).map(row).collect();
         Self { setup, process, rows }
     }
@@ -137,7 +136,7 @@ impl Fleet {
     fn check_masks(&self, row: usize, actions: &[i64]) -> Result<(), ActionError> {
         let heads = self.process.heads();
         for ((index, id), actions) in self.process.learners.iter().enumerate().zip(actions.chunks_exact(heads)) {
-            if let Some((head, reason)) = self.process.objection(&self.rows[row].system, *id, actions) {
+            if let Some((head, reason)) = self.process.first_illegal(&self.rows[row].system, *id, actions) {
                 let place = (row * self.process.learners.len() + index) * heads + head;
                 let (env, bank, slot) = self.locate(place);
                 return Err(ActionError::Masked { env, bank, slot, value: actions[head], reason });
@@ -166,7 +165,7 @@ impl Fleet {
                 decisions.clear();
                 // A rule that rolls dice must not take them from a bank that decides about its payments itself.
                 if !row.system.is_opening() && process.decides != Decides::Pool {
-                    row.system.consult(*learner, policy, &mut decisions);
+                    row.system.append_scripted_decisions(*learner, policy, &mut decisions);
                 }
                 let Some(out) = out.next() else { break };
                 let bank = &setup.banks[learner.index()];
@@ -220,18 +219,18 @@ impl Fleet {
         let Some((state, process)) = state.split_last_chunk() else { return Err(not_a_state) };
         let Some((state, steps)) = state.split_last_chunk() else { return Err(not_a_state) };
         let Some((has_ended, system)) = state.split_last() else { return Err(not_a_state) };
-        if !is_marked(system) {
+        if !has_current_format(system) {
             return Err(not_a_state);
         }
         if u64::from_le_bytes(*checksum) != fingerprint([&bytes[..bytes.len() - checksum.len()]]) {
             return Err(RestoreError::Damaged);
         }
         let row = &mut self.rows[row];
-        let state = row.system.read(system)?;
+        let state = row.system.parse_state(system)?;
         if u64::from_le_bytes(*process) != self.process.fingerprint() {
             return Err(RestoreError::OtherLearners);
         }
-        row.system.take_up(state);
+        row.system.load_state(state);
         (row.has_ended, row.steps) = (*has_ended != 0, u32::from_le_bytes(*steps));
         Ok(())
     }

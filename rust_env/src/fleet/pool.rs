@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 /// Fewest rows worth handing to another thread.
-const SMALLEST_GRAIN: usize = 16;
+const MIN_GRAIN: usize = 16;
 
 /// A thread pool that starts its threads when they are first needed.
 ///
@@ -29,7 +29,7 @@ impl Pool {
 
     /// Runs `work` with the number of rows that it should not split any further.
     pub(super) fn run<T: Send>(&self, work: impl FnOnce(usize) -> T + Send) -> T {
-        let grain = self.rows.div_ceil(self.threads * 4).max(SMALLEST_GRAIN);
+        let grain = self.rows.div_ceil(self.threads * 4).max(MIN_GRAIN);
         if self.threads == 1 || self.rows <= grain {
             return work(self.rows);
         }

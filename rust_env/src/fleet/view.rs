@@ -1,12 +1,18 @@
 //! What a learner has before it, in whole cents: for people to look at, where an observation is scaled.
 
 use crate::costs::Costs;
-use crate::payment::Payment;
+use crate::payment::{Nearness, Payment};
 use crate::system::System;
-use crate::units::{BankId, Cents};
+use crate::units::{BankId, Cents, Tick};
 
 /// How urgent a queued payment is; every one is in one of these.
 pub const URGENCIES: [&str; 4] = ["overdue", "due", "soon", "later"];
+
+/// Index in [`URGENCIES`] of a queued payment.
+#[must_use]
+pub fn urgency_class(is_overdue: bool, deadline: Tick, now: Tick) -> usize {
+    if is_overdue { 0 } else { 1 + Nearness::of(deadline, now) as usize }
+}
 
 /// What a learner has before it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,9 +71,9 @@ impl View {
         let queue = |payments: &mut dyn Iterator<Item = &Payment>| {
             let mut queue = QueueView::default();
             for payment in payments {
-                let place = if payment.is_overdue { 0 } else { 1 + payment.nearness(ledger.now) as usize };
-                queue.counts[place] += 1;
-                queue.values[place] += payment.amount;
+                let class = urgency_class(payment.is_overdue, payment.deadline, ledger.now);
+                queue.counts[class] += 1;
+                queue.values[class] += payment.amount;
             }
             queue
         };

@@ -1,22 +1,22 @@
-//! `Orchestrator`: one system, driven tick by tick, seen as dicts. For people, not for training.
+//! The class `Orchestrator`: one system with outcomes and states as dicts.
 
 use super::errors::{Health, detached};
 use super::network::{Networks, files};
 use super::payments::Payments;
 use crate::bank::Bank;
+use crate::costs::named_costs;
 use crate::error::ScenarioError;
 use crate::events::{Event, EventLog};
 use crate::payment::Payment;
 use crate::scenario::Scenario;
 use crate::setup::Setup;
-use crate::system::{System, TickOutcome, named_costs};
+use crate::system::{System, TickOutcome};
 use crate::units::Tick;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use serde_json::Value;
-use std::sync::Arc;
 
-/// One system whose banks all follow their policies; learners release everything.
+/// One system whose banks follow their policies; learners release everything.
 #[pyclass(module = "paysim_gym._engine")]
 pub struct Orchestrator {
     system: System,
@@ -36,9 +36,9 @@ impl Orchestrator {
     ) -> PyResult<Self> {
         let files = files(payments, networks);
         detached(py, || {
-            let setup = Arc::new(Setup::with_files(&Scenario::from_json(scenario_json)?, files)?);
+            let setup = Setup::with_files(&Scenario::from_json(scenario_json)?, files)?;
             let events = if record_events { EventLog::recording() } else { EventLog::default() };
-            Ok::<_, ScenarioError>(Self { system: System::new(setup, &[], events), health: Health::default() })
+            Ok::<_, ScenarioError>(Self { system: setup.system(&[], events), health: Health::default() })
         })
     }
 
@@ -87,14 +87,14 @@ impl Orchestrator {
     fn take_events<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let events = self.system.ledger.events.take();
         let mut now = self.system.ledger.now;
-        let named = events.iter().map(|event| {
+        let values = events.iter().map(|event| {
             if let Event::Day { tick, .. } | Event::Tick { tick } = event {
                 now = *tick;
             }
-            self.named(event, now)
+            self.event_json(event, now)
         });
-        let named: Vec<Value> = named.collect();
-        py.import("json")?.call_method1("loads", (Value::Array(named).to_string(),))
+        let values: Vec<Value> = values.collect();
+        py.import("json")?.call_method1("loads", (Value::Array(values).to_string(),))
     }
 }
 
@@ -155,8 +155,8 @@ impl Orchestrator {
         Ok(dict)
     }
 
-    /// An event as people read it: with its tick, banks and rails by their ids.
-    fn named(&self, event: &Event, now: Tick) -> Value {
+    /// An event as JSON with its tick and with ids of banks and rails.
+    fn event_json(&self, event: &Event, now: Tick) -> Value {
         let setup = &self.system.setup;
         let mut value = serde_json::to_value(event).unwrap_or_default();
         value["tick"] = now.0.into();

@@ -1,49 +1,42 @@
-//! Everything about a scenario that its types cannot say.
+//! Validation of a scenario beyond the types of its fields.
 
-use super::{
-    AgentConfig, ArrivalConfig, CostConfig, DistributionType, LsmConfig, PolicyConfig, PriorityConfig, QueueDiscipline,
-    RailConfig, Scenario, SettlementType, TimeWindow, TransactionConfig,
+use super::checker::Checker;
+use super::checks::{Checked, MAX_PARTS, NOT_ITSELF, as_json, conflict, in_range, money, time_of_day};
+use super::config::{
+    AgentConfig, ArrivalConfig, DistributionType, PolicyConfig, PriorityConfig, Scenario, TimeWindow, TransactionConfig,
 };
-use crate::amounts::WIDEST_NORMAL;
+use super::prices::CostConfig;
+use super::rails::{LsmConfig, QueueDiscipline, RailConfig, SettlementType};
+use super::read::read_json;
 use crate::error::ScenarioError;
 use crate::units::{Cents, MAX_MONEY};
 use std::collections::HashSet;
 use std::fmt::Display;
-use std::ops::Deref;
 
-pub(super) type Checked = Result<(), ScenarioError>;
-
-/// Most rails of a system.
-const MOST_RAILS: usize = 8;
-/// Parts that a payment can be split into, at most.
-pub(crate) const MOST_PARTS: u8 = 100;
-const NOT_ITSELF: &str = "a bank cannot pay itself; must be another bank";
+/// Maximum standard deviation of normal amounts, in means.
+///
+/// A half-normal, the limit of truncation at the peak, has 0.7555.
+const MAX_NORMAL_DEVIATION: f64 = 0.755;
+/// Maximum number of rails.
+const MAX_RAILS: usize = 8;
 
 impl Scenario {
-    /// Checks everything that its types cannot say.
+    /// Parses and validates a scenario.
+    ///
+    /// # Errors
+    /// [`ScenarioError`] with the path of the field, its value and what is allowed.
+    pub fn from_json(json: &str) -> Result<Self, ScenarioError> {
+        let scenario: Self = read_json(json, "scenario")?;
+        scenario.validate()?;
+        Ok(scenario)
+    }
+
+    /// Validates everything beyond the types of the fields.
     ///
     /// # Errors
     /// [`ScenarioError`] with the path of the field, its value and what is allowed.
     pub fn validate(&self) -> Checked {
         Checker { scenario: self, banks: self.agents.iter().map(|agent| agent.id.as_str()).collect() }.validate()
-    }
-
-    /// Ticks in an episode.
-    pub(super) fn episode_ticks(&self) -> i64 {
-        self.ticks_per_day * self.num_days
-    }
-}
-
-/// A scenario with its banks' ids, to be looked up once for each payment, limit, weight and event.
-pub(super) struct Checker<'a> {
-    scenario: &'a Scenario,
-    banks: HashSet<&'a str>,
-}
-
-impl Deref for Checker<'_> {
-    type Target = Scenario;
-    fn deref(&self) -> &Scenario {
-        self.scenario
     }
 }
 
@@ -52,7 +45,7 @@ impl Checker<'_> {
         in_range("ticks_per_day", self.ticks_per_day, 1, 1000, "")?;
         in_range("num_days", self.num_days, 1, 10_000, "")?;
         in_range("agents", self.agents.len(), 2, 1000, " (banks)")?;
-        in_range("rails", self.rails.len(), 1, MOST_RAILS, " (rails)")?;
+        in_range("rails", self.rails.len(), 1, MAX_RAILS, " (rails)")?;
         self.validate_ids()?;
         self.validate_day()?;
         for (index, rail) in self.rails.iter().enumerate() {
@@ -116,36 +109,6 @@ impl Checker<'_> {
         unique_ids("rails", self.rails.iter().map(|rail| rail.id.as_str()))
     }
 
-    /// Refuses an id that is no bank's.
-    pub(super) fn known_bank(&self, path: &str, id: &str) -> Checked {
-        if self.banks.contains(id) {
-            return Ok(());
-        }
-        let known = list(self.agents.iter().map(|agent| agent.id.as_str()));
-        Err(ScenarioError::UnknownId { path: path.to_owned(), value: id.to_owned(), known })
-    }
-
-    /// Refuses a rail, named under `path`, that the system has not.
-    pub(super) fn known_rail(&self, path: &str, rail: Option<&str>) -> Checked {
-        match rail.filter(|id| self.rails.iter().all(|rail| rail.id != **id)) {
-            None => Ok(()),
-            Some(id) => {
-                let known = list(self.rails.iter().map(|rail| rail.id.as_str()));
-                Err(ScenarioError::UnknownId { path: format!("{path}.rail"), value: id.to_owned(), known })
-            }
-        }
-    }
-
-    /// Refuses a payment, described under `path`, that is not from one bank to another.
-    pub(super) fn validate_parties(&self, path: &str, sender: &str, receiver: &str) -> Checked {
-        self.known_bank(&format!("{path}.sender"), sender)?;
-        self.known_bank(&format!("{path}.receiver"), receiver)?;
-        if sender == receiver {
-            return conflict(&format!("{path}.receiver"), format!("{receiver:?}"), NOT_ITSELF);
-        }
-        Ok(())
-    }
-
     fn validate_agent(&self, path: &str, agent: &AgentConfig) -> Checked {
         money(&format!("{path}.balance"), agent.balance, 0)?;
         money(&format!("{path}.credit_limit"), agent.credit_limit, 0)?;
@@ -175,7 +138,7 @@ impl Checker<'_> {
 
     fn validate_arrivals(&self, path: &str, agent: &AgentConfig, arrivals: &ArrivalConfig) -> Checked {
         if let Some(id) = arrivals.agent_id.as_ref().filter(|id| **id != agent.id) {
-            let allowed = format!("must be the id of the bank it stands under, {:?}", agent.id);
+            let allowed = format!("must be the id of its own bank, {:?}", agent.id);
             return conflict(&format!("{path}.agent_id"), format!("{id:?}"), allowed);
         }
         if arrivals.rate_per_tick <= 0.0 {
@@ -250,7 +213,7 @@ impl Checker<'_> {
 }
 
 impl PolicyConfig {
-    /// Checks the parameters of a policy that stands at `path`.
+    /// Validates the parameters of the policy at `path`.
     pub(crate) fn validate(&self, path: &str) -> Checked {
         match self {
             Self::Learner {} | Self::ReleaseAll {} | Self::Myopic {} => Ok(()),
@@ -259,7 +222,7 @@ impl PolicyConfig {
             }
             Self::LiquidityAware { buffer } => money(&format!("{path}.buffer"), *buffer, 0),
             Self::SplitLarge { parts, threshold } => {
-                in_range(&format!("{path}.parts"), *parts, 2, i64::from(MOST_PARTS), "")?;
+                in_range(&format!("{path}.parts"), *parts, 2, i64::from(MAX_PARTS), "")?;
                 money(&format!("{path}.threshold"), *threshold, 0)
             }
             Self::Random { release_probability } => {
@@ -285,24 +248,26 @@ fn validate_amounts(path: &str, arrivals: &ArrivalConfig) -> Checked {
             conflict(&path, "null", allowed)
         }
         (DistributionType::Normal, Some(deviation)) => {
-            at_most(&path, deviation, arrivals.amount_mean.0 as f64 * WIDEST_NORMAL, "normal")
+            deviation_at_most(&path, deviation, arrivals.amount_mean.0 as f64 * MAX_NORMAL_DEVIATION, "normal")
         }
         (DistributionType::Exponential, Some(deviation)) => {
             conflict(&path, deviation.0, "must be absent: the standard deviation of an exponential amount is its mean")
         }
         (DistributionType::Uniform, Some(deviation)) => {
-            at_most(&path, deviation, (arrivals.amount_mean.0 - 1) as f64 / 3.0_f64.sqrt(), "uniform")
+            deviation_at_most(&path, deviation, (arrivals.amount_mean.0 - 1) as f64 / 3.0_f64.sqrt(), "uniform")
         }
         _ => Ok(()),
     }
 }
 
-fn at_most(path: &str, deviation: Cents, most: f64, kind: &str) -> Checked {
-    if deviation.0 as f64 <= most {
+fn deviation_at_most(path: &str, deviation: Cents, max: f64, distribution: &str) -> Checked {
+    if deviation.0 as f64 <= max {
         return Ok(());
     }
-    let allowed =
-        format!("must be at most {:.0}, or {kind} amounts would fall below zero; or use lognormal", most.floor());
+    let allowed = format!(
+        "must be at most {:.0} for {distribution} amounts, which must not be negative; or use lognormal",
+        max.floor()
+    );
     conflict(path, deviation.0, allowed)
 }
 
@@ -364,54 +329,4 @@ fn unique_ids<'a>(path: &str, ids: impl Iterator<Item = &'a str>) -> Checked {
         }
     }
     Ok(())
-}
-
-/// Minutes after midnight of `HH:MM`; the last is 24:00.
-fn time_of_day(path: &str, text: Option<&str>) -> Result<Option<u32>, ScenarioError> {
-    let Some(text) = text else { return Ok(None) };
-    let allowed = || conflict(path, format!("{text:?}"), "must be a time HH:MM between 00:00 and 24:00");
-    let &[ten_hours, hours, b':', ten_minutes, minutes] = text.as_bytes() else { return allowed().map(|()| None) };
-    if ![ten_hours, hours, ten_minutes, minutes].iter().all(u8::is_ascii_digit) {
-        return allowed().map(|()| None);
-    }
-    let number = |tens: u8, ones: u8| u32::from(tens - b'0') * 10 + u32::from(ones - b'0');
-    let (hours, minutes) = (number(ten_hours, hours), number(ten_minutes, minutes));
-    let total = hours * 60 + minutes;
-    if minutes < 60 && total <= 24 * 60 { Ok(Some(total)) } else { allowed().map(|()| None) }
-}
-
-/// Refuses an amount outside `low..=MAX_MONEY`.
-pub(super) fn money(path: &str, value: Cents, low: i64) -> Checked {
-    in_range(path, value.0, low, MAX_MONEY, " (cents)")
-}
-
-/// Refuses a number outside `low..=high`.
-pub(crate) fn in_range<T: PartialOrd + Display>(path: &str, value: T, low: T, high: T, unit: &'static str) -> Checked {
-    if value >= low && value <= high {
-        return Ok(());
-    }
-    Err(ScenarioError::OutOfRange {
-        path: path.to_owned(),
-        value: value.to_string(),
-        low: low.to_string(),
-        high: high.to_string(),
-        unit,
-    })
-}
-
-/// Refuses a value that contradicts another one.
-pub(crate) fn conflict<T>(path: &str, value: impl Display, allowed: impl Into<String>) -> Result<T, ScenarioError> {
-    Err(ScenarioError::Conflict { path: path.to_owned(), value: value.to_string(), allowed: allowed.into() })
-}
-
-/// A value as the scenario writes it.
-fn as_json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
-}
-
-fn list<'a>(ids: impl Iterator<Item = &'a str>) -> String {
-    const SHOWN: usize = 20;
-    let ids: Vec<&str> = ids.collect();
-    let more = if ids.len() > SHOWN { ", ..." } else { "" };
-    format!("{}{more}", ids[..ids.len().min(SHOWN)].join(", "))
 }

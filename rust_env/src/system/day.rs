@@ -1,6 +1,7 @@
 //! How a day opens and how it closes.
 
-use super::{Stage, System};
+use super::record::opening_event;
+use super::state::{Stage, System};
 use crate::bank::Bank;
 use crate::costs::Component;
 use crate::error::TickError;
@@ -16,7 +17,7 @@ impl System {
     /// # Errors
     /// [`TickError::EpisodeOver`].
     pub fn begin_day(&mut self) -> Result<(), TickError> {
-        if self.progress.stage != Stage::Night {
+        if self.progress.stage != Stage::BeforeDay {
             return Ok(());
         }
         if self.is_over() {
@@ -29,8 +30,8 @@ impl System {
         } else {
             self.record_first_opening();
         }
-        self.progress.next_replayed = 0;
-        self.ledger.banks.iter_mut().for_each(|bank| bank.open_books());
+        self.progress.next_replayed_order = 0;
+        self.ledger.banks.iter_mut().for_each(|bank| bank.begin_step());
         self.progress.stage = Stage::Opening;
         Ok(())
     }
@@ -44,7 +45,7 @@ impl System {
         if self.progress.stage == Stage::Opening {
             self.commit_pools()?;
             self.record_costs();
-            self.ledger.banks.iter_mut().for_each(Bank::close_books);
+            self.ledger.banks.iter_mut().for_each(Bank::end_step);
         }
         Ok(())
     }
@@ -66,13 +67,13 @@ impl System {
             bank.balance = opening;
             bank.loan = Cents::ZERO;
             bank.open_day();
-            self.ledger.events.record(|| Event::opening(bank_at(index), bank, closing, loan));
+            self.ledger.events.record(|| opening_event(bank_at(index), bank, closing, loan));
         }
     }
 
     /// Pays the committed share of every pool into its bank's account, and charges it.
     pub(super) fn commit_pools(&mut self) -> Result<(), TickError> {
-        self.play_seats(|system, seat| system.ledger.banks[seat.bank.index()].pool_decision.is_none());
+        self.run_players(|system, bank| system.ledger.banks[bank.index()].pool_decision.is_none());
         for (index, (bank, setup)) in self.ledger.banks.iter_mut().zip(&self.setup.banks).enumerate() {
             let share = bank.pool_decision.take().unwrap_or(setup.pool_share);
             let amount = share.share_of(setup.pool);
@@ -82,7 +83,7 @@ impl System {
                 self.ledger.events.record(|| Event::PoolCommitment { bank: bank_at(index), amount });
             }
         }
-        self.progress.stage = Stage::Between;
+        self.progress.stage = Stage::BeforeTick;
         self.accrue_each(Component::Liquidity, |setup, bank, _| setup.prices.liquidity(bank.committed))
     }
 
@@ -107,7 +108,7 @@ impl System {
                 (unsettled, 0)
             }
         };
-        self.take_back_pools();
+        self.return_pools();
         let day = self.day();
         self.ledger.events.record(|| Event::DayEnd { day });
         Ok(done)
@@ -147,7 +148,7 @@ impl System {
 
     fn empty_queues(&mut self, take: impl Fn(&mut Ledger, &Payment)) {
         for index in 0..self.ledger.banks.len() {
-            self.ledger.collect(index);
+            self.ledger.move_to_central(index);
             for rail in 0..self.setup.rails.len() {
                 self.ledger.banks[index].in_ended_cycle[rail] = 0;
                 while let Some(payment) = self.ledger.banks[index].central[rail].pop_front() {
@@ -158,7 +159,7 @@ impl System {
     }
 
     /// What was committed leaves the account again, even if that takes it below its limit.
-    fn take_back_pools(&mut self) {
+    fn return_pools(&mut self) {
         for (index, bank) in self.ledger.banks.iter_mut().enumerate() {
             let amount = std::mem::take(&mut bank.committed);
             bank.balance -= amount;

@@ -1,14 +1,14 @@
 //! What a system tells its event log beside what its ledger tells; nothing at all unless events are kept.
 
-use super::System;
+use super::state::System;
+use crate::bank::Bank;
 use crate::costs::COMPONENTS;
 use crate::events::{Event, HoldReason, Obstacle};
 use crate::ledger::Ledger;
-use crate::payment::Payment;
-use crate::policy::Decision;
+use crate::payment::{Decision, Payment};
 use crate::scenario::QueueDiscipline;
-use crate::setup::{Rail, Settlement};
-use crate::units::{Cents, bank_at};
+use crate::system_setup::{Rail, Settlement};
+use crate::units::{BankId, Cents, bank_at};
 
 impl System {
     /// The accounts with which an episode begins.
@@ -16,7 +16,7 @@ impl System {
         let Ledger { banks, events, .. } = &mut self.ledger;
         if events.is_recording() {
             for (index, bank) in banks.iter().enumerate() {
-                events.record(|| Event::opening(bank_at(index), bank, bank.balance, Cents::ZERO));
+                events.record(|| opening_event(bank_at(index), bank, bank.balance, Cents::ZERO));
             }
         }
     }
@@ -28,7 +28,7 @@ impl System {
         for payment in banks.iter().flat_map(|bank| &bank.internal) {
             let urgency = escalation.urgency(payment.priority, payment.deadline, *now);
             if urgency != payment.urgency {
-                events.record(|| Event::Urgency { payment: payment.id, bank: payment.sender, urgency });
+                events.record(|| Event::Urgency { payment: payment.id, sender: payment.sender, urgency });
             }
         }
     }
@@ -117,4 +117,17 @@ fn obstacle(ledger: &Ledger, rail: &Rail, place: usize, payment: &Payment) -> (O
     ];
     let binding = limits.into_iter().find(|(_, available)| available.is_some_and(|cents| payment.amount > cents));
     binding.unwrap_or((Obstacle::Behind, None))
+}
+
+/// The opening of `bank`, whose account is open.
+pub(super) fn opening_event(id: BankId, bank: &Bank, closing_balance: Cents, loan_repaid: Cents) -> Event {
+    Event::Opening {
+        bank: id,
+        closing_balance,
+        loan_repaid,
+        balance: bank.balance,
+        credit_limit: bank.credit_limit,
+        collateral: bank.collateral,
+        collateral_credit: bank.collateral_credit,
+    }
 }

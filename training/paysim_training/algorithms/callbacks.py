@@ -18,7 +18,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from paysim_gym import Scenario
 from paysim_gym._engine import COST_COMPONENTS, observation_fields
-from paysim_gym.render import picture
+from paysim_gym.render import render_picture
 from paysim_training.core.config import PICTURE_SEED, TRAINING_SEEDS_END, PpoConfig, TrainConfig
 from paysim_training.core.day_recording import record_policy_day
 from paysim_training.core.hparams import EVALUATION_SCALARS, hyperparameters
@@ -131,7 +131,7 @@ class DayPictures(BaseCallback):
         if every is not None and (is_first_or_last or self._before // every < self.num_timesteps // every):
             arguments = constructor_arguments(self._config.env)
             day = record_policy_day(lambda env: self.model, self._scenario, PICTURE_SEED, **arguments)
-            self.logger.record("day", Image(picture(day), "HWC"))
+            self.logger.record("day", Image(render_picture(day), "HWC"))
 
 
 class EntropyDecay(BaseCallback):

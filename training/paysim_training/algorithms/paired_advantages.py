@@ -57,5 +57,5 @@ def subtract_group_mean(advantages: NDArray[Float], rows_per_seed: int, learners
     """
     groups = advantages.reshape(len(advantages), -1, rows_per_seed, learners)
     differences: NDArray[Float] = groups - groups.mean(axis=2, keepdims=True)
-    scaled: NDArray[Float] = differences * (rows_per_seed / (rows_per_seed - 1))
-    return scaled.reshape(advantages.shape)
+    scaled = differences * (rows_per_seed / (rows_per_seed - 1))
+    return scaled.reshape(advantages.shape).astype(advantages.dtype, copy=False)

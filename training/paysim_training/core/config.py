@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+
+from paysim_gym.validation_errors import format_errors
 
 TRAINING_SEEDS_END = 2**32
 PICTURE_SEED = 2**64 - 1  # beyond every SeedRange
@@ -228,28 +230,7 @@ def parse_config(content: Mapping[str, Any]) -> TrainConfig:
     try:
         return TrainConfig.model_validate(content)
     except ValidationError as error:
-        raise ConfigError("\n".join(_problem(detail) for detail in error.errors())) from error
-
-
-def _problem(detail: Mapping[str, Any]) -> str:
-    message = str(detail["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
-    if not detail["loc"]:
-        return message
-    path = ".".join(str(part) for part in detail["loc"])
-    if detail["type"] == "extra_forbidden":
-        message = f"unknown key; allowed: {', '.join(_keys_beside(detail['loc']))}"
-    return f"{path} = {detail['input']!r}: {message}"
-
-
-def _keys_beside(location: tuple[str | int, ...]) -> list[str]:
-    model: type[BaseModel] = TrainConfig
-    for part in location[:-1]:
-        annotation = model.model_fields[str(part)].annotation
-        kinds = [kind for kind in get_args(annotation) or (annotation,) if kind is not type(None)]
-        if not (isinstance(kinds[0], type) and issubclass(kinds[0], BaseModel)):
-            raise TypeError(f"{location} does not lead to a model")
-        model = kinds[0]
-    return list(model.model_fields)
+        raise ConfigError(format_errors(error, TrainConfig, "config")) from error
 
 
 def dump_yaml(content: Mapping[str, Any]) -> str:

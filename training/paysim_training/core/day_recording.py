@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from paysim_gym import PaymentVectorEnv, Scenario
 from paysim_gym.evaluation import Policy, PolicyFactory, evaluate
-from paysim_gym.render import Day
+from paysim_gym.render import DayHistory
 
 
-def record_policy_day(factory: PolicyFactory, scenario: Scenario, seed: int, **env_kwargs: Any) -> Day:
+def record_policy_day(factory: PolicyFactory, scenario: Scenario, seed: int, **env_kwargs: Any) -> DayHistory:
     """Plays the first episode of a seed and records its last day.
 
     Args:
@@ -39,11 +39,11 @@ class _RecordingPolicy:
     """Wraps a policy and records its bank's state before every decision."""
 
     def __init__(self, env: PaymentVectorEnv, policy: Policy) -> None:
-        self.day = Day()
+        self.day = DayHistory()
         self._env, self._policy = env, policy
 
     def record(self) -> None:
-        self.day.record(self._env.views()[0])
+        self.day.record(self._env.snapshots()[0])
 
     def predict(
         self,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import paysim_agents
@@ -61,7 +62,7 @@ def cluster(address: str | None = None, processors: int | None = None) -> Iterat
         ray.init("local", num_cpus=processors, include_dashboard=False, **common)
     else:
         try:
-            ray.init(address, runtime_env={"py_modules": _python_packages()}, **common)
+            ray.init(address, runtime_env={"py_modules": _source_packages()}, **common)
         except (ConnectionError, ValueError) as error:
             raise ConfigError(f"address = {address!r}: no Ray cluster found: {error}") from None
     try:
@@ -140,6 +141,7 @@ def _max_node_processors() -> int:
     return max(int(node["Resources"].get("CPU", 1)) for node in ray.nodes() if node["Alive"])
 
 
-def _python_packages() -> list[str]:
-    """Returns the folders of the packages to send to a cluster's workers."""
-    return [folder for package in (paysim_agents, paysim_training) for folder in package.__path__]
+def _source_packages() -> list[str]:
+    """Returns packages of a source tree, which Ray copies to the workers."""
+    folders = [Path(folder) for package in (paysim_agents, paysim_training) for folder in package.__path__]
+    return [str(folder) for folder in folders if not {"site-packages", "dist-packages"} & set(folder.parts)]

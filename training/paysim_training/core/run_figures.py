@@ -14,8 +14,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from paysim_gym._engine import COST_COMPONENTS
 from paysim_gym.files import write_atomically
-from paysim_gym.render import Day
-from paysim_gym.render.day import QUEUES, queue_total, tick_of_day
+from paysim_gym.render import DayHistory
+from paysim_gym.render.day_history import QUEUES, queue_total, tick_of_day
 from paysim_gym.render.money import axis_label, axis_marks
 from paysim_training.core.hparams import LEARNED_POLICIES
 
@@ -75,7 +75,7 @@ def draw_costs(metrics: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def draw_days(days: Mapping[str, Day], env: str, seed: int) -> Figure:
+def draw_days(days: Mapping[str, DayHistory], env: str, seed: int) -> Figure:
     """Draws balance, queued payments and cumulative cost of a day, one column per policy.
 
     Args:
@@ -119,7 +119,7 @@ def draw_days(days: Mapping[str, Day], env: str, seed: int) -> Figure:
     return figure
 
 
-def _draw_balance(panel: Axes, day: Day) -> None:
+def _draw_balance(panel: Axes, day: DayHistory) -> None:
     ticks, balances = zip(*day.balances(), strict=True)
     above, below = np.maximum(balances, 0), np.minimum(balances, 0)
     panel.fill_between(ticks, above, step="post", color=PALE_BLUE, linewidth=0)
@@ -132,16 +132,16 @@ def _draw_balance(panel: Axes, day: Day) -> None:
     panel.axhline(0, color=FAINT, linewidth=0.8)
 
 
-def _draw_queues(panel: Axes, day: Day) -> None:
-    ticks = [tick_of_day(view) for view in day.views]
-    values = [[queue_total(view[queue])[1] for view in day.views] for queue in QUEUES]
+def _draw_queues(panel: Axes, day: DayHistory) -> None:
+    ticks = [tick_of_day(view) for view in day.snapshots]
+    values = [[queue_total(view[queue])[1] for view in day.snapshots] for queue in QUEUES]
     names = [title.lower() for title in QUEUES.values()]
     panel.stackplot(ticks, values, labels=names, colors=(PALE_GREEN, ORANGE), step="post", linewidth=0)
 
 
-def _draw_cost(panel: Axes, day: Day, components: Sequence[str]) -> None:
-    ticks = [tick_of_day(view) for view in day.views]
-    costs = [[view["costs_today"][name] for view in day.views] for name in components]
+def _draw_cost(panel: Axes, day: DayHistory, components: Sequence[str]) -> None:
+    ticks = [tick_of_day(view) for view in day.snapshots]
+    costs = [[view["costs_today"][name] for view in day.snapshots] for name in components]
     names = [name.replace("_", " ") for name in components]
     colours = [_COMPONENT_COLOURS[COST_COMPONENTS.index(name)] for name in components]
     if costs:

@@ -13,8 +13,6 @@ import json
 import os
 import platform
 import shlex
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -27,7 +25,8 @@ import yaml
 from pydantic import ValidationError
 
 from paysim_gym import Scenario, load_scenario
-from paysim_gym.files import write_atomically
+from paysim_gym.files import atomic_folder, remove_temporaries, write_atomically
+from paysim_gym.provenance import has_uncommitted_changes, source_commit
 from paysim_gym.scenario import Agent
 from paysim_gym.scenario.policies import NetworkPolicy
 from paysim_training.core.config import ConfigError, DistributedConfig, TrainConfig, dump_yaml, parse_config
@@ -151,8 +150,8 @@ class RunFolder:
             RunFolderError: If another process has locked it.
         """
         with folder_lock(self.path):
-            for leftover in [*self.path.glob(".*.tmp"), *self.checkpoints.glob(".*.tmp")]:
-                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+            for folder in (self.path, self.checkpoints):
+                remove_temporaries(folder)
             yield
 
     def last_checkpoint(self) -> Path | None:
@@ -162,17 +161,9 @@ class RunFolder:
 
     def save_checkpoint(self, timesteps: int, files: Mapping[str, bytes]) -> None:
         """Writes a checkpoint atomically."""
-        with self.new_folder(self.checkpoints / f"{timesteps:012d}") as folder:
+        with atomic_folder(self.checkpoints / f"{timesteps:012d}") as folder:
             for name, content in files.items():
                 write_atomically(folder / name, content)
-
-    @contextmanager
-    def new_folder(self, final: Path) -> Iterator[Path]:
-        """Yields a hidden folder that is renamed to its final name after the block."""
-        hidden = final.with_name(f".{final.name}.{os.getpid()}.tmp")
-        hidden.mkdir(parents=True)
-        yield hidden
-        hidden.rename(final)
 
     def write_json(self, path: Path, content: Mapping[str, Any]) -> None:
         """Writes standard JSON, without NaN or infinity."""
@@ -225,23 +216,19 @@ def create_run_folder(
         RunFolderError: If ``out`` exists or cannot be created.
     """
     base = out or Path("runs") / f"{name}-seed{config.seed}"
-    hidden = base.with_name(f".{base.name}.{os.getpid()}.tmp")
+    path = next((path for path in ([base] if out else _numbered(base)) if not path.exists()), None)
+    if path is None:
+        raise RunFolderError(
+            f"out = {base}: already exists; choose another, or resume it with --resume {base}"
+        )
     try:
-        hidden.mkdir(parents=True)
-        _write_inputs(RunFolder(hidden), config, scenario)
-        if distributed is not None:
-            write_atomically(RunFolder(hidden).distributed, dump_yaml(distributed).encode())
-        for path in [base] if out else _numbered(base):
-            if not path.exists():
-                hidden.rename(path)
-                return RunFolder(path)
+        with atomic_folder(path) as folder:
+            _write_inputs(RunFolder(folder), config, scenario)
+            if distributed is not None:
+                write_atomically(RunFolder(folder).distributed, dump_yaml(distributed).encode())
     except OSError as error:
-        raise RunFolderError(f"cannot create the run folder {base}: {error}") from error
-    finally:
-        shutil.rmtree(hidden, ignore_errors=True)
-    raise RunFolderError(
-        f"out = {base}: already exists; choose another folder, or resume with --resume {base}"
-    )
+        raise RunFolderError(f"cannot create the run folder {path}: {error}") from error
+    return RunFolder(path)
 
 
 def versions() -> dict[str, Any]:
@@ -252,7 +239,7 @@ def versions() -> dict[str, Any]:
         "platform": platform.platform(),
         "processors": os.cpu_count(),
         "commit": source_commit(),
-        "uncommitted_changes": bool(_git("status", "--porcelain")),
+        "uncommitted_changes": has_uncommitted_changes(),
         "packages": _versions_of(PACKAGES),
     }
 
@@ -296,17 +283,3 @@ def _with_network_copy(run: RunFolder, agent: Agent) -> Agent:
     copy = run.path / f"network_{agent.id}.safetensors"
     write_atomically(copy, Path(agent.policy.weights).read_bytes())
     return agent.model_copy(update={"policy": agent.policy.model_copy(update={"weights": copy.name})})
-
-
-def source_commit() -> str | None:
-    """The commit of the source tree that this runs from; None outside of one."""
-    return _git("rev-parse", "HEAD")
-
-
-def _git(*arguments: str) -> str | None:
-    """Ask git about the source tree that this module runs from; None outside of one."""
-    command = ["git", "-C", str(Path(__file__).parent), *arguments]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None

@@ -1,4 +1,6 @@
-"""An env runner for RLlib that plays the whole native fleet in one call a step."""
+"""RLlib env runner that steps a native fleet with one call per step."""
+
+# mypy: allow-subclassing-any
 
 from __future__ import annotations
 
@@ -22,26 +24,27 @@ from ray.rllib.utils.metrics import (
 
 from paysim_gym import PaymentVectorEnv
 from paysim_gym.envs.fleet_rows import seed_indices
-from paysim_training.rllib.module import SlotChoices, draw
+from paysim_training.rllib.module import SlotCategorical, sample_actions
 from paysim_training.rllib.rollout import Rollout
 
 EPISODES = "episodes"
-"""Under it in the metrics: sums over the episodes that ended, by bank and name, and their `count`."""
+"""Metrics key: sums over the episodes that ended, by bank and name, and their `count`."""
 SECONDS = "seconds"
-"""Under it in the metrics: seconds spent in the `environment`, in the `policy` and in `all`."""
+"""Metrics key: seconds in the `environment`, in the `policy` and in `all` of a rollout."""
 BYTES = "rollout_bytes"
+"""Metrics key: size of the rollouts in bytes."""
 
 
 class FleetEnvRunner(EnvRunner, Checkpointable):
-    """Plays a share of the run's rows, and hands over what each policy did in them.
+    """Samples rollouts from this worker's share of the run's rows.
 
-    The configuration's `env_config` has `arguments` (of `PaymentVectorEnv`), `steps` of a rollout,
-    `discount`, `policies` (name of a policy to the number of its bank among the learners, or None if it
-    decides for all of them), `seed`, and `rows_per_seed`, how many neighbouring rows play the same days.
+    `config.env_config` holds `arguments` (of `PaymentVectorEnv`), `steps` per rollout, `discount`,
+    `policies` (policy name -> index of its learner, or None for all learners), `seed`, and `rows_per_seed`,
+    the number of consecutive rows that play the same days.
 
     Attributes:
         env: The fleet.
-        module: The policies.
+        module: The policies, by name.
     """
 
     def __init__(self, *, config: Any, **keywords: Any) -> None:
@@ -52,92 +55,94 @@ class FleetEnvRunner(EnvRunner, Checkpointable):
         self.env = PaymentVectorEnv(
             self.config.num_envs_per_env_runner, autoreset_mode="SameStep", **given["arguments"]
         )
+        self._action_shape = self.env.single_action_space.shape or ()
         self._first_row = max((self.worker_index or 0) - 1, 0) * self.env.num_envs
-        banks = len(self.env.learners)
+        learners = len(self.env.learners)
         self._rows = {
-            policy: slice(None) if bank is None else slice(bank, None, banks)
-            for policy, bank in given["policies"].items()
+            policy: slice(None) if learner is None else slice(learner, None, learners)
+            for policy, learner in given["policies"].items()
         }
-        # The driver's threads are the learner's.
+        # Worker 0 runs in the driver, whose threads belong to the learner.
         if self.worker_index:
             torch.set_num_threads(1)
         self._generator = torch.Generator()
-        self._weights_number = 0
+        self._weights_seq_no = 0
         self.module = self.config.get_multi_rl_module_spec(
             spaces=self.get_spaces(), inference_only=True
         ).build()
-        self.start(given["seed"])
+        self.reset_fleet(given["seed"])
 
-    def start(self, seed: int) -> None:
-        """Begin new episodes in all rows.
+    def reset_fleet(self, seed: int) -> None:
+        """Start new episodes in all rows.
 
         Args:
-            seed: Of demand and exploration. A row's days depend on it and on the number of the row among
-                those of all runners alone.
+            seed: Seed of demand and exploration. The days of a row depend only on the seed and on its index
+                among the rows of all env runners.
         """
         first = seed + self._first_row
-        places = seed_indices(self.env.num_envs, self._rows_per_seed, len(self.env.learners))
+        offsets = seed_indices(self.env.num_envs, self._rows_per_seed, len(self.env.learners))
         self._observations, _ = self.env.reset(
-            seed=(seed + self._first_row // self._rows_per_seed + places).tolist()
+            seed=(seed + self._first_row // self._rows_per_seed + offsets).tolist()
         )
         self._generator.manual_seed(first)
         self._discounted = np.zeros(self.env.num_envs)
         self._returns = np.zeros(self.env.num_envs)
 
     def sample(self, **_: Any) -> list[Rollout]:
-        """Play a rollout of all rows.
+        """Play one rollout in all rows.
 
         Returns:
-            What each policy did.
+            One rollout per policy.
         """
         began = time.perf_counter()
         self._spent = {"environment": 0.0, "policy": 0.0}
-        kept = _Arrays(self._steps, self._observations, self.env.single_action_space.shape)
+        buffer = _RolloutBuffer(self._steps, self._observations, self._action_shape)
         for step in range(self._steps):
-            kept.observations[step] = self._observations
-            actions, kept.log_probs[step] = self._decide()
-            kept.actions[step] = actions
-            self._play(actions, kept, step)
-        kept.observations[self._steps] = self._observations
-        rollouts = [kept.of_policy(policy, self._first_row, rows) for policy, rows in self._rows.items()]
+            buffer.observations[step] = self._observations
+            actions, buffer.log_probs[step] = self._decide()
+            buffer.actions[step] = actions
+            self._play(actions, buffer, step)
+        buffer.observations[self._steps] = self._observations
+        rollouts = [buffer.of_policy(policy, self._first_row, rows) for policy, rows in self._rows.items()]
         self._count(rollouts, time.perf_counter() - began)
         return rollouts
 
     def _decide(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         began = time.perf_counter()
-        actions = np.empty((self.env.num_envs, *self.env.single_action_space.shape), np.int64)
+        actions = np.empty((self.env.num_envs, *self._action_shape), np.int64)
         log_probs = np.empty(self.env.num_envs, np.float32)
-        seen = torch.from_numpy(self._observations)
+        observations = torch.from_numpy(self._observations)
         with torch.no_grad():
             for policy, rows in self._rows.items():
-                logits = self.module[policy].logits(seen[rows])
-                drawn = draw(logits, self._generator)
-                actions[rows] = drawn.numpy()
-                log_probs[rows] = SlotChoices(logits=logits).logp(drawn).numpy()
+                logits = self.module[policy].logits(observations[rows])
+                sampled = sample_actions(logits, self._generator)
+                actions[rows] = sampled.numpy()
+                log_probs[rows] = SlotCategorical(logits=logits).logp(sampled).numpy()
         self._spent["policy"] += time.perf_counter() - began
         return actions, log_probs
 
-    def _play(self, actions: NDArray[np.int64], kept: _Arrays, step: int) -> None:
+    def _play(self, actions: NDArray[np.int64], buffer: _RolloutBuffer, step: int) -> None:
         began = time.perf_counter()
-        tick = self.env.play(actions)
+        tick = self.env.step_rows(actions)
         ended = tick.terminated | tick.truncated
         self._observations = self.env.start_next_episodes() if ended.any() else tick.observations
         self._spent["environment"] += time.perf_counter() - began
         self._returns += tick.rewards
         self._discounted = self._discounted * self._discount + tick.rewards
-        kept.rewards[step], kept.discounted[step] = tick.rewards, self._discounted
-        kept.terminated[step], kept.truncated[step] = tick.terminated, tick.truncated
+        buffer.rewards[step], buffer.discounted[step] = tick.rewards, self._discounted
+        buffer.terminated[step], buffer.truncated[step] = tick.terminated, tick.truncated
         if ended.any():
             self._count_episodes(tick.totals, ended)
             self._discounted[ended] = 0
             self._returns[ended] = 0
         if tick.truncated.any():
-            kept.final_observations[step] = tick.observations
+            buffer.final_observations[step] = tick.observations
 
     def _count_episodes(self, totals: Mapping[str, NDArray[Any]], ended: NDArray[np.bool_]) -> None:
         columns = {"reward": self._returns, **totals}
-        for number, bank in enumerate(self.env.learners):
-            rows = np.flatnonzero(ended[number :: len(self.env.learners)]) * len(self.env.learners) + number
+        learners = len(self.env.learners)
+        for index, bank in enumerate(self.env.learners):
+            rows = np.flatnonzero(ended[index::learners]) * learners + index
             self._add((EPISODES, bank, "count"), len(rows))
             for name, column in columns.items():
                 self._add((EPISODES, bank, name), float(column[rows].sum()))
@@ -156,11 +161,11 @@ class FleetEnvRunner(EnvRunner, Checkpointable):
         self.metrics.log_value(key, value, reduce="sum")
 
     def get_metrics(self) -> Any:
-        """What was counted since the last call."""
+        """Metrics since the last call."""
         return self.metrics.reduce()
 
     def get_spaces(self) -> dict[str, Any]:
-        """Spaces of the fleet, of a row, and of each policy."""
+        """Spaces of the fleet, of one row, and of each policy."""
         single = (self.env.single_observation_space, self.env.single_action_space)
         return {
             INPUT_ENV_SPACES: (self.env.observation_space, self.env.action_space),
@@ -169,39 +174,39 @@ class FleetEnvRunner(EnvRunner, Checkpointable):
         }
 
     def get_state(self, components: Any = None, *, not_components: Any = None, **_: Any) -> dict[str, Any]:
-        """The policies' weights and their number; what the rows are at is not kept."""
+        """Policy weights and their sequence number; the rows are not saved."""
         if not self._check_component(COMPONENT_RL_MODULE, components, not_components):
             return {}
-        return {COMPONENT_RL_MODULE: self.module.get_state(), WEIGHTS_SEQ_NO: self._weights_number}
+        return {COMPONENT_RL_MODULE: self.module.get_state(), WEIGHTS_SEQ_NO: self._weights_seq_no}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Take up weights, unless they are older than those that are here."""
-        number = state.get(WEIGHTS_SEQ_NO, 0)
-        if COMPONENT_RL_MODULE in state and (number == 0 or number > self._weights_number):
+        """Load weights, unless the current ones are newer."""
+        seq_no = state.get(WEIGHTS_SEQ_NO, 0)
+        if COMPONENT_RL_MODULE in state and (seq_no == 0 or seq_no > self._weights_seq_no):
             self.module.set_state(state[COMPONENT_RL_MODULE])
-            self._weights_number = number
+            self._weights_seq_no = seq_no
 
     def get_ctor_args_and_kwargs(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """What to build another one with."""
+        """Constructor arguments of an equal env runner."""
         return (), {"config": self.config}
 
     def get_checkpointable_components(self) -> list[tuple[str, Any]]:
-        """The policies."""
+        """The policies, as the only component."""
         return [(COMPONENT_RL_MODULE, self.module)]
 
     def assert_healthy(self) -> None:
-        """It is, once it has been built."""
+        """No-op: an env runner that was built is healthy."""
 
     def stop(self) -> None:
         """Close the fleet."""
         self.env.close()
 
 
-class _Arrays:
-    """The arrays of a rollout, while it is played."""
+class _RolloutBuffer:
+    """Arrays of a rollout in progress, of all policies."""
 
-    def __init__(self, steps: int, seen: NDArray[np.float32], slots: tuple[int, ...]) -> None:
-        rows, size = seen.shape
+    def __init__(self, steps: int, observations: NDArray[np.float32], slots: tuple[int, ...]) -> None:
+        rows, size = observations.shape
         self.observations = np.empty((steps + 1, rows, size), np.float32)
         self.actions = np.empty((steps, rows, *slots), np.uint8)
         self.log_probs, self.rewards, self.discounted = (
@@ -211,11 +216,11 @@ class _Arrays:
         self.final_observations: dict[int, NDArray[np.float32]] = {}
 
     def of_policy(self, policy: str, first_row: int, rows: slice) -> Rollout:
-        last = [seen[rows][self.truncated[step, rows]] for step, seen in self.final_observations.items()]
+        final = [last[rows][self.truncated[step, rows]] for step, last in self.final_observations.items()]
         return Rollout(
             policy,
             first_row,
-            final_observations=np.concatenate([self.observations[0, :0], *last]),
+            final_observations=np.concatenate([self.observations[0, :0], *final]),
             **{
                 name: np.ascontiguousarray(getattr(self, name)[:, rows])
                 for name in (

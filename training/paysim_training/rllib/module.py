@@ -1,4 +1,6 @@
-"""`paysim_training.algorithms.queue_policy.QueuePolicy` as RLlib knows policies: the same network, to be trained by RLlib's PPO."""
+"""`QueuePolicy` as an RLlib module."""
+
+# mypy: allow-subclassing-any
 
 from __future__ import annotations
 
@@ -16,26 +18,33 @@ from torch.distributions import Categorical
 
 from paysim_training.algorithms.queue_policy import QueuePolicy
 
-POLICY = "queue_policy"
+QUEUE_POLICY = "queue_policy"
+"""Key of `QueuePolicy`'s arguments in the `model_config` of a `QueueModule`."""
 
 
-class SlotChoices(TorchDistribution):
-    """A choice for each slot, independent of each other; logits of shape (batch, slots, actions)."""
+class SlotCategorical(TorchDistribution):
+    """Independent categorical distributions, one per slot.
+
+    Logits have the shape (batch, slots, actions).
+    """
 
     def _get_torch_distribution(self, logits: Tensor) -> Categorical:
         return Categorical(logits=logits, validate_args=False)
 
     def logp(self, value: Tensor, **keywords: Any) -> Tensor:
-        """Joint log-probability of actions of shape (batch, slots)."""
-        return super().logp(value, **keywords).sum(dim=1)
+        """Joint log-probability, of shape (batch,), of actions of shape (batch, slots)."""
+        log_probs: Tensor = super().logp(value, **keywords)
+        return log_probs.sum(dim=1)
 
     def entropy(self) -> Tensor:
         """Joint entropy, of shape (batch,)."""
-        return super().entropy().sum(dim=1)
+        entropy: Tensor = super().entropy()
+        return entropy.sum(dim=1)
 
-    def kl(self, other: SlotChoices) -> Tensor:
-        """Joint divergence from another's choices, of shape (batch,)."""
-        return super().kl(other).sum(dim=1)
+    def kl(self, other: SlotCategorical) -> Tensor:
+        """Joint Kullback-Leibler divergence from `other`, of shape (batch,)."""
+        divergence: Tensor = super().kl(other)
+        return divergence.sum(dim=1)
 
     @staticmethod
     def required_input_dim(space: Any, **keywords: Any) -> int:
@@ -44,40 +53,48 @@ class SlotChoices(TorchDistribution):
 
 
 class QueueModule(TorchRLModule, ValueFunctionAPI):
-    """Actor and critic of `QueuePolicy`, which knows the legal actions of empty slots by the observation.
+    """Actor and critic of a `QueuePolicy`.
 
-    Its `model_config` has under `POLICY` the policy's arguments beside spaces and learning rate, as
-    `paysim_training.algorithms.ppo.policy_arguments` gives them.
+    `model_config[QUEUE_POLICY]` holds the policy's arguments other than spaces and learning rate, as
+    returned by `paysim_training.algorithms.ppo.policy_arguments`.
 
     Attributes:
-        policy: The network, whose weights are those of a `QueuePolicy` that Stable-Baselines3 trains.
+        policy: The network. Its weights load into a `QueuePolicy` trained by Stable-Baselines3 and back.
     """
 
     def setup(self) -> None:
-        """Make the network."""
-        self.action_dist_cls = SlotChoices
+        """Build the network."""
+        self.action_dist_cls = SlotCategorical
         self.policy = QueuePolicy(
-            self.observation_space, self.action_space, ConstantSchedule(0.0), **self.model_config[POLICY]
+            self.observation_space,
+            self.action_space,
+            ConstantSchedule(0.0),
+            **self.model_config[QUEUE_POLICY],
         )
 
     def logits(self, observations: Tensor) -> Tensor:
         """Logits of shape (batch, slots, actions) for observations of shape (batch, size)."""
-        policy = self.policy
-        latent = policy.mlp_extractor.forward_actor(policy.extract_features(observations))
-        return policy.action_net(latent).unflatten(1, (len(self.action_space.nvec), -1))
+        latent = self.policy.mlp_extractor.forward_actor(self._features(observations))
+        logits: Tensor = self.policy.action_net(latent)
+        return logits.reshape(len(logits), len(self.action_space.nvec), -1)
 
     def compute_values(self, batch: Mapping[str, Any], embeddings: Any = None) -> Tensor:
-        """What the critic expects from each observation of a batch: of shape (batch,)."""
-        policy = self.policy
-        features = policy.extract_features(batch[Columns.OBS])
-        return policy.value_net(policy.mlp_extractor.forward_critic(features)).squeeze(1)
+        """Value estimates of shape (batch,)."""
+        latent = self.policy.mlp_extractor.forward_critic(self._features(batch[Columns.OBS]))
+        values: Tensor = self.policy.value_net(latent)
+        return values.squeeze(1)
+
+    def _features(self, observations: Tensor) -> Tensor:
+        features = self.policy.extract_features(observations)
+        assert isinstance(features, Tensor)  # a tuple only if actor and critic extract features apart
+        return features
 
     def _forward(self, batch: Mapping[str, Any], **_: Any) -> dict[str, Tensor]:
         return {Columns.ACTION_DIST_INPUTS: self.logits(batch[Columns.OBS])}
 
 
-def draw(logits: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw actions, int64 of shape (batch, slots), from logits of shape (batch, slots, actions)."""
-    odds = logits.softmax(dim=2)
-    # The largest of p / Exp(1) is drawn with probability p; one pass, where a multinomial makes several.
-    return (odds / torch.empty_like(odds).exponential_(generator=generator)).argmax(dim=2)
+def sample_actions(logits: Tensor, generator: torch.Generator) -> Tensor:
+    """Sample actions, int64 of shape (batch, slots), from logits of shape (batch, slots, actions)."""
+    probs = logits.softmax(dim=2)
+    # argmax of p / Exp(1) has distribution p; one pass over the data, where torch.multinomial needs several.
+    return (probs / torch.empty_like(probs).exponential_(generator=generator)).argmax(dim=2)

@@ -1,4 +1,6 @@
-"""What env runners send to the learner: arrays of whole fleets, and how it turns them into a batch."""
+"""Rollouts of fleets, and how the learner turns them into a training batch."""
+
+# mypy: allow-subclassing-any
 
 from __future__ import annotations
 
@@ -18,27 +20,29 @@ from torch import Tensor
 
 from paysim_training.algorithms.paired_advantages import subtract_group_mean
 
-_SMALL = 1e-8
+_EPSILON = 1e-8
 _NORMALISERS = "normalisers"
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """What one policy did in its rows of a fleet, step by step; RLlib's learner takes it for an episode.
+    """Transitions of one policy in its rows of a fleet.
+
+    Passed to RLlib's learner in the position of an episode.
 
     Attributes:
-        policy: Its name.
-        first_row: Number of the env runner's first row among those of all env runners.
-        observations: float32 of shape (steps + 1, rows, size); the last is where the next rollout begins.
+        policy: Name of the policy.
+        first_row: Index of the env runner's first row among the rows of all env runners.
+        observations: float32 of shape (steps + 1, rows, size); the last one starts the next rollout.
         actions: uint8 of shape (steps, rows, slots).
-        log_probs: float32 of shape (steps, rows): logarithm of the probability of all that was chosen.
+        log_probs: float32 of shape (steps, rows): joint log-probability of the actions.
         rewards: float32 of shape (steps, rows).
         terminated: bool of shape (steps, rows).
         truncated: bool of shape (steps, rows).
-        final_observations: float32 of shape (truncated episodes, size): what they observed last, in the order of
-            `truncated`.
-        discounted: float32 of shape (steps, rows): the rewards of each row so far, discounted, from which
-            their scale is known.
+        final_observations: float32 of shape (truncated episodes, size): their last observations, in the
+            order of `truncated`.
+        discounted: float32 of shape (steps, rows): discounted sum of the rewards of the episode so far,
+            from which rewards are scaled.
     """
 
     policy: str
@@ -53,25 +57,25 @@ class Rollout:
     discounted: NDArray[np.float32]
 
     def __len__(self) -> int:
-        """Steps of all rows together."""
+        """Number of transitions."""
         return self.rewards.size
 
     @property
     def nbytes(self) -> int:
-        """Bytes of its arrays: what goes over the network."""
+        """Size of the arrays in bytes."""
         values = [getattr(self, field.name) for field in fields(self)]
         return sum(value.nbytes for value in values if isinstance(value, np.ndarray))
 
 
 class RolloutsToBatch(ConnectorV2):
-    """Makes the learner's batch: rewards of unit scale, advantages, and what the critic is to expect.
+    """Learner connector: scales rewards and computes advantages and value targets.
 
-    Rewards are divided by the standard deviation of what they add up to, discounted, as
-    `stable_baselines3.common.vec_env.VecNormalize` does. From the advantages of `rows_per_seed` neighbouring
-    rows of each of its `learners`, which play the same days, what those have in common is taken.
+    Rewards are divided by the standard deviation of their discounted sums, as
+    `stable_baselines3.common.vec_env.VecNormalize` does. For each of `learners`, the mean advantage of
+    `rows_per_seed` consecutive rows, which play the same days, is subtracted from theirs.
 
     Attributes:
-        normalisers: Of each policy, the moments of its discounted rewards so far.
+        normalisers: Running moments of the discounted reward sums, by policy.
     """
 
     def __init__(
@@ -93,7 +97,7 @@ class RolloutsToBatch(ConnectorV2):
         self, *, rl_module: MultiRLModule, episodes: Sequence[Rollout], **_: Any
     ) -> dict[str, dict[str, Tensor]]:
         """The batch of each policy, in random order."""
-        # In the order of the rows, not in that of arrival: a run does not depend on who was faster.
+        # Rollouts arrive in any order; sorting by row makes the result independent of timing.
         ordered = sorted(episodes, key=lambda rollout: rollout.first_row)
         batch = {}
         for policy in dict.fromkeys(rollout.policy for rollout in ordered):
@@ -103,19 +107,19 @@ class RolloutsToBatch(ConnectorV2):
             columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
             advantages = columns[Columns.ADVANTAGES]
             centred = advantages - advantages.mean()
-            columns[Columns.ADVANTAGES] = centred / (advantages.std(correction=0) + _SMALL)
+            columns[Columns.ADVANTAGES] = centred / (advantages.std(correction=0) + _EPSILON)
             # RLlib shuffles the minibatches of every epoch but the first.
             order = torch.from_numpy(np.random.permutation(len(advantages)))
             batch[policy] = {name: column[order] for name, column in columns.items()}
         return batch
 
     def get_state(self, *_: Any, **__: Any) -> dict[str, Any]:
-        """The normalisers, for a checkpoint."""
+        """The normalisers."""
         moments = {name: (one.mean, one.var, one.count) for name, one in self.normalisers.items()}
         return {_NORMALISERS: moments}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Take up the normalisers of a checkpoint."""
+        """Load the normalisers."""
         self.normalisers = {}
         for name, (mean, var, count) in state[_NORMALISERS].items():
             self.normalisers[name] = RunningMeanStd()
@@ -125,64 +129,66 @@ class RolloutsToBatch(ConnectorV2):
         normaliser = self.normalisers.setdefault(policy, RunningMeanStd(shape=()))
         for rollout in rollouts:
             normaliser.update(rollout.discounted.ravel())
-        return float(np.sqrt(normaliser.var + _SMALL))
+        return float(np.sqrt(normaliser.var + _EPSILON))
 
     def _columns(self, module: Any, rollout: Rollout, scale: float) -> dict[str, Tensor]:
-        # Copies: what came through Ray is read-only memory, which PyTorch does not take.
+        # Copies, because Ray delivers read-only memory, which PyTorch does not support.
         observations = torch.tensor(rollout.observations)
         rewards = torch.from_numpy(rollout.rewards / scale)
         with torch.no_grad():
             values = module.compute_values({Columns.OBS: observations.flatten(0, 1)})
             values = values.unflatten(0, observations.shape[:2])
             if len(rollout.final_observations):
-                beyond = module.compute_values({Columns.OBS: torch.tensor(rollout.final_observations)})
-                rewards[torch.tensor(rollout.truncated)] += self._discount * beyond
+                final_values = module.compute_values({Columns.OBS: torch.tensor(rollout.final_observations)})
+                rewards[torch.tensor(rollout.truncated)] += self._discount * final_values
         ended = torch.from_numpy(rollout.terminated | rollout.truncated)
-        gains = advantages(rewards, values, ended, self._discount, self._lambda)
-        targets = gains + values[:-1]
+        advantages = estimate_advantages(rewards, values, ended, self._discount, self._lambda)
+        targets = advantages + values[:-1]
         if self._rows_per_seed > 1:
-            paired = subtract_group_mean(gains.numpy(), self._rows_per_seed, self._learners)
-            gains = torch.from_numpy(paired)
+            paired = subtract_group_mean(advantages.numpy(), self._rows_per_seed, self._learners)
+            advantages = torch.from_numpy(paired)
         actions = torch.tensor(rollout.actions).flatten(0, 1).long()
         return {
             Columns.OBS: observations[:-1].flatten(0, 1),
             Columns.ACTIONS: actions,
             Columns.ACTION_LOGP: torch.tensor(rollout.log_probs).flatten(),
-            # Read for the penalty on the divergence alone, which is off: logits need not travel.
+            # Only the KL penalty reads the logits, and it is off; env runners do not send them.
             Columns.ACTION_DIST_INPUTS: torch.zeros((*actions.shape, 1)),
-            Columns.ADVANTAGES: gains.flatten(),
+            Columns.ADVANTAGES: advantages.flatten(),
             Columns.VALUE_TARGETS: targets.flatten(),
         }
 
 
-def advantages(rewards: Tensor, values: Tensor, ended: Tensor, discount: float, gae_lambda: float) -> Tensor:
+def estimate_advantages(
+    rewards: Tensor, values: Tensor, ended: Tensor, discount: float, gae_lambda: float
+) -> Tensor:
     """Generalised advantage estimates (Schulman et al. 2016, equation 16), of shape (steps, rows).
 
     Args:
         rewards: Of shape (steps, rows).
-        values: What the critic expects at each step and after the last one: of shape (steps + 1, rows).
-        ended: Whether an episode ended with the step: bool of shape (steps, rows).
-        discount: Gamma.
-        gae_lambda: Lambda.
+        values: Value estimates at each step and after the last one, of shape (steps + 1, rows).
+        ended: bool of shape (steps, rows): whether the step ended an episode.
+        discount: Discount factor gamma.
+        gae_lambda: Trace decay lambda.
     """
-    goes_on = (~ended).to(rewards.dtype)
-    errors = rewards + discount * goes_on * values[1:] - values[:-1]
-    gains = torch.empty_like(errors)
-    gain = torch.zeros_like(errors[0])
+    continues = (~ended).to(rewards.dtype)
+    errors = rewards + discount * continues * values[1:] - values[:-1]
+    advantages = torch.empty_like(errors)
+    advantage = torch.zeros_like(errors[0])
     for step in reversed(range(len(errors))):
-        gain = errors[step] + discount * gae_lambda * goes_on[step] * gain
-        gains[step] = gain
-    return gains
+        advantage = errors[step] + discount * gae_lambda * continues[step] * advantage
+        advantages[step] = advantage
+    return advantages
 
 
 class RolloutLearner(PPOTorchLearner):
-    """RLlib's learner, whose checkpoints have the state of `RolloutsToBatch` too.
+    """PPO learner whose checkpoints include the state of `RolloutsToBatch`.
 
-    The configuration's `learner_config_dict` has Adam's `adam_epsilon`.
+    `config.learner_config_dict` holds Adam's `adam_epsilon`.
     """
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
-        """Give each policy an optimiser of its own."""
+        """Register one Adam optimiser for the policy."""
         parameters = self.get_parameters(self.module[module_id])
         self.register_optimizer(
             module_id=module_id,
@@ -192,29 +198,30 @@ class RolloutLearner(PPOTorchLearner):
         )
 
     def before_gradient_based_update(self, *, timesteps: Mapping[str, Any]) -> None:
-        """Take learning rate and entropy coefficient to where the run is, as Stable-Baselines3 does.
+        """Update learning rate and entropy coefficient before learning, as Stable-Baselines3 does.
 
-        RLlib does it after an update only, and its checkpoints do not have the entropy coefficient.
+        RLlib updates them only afterwards, and its checkpoints lack the entropy coefficient.
         """
         super().before_gradient_based_update(timesteps=timesteps)
         self.after_gradient_based_update(timesteps=timesteps)
 
     @property
     def normalisers(self) -> dict[str, RunningMeanStd]:
-        """Of each policy, the moments of its discounted rewards so far."""
+        """Running moments of the discounted reward sums, by policy."""
         return self._to_batch.normalisers
 
     def get_state(self, *arguments: Any, **keywords: Any) -> dict[str, Any]:
-        """Weights, optimiser and normalisers."""
+        """State of the weights, the optimisers and the normalisers."""
         return {**super().get_state(*arguments, **keywords), _NORMALISERS: self._to_batch.get_state()}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Take up a state."""
+        """Load a state."""
         super().set_state(state)
         if _NORMALISERS in state:
             self._to_batch.set_state(state[_NORMALISERS])
 
     @property
     def _to_batch(self) -> RolloutsToBatch:
+        connector: RolloutsToBatch
         (connector,) = self._learner_connector.connectors
         return connector

@@ -1,5 +1,6 @@
 """``paysim benchmark``."""
 
-from paysim_training.studies.benchmark.command import app
+from paysim_gym.cli.runner import run_command
+from paysim_training.studies.benchmark.command import benchmark
 
-app()
+run_command(benchmark)

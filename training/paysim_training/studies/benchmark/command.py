@@ -1,4 +1,4 @@
-"""Train and compare on the task suite, anew: ``paysim benchmark --out DIR``."""
+"""``paysim benchmark``: train and compare PPO on the task suite."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ import typer
 from numpy.typing import NDArray
 from paysim_agents.tasks.suite import RESULTS_FILE, Task, load_results, select_tasks
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from paysim_gym import load_scenario
+from paysim_gym.cli.terminal import interrupt_hint, progress_bar
 from paysim_gym.files import write_atomically
+from paysim_gym.provenance import source_commit
 from paysim_training.core.config import CONFIG_FOLDER, ConfigError, SeedRange, TrainConfig, load_config
 from paysim_training.core.ray_tasks import cluster
-from paysim_training.core.run_folder import RunFolder, RunFolderError, source_commit
+from paysim_training.core.run_folder import RunFolder
 from paysim_training.studies.benchmark.results import BASELINES, brief, compare_learned, markdown
 from paysim_training.studies.benchmark.training_runs import (
-    Retraining,
+    TrainingRun,
     costs_on_ray,
     finish_all,
     finish_all_on_ray,
@@ -32,55 +33,61 @@ from paysim_training.studies.benchmark.training_runs import (
 
 QUICK_SEEDS, QUICK_DAYS, QUICK_SHARE = 2, 20, 10
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+Out = Annotated[
+    Path,
+    typer.Option(help="Folder of the results to create or to complete.", show_default=False, file_okay=False),
+]
+TaskIds = Annotated[
+    list[str] | None, typer.Option(help="Task to train; repeat it for several.", show_default="all")
+]
+Seeds = Annotated[int | None, typer.Option(min=1, max=1000, help="Training runs per task.", show_default="5")]
+Quick = Annotated[
+    bool,
+    typer.Option("--quick", help="2 runs per task, a tenth of the steps, at most 20 days: minutes."),
+]
+TaskResults = Annotated[
+    Path, typer.Option(help="Results of paysim tasks: the days and the costs of the other policies on them.")
+]
+Configs = Annotated[
+    Path, typer.Option(help="Folder with a configuration for each task, named after its scenario.")
+]
+Processes = Annotated[int, typer.Option(min=1, max=256, help="Runs that train in parallel.")]
+OnRay = Annotated[
+    bool,
+    typer.Option("--ray", help="Train and evaluate in Ray tasks; all machines must share the folder."),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(help="Address of a running Ray cluster, such as auto; implies --ray.", show_default=False),
+]
 
 
-@app.command()
-def main(
-    out: Annotated[
-        Path, typer.Option(help="The folder to fill, or to complete.", show_default=False, file_okay=False)
-    ],
-    task: Annotated[
-        list[str] | None, typer.Option(help="Only this task; may be repeated.", show_default="all")
-    ] = None,
-    seeds: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="Training runs a task.", show_default="5")
-    ] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="2 runs a task, a tenth of the ticks, at most 20 days: minutes.")
-    ] = False,
-    tasks: Annotated[
-        Path,
-        typer.Option(help="Results of paysim_agents.tasks: the days, and what everyone else pays on them."),
-    ] = RESULTS_FILE,
-    configs: Annotated[
-        Path, typer.Option(help="A folder with a configuration for each task, named by its scenario.")
-    ] = CONFIG_FOLDER,
-    processes: Annotated[int, typer.Option(min=1, max=256, help="Runs that train at a time.")] = 2,
-    ray: Annotated[
-        bool,
-        typer.Option("--ray", help="Train and evaluate in Ray tasks, as many as fit; all must see DIR."),
-    ] = False,
-    address: Annotated[
-        str | None,
-        typer.Option(help="Of a running Ray cluster, such as auto; implies --ray.", show_default=False),
-    ] = None,
+def benchmark(
+    *,
+    out: Out,
+    task: TaskIds = None,
+    seeds: Seeds = None,
+    quick: Quick = False,
+    tasks: TaskResults = RESULTS_FILE,
+    configs: Configs = CONFIG_FOLDER,
+    processes: Processes = 2,
+    ray: OnRay = False,
+    address: Address = None,
 ) -> None:
-    """Train PPO on every task with several seeds, and compare it with rules, planner and hindsight.
+    """Train PPO on every task and compare it with rules, planner and hindsight.
 
-    Everyone plays the same unseen days, those of the file of --tasks. A run that has been finished is not
-    trained again, and one that was stopped, however, goes on from its last checkpoint: give the same command
-    once more. DIR then holds
+    All policies play the same unseen days, those of the file of --tasks. Finished runs are skipped;
+    interrupted runs resume from their last checkpoint: give the same command again. The folder has
 
-    [bold]results.json[/bold]  for each task the interquartile mean cost of a day in cents, and the gap closed
+    [bold]results.json[/bold]  for each task the interquartile mean cost per day in cents, and the gap closed
     from the best tuned rule to the hindsight optimum;
 
-    [bold]details.json[/bold]  the same with all intervals, what is saved on the same days, every day's cost,
-    command and commit;
+    [bold]details.json[/bold]  all intervals, savings on the same days, the cost of every day, command and
+    commit;
 
     [bold]table.md[/bold], [bold]cost.png[/bold], [bold]gap_closed.png[/bold];
 
-    [bold]runs/[/bold]  a folder for each task and seed, as paysim train leaves it.
+    [bold]runs/[/bold]  a run folder of paysim train for each task and seed.
 
     [bold]Examples[/bold]
 
@@ -90,36 +97,27 @@ def main(
 
     paysim tasks --out mine.json && paysim benchmark --out bench --tasks mine.json
     """
-    console = Console(stderr=True)
     ray = ray or address is not None
-    try:
-        chosen = list(dict.fromkeys(select_tasks(task)))
-        measured = load_results(tasks)
-        days = _days(measured, quick)
-        baselines = {one.id: _baselines(measured, one, len(days), tasks) for one in chosen}
-        count = seeds or (QUICK_SEEDS if quick else 5)
-        retrainings = [
-            retraining
-            for one in chosen
-            for retraining in _retrainings(one, out, _config(one, configs, days, quick), count)
-        ]
-        for retraining in retrainings:
-            retraining.prepare()
-        with cluster(address) if ray else nullcontext(), _bars(retrainings, console) as progress:
+    chosen = list(dict.fromkeys(select_tasks(task)))
+    measured = load_results(tasks)
+    days = _days(measured, quick)
+    baselines = {one.id: _baselines(measured, one, len(days), tasks) for one in chosen}
+    count = seeds or (QUICK_SEEDS if quick else 5)
+    runs = [
+        run for one in chosen for run in _training_runs(one, out, _config(one, configs, days, quick), count)
+    ]
+    with interrupt_hint("Give the same command again to continue."):
+        for run in runs:
+            run.prepare()
+        with cluster(address) if ray else nullcontext(), _bars(runs) as progress:
             if ray:
-                finish_all_on_ray(retrainings, progress)
-                costs = costs_on_ray(retrainings, days)
+                finish_all_on_ray(runs, progress)
+                costs = costs_on_ray(runs, days)
             else:
-                finish_all(retrainings, processes, progress)
-                costs = [one.costs_cents(days) for one in retrainings]
-        details = _details(baselines, retrainings, costs, days)
+                finish_all(runs, processes, progress)
+                costs = [run.costs_cents(days) for run in runs]
+        details = _details(baselines, runs, costs, days)
         _write(out, details)
-    except KeyboardInterrupt:
-        console.print("Stopped. The same command goes on where it was.", highlight=False)
-        raise typer.Exit(130) from None
-    except (ConfigError, RunFolderError, ValueError, OSError) as error:
-        console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from None
     print(markdown(details), end="")
 
 
@@ -129,10 +127,10 @@ def _days(measured: Mapping[str, Any], quick: bool) -> range:
 
 
 def _baselines(measured: Mapping[str, Any], task: Task, days: int, path: Path) -> dict[str, list[int]]:
-    """Costs of the first days of everyone who does not learn.
+    """Return the costs of the policies that do not learn, on the first days.
 
     Raises:
-        ValueError: If they have not all been measured, or on another scenario.
+        ValueError: If one has not been measured, or on another scenario.
     """
     entry = measured["tasks"].get(task.id, {"scenario": None, "policies": {}})
     missing = [name for name in BASELINES if name not in entry["policies"]]
@@ -145,7 +143,7 @@ def _baselines(measured: Mapping[str, Any], task: Task, days: int, path: Path) -
 
 
 def _config(task: Task, configs: Path, days: range, quick: bool) -> TrainConfig:
-    """The configuration of a task's runs, its seed aside.
+    """Return the configuration of a task's runs, before the seed.
 
     Raises:
         ConfigError: If there is none, or it is of another environment.
@@ -159,52 +157,50 @@ def _config(task: Task, configs: Path, days: range, quick: bool) -> TrainConfig:
     return config.model_copy(update={"evaluation": evaluation, "timesteps": timesteps})
 
 
-def _retrainings(task: Task, out: Path, config: TrainConfig, count: int) -> Iterator[Retraining]:
+def _training_runs(task: Task, out: Path, config: TrainConfig, count: int) -> Iterator[TrainingRun]:
     for seed in range(count):
         folder = RunFolder(out / "runs" / task.scenario / f"seed{seed}")
-        yield Retraining(task.id, folder, config.model_copy(update={"seed": seed}))
+        yield TrainingRun(task.id, folder, config.model_copy(update={"seed": seed}))
 
 
 @contextmanager
-def _bars(retrainings: Sequence[Retraining], console: Console) -> Iterator[Any]:
-    """A bar for each run; without a terminal, a line for each that ends."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+def _bars(runs: Sequence[TrainingRun]) -> Iterator[Any]:
+    """Show a bar for each run, or report finished runs without a terminal."""
+    console = Console(stderr=True)
+    with progress_bar(console, disable=not console.is_terminal) as progress:
         bars = {
-            one.run.path: progress.add_task(
-                f"{one.task} seed {one.config.seed}",
-                total=one.config.timesteps,
-                completed=one.timesteps_done(),
+            run.folder.path: progress.add_task(
+                f"{run.task} seed {run.config.seed}",
+                total=run.config.timesteps,
+                completed=run.timesteps_done(),
                 start=False,
             )
-            for one in retrainings
+            for run in runs
         }
 
-        def advance(one: Retraining, has_ended: bool) -> None:
-            progress.start_task(bars[one.run.path])
-            progress.update(bars[one.run.path], completed=one.timesteps_done())
+        def advance(run: TrainingRun, has_ended: bool) -> None:
+            progress.start_task(bars[run.folder.path])
+            progress.update(bars[run.folder.path], completed=run.timesteps_done())
             if has_ended and not console.is_terminal:
-                console.print(f"{one.task} seed {one.config.seed} done", highlight=False)
+                console.print(f"{run.task} seed {run.config.seed} done", highlight=False)
 
         yield advance
 
 
 def _details(
     baselines: Mapping[str, Mapping[str, list[int]]],
-    retrainings: Sequence[Retraining],
+    runs: Sequence[TrainingRun],
     costs_cents: Sequence[NDArray[np.int64]],
     days: range,
 ) -> dict[str, Any]:
-    """The content of ``details.json``."""
+    """Return the content of ``details.json``."""
     tasks = {}
     for task, costs in baselines.items():
-        runs = [one for one in retrainings if one.task == task]
-        learned = [
-            found.tolist() for one, found in zip(retrainings, costs_cents, strict=True) if one.task == task
-        ]
+        own_runs = [run for run in runs if run.task == task]
+        learned = [values.tolist() for run, values in zip(runs, costs_cents, strict=True) if run.task == task]
         tasks[task] = {
             **compare_learned(costs, learned),
-            "timesteps": runs[0].config.timesteps,
+            "timesteps": own_runs[0].config.timesteps,
             "costs_cents": {**costs, "learned": learned},
         }
     return {
@@ -212,21 +208,16 @@ def _details(
         "commit": source_commit(),
         "days": len(days),
         "first_day": days.start,
-        "seeds": len(retrainings) // len(baselines),
+        "seeds": len(runs) // len(baselines),
         "tasks": tasks,
     }
 
 
 def _write(out: Path, details: Mapping[str, Any]) -> None:
-    from paysim_training.studies.benchmark.figures import (
-        write_figures,  # brings Matplotlib, which --help must not wait for
-    )
+    # Matplotlib would slow down --help
+    from paysim_training.studies.benchmark.figures import write_figures
 
     for name, content in (("details.json", details), ("results.json", brief(details["tasks"]))):
         write_atomically(out / name, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
     write_atomically(out / "table.md", markdown(details).encode())
     write_figures(details, out)
-
-
-if __name__ == "__main__":
-    app()

@@ -1,4 +1,4 @@
-"""Training runs of a benchmark: a folder for each task and seed, each finished by its own process."""
+"""Training runs of a benchmark, in processes of their own or in Ray tasks."""
 
 from __future__ import annotations
 
@@ -33,91 +33,90 @@ _POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
-class Retraining:
-    """A run of a benchmark.
+class TrainingRun:
+    """A training run of a benchmark: one task and one seed.
 
     Attributes:
-        task: The id of the environment.
-        run: Its folder, there once it has been prepared.
-        config: What it trains.
+        task: Id of the environment.
+        folder: The run folder, created by `prepare`.
+        config: The training configuration.
     """
 
     task: str
-    run: RunFolder
+    folder: RunFolder
     config: TrainConfig
 
     @property
     def is_finished(self) -> bool:
-        """Whether it has been trained and evaluated."""
-        return self.run.metrics.is_file()
+        """Whether the run has been trained and evaluated."""
+        return self.folder.metrics.is_file()
 
     @property
     def log(self) -> Path:
-        """What its process says; beside the folder, which another process may hold."""
-        return self.run.path.with_name(f"{self.run.path.name}.log")
+        """Log file of its process, beside the run folder."""
+        return self.folder.path.with_name(f"{self.folder.path.name}.log")
 
     def prepare(self) -> None:
-        """Make the folder, or check that the one that is there is of this configuration.
+        """Create the folder, or check that the existing one has the same configuration.
 
         Raises:
-            RunFolderError: If it is of another one, or cannot be made.
-            ConfigError: If the environment refuses its arguments.
+            RunFolderError: If it has another configuration or scenario, or cannot be created.
+            ConfigError: If the environment arguments are invalid.
         """
         env, scenario = resolve_env(self.config.env)
         config = self.config.model_copy(update={"env": env})
-        if not self.run.path.exists():
-            create_run_folder(self.run.path, self.run.path.name, config, scenario)
-        elif not (_same(config, self.run.config()) and _same_system(scenario, self.run.scenario())):
+        if not self.folder.path.exists():
+            create_run_folder(self.folder.path, self.folder.path.name, config, scenario)
+        elif not (_same(config, self.folder.config()) and _same_system(scenario, self.folder.scenario())):
             raise RunFolderError(
-                f"{self.run.path} is of another configuration or scenario: remove it, or choose another --out"
+                f"{self.folder.path} is of another configuration or scenario: "
+                "remove it, or choose another --out"
             )
 
     def timesteps_done(self) -> int:
-        """The timesteps of its last checkpoint, or all of them once the model is there."""
-        if self.run.model.is_file():
+        """Timesteps of the last checkpoint, or all timesteps if the model exists."""
+        if self.folder.model.is_file():
             return self.config.timesteps
-        last = self.run.last_checkpoint()
+        last = self.folder.last_checkpoint()
         return int(last.name) if last else 0
 
     def costs_cents(self, days: Sequence[int]) -> NDArray[np.int64]:
-        """What the trained policy costs on each day: an array of shape (days,).
+        """Costs of the trained policy in cents, int64 of shape (days,).
 
         Raises:
-            RunFolderError: If it has not been trained.
+            RunFolderError: If the run has not been trained.
         """
-        from paysim_training.algorithms.ppo import (
-            LearnedPolicy,  # brings torch, which --help must not wait for
-        )
+        from paysim_training.algorithms.ppo import LearnedPolicy  # torch would slow down --help
 
-        learned = LearnedPolicy(self.run)
-        arguments = constructor_arguments(self.run.config().env)
-        return evaluate(lambda env: learned, self.run.scenario(), days, **arguments).cost
+        learned = LearnedPolicy(self.folder)
+        arguments = constructor_arguments(self.folder.config().env)
+        return evaluate(lambda env: learned, self.folder.scenario(), days, **arguments).cost
 
 
 def finish_all(
-    retrainings: Sequence[Retraining], processes: int, progress: Callable[[Retraining, bool], None]
+    runs: Sequence[TrainingRun], processes: int, progress: Callable[[TrainingRun, bool], None]
 ) -> None:
-    """Train and evaluate what is not finished, several at a time, each in a process of its own.
+    """Train and evaluate the unfinished runs in parallel processes.
 
     Args:
-        retrainings: Prepared runs.
-        processes: How many at a time.
-        progress: Called a few times a second with each that is under way, and whether it has just ended.
+        runs: Prepared runs.
+        processes: Number of runs at a time.
+        progress: Called a few times a second with each active run and whether it has just ended.
 
     Raises:
-        RunFolderError: If one fails; the others are stopped, and go on from their checkpoints next time.
+        RunFolderError: If a run fails. The others are stopped and resume from their checkpoints next time.
     """
-    waiting = [retraining for retraining in retrainings if not retraining.is_finished]
-    running: list[tuple[Retraining, SpawnProcess]] = []
+    waiting = [run for run in runs if not run.is_finished]
+    running: list[tuple[TrainingRun, SpawnProcess]] = []
     try:
         while waiting or running:
             while waiting and len(running) < processes:
                 running.append((waiting[0], _start(waiting.pop(0))))
             time.sleep(_POLL_SECONDS)
-            for retraining, process in running:
-                progress(retraining, not process.is_alive())
-            for retraining, process in running:
-                _check(retraining, process.exitcode)
+            for run, process in running:
+                progress(run, not process.is_alive())
+            for run, process in running:
+                _check(run, process.exitcode)
             running = [pair for pair in running if pair[1].exitcode is None]
     finally:
         for _, process in running:
@@ -126,36 +125,31 @@ def finish_all(
             process.join()
 
 
-def finish_all_on_ray(
-    retrainings: Sequence[Retraining], progress: Callable[[Retraining, bool], None]
-) -> None:
-    """Train and evaluate what is not finished, each in a Ray task; the folders must be where all can write.
+def finish_all_on_ray(runs: Sequence[TrainingRun], progress: Callable[[TrainingRun, bool], None]) -> None:
+    """Train and evaluate the unfinished runs in Ray tasks.
 
-    A run whose worker is lost goes on from its last checkpoint in another one.
+    All workers must be able to write to the folders. A run whose worker is lost resumes from its last
+    checkpoint on another worker.
 
     Args:
-        retrainings: Prepared runs.
-        progress: As of `finish_all`.
+        runs: Prepared runs.
+        progress: As in `finish_all`.
 
     Raises:
-        RunFolderError: If one fails or is lost too often; the others are stopped, and go on from their
+        RunFolderError: If a run fails or is lost too often. The others are stopped and resume from their
             checkpoints next time.
     """
-    waiting = {
-        number: retraining for number, retraining in enumerate(retrainings) if not retraining.is_finished
-    }
+    waiting = {number: run for number, run in enumerate(runs) if not run.is_finished}
     numbers = list(waiting)
 
     def watch() -> None:
-        for retraining in waiting.values():
-            progress(retraining, False)
+        for run in waiting.values():
+            progress(run, False)
 
-    jobs = [
-        replace(waiting[number], run=RunFolder(waiting[number].run.path.absolute())) for number in numbers
-    ]
+    jobs = [_with_absolute_path(waiting[number]) for number in numbers]
     threads = max((job.config.torch_threads for job in jobs), default=1)
     try:
-        for job, code in map_jobs(_work_on_ray, jobs, processors=threads, on_poll=watch):
+        for job, code in map_jobs(_finish_in_task, jobs, processors=threads, on_poll=watch):
             ended = waiting.pop(numbers[job])
             _check(ended, code)
             progress(ended, True)
@@ -163,13 +157,16 @@ def finish_all_on_ray(
         raise RunFolderError(str(error)) from error
 
 
-def costs_on_ray(retrainings: Sequence[Retraining], days: Sequence[int]) -> list[NDArray[np.int64]]:
-    """What each trained policy costs on each day, an array of shape (days,); each in a Ray task.
+def costs_on_ray(runs: Sequence[TrainingRun], days: Sequence[int]) -> list[NDArray[np.int64]]:
+    """Costs of each trained policy in cents, computed in Ray tasks.
+
+    Returns:
+        For each run, int64 of shape (days,).
 
     Raises:
-        RunFolderError: If one is lost too often.
+        RunFolderError: If a task is lost too often.
     """
-    jobs = [replace(one, run=RunFolder(one.run.path.absolute())) for one in retrainings]
+    jobs = [_with_absolute_path(run) for run in runs]
     threads = max(job.config.torch_threads for job in jobs)
     try:
         found = dict(map_jobs(partial(_costs, days=days), jobs, processors=threads))
@@ -178,33 +175,37 @@ def costs_on_ray(retrainings: Sequence[Retraining], days: Sequence[int]) -> list
     return [found[number] for number in range(len(jobs))]
 
 
-def _costs(retraining: Retraining, days: Sequence[int]) -> NDArray[np.int64]:
-    return retraining.costs_cents(days)
+def _with_absolute_path(run: TrainingRun) -> TrainingRun:
+    return replace(run, folder=RunFolder(run.folder.path.absolute()))
 
 
-def _work_on_ray(retraining: Retraining) -> int:
-    """Finish a run; 1 if it failed, as its log tells."""
-    if not retraining.run.path.is_dir():
+def _costs(run: TrainingRun, days: Sequence[int]) -> NDArray[np.int64]:
+    return run.costs_cents(days)
+
+
+def _finish_in_task(run: TrainingRun) -> int:
+    """Finish a run and return its exit code."""
+    if not run.folder.path.is_dir():
         raise RunFolderError(
-            f"{retraining.run.path} is not there on a worker's machine: choose a folder that all share"
+            f"{run.folder.path} does not exist on a worker's machine: choose a folder shared by all machines"
         )
     try:
-        _finish_with_log(retraining.run, retraining.log)
+        _finish_with_log(run.folder, run.log)
     except SystemExit as stop:
         return int(stop.code or 0)
     return 0
 
 
-def _start(retraining: Retraining) -> SpawnProcess:
-    process = get_context("spawn").Process(target=_work, args=(retraining.run, retraining.log))
+def _start(run: TrainingRun) -> SpawnProcess:
+    process = get_context("spawn").Process(target=_finish_in_process, args=(run.folder, run.log))
     process.start()
     return process
 
 
-def _work(run: RunFolder, log: Path) -> None:
-    """Finish a run, in a process that dies with the one that started it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other one gets it, too, and stops this one
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+def _finish_in_process(run: RunFolder, log: Path) -> None:
+    """Finish a run in a child process that exits when its parent does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent also receives it and terminates this process
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     _finish_with_log(run, log)
 
 
@@ -218,23 +219,23 @@ def _finish_with_log(run: RunFolder, log: Path) -> None:
             sys.exit(1)
 
 
-def _die_with_parent() -> None:
+def _exit_with_parent() -> None:
     parent = parent_process()
     if parent is not None:
         wait([parent.sentinel])
         os._exit(1)
 
 
-def _check(retraining: Retraining, code: int | None) -> None:
+def _check(run: TrainingRun, code: int | None) -> None:
     if not code:
         return
-    lines = retraining.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    last = lines[-1] if lines else "it said nothing"
-    raise RunFolderError(f"{retraining.run.path}: training ended with code {code}: {last} ({retraining.log})")
+    lines = run.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    last = lines[-1] if lines else "the log is empty"
+    raise RunFolderError(f"{run.folder.path}: training ended with code {code}: {last} ({run.log})")
 
 
 def _same(one: TrainConfig, other: TrainConfig) -> bool:
-    """Whether two configurations train the same; days of evaluation and tuning may differ."""
+    """Whether two configurations differ only in description, evaluation and tuning days."""
     excluded = {"description", "evaluation", "tuning"}
     return one.model_dump(exclude=excluded) == other.model_dump(exclude=excluded)
 

@@ -1,5 +1,6 @@
 """``paysim games``."""
 
-from paysim_training.studies.games.command import app
+from paysim_gym.cli.runner import run_command
+from paysim_training.studies.games.command import games
 
-app()
+run_command(games)

@@ -1,4 +1,4 @@
-"""What a game's equilibrium is, and how near to it the learners come."""
+"""Equilibria of the games, and the distance of learned strategies from them."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ from paysim_gym.evaluation import mean_ci95
 BANKS = ("A", "B")
 CURVE_POINTS = 50
 COST_TOLERANCE = 0.005
-"""Of a bank's cost, in pools: how far from the equilibrium's it still counts as near."""
+"""Maximum distance of a bank's cost from the equilibrium cost, in pools, that counts as near."""
 
 
 @dataclass(frozen=True)
 class Equilibrium:
-    """The one equilibrium of a game, found through the engine.
+    """The unique pure equilibrium of a game.
 
     Attributes:
-        shares: Twentieths of A and B, int64 of shape (2, decisions): the commitment, then what is sent in
-            every period but the last, where that is decided.
-        cost_cents: Of A and B, int64 of shape (2,).
-        strategies_tried: How many strategies of each bank are no better against the other's.
-        planner_cents: The least that the two can cost together, over all pairs of commitments.
-        pool_cents: The pool of each bank.
+        shares: Actions of A and B in twentieths, int64 of shape (2, decisions): the commitment and, if the
+            banks decide about payments, the share sent in each period but the last.
+        cost_cents: Costs of A and B, int64 of shape (2,).
+        strategies_tried: Number of strategies of each bank compared with its equilibrium strategy.
+        social_planner_cents: The social planner's cost: the minimum total cost over all pairs of commitments.
+        pool_cents: Liquidity pool of each bank.
     """
 
     shares: NDArray[np.int64]
     cost_cents: NDArray[np.int64]
     strategies_tried: int
-    planner_cents: float
+    social_planner_cents: float
     pool_cents: int
 
     def summary(self) -> dict[str, Any]:
@@ -53,19 +53,25 @@ class Equilibrium:
             "sent": (self.shares[:, 1:] / FULL_SHARE).tolist(),
             "cost_cents": self.cost_cents.tolist(),
             "strategies_tried": self.strategies_tried,
-            "planner_cents": self.planner_cents,
+            "social_planner_cents": self.social_planner_cents,
         }
 
 
 @dataclass
-class Curve:
-    """How commitments and costs change while the banks learn: means over all runs, at some of the updates."""
+class LearningCurve:
+    """Mean commitments and costs of all runs, at evenly spaced updates."""
 
     updates: int
     points: dict[str, list[Any]] = field(default_factory=lambda: {"update": [], "x0": [], "cost_cents": []})
 
     def add(self, update: int, shares: NDArray[np.int64], costs: NDArray[np.int64]) -> None:
-        """Take in a batch: shares of shape (runs, days, 2, decisions), costs in cents of (runs, days, 2)."""
+        """Add a batch of days.
+
+        Args:
+            update: Index of the update.
+            shares: Actions in twentieths, int64 of shape (runs, days, 2, decisions).
+            costs: Costs in cents, int64 of shape (runs, days, 2).
+        """
         if update % max(self.updates // CURVE_POINTS, 1) == 0 or update == self.updates - 1:
             self.points["update"].append(update)
             self.points["x0"].append((shares[..., 0].mean((0, 1)) / FULL_SHARE).tolist())
@@ -73,17 +79,17 @@ class Curve:
 
 
 def solve(scenario: Scenario, decides: Decides) -> Equilibrium:
-    """Solve a game of two banks with pools.
+    """Find the equilibrium of a game of two banks with liquidity pools.
 
-    All pairs of commitments are compared, both banks sending all that they can. Where the banks choose what
-    to send too, every strategy of commitment and payments is tried against the other bank's equilibrium.
+    Compares all pairs of commitments when both banks send as much as they can. If the banks also decide
+    about payments, every strategy of commitment and payments is tried against the other's equilibrium.
 
     Args:
         scenario: The game.
         decides: What the banks decide.
 
     Raises:
-        ValueError: If the commitments have not exactly one equilibrium, or a payment strategy does better.
+        ValueError: If the commitments do not have exactly one equilibrium, or a payment strategy is better.
     """
     commitments = pool_strategies()
     costs = payoff_matrices(scenario, commitments, action_mode="fraction", decides="pool")
@@ -102,17 +108,17 @@ def solve(scenario: Scenario, decides: Decides) -> Equilibrium:
 
 
 def try_payment_strategies(scenario: Scenario, shares: NDArray[np.int64]) -> int:
-    """Try every strategy of commitment and payments against the other bank's.
+    """Compare every strategy of each bank with its equilibrium strategy.
 
     Args:
         scenario: The game.
         shares: As in `Equilibrium`.
 
     Returns:
-        How many strategies each bank has.
+        The number of strategies of each bank.
 
     Raises:
-        ValueError: If one does better than its bank's own.
+        ValueError: If a strategy is better than the bank's equilibrium strategy.
     """
     strategies = pool_and_payment_strategies(scenario)
     last = np.full((2, 1), FULL_SHARE)
@@ -134,29 +140,28 @@ def measure(
     costs: NDArray[np.int64],
     exploring_costs: NDArray[np.float64],
 ) -> dict[str, Any]:
-    """How near all runs come to the equilibrium, ready for JSON.
+    """Distance of all runs from the equilibrium, ready for JSON.
 
     Args:
-        equilibrium: Of the game.
-        shares: What the banks of each run most likely do, in twentieths: int64 of shape (runs, 2, decisions).
-        costs: What that costs, in cents: int64 of shape (runs, 2).
-        exploring_costs: What the learned policies cost if they draw their actions, the mean over days, in
-            cents: float64 of shape (runs, 2).
+        equilibrium: The equilibrium of the game.
+        shares: Most likely actions in twentieths, int64 of shape (runs, 2, decisions).
+        costs: Costs of these actions in cents, int64 of shape (runs, 2).
+        exploring_costs: Mean costs of sampled actions in cents, float64 of shape (runs, 2).
     """
-    away = np.abs(shares - equilibrium.shares).max((1, 2))
-    cost_away = np.abs(costs - equilibrium.cost_cents).max(1)
+    distance = np.abs(shares - equilibrium.shares).max((1, 2))
+    cost_distance = np.abs(costs - equilibrium.cost_cents).max(1)
     return {
         "runs": len(shares),
-        "within_one_grid_step": int((away <= 1).sum()),
-        "at_the_equilibrium": int((away == 0).sum()),
-        "costs_within_tolerance": int((cost_away <= COST_TOLERANCE * equilibrium.pool_cents).sum()),
+        "within_one_grid_step": int((distance <= 1).sum()),
+        "at_the_equilibrium": int((distance == 0).sum()),
+        "costs_within_tolerance": int((cost_distance <= COST_TOLERANCE * equilibrium.pool_cents).sum()),
         "x0": {bank: _summary(shares[:, row, 0] / FULL_SHARE) for row, bank in enumerate(BANKS)},
         "sent": {bank: _summary(shares[:, row, 1:].mean(1) / FULL_SHARE) for row, bank in enumerate(BANKS)}
         if shares.shape[2] > 1
         else None,
         "cost_cents": _summaries(costs),
         "exploring_cost_cents": _summaries(exploring_costs),
-        "system_cost_over_planner": float(costs.sum(1).mean() / equilibrium.planner_cents),
+        "system_cost_over_social_planner": float(costs.sum(1).mean() / equilibrium.social_planner_cents),
         "each_run": [
             {
                 "x0": (own[:, 0] / FULL_SHARE).tolist(),

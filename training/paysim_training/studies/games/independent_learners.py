@@ -1,7 +1,7 @@
-"""Independent learners of a game: the networks of many runs side by side, REINFORCE and PPO.
+"""Independent learners of a game, trained with REINFORCE or PPO.
 
-A run is two banks that learn at the same time, each from its own costs alone. All runs of a game play in one
-fleet, and their networks are slices of one stack of matrices: nothing passes from one run to another.
+A run is a pair of banks that learn at the same time, each from its own costs. All runs of a game play in one
+fleet, and their networks are slices of batched matrices. Runs do not influence each other.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from paysim_training.studies.games.settings import Ppo, Reinforce
 
 BANKS = 2
 PAYMENT_STATE = 4
-"""Period, new demand, accumulated demand, liquidity: the state of Castro et al. (2025), section 7.1."""
+"""Size of the state of Castro et al. (2025), section 7.1: period, new and accumulated demand, liquidity."""
 
 _COLUMNS = {name: column for column, (name, *_) in enumerate(observation_fields(1))}
-_SEEN = [_COLUMNS[name] for name in ("queue_value", "central_value", "liquidity")]
+_OBSERVED = [_COLUMNS[name] for name in ("queue_value", "central_value", "liquidity")]
 
 
 class Batch(NamedTuple):
-    """Days that all runs played, for one decision: the commitment, or what to send.
+    """Transitions of one type of decision: commitments or payments.
 
     Attributes:
         states: float32 of shape (networks, decisions, inputs).
-        actions: int64 of shape (networks, decisions): twentieths.
-        returns: float32 of shape (networks, decisions): minus the bank's costs from then on, in pools.
+        actions: int64 of shape (networks, decisions), in twentieths.
+        returns: float32 of shape (networks, decisions): the negative of the bank's later costs, in pools.
     """
 
     states: Tensor
@@ -44,12 +44,12 @@ class Batch(NamedTuple):
     returns: Tensor
 
 
-class Played(NamedTuple):
-    """Days that all runs played, as people read them.
+class PlayedDays(NamedTuple):
+    """Actions and costs of days that all runs played.
 
     Attributes:
-        shares: int64 of shape (runs, days, 2, decisions): twentieths, the commitment first.
-        costs: int64 of shape (runs, days, 2): cents.
+        shares: int64 of shape (runs, days, 2, decisions), in twentieths, the commitment first.
+        costs: int64 of shape (runs, days, 2), in cents.
     """
 
     shares: NDArray[np.int64]
@@ -57,12 +57,12 @@ class Played(NamedTuple):
 
 
 class Networks(nn.Module):
-    """A stack of networks with one hidden layer (tanh), each with weights of its own."""
+    """A batch of independent networks with one hidden layer of tanh units."""
 
     def __init__(
         self, count: int, inputs: int, hidden: int, outputs: int, generator: torch.Generator
     ) -> None:
-        """Draw the weights by Glorot and Bengio (2010); the biases are 0."""
+        """Initialise weights after Glorot and Bengio (2010), and biases to 0."""
         super().__init__()
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for fan_in, fan_out in ((inputs, hidden), (hidden, outputs)):
@@ -78,20 +78,20 @@ class Networks(nn.Module):
 
 
 class Game:
-    """One game, played by the networks of all runs in one fleet.
+    """A game, played by the networks of all runs in one fleet.
 
     Attributes:
-        decides: `pool` where the banks send all that they can, `both` where that is theirs to learn too.
-        inputs: Size of each decision's state; the commitment's is the bank's demand of every period.
+        decides: `pool`: banks decide about commitments and send all they can; `both`: about payments too.
+        inputs: State size of each type of decision; a commitment's state is the bank's demand per period.
     """
 
     def __init__(self, scenario: Scenario, runs: int, days: int, decides: Decides) -> None:
         """Build the fleet.
 
         Args:
-            scenario: Two learners with pools of equal size, no chance in it.
-            runs: Pairs of banks.
-            days: Days that a batch has of each.
+            scenario: A deterministic scenario of two learners with pools of equal size.
+            runs: Number of pairs of banks.
+            days: Days per run in a batch.
             decides: What the banks decide.
         """
         self.decides = decides
@@ -116,27 +116,27 @@ class Game:
         self._demand = torch.from_numpy(demand)
         self.inputs = (self.periods,) if decides == "pool" else (self.periods, PAYMENT_STATE)
 
-    def play(self, choose: Callable[[int, Tensor], Tensor]) -> tuple[list[Batch], Played]:
+    def play(self, choose: Callable[[int, Tensor], Tensor]) -> tuple[list[Batch], PlayedDays]:
         """Play a batch of days.
 
         Args:
-            choose: From the decision (0: the commitment, 1: what to send) and its states, float32 of shape
-                (networks, days, inputs), to actions, int64 of shape (networks, days).
+            choose: Policy: maps the type of decision (0: commitment, 1: payments) and its states, float32 of
+                shape (networks, days, inputs), to actions, int64 of shape (networks, days).
 
         Returns:
-            One batch a decision, and the same days as people read them.
+            One batch per type of decision, and the actions and costs of the days.
         """
-        seen, _ = self._env.reset()
+        observations, _ = self._env.reset()
         states, actions, rewards = [], [], []
         for step in range(1 + self.periods):
             if step <= self._last_decision:
-                states.append(self._opening() if step == 0 else self._state(step - 1, seen))
+                states.append(self._opening() if step == 0 else self._state(step - 1, observations))
                 actions.append(choose(min(step, 1), states[-1]))
-                own = self._to_rows(actions[-1])
+                rows = self._to_rows(actions[-1])
             else:
-                own = np.full(self._env.num_envs, FULL_SHARE if self.decides == "both" else 0)
-            tick = self._env.play(own)
-            seen = tick.observations
+                rows = np.full(self._env.num_envs, FULL_SHARE if self.decides == "both" else 0)
+            tick = self._env.step_rows(rows)
+            observations = tick.observations
             rewards.append(self._from_rows(torch.from_numpy(tick.rewards)))
         returns = torch.stack(rewards).flip(0).cumsum(0).flip(0).float()
         batches = [Batch(states[0], actions[0], returns[0])]
@@ -150,20 +150,25 @@ class Game:
             batches.append(Batch(*joined))
         shares = torch.stack(actions, 2).reshape(self.runs, BANKS, self.days, -1).transpose(1, 2)
         costs = tick.totals["cost"].reshape(self.runs, self.days, BANKS)
-        return batches, Played(shares.numpy(), costs)
+        return batches, PlayedDays(shares.numpy(), costs)
 
     @property
     def _last_decision(self) -> int:
-        """Steps after it are not the bank's: the last period sends all."""
+        """Index of the last step with a decision.
+
+        In the last period banks send all they can.
+        """
         return 0 if self.decides == "pool" else self.periods - 1
 
     def _opening(self) -> Tensor:
         return self._demand.repeat(self.runs, 1)[:, None, :].expand(-1, self.days, -1)
 
-    def _state(self, period: int, seen: NDArray[np.float32]) -> Tensor:
-        """float32 of shape (networks, days, 4), money in pools."""
-        shape = (self.runs, self.days, BANKS, len(_SEEN))
-        queued, central, liquidity = (torch.from_numpy(seen[:, _SEEN]).reshape(shape) * self._units).unbind(3)
+    def _state(self, period: int, observations: NDArray[np.float32]) -> Tensor:
+        """States of payment decisions, float32 of shape (networks, days, 4), money in pools."""
+        shape = (self.runs, self.days, BANKS, len(_OBSERVED))
+        queued, central, liquidity = (
+            torch.from_numpy(observations[:, _OBSERVED]).reshape(shape) * self._units
+        ).unbind(3)
         new = self._demand[:, period].expand_as(queued)
         clock = torch.full_like(queued, (1 + period) / self.periods)
         state = torch.stack([clock, new, queued + central, liquidity], 3)
@@ -177,10 +182,13 @@ class Game:
 
 
 class Learners:
-    """The policies of all banks of all runs: one stack of networks a decision."""
+    """Policies of all banks of all runs.
+
+    Each type of decision has its own batch of networks.
+    """
 
     def __init__(self, game: Game, hidden: int, generator: torch.Generator) -> None:
-        """Draw the networks."""
+        """Initialise the networks."""
         count = game.runs * BANKS
         self._generator = generator
         self.actors = [Networks(count, inputs, hidden, SHARES, generator) for inputs in game.inputs]
@@ -190,40 +198,41 @@ class Learners:
         return _parameters(self.actors)
 
     def sample(self, decision: int, states: Tensor) -> Tensor:
-        """Draw actions: int64 of shape (networks, days)."""
+        """Sampled actions, int64 of shape (networks, days)."""
         with torch.no_grad():
-            odds = self.actors[decision](states).softmax(2)
-        drawn = torch.multinomial(odds.reshape(-1, SHARES), 1, generator=self._generator)
-        return drawn.reshape(states.shape[:2])
+            probs = self.actors[decision](states).softmax(2)
+        sampled = torch.multinomial(probs.reshape(-1, SHARES), 1, generator=self._generator)
+        return sampled.reshape(states.shape[:2])
 
-    def likeliest(self, decision: int, states: Tensor) -> Tensor:
-        """The most likely actions: int64 of shape (networks, days)."""
+    def most_likely(self, decision: int, states: Tensor) -> Tensor:
+        """Most likely actions, int64 of shape (networks, days)."""
         with torch.no_grad():
-            return self.actors[decision](states).argmax(2)
+            logits: Tensor = self.actors[decision](states)
+        return logits.argmax(2)
 
 
 def learn(
     game: Game, learners: Learners, settings: Reinforce | Ppo, generator: torch.Generator
-) -> Iterator[Played]:
-    """Train the banks of all runs against each other, batch by batch.
+) -> Iterator[PlayedDays]:
+    """Train the banks of all runs, batch by batch.
 
     Args:
-        game: What they play.
-        learners: Whom to train.
+        game: The game.
+        learners: The policies to train.
         settings: The algorithm and its settings.
-        generator: Of the critics' weights.
+        generator: Initialises the critics.
 
     Yields:
-        Every batch of days, once the learners have learned from it.
+        Every batch of days, after the update on it.
     """
-    improve = (
+    algorithm = (
         _Reinforce(learners, settings)
         if isinstance(settings, Reinforce)
         else _Ppo(game, learners, settings, generator)
     )
     for update in range(settings.updates):
         batches, played = game.play(learners.sample)
-        improve.step(batches, 1 - update / settings.updates)
+        algorithm.step(batches, 1 - update / settings.updates)
         yield played
 
 
@@ -232,12 +241,12 @@ class _Reinforce:
         self._actors, self._has_baseline = learners.actors, settings.baseline
         self._optimiser = torch.optim.Adam(learners.parameters(), lr=settings.learning_rate)
 
-    def step(self, batches: list[Batch], _left: float) -> None:
+    def step(self, batches: list[Batch], _remaining: float) -> None:
         loss = torch.zeros(())
         for actor, batch in zip(self._actors, batches, strict=True):
-            gains = _centred(batch.returns) if self._has_baseline else batch.returns
-            # A sum over networks, so that each has its own gradient, whatever the others do.
-            loss = loss - (_chosen(_log_probs(actor, batch), batch) * gains).mean(1).sum()
+            advantages = _centred(batch.returns) if self._has_baseline else batch.returns
+            # Summed over networks: the gradient of each network depends on its own loss only.
+            loss = loss - (_chosen(_log_probs(actor, batch), batch) * advantages).mean(1).sum()
         _descend(self._optimiser, loss)
 
 
@@ -250,9 +259,9 @@ class _Ppo:
         parameters = [*learners.parameters(), *_parameters(self._critics)]
         self._optimiser = torch.optim.Adam(parameters, lr=settings.learning_rate)
 
-    def step(self, batches: list[Batch], left: float) -> None:
+    def step(self, batches: list[Batch], remaining: float) -> None:
         first, last = self._settings.learning_rate, self._settings.final_learning_rate
-        self._optimiser.param_groups[0]["lr"] = last + (first - last) * left
+        self._optimiser.param_groups[0]["lr"] = last + (first - last) * remaining
         with torch.no_grad():
             parts = [
                 (actor, critic, batch, _chosen(_log_probs(actor, batch), batch), _advantages(critic, batch))
@@ -261,7 +270,7 @@ class _Ppo:
         for _ in range(self._settings.epochs):
             loss = torch.zeros(())
             for part in parts:
-                loss = loss + self._loss(*part, entropy_weight=self._settings.entropy_coefficient * left)
+                loss = loss + self._loss(*part, entropy_weight=self._settings.entropy_coefficient * remaining)
             _descend(self._optimiser, loss)
 
     def _loss(
@@ -269,18 +278,19 @@ class _Ppo:
         actor: Networks,
         critic: Networks,
         batch: Batch,
-        before: Tensor,
+        old_log_probs: Tensor,
         advantages: Tensor,
         *,
         entropy_weight: float,
     ) -> Tensor:
         log_probs = _log_probs(actor, batch)
-        ratio = (_chosen(log_probs, batch) - before).exp()
+        ratio = (_chosen(log_probs, batch) - old_log_probs).exp()
         bounded = ratio.clamp(1 - self._settings.clip_range, 1 + self._settings.clip_range)
-        gain = torch.minimum(ratio * advantages, bounded * advantages)
+        objective = torch.minimum(ratio * advantages, bounded * advantages)
         entropy = -(log_probs.exp() * log_probs).sum(2)
-        error = (critic(batch.states)[..., 0] - batch.returns).square()
-        return (error - gain - entropy_weight * entropy).mean(1).sum()
+        values: Tensor = critic(batch.states)[..., 0]
+        error = (values - batch.returns).square()
+        return (error - objective - entropy_weight * entropy).mean(1).sum()
 
 
 def _parameters(stacks: list[Networks]) -> list[nn.Parameter]:
@@ -288,17 +298,19 @@ def _parameters(stacks: list[Networks]) -> list[nn.Parameter]:
 
 
 def _log_probs(actor: Networks, batch: Batch) -> Tensor:
-    """Of every action: float32 of shape (networks, decisions, actions)."""
-    return actor(batch.states).log_softmax(2)
+    """Log-probabilities of all actions, float32 of shape (networks, decisions, actions)."""
+    logits: Tensor = actor(batch.states)
+    return logits.log_softmax(2)
 
 
 def _chosen(log_probs: Tensor, batch: Batch) -> Tensor:
-    """Of the action that was taken: float32 of shape (networks, decisions)."""
+    """Log-probabilities of the actions taken, float32 of shape (networks, decisions)."""
     return log_probs.gather(2, batch.actions[..., None])[..., 0]
 
 
 def _advantages(critic: Networks, batch: Batch) -> Tensor:
-    centred = _centred(batch.returns - critic(batch.states)[..., 0])
+    values: Tensor = critic(batch.states)[..., 0]
+    centred = _centred(batch.returns - values)
     return centred / (centred.std(1, keepdim=True) + 1e-8)
 
 
@@ -308,5 +320,5 @@ def _centred(values: Tensor) -> Tensor:
 
 def _descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
     optimiser.zero_grad()
-    loss.backward()
+    torch.autograd.backward(loss)
     optimiser.step()

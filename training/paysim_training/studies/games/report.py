@@ -1,4 +1,4 @@
-"""The results of `paysim_training.studies.games` for people: a table, and the learning curves as a figure."""
+"""Table and figure of the learning curves of the games."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ BANK_COLOURS = {"A": "#1f77b4", "B": "#d95f02"}
 
 
 def make_table(result: Mapping[str, Any]) -> Table:
-    """Lay out what `paysim_training.studies.games.train_games` returns; money in thousandths of the pool.
+    """Make the results table; money is in thousandths of the pool.
 
     Args:
-        result: What it returns.
+        result: The content of the results file.
     """
     table = Table(
         title=f"Seed {result['seed']}, {result['wall_seconds']:.0f} seconds",
-        caption="near: runs within one grid step of the equilibrium. x0: liquidity committed, of the pool. "
-        "Costs in thousandths of the pool, means over runs; brackets: 95% intervals. "
-        "system: both costs, over the planner's.",
+        caption="near: runs within one grid step of the equilibrium. x0: share of the pool committed. "
+        "Costs: means over runs in thousandths of the pool; brackets: 95% intervals. "
+        "system: total cost of both banks relative to the social planner's.",
         box=box.SIMPLE_HEAD,
     )
-    table.add_column("game, learner", no_wrap=True)
+    table.add_column("game, algorithm", no_wrap=True)
     for title in ("near", "x0 A, B", "cost A", "cost B", "system"):
         table.add_column(title, justify="right")
     for name, game in result["games"].items():
@@ -44,11 +44,11 @@ def make_table(result: Mapping[str, Any]) -> Table:
 
 
 def save_figure(result: Mapping[str, Any], path: Path) -> None:
-    """Draw how the commitments of both banks change while they learn, a panel for each game and learner.
+    """Plot the learning curves of the commitments, one panel per game and algorithm.
 
     Args:
-        result: What `paysim_training.studies.games.train_games` returns.
-        path: The file; its suffix says the format.
+        result: The content of the results file.
+        path: The image file; the suffix sets the format.
 
     Raises:
         ValueError: If the format is unknown.
@@ -81,7 +81,7 @@ def _draw(axes: Axes, curve: Mapping[str, Any], equilibrium: list[float]) -> Non
 def _equilibrium_row(equilibrium: Mapping[str, Any], pool: int) -> list[str]:
     costs = equilibrium["cost_cents"]
     committed = " ".join(f"{share:.3f}" for share in equilibrium["x0"])
-    ratio = sum(costs) / equilibrium["planner_cents"]
+    ratio = sum(costs) / equilibrium["social_planner_cents"]
     return ["", committed, *(_thousandths(cost, pool) for cost in costs), f"{ratio:.3f}"]
 
 
@@ -90,7 +90,7 @@ def _row(found: Mapping[str, Any], pool: int) -> list[str]:
         f"{found['within_one_grid_step']}/{found['runs']}",
         " ".join(f"{found['x0'][bank]['mean']:.3f}" for bank in BANK_COLOURS),
         *(_cost(found["cost_cents"][bank], pool) for bank in BANK_COLOURS),
-        f"{found['system_cost_over_planner']:.3f}",
+        f"{found['system_cost_over_social_planner']:.3f}",
     ]
 
 

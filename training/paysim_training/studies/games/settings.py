@@ -1,8 +1,8 @@
-"""The games of Castro et al. (2025) and the settings of the learners, in one place.
+"""The games of Castro et al. (2025) and the settings of the learners.
 
-What the paper says (its appendix D, table 2, and sections 6 and 7): REINFORCE with a softmax over 21 shares,
-one hidden layer of 21 tanh units, Adam at .1, ten days in a batch, and 50, 100 and 200 batches for two,
-twelve and three periods; 50 runs. The rest is chosen here, and docs/games.md says what.
+Published settings (appendix D, table 2, and sections 6 and 7): REINFORCE with a softmax over 21 shares, one
+hidden layer of 21 tanh units, Adam with learning rate .1, batches of ten days, and 50, 100 and 200 batches
+for two, twelve and three periods; 50 runs. docs/games.md lists the settings that the paper leaves open.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from paysim_gym.envs.env_arguments import Decides
 
 
 @dataclass(frozen=True)
-class Played:
-    """A game as the paper plays it.
+class GameSettings:
+    """Settings of a game in the paper.
 
     Attributes:
-        decides: `pool` where the banks send all that they can, `both` where that is theirs to learn too.
-        published_updates: For how many batches of days the paper trains.
+        decides: `pool`: banks decide about commitments and send all they can; `both`: about payments too.
+        published_updates: Number of batches of days in the paper's training.
     """
 
     decides: Decides
@@ -30,11 +30,11 @@ class Reinforce:
     """Settings of REINFORCE (Williams 1992).
 
     Attributes:
-        updates: Batches of days, each fresh and good for one step of Adam.
-        days: Days in a batch.
-        learning_rate: Adam's, constant.
-        hidden: Units of the one hidden layer.
-        baseline: Whether the mean return of the batch is taken off every return.
+        updates: Number of batches of days, with one step of Adam each.
+        days: Days per batch.
+        learning_rate: Constant learning rate of Adam.
+        hidden: Units of the hidden layer.
+        baseline: Whether to subtract the mean return of the batch from every return.
     """
 
     updates: int
@@ -49,14 +49,14 @@ class Ppo:
     """Settings of proximal policy optimisation (Schulman et al. 2017).
 
     Attributes:
-        updates: Batches of days, each fresh.
-        days: Days in a batch.
-        learning_rate: Adam's at the start; it falls linearly.
-        final_learning_rate: Adam's at the end.
-        hidden: Units of the one hidden layer, of the actor and of the critic.
-        epochs: Steps of Adam on a batch.
-        clip_range: How far the ratio of probabilities may move from 1 and still gain.
-        entropy_coefficient: Weight of the entropy bonus at the start; it falls linearly to 0.
+        updates: Number of batches of days.
+        days: Days per batch.
+        learning_rate: Initial learning rate of Adam, with linear decay.
+        final_learning_rate: Final learning rate of Adam.
+        hidden: Units of the hidden layer of actor and critic.
+        epochs: Steps of Adam per batch.
+        clip_range: Clip range of the probability ratio.
+        entropy_coefficient: Initial weight of the entropy bonus, with linear decay to 0.
     """
 
     updates: int = 240
@@ -70,16 +70,16 @@ class Ppo:
 
 
 GAMES = {
-    "castro_two_period": Played("pool", 50),
-    "castro_three_period": Played("both", 200),
-    "castro_three_period_indivisible": Played("both", 200),
-    "castro_twelve_period": Played("pool", 100),
+    "castro_two_period": GameSettings("pool", 50),
+    "castro_three_period": GameSettings("both", 200),
+    "castro_three_period_indivisible": GameSettings("both", 200),
+    "castro_twelve_period": GameSettings("pool", 100),
 }
 ALGORITHMS = ("reinforce_published", "reinforce", "ppo")
 
 
 def settings_of(algorithm: str, game: str) -> Reinforce | Ppo:
-    """The settings that an algorithm of `ALGORITHMS` has on a game of `GAMES`."""
+    """The settings of one of `ALGORITHMS` on one of `GAMES`."""
     if algorithm == "reinforce_published":
         updates = GAMES[game].published_updates
         return Reinforce(updates, days=10, learning_rate=0.1, hidden=21, baseline=False)

@@ -1,5 +1,6 @@
 """``paysim strategic``."""
 
-from paysim_training.studies.strategic.command import app
+from paysim_gym.cli.runner import run_command
+from paysim_training.studies.strategic.command import strategic
 
-app()
+run_command(strategic)

@@ -1,10 +1,8 @@
-"""Banks that learn at the same time: one model for all of them, or one for each."""
+"""Joint training: all banks learn at once, with one model or with one each."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,62 +21,62 @@ from torch import Tensor
 from paysim_gym import PaymentVectorEnv, Scenario
 from paysim_gym.envs.export import export_network
 from paysim_gym.envs.sb3 import PaymentVecEnv
-from paysim_gym.files import write_atomically
+from paysim_gym.files import atomic_folder, remove_temporaries
 from paysim_training.algorithms.callbacks import entropy_coefficient, model_files
 from paysim_training.algorithms.ppo import make_model
 from paysim_training.core.config import TRAINING_SEEDS_END, EnvConfig, TrainConfig, dump_yaml
 from paysim_training.core.run_folder import RunFolderError
 from paysim_training.core.task import constructor_arguments
-from paysim_training.studies.strategic.learner_envs import SharedFleet
+from paysim_training.studies.strategic.learner_envs import SharedVecEnv
 
 Kind = Literal["shared", "independent"]
-Watch = Callable[[int, Mapping[str, float]], None]
-"""Called with the ticks so far and each bank's mean cost in cents of the days that ended since."""
+Callback = Callable[[int, Mapping[str, float]], None]
+"""Called with the number of ticks so far and each bank's mean cost in cents of the days just ended."""
 
 
 @dataclass(frozen=True)
 class LearnedProfile:
-    """The folder of banks that learned together: a network for each, frozen.
+    """Folder of a jointly trained strategy profile: a frozen network for each bank.
 
     Attributes:
-        path: The folder; it is there once training has ended.
-        kind: One model for all banks, or one for each.
+        path: The folder. It is created when training ends.
+        kind: One shared model for all banks, or independent models.
     """
 
     path: Path
     kind: Kind
 
-    def name(self, bank: str) -> str:
-        """The model that plays a bank."""
+    def model_name(self, bank: str) -> str:
+        """Name of the bank's model."""
         return "all" if self.kind == "shared" else bank
 
     def policy(self, bank: str) -> dict[str, Any]:
-        """The policy of a bank, as in a scenario."""
-        weights = self.path.absolute() / f"{self.name(bank)}.safetensors"
+        """The policy of a bank, in the form of a scenario."""
+        weights = self.path.absolute() / f"{self.model_name(bank)}.safetensors"
         return {"type": "network", "weights": str(weights)}
 
     def model_files(self, bank: str) -> dict[str, bytes]:
-        """A bank's model and its reward normaliser, as a checkpoint at 0 timesteps."""
-        folder = self.path / self.name(bank)
+        """Files of a checkpoint at 0 timesteps: the bank's model and reward normaliser."""
+        folder = self.path / self.model_name(bank)
         return {name: (folder / name).read_bytes() for name in ("model.zip", "normaliser.json")}
 
     def curve(self) -> dict[str, Any]:
-        """How costs changed while they learned, and the processor time that it took."""
+        """Learning curve of the costs, and the processor time of the training."""
         content: dict[str, Any] = json.loads((self.path / "curve.json").read_text(encoding="utf-8"))
         return content
 
-    def is_of(self, config: TrainConfig) -> bool:
-        """Whether it is there.
+    def is_trained(self, config: TrainConfig) -> bool:
+        """Whether the folder exists.
 
         Raises:
-            RunFolderError: If what is there was trained otherwise.
+            RunFolderError: If it was trained with another configuration.
         """
         if not self.path.exists():
             return False
         try:
             found = yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
         except (OSError, yaml.YAMLError) as error:
-            raise RunFolderError(f"{self.path} holds no learned banks: {error}") from error
+            raise RunFolderError(f"{self.path} is not a folder of jointly trained banks: {error}") from error
         if found != config.model_dump(mode="json"):
             raise RunFolderError(
                 f"{self.path} is of another configuration: remove it, or choose another --out"
@@ -86,52 +84,57 @@ class LearnedProfile:
         return True
 
 
-def train_together(profile: LearnedProfile, config: TrainConfig, scenario: Scenario, watch: Watch) -> None:
-    """Let all banks learn at once; the same configuration gives the same networks.
+def train_jointly(
+    profile: LearnedProfile, config: TrainConfig, scenario: Scenario, callback: Callback
+) -> None:
+    """Train the policies of all banks at once and save them.
+
+    Training is deterministic in the configuration.
 
     Args:
-        profile: What to make. Its folder appears whole, or not at all.
-        config: `num_envs` systems play `timesteps` ticks, a whole number of rollouts. The models differ in
-            their seeds alone.
-        scenario: Where; its banks' own policies do not matter.
-        watch: Called after every rollout in which a day ended.
+        profile: The profile to create; its folder is written atomically.
+        config: `num_envs` systems play `timesteps` ticks, rounded up to whole rollouts. Models differ only in
+            their seeds.
+        scenario: The scenario; the policies of its banks are ignored.
+        callback: Called after every rollout in which a day ended.
     """
     started = time.process_time()
     torch.set_num_threads(config.torch_threads)
     banks = [agent.id for agent in scenario.agents]
     groups = [banks] if profile.kind == "shared" else [[bank] for bank in banks]
-    fleet = make_fleet(config, scenario, banks)
+    shared = make_shared_env(config, scenario, banks)
     seeds = np.random.SeedSequence(config.seed).generate_state(len(groups) + 2).tolist()
     models = [
-        make_model(of_banks(config, group).model_copy(update={"seed": seed}), fleet.seats(group))
+        make_model(with_learners(config, group).model_copy(update={"seed": seed}), shared.learner_env(group))
         for seed, group in zip(seeds[2:], groups, strict=True)
     ]
-    fleet.start(seeds[0] % (TRAINING_SEEDS_END - fleet.env.num_envs))
+    shared.reset_rows(seeds[0] % (TRAINING_SEEDS_END - shared.env.num_envs))
     set_random_seed(seeds[1])
     curve: dict[str, Any] = {"ticks": [], "cost_cents": {bank: [] for bank in banks}}
 
-    def note(ticks: int, costs: Mapping[str, float]) -> None:
+    def record(ticks: int, costs: Mapping[str, float]) -> None:
         curve["ticks"].append(ticks)
         for bank, cost in costs.items():
             curve["cost_cents"][bank].append(round(cost, 2))
-        watch(ticks, costs)
+        callback(ticks, costs)
 
-    learn_together(models, fleet, config, note)
+    learn_jointly(models, shared, config, record)
     curve["cpu_seconds"] = round(time.process_time() - started, 1)
-    _save(
-        profile, config, curve, dict(zip((profile.name(group[0]) for group in groups), models, strict=True))
-    )
-    fleet.env.close()
+    names = [profile.model_name(group[0]) for group in groups]
+    _save(profile, config, curve, dict(zip(names, models, strict=True)))
+    shared.env.close()
 
 
-def learn_together(models: Sequence[PPO], fleet: SharedFleet, config: TrainConfig, watch: Watch) -> None:
-    """Collect a rollout of all models at once, then let each learn from its own; again and again.
+def learn_jointly(
+    models: Sequence[PPO], shared: SharedVecEnv, config: TrainConfig, callback: Callback
+) -> None:
+    """Alternate between collecting a rollout of all models and updating each model.
 
     Args:
-        models: Their environments are the seats of `fleet`, which together are all of its rows.
-        fleet: What they play.
-        config: As in `train_together`.
-        watch: As there.
+        models: Models on learner environments of `shared`, which together cover all of its rows.
+        shared: The fleet.
+        config: As in `train_jointly`.
+        callback: As in `train_jointly`.
     """
     systems = config.num_envs
     rollouts = -(-config.timesteps // (systems * config.ppo.steps_per_rollout))
@@ -139,26 +142,28 @@ def learn_together(models: Sequence[PPO], fleet: SharedFleet, config: TrainConfi
         model.set_logger(Logger(folder=None, output_formats=[]))
         model._setup_learn(model.n_steps * model.n_envs * rollouts)
     for rollout in range(1, rollouts + 1):
-        costs = collect_together(models, fleet)
+        costs = collect_rollouts(models, shared)
         for model in models:
             model.ent_coef = entropy_coefficient(config.ppo, rollout / rollouts)
             model._update_current_progress_remaining(rollout, rollouts)
             model.train()
         if costs:
-            learners = fleet.env.vector_env.learners
+            learners = shared.env.vector_env.learners
             means = np.concatenate(costs).reshape(-1, len(learners)).mean(axis=0).tolist()
-            watch(rollout * systems * config.ppo.steps_per_rollout, dict(zip(learners, means, strict=True)))
+            callback(
+                rollout * systems * config.ppo.steps_per_rollout, dict(zip(learners, means, strict=True))
+            )
 
 
-def collect_together(models: Sequence[PPO], fleet: SharedFleet) -> list[NDArray[np.int64]]:
-    """Fill every model's rollout buffer with what its own rows did and got, all in the same ticks.
+def collect_rollouts(models: Sequence[PPO], shared: SharedVecEnv) -> list[NDArray[np.int64]]:
+    """Fill the rollout buffers of all models, in lockstep.
 
     Args:
-        models: As in `learn_together`, set up to learn.
-        fleet: What they play.
+        models: As in `learn_jointly`, after `_setup_learn`.
+        shared: The fleet.
 
     Returns:
-        For each tick in which days ended, their cost in cents, int64 of shape (rows,).
+        For each tick in which days ended, their costs in cents, int64 of shape (rows,).
     """
     for model in models:
         model.policy.set_training_mode(False)
@@ -167,45 +172,51 @@ def collect_together(models: Sequence[PPO], fleet: SharedFleet) -> list[NDArray[
     for _ in range(models[0].n_steps):
         decisions = [_decide(model) for model in models]
         for model, (actions, _, _) in zip(models, decisions, strict=True):
+            assert model.env is not None
             model.env.step_async(actions.numpy())
         for model, decision in zip(models, decisions, strict=True):
-            _take(model, decision)
-        if fleet.infos[0]:  # all systems share the clock
-            ended.append(np.array([info["episode_totals"]["cost"] for info in fleet.infos], np.int64))
+            _store_transition(model, decision)
+        if shared.infos[0]:  # days end at the same tick in all systems
+            ended.append(np.array([info["episode_totals"]["cost"] for info in shared.infos], np.int64))
     for model in models:
         with torch.no_grad():
             values = model.policy.predict_values(torch.as_tensor(model._last_obs))
+        assert model._last_episode_starts is not None
         model.rollout_buffer.compute_returns_and_advantage(values, model._last_episode_starts)
     return ended
 
 
 def _decide(model: PPO) -> tuple[Tensor, Tensor, Tensor]:
-    """Actions, values and log-probabilities for what the model observes now."""
+    """Actions, values and log-probabilities at the last observations."""
     with torch.no_grad():
-        return model.policy(torch.as_tensor(model._last_obs))
+        actions, values, log_probs = model.policy(torch.as_tensor(model._last_obs))
+    return actions, values, log_probs
 
 
-def _take(model: PPO, decision: tuple[Tensor, Tensor, Tensor]) -> None:
-    """Keep what a model's decision brought, as `OnPolicyAlgorithm.collect_rollouts` does."""
+def _store_transition(model: PPO, decision: tuple[Tensor, Tensor, Tensor]) -> None:
+    """Add a transition to the rollout buffer, as `OnPolicyAlgorithm.collect_rollouts` does."""
     actions, values, log_probs = decision
+    last_observations, episode_starts = model._last_obs, model._last_episode_starts
+    assert model.env is not None
+    assert isinstance(last_observations, np.ndarray)
+    assert episode_starts is not None
     observations, rewards, dones, _ = model.env.step_wait()
-    model.rollout_buffer.add(
-        model._last_obs, actions.numpy(), rewards, model._last_episode_starts, values, log_probs
-    )
+    assert isinstance(observations, np.ndarray)
+    model.rollout_buffer.add(last_observations, actions.numpy(), rewards, episode_starts, values, log_probs)
     model._last_obs, model._last_episode_starts = observations, dones
     model.num_timesteps += model.n_envs
 
 
-def make_fleet(config: TrainConfig, scenario: Scenario, banks: list[str]) -> SharedFleet:
-    """The systems of a configuration, in which these banks learn."""
-    arguments = constructor_arguments(of_banks(config, banks).env)
+def make_shared_env(config: TrainConfig, scenario: Scenario, banks: list[str]) -> SharedVecEnv:
+    """The fleet of a configuration, with these banks as learners."""
+    arguments = constructor_arguments(with_learners(config, banks).env)
     rows = config.num_envs * len(banks)
     fleet = PaymentVectorEnv(rows, scenario, autoreset_mode="SameStep", **arguments)
-    return SharedFleet(PaymentVecEnv(fleet, rows_per_seed=config.ppo.rows_per_seed))
+    return SharedVecEnv(PaymentVecEnv(fleet, rows_per_seed=config.ppo.rows_per_seed))
 
 
-def of_banks(config: TrainConfig, banks: list[str]) -> TrainConfig:
-    """The configuration of a model that decides for these banks."""
+def with_learners(config: TrainConfig, banks: list[str]) -> TrainConfig:
+    """The configuration with these banks as learners."""
     env = config.env
     return config.model_copy(update={"env": EnvConfig(id=env.id, kwargs={**env.kwargs, "learner": banks})})
 
@@ -213,16 +224,14 @@ def of_banks(config: TrainConfig, banks: list[str]) -> TrainConfig:
 def _save(
     profile: LearnedProfile, config: TrainConfig, curve: Mapping[str, Any], models: Mapping[str, PPO]
 ) -> None:
-    hidden = profile.path.with_name(f".{profile.path.name}.{os.getpid()}.tmp")
-    for leftover in hidden.parent.glob(f".{profile.path.name}.*.tmp"):
-        shutil.rmtree(leftover)
-    for name, model in models.items():
-        (hidden / name).mkdir(parents=True)
-        export_network(model, hidden / f"{name}.safetensors")
-        model.num_timesteps = 0
-        model.observation_space.seed(config.seed)  # never sampled from, but saved
-        for file, content in model_files(model).items():
-            write_atomically(hidden / name / file, content)
-    write_atomically(hidden / "curve.json", (json.dumps(curve) + "\n").encode())
-    write_atomically(hidden / "config.yaml", dump_yaml(config.model_dump(mode="json")).encode())
-    hidden.rename(profile.path)
+    remove_temporaries(profile.path.parent, profile.path.name)
+    with atomic_folder(profile.path) as folder:
+        for name, model in models.items():
+            (folder / name).mkdir()
+            export_network(model, folder / f"{name}.safetensors")
+            model.num_timesteps = 0
+            model.observation_space.seed(config.seed)  # never sampled from, but saved with the model
+            for file, content in model_files(model).items():
+                (folder / name / file).write_bytes(content)
+        (folder / "curve.json").write_text(json.dumps(curve) + "\n", encoding="utf-8")
+        (folder / "config.yaml").write_text(dump_yaml(config.model_dump(mode="json")), encoding="utf-8")

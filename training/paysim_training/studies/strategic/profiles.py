@@ -1,4 +1,4 @@
-"""Profiles: who plays each bank, what everyone then pays, and what a bank would gain by another policy."""
+"""Strategy profiles: their costs, and how exploitable they are."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from paysim_gym import PaymentVectorEnv, Scenario, load_scenario
 from paysim_gym.evaluation import EpisodeTable, mean_ci95, paired_difference_ci95
 from paysim_training.core.joint_evaluation import joint_ratios
 
-Policies = Mapping[str, Mapping[str, Any]]
-"""Bank to its policy, as in a scenario."""
+StrategyProfile = Mapping[str, Mapping[str, Any]]
+"""Bank -> its policy, in the form of a scenario."""
 RULES: dict[str, dict[str, Any]] = {
     "release_all": {"type": "release_all"},
     "hold_until_deadline": {"type": "hold_until_deadline"},
 }
-"""What everybody can do without learning: pay at once, or wait to the last tick that is in time."""
+"""Rules that need no learning: release at once, or at the last tick before the deadline."""
 
 
-def seat(scenario: Scenario, policies: Policies) -> Scenario:
-    """The scenario with other policies in the seats of some banks.
+def with_policies(scenario: Scenario, policies: StrategyProfile) -> Scenario:
+    """The scenario with the policies of some banks replaced.
 
     Raises:
-        ScenarioError: If a policy is not valid.
-        ValueError: If there is no such bank.
+        ScenarioError: If a policy is invalid.
+        ValueError: If a bank is not in the scenario.
     """
     described = scenario.model_dump()
     agents = {agent["id"]: agent for agent in described["agents"]}
@@ -40,28 +40,32 @@ def seat(scenario: Scenario, policies: Policies) -> Scenario:
     return load_scenario(described)
 
 
-def play(scenario: Scenario, policies: Policies, seeds: Iterable[int]) -> dict[str, EpisodeTable]:
-    """Play the first episode of each seed inside the engine, every bank by its policy.
+def play(scenario: Scenario, policies: StrategyProfile, seeds: Iterable[int]) -> dict[str, EpisodeTable]:
+    """Play the first episode of each seed inside the engine.
 
     Args:
-        scenario: What is played; it has no liquidity pool.
-        policies: For every bank.
-        seeds: One for each episode.
+        scenario: A scenario without liquidity pools.
+        policies: The policy of every bank.
+        seeds: One seed per episode.
 
     Returns:
-        Bank to its episodes in the order of the seeds.
+        Bank -> its episodes in the order of the seeds.
 
     Raises:
-        ValueError: If a bank has a pool, or none of the policies is its.
+        ValueError: If a bank has a liquidity pool or no policy.
     """
     check_pools(scenario)
     banks = [agent.id for agent in scenario.agents]
     if set(policies) != set(banks):
         raise ValueError(f"policies are those of {sorted(policies)}: must be those of {sorted(banks)}")
     days = list(seeds)
-    # Without a pool there is nothing left to decide for who only decides about it.
+    # Learners that decide only about pools have no decision without pools: the engine plays all policies.
     env = PaymentVectorEnv(
-        len(days) * len(banks), seat(scenario, policies), banks, decides="pool", autoreset_mode="Disabled"
+        len(days) * len(banks),
+        with_policies(scenario, policies),
+        banks,
+        decides="pool",
+        autoreset_mode="Disabled",
     )
     _, infos = env.reset(seed=np.repeat(np.array(days), len(banks)).tolist())
     idle = np.zeros(env.action_space.shape or (), np.int64)
@@ -72,80 +76,80 @@ def play(scenario: Scenario, policies: Policies, seeds: Iterable[int]) -> dict[s
     names = [field.name for field in fields(EpisodeTable) if field.name != "seed"]
     return {
         bank: EpisodeTable(
-            np.array(days, np.uint64), **{name: totals[name][place :: len(banks)] for name in names}
+            np.array(days, np.uint64), **{name: totals[name][index :: len(banks)] for name in names}
         )
-        for place, bank in enumerate(banks)
+        for index, bank in enumerate(banks)
     }
 
 
 def check_pools(scenario: Scenario) -> None:
-    """Refuse liquidity pools, about which no policy of a profile decides.
+    """Raise an error for liquidity pools, which the policies of a profile cannot decide.
 
     Raises:
-        ValueError: If a bank has one.
+        ValueError: If a bank has a liquidity pool.
     """
     for agent in scenario.agents:
         if agent.liquidity_pool:
             raise ValueError(f"{agent.id}: liquidity_pool = {agent.liquidity_pool}: must be 0 here")
 
 
-def describe(tables: Mapping[str, EpisodeTable]) -> dict[str, Any]:
-    """Cost, settlement rate and delay of every bank and of all together, with 95% intervals over days.
+def summarise_profile(tables: Mapping[str, EpisodeTable]) -> dict[str, Any]:
+    """Cost, settlement rate and delay, with 95% intervals over days.
 
     Args:
-        tables: What `play` returns.
+        tables: Episodes by bank, from `play`.
 
     Returns:
-        `banks` and `system`; of the system, costs are sums, settlement rate and delay those of
+        `banks` and `system`. System costs are sums over banks; its settlement rate and delay are those of
         `paysim_training.core.joint_evaluation.joint_ratios`.
     """
     names = ("arrived_value", "settlement_rate", "mean_delay")
     by_bank = {name: np.stack([getattr(table, name) for table in tables.values()], axis=1) for name in names}
     return {
         "banks": {
-            bank: _figures(table.cost, table.settlement_rate, table.mean_delay)
+            bank: _metrics(table.cost, table.settlement_rate, table.mean_delay)
             for bank, table in tables.items()
         },
-        "system": _figures(system_cost(tables), **joint_ratios(by_bank)),
+        "system": _metrics(system_cost(tables), **joint_ratios(by_bank)),
     }
 
 
 def system_cost(tables: Mapping[str, EpisodeTable]) -> NDArray[np.int64]:
-    """What all banks together pay, in cents, by day: int64 of shape (days,)."""
+    """Total cost of all banks in cents, int64 of shape (days,)."""
     total: NDArray[np.int64] = np.sum([table.cost for table in tables.values()], axis=0)
     return total
 
 
-def difference(a: NDArray[Any], b: NDArray[Any]) -> dict[str, Any]:
-    """Mean of a - b on the same days and its 95% interval, ready for JSON."""
+def paired_difference(a: NDArray[Any], b: NDArray[Any]) -> dict[str, Any]:
+    """Mean of a - b over days and its 95% interval, ready for JSON."""
     return _interval(paired_difference_ci95(a, b))
 
 
-def exploit(
+def exploitability(
     scenario: Scenario,
-    policies: Policies,
+    policies: StrategyProfile,
     bank: str,
     learned: Mapping[str, Any],
     tuning: Sequence[int],
     days: Sequence[int],
 ) -> dict[str, Any]:
-    """What a bank would save by the best policy that was found for it, while the others stay as they are.
+    """A lower bound on what a bank saves by deviating alone.
 
-    The candidates are its own policy, the learned response and the rules; the cheapest on the tuning days
-    is taken. There may be better ones that nobody found: this is a lower bound of what there is to save.
+    The candidates are its own policy, the learned best response and the rules. The one with the lowest mean
+    cost on the tuning days is compared with the own policy on other days. Better responses may exist.
 
     Args:
-        scenario: What is played.
-        policies: Of every bank.
-        bank: Who deviates.
-        learned: The policy that was trained against the others.
-        tuning: Seeds on which one is chosen.
-        days: Seeds on which it is compared with the bank's own, on the same days.
+        scenario: A scenario without liquidity pools.
+        policies: The policy of every bank.
+        bank: The bank that deviates.
+        learned: The best response trained against the other banks' policies.
+        tuning: Seeds that select the response.
+        days: Seeds that measure the saving, paired by day.
 
     Returns:
-        `response`, the name of the chosen one; `own_cents` and `response_cents`, means; `saves_cents` and
-        `learned_saves_cents`, what the chosen and the learned one save, with intervals; `saves_share`, of
-        its own cost.
+        `response`, the selected candidate; `own_cents` and `response_cents`, mean costs; `saves_cents` and
+        `learned_saves_cents`, the savings of the selected and of the learned response, with intervals;
+        `saves_share`, the saving as a share of the own cost.
     """
     candidates = {"own": policies[bank], "learned": learned, **RULES}
 
@@ -156,19 +160,22 @@ def exploit(
     response = min(tuned, key=lambda name: tuned[name])
     measured = {name: costs(name, days) for name in {"own", "learned", response}}
     own, best = measured["own"], measured[response]
-    saves = difference(own, best)
+    saves = paired_difference(own, best)
     return {
         "response": response,
         "own_cents": float(own.mean()),
         "response_cents": float(best.mean()),
         "saves_cents": saves,
         "saves_share": saves["mean"] / float(own.mean()) if own.any() else 0.0,
-        "learned_saves_cents": difference(own, measured["learned"]),
+        "learned_saves_cents": paired_difference(own, measured["learned"]),
     }
 
 
 def fingerprint(scenario: Scenario) -> str:
-    """Tells scenarios, their payments and the networks that play in them apart, wherever the files lie."""
+    """Hash of a scenario and the contents of its payments and network files.
+
+    It does not depend on the paths of these files.
+    """
     described = scenario.model_dump(mode="json")
     if described["payments_file"] is not None:
         described["payments_file"] = _digest(described["payments_file"])
@@ -182,7 +189,7 @@ def _digest(file: str) -> str:
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
-def _figures(cost: NDArray[Any], settlement_rate: NDArray[Any], mean_delay: NDArray[Any]) -> dict[str, Any]:
+def _metrics(cost: NDArray[Any], settlement_rate: NDArray[Any], mean_delay: NDArray[Any]) -> dict[str, Any]:
     columns = {"cost_cents": cost, "settlement_rate": settlement_rate, "mean_delay_ticks": mean_delay}
     return {name: _interval(mean_ci95(values)) for name, values in columns.items()}
 

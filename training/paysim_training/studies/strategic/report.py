@@ -1,105 +1,76 @@
-"""The results of `paysim_training.studies.strategic` for people: tables, and a page that is made anew from the results.
-
-``python -m paysim_training.studies.strategic.report RESULTS.json --page PAGE.md``
-"""
+"""Tables and page of a study of strategic learning."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Any
 
-import typer
 from rich import box
 from rich.table import Table
 
-from paysim_gym.files import write_atomically
+from paysim_gym.markdown import markdown_table
 
 TITLES = {
-    "release_all": "everyone releases",
-    "hold_until_deadline": "everyone waits",
+    "release_all": "all release at once",
+    "hold_until_deadline": "all wait for the deadline",
     "shared": "all learn, one network",
     "independent": "all learn, one network each",
 }
+_COST_TITLES = ["", "bank", "cost", "settled", "delay"]
+_EXPLOITABILITY_TITLES = ["", "bank", "own cost", "response", "saves", "of its cost"]
 _RESPONSES = {"own": "its own", "learned": "learned"}
 _PAGE = """# Strategic learning: every bank learns
 
-<!-- Made by `python -m paysim_training.studies.strategic.report`: edit training/paysim_training/studies/strategic/report.py, then make it anew. -->
+<!-- Made by `paysim strategic --results docs/strategic.json --page docs/strategic.md`: edit
+training/paysim_training/studies/strategic/report.py, not this page. -->
 
-A bank that waits saves liquidity, and the others miss its money. What happens if every bank learns, each
-from its own costs alone? Here all {banks} banks of `{scenario}` do so at once, with PPO: **one network** for
-all of them, which sees only what the bank sees that it decides for, or with **one network each**. Every bank
-plays {ticks} ticks. What they have learned is frozen; then one bank at a time learns a **best response** to
-the others, who stay as they are.
+A bank that waits saves liquidity, but the other banks miss its payments. What happens if every bank learns
+from its own costs? All {banks} banks of `{scenario}` learn at the same time with PPO: with **one network**
+for all banks, which sees only the observation of the bank it decides for, or with **one network each**. Every
+bank plays {ticks} ticks. Then the networks are frozen, and one bank at a time learns a **best response** to
+the others.
 
 ```sh
 uv run --extra train paysim strategic --out strategic
-uv run --extra train python -m paysim_training.studies.strategic.report strategic/results.json --page page.md
+uv run --extra train paysim strategic --results strategic/results.json --page page.md
 ```
 
-`--quick` takes a minute or two and learns little; `--policies` and `--bank` do only a part. A training that
-has ended is not done again. The same seed and machine give the same figures. `strategic/shared` and
-`strategic/independent` hold the networks, ready for the seats of a scenario
-([frozen opponents](frozen_opponents.md)). The hyperparameters are in
-[strategic.yaml](../training/paysim_training/configs/strategic.yaml).
+`--quick` takes a minute or two and learns little; `--policies` and `--bank` run a part of the study. Finished
+trainings are skipped. The same seed and machine give the same results. `strategic/shared` and
+`strategic/independent` hold the networks for use in a scenario ([frozen opponents](frozen_opponents.md)). The
+hyperparameters are in [strategic.yaml](../training/paysim_training/configs/strategic.yaml).
 
-## What they pay
+## Costs
 
-Means over the same {days} unseen days, in brackets 95% bootstrap intervals. Cost: units of 100 cents a day.
-Settled: share of the arrived value that settles before the day's close. Delay: ticks from arrival to
-settlement, weighted by value; what does not settle counts with what it has waited. Everyone plays inside the
-engine; the learned networks take their best action. Everyone waits: each payment is released in the last
-tick that is in time (`hold_until_deadline`).
+Means over the same {days} unseen days; brackets: 95% bootstrap intervals. Cost: units of 100 cents per day.
+Settled: share of the arrived value that settles before the end of the day. Delay: value-weighted ticks from
+arrival to settlement; unsettled payments count with their waiting time. All policies play inside the engine;
+learned networks take their most likely action. All wait for the deadline: each payment is released at the
+last tick before its deadline (`hold_until_deadline`).
 
 {costs}
 
-{verdicts}
+{comparisons}
 
-## What one bank could still save
+## Exploitability
 
-Exploitability: what a bank saves on the same days if it changes its policy and nobody else does. It takes
-the cheapest, on {tuning} other days, of its own policy, a policy that PPO has trained against the frozen
-others for {ticks} ticks (from its own network where it has one, else from nothing), `release_all` and
-`hold_until_deadline`. That is a **lower bound**: there may be better responses that nobody found. In an
-equilibrium nobody could save anything.
+Exploitability is the saving of a bank that changes its policy while the others keep theirs, on the same days.
+The response is the candidate with the lowest cost on {tuning} other days: the bank's own policy, a policy
+trained with PPO against the frozen others for {ticks} ticks (initialised with the bank's own network, if it
+has one), `release_all` or `hold_until_deadline`. This is a **lower bound**, because better responses may
+exist. In an equilibrium, exploitability is zero.
 
 {exploitability}
 
 Measured with `{command}` at commit {commit}{changed}, seed {seed}.
 """
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-
-@app.command()
-def main(
-    results: Annotated[
-        Path,
-        typer.Argument(help="What paysim_training.studies.strategic wrote.", exists=True, dir_okay=False),
-    ],
-    page: Annotated[Path, typer.Option(help="The Markdown file to write.", show_default=False)],
-) -> None:
-    """Make the page of a study of strategic learning anew from its results."""
-    try:
-        text = make_page(json.loads(results.read_text(encoding="utf-8")))
-        write_atomically(page, text.encode())
-    except OSError as error:
-        _refuse(str(error))
-    except (AttributeError, KeyError, TypeError, ValueError):
-        _refuse(f"{results}: must be what paysim_training.studies.strategic writes")
-
-
-def _refuse(reason: str) -> NoReturn:
-    typer.echo(f"error: {reason}", err=True)
-    raise typer.Exit(2) from None
-
 
 def make_page(results: Mapping[str, Any]) -> str:
-    """The page.
+    """Make the Markdown page.
 
     Args:
-        results: What `paysim_training.studies.strategic` has written.
+        results: The content of ``results.json``.
     """
     config, commit = results["config"], results["commit"]
     return _PAGE.format(
@@ -108,11 +79,9 @@ def make_page(results: Mapping[str, Any]) -> str:
         ticks=f"{config['timesteps']:,}",
         days=config["evaluation"]["episodes"],
         tuning=config["tuning"]["episodes"],
-        costs=_markdown(["", "bank", "cost", "settled", "delay"], _cost_rows(results)),
-        verdicts="\n".join(_verdicts(results)),
-        exploitability=_markdown(
-            ["", "bank", "own cost", "response", "saves", "of its cost"], _exploit_rows(results)
-        ),
+        costs=markdown_table(_COST_TITLES, _cost_rows(results)),
+        comparisons="\n".join(_comparisons(results)),
+        exploitability=markdown_table(_EXPLOITABILITY_TITLES, _exploitability_rows(results)),
         command=results["command"],
         commit=f"`{commit[:10]}`" if commit else "unknown",
         changed=" with uncommitted changes" if results["uncommitted_changes"] else "",
@@ -121,31 +90,27 @@ def make_page(results: Mapping[str, Any]) -> str:
 
 
 def make_tables(results: Mapping[str, Any]) -> list[Table]:
-    """Costs and exploitability for a terminal.
+    """Make the tables of costs and exploitability for the terminal.
 
     Args:
-        results: What `paysim_training.studies.strategic` writes.
+        results: The content of ``results.json``.
     """
     costs = Table(
         title=f"{results['config']['evaluation']['episodes']} unseen days",
-        caption="Cost in units of 100 cents a day, delay in ticks; brackets: 95% intervals.",
+        caption="Cost in units of 100 cents per day, delay in ticks; brackets: 95% intervals.",
         box=box.SIMPLE_HEAD,
     )
     exploitability = Table(
-        title="What one bank could still save",
-        caption="A lower bound; units of 100 cents a day; brackets: 95% intervals.",
+        title="Exploitability",
+        caption="A lower bound, in units of 100 cents per day; brackets: 95% intervals.",
         box=box.SIMPLE_HEAD,
     )
     for table, titles, rows in (
-        (costs, ("", "bank", "cost", "settled", "delay"), _cost_rows(results)),
-        (
-            exploitability,
-            ("", "bank", "own cost", "response", "saves", "of its cost"),
-            _exploit_rows(results),
-        ),
+        (costs, _COST_TITLES, _cost_rows(results)),
+        (exploitability, _EXPLOITABILITY_TITLES, _exploitability_rows(results)),
     ):
-        for place, title in enumerate(titles):
-            table.add_column(title, justify="left" if place < 2 else "right")
+        for column, title in enumerate(titles):
+            table.add_column(title, justify="left" if column < 2 else "right")
         for row in rows:
             table.add_row(*(cell.replace("`", "") for cell in row))
     return [costs, exploitability]
@@ -153,12 +118,12 @@ def make_tables(results: Mapping[str, Any]) -> list[Table]:
 
 def _cost_rows(results: Mapping[str, Any]) -> Iterator[list[str]]:
     for name, profile in results["profiles"].items():
-        yield [TITLES[name], "all", *_figures(profile["system"])]
-        for bank, figures in profile["banks"].items():
-            yield ["", f"`{bank}`", *_figures(figures)]
+        yield [TITLES[name], "all", *_metrics(profile["system"])]
+        for bank, metrics in profile["banks"].items():
+            yield ["", f"`{bank}`", *_metrics(metrics)]
 
 
-def _exploit_rows(results: Mapping[str, Any]) -> Iterator[list[str]]:
+def _exploitability_rows(results: Mapping[str, Any]) -> Iterator[list[str]]:
     for name, profile in results["profiles"].items():
         title = TITLES[name]
         for bank, found in profile["exploitability"].items():
@@ -168,8 +133,8 @@ def _exploit_rows(results: Mapping[str, Any]) -> Iterator[list[str]]:
             title = ""
 
 
-def _verdicts(results: Mapping[str, Any]) -> Iterator[str]:
-    """How the learned profiles compare with the rules, in words."""
+def _comparisons(results: Mapping[str, Any]) -> Iterator[str]:
+    """One sentence for each learned profile and rule."""
     profiles = results["profiles"]
     for name in (name for name in profiles if "curve" in profiles[name]):
         for rule, saves in profiles[name]["saves_cents"].items():
@@ -177,15 +142,15 @@ def _verdicts(results: Mapping[str, Any]) -> Iterator[str]:
             share = f"{abs(saves['mean'] / cost):.0%} " if cost else ""
             word = "less" if saves["mean"] >= 0 else "more"
             yield (
-                f"- {TITLES[name].capitalize()}: the system costs {share}{word} than if "
-                f"{TITLES[rule]}; saved a day: {_money(saves)}."
+                f"- {TITLES[name].capitalize()}: the system costs {share}{word} than with "
+                f"`{rule}`; saving per day: {_money(saves)}."
             )
 
 
-def _figures(figures: Mapping[str, Any]) -> list[str]:
-    rate, delay = figures["settlement_rate"], figures["mean_delay_ticks"]
+def _metrics(metrics: Mapping[str, Any]) -> list[str]:
+    rate, delay = metrics["settlement_rate"], metrics["mean_delay_ticks"]
     return [
-        _money(figures["cost_cents"]),
+        _money(metrics["cost_cents"]),
         f"{rate['mean']:.1%} [{rate['ci95'][0]:.1%}, {rate['ci95'][1]:.1%}]",
         f"{delay['mean']:.2f} [{delay['ci95'][0]:.2f}, {delay['ci95'][1]:.2f}]",
     ]
@@ -194,12 +159,3 @@ def _figures(figures: Mapping[str, Any]) -> list[str]:
 def _money(cents: Mapping[str, Any]) -> str:
     low, high = cents["ci95"]
     return f"{cents['mean'] / 100:,.0f} [{low / 100:,.0f}, {high / 100:,.0f}]"
-
-
-def _markdown(titles: list[str], rows: Iterator[list[str]]) -> str:
-    lines = [titles, ["---"] * len(titles), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-if __name__ == "__main__":
-    app()

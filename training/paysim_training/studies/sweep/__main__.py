@@ -1,5 +1,6 @@
 """``paysim sweep``."""
 
-from paysim_training.studies.sweep.command import app
+from paysim_gym.cli.runner import run_command
+from paysim_training.studies.sweep.command import sweep
 
-app()
+run_command(sweep)

@@ -1,4 +1,4 @@
-"""What a trial of a sweep is judged by, during its training and at the end."""
+"""Objective of a sweep: the mean cost of the tuning days."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from paysim_training.core.task import constructor_arguments
 
 
 class TrialCost(BaseCallback):
-    """Reports the policy's mean cost of the tuning days, and ends the training if the trial is to be pruned.
+    """Reports the mean cost of the tuning days and stops pruned trials.
 
     Args:
-        trial: Whom to report to.
-        config: Of the trial.
-        scenario: What is played.
-        reports: How many reports the training is divided into.
+        trial: The Optuna trial.
+        config: The configuration of the trial.
+        scenario: The scenario.
+        reports: Number of evaluations during training.
 
     Attributes:
-        cost_cents: The last mean cost; at the end that of the trained policy.
-        is_pruned: Whether training was ended early.
+        cost_cents: The last mean cost; after training, that of the trained policy.
+        is_pruned: Whether the trial was pruned.
     """
 
     def __init__(self, trial: Trial, config: TrainConfig, scenario: Scenario, reports: int) -> None:

@@ -1,4 +1,4 @@
-"""The trials of a sweep, in this process or in Ray tasks: where they run does not change what comes out."""
+"""Trials of a sweep, in this process or in Ray tasks, with equal results."""
 
 from __future__ import annotations
 
@@ -19,35 +19,36 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 REPORTS = 10
-"""Parts of a trial's training; after each it is judged, and may be pruned."""
-FREE_REPORTS = 2
-"""Parts that pass before a trial can be pruned, as a cold start says little."""
+"""Number of evaluations of a trial during training; each may prune it."""
+WARMUP_REPORTS = 2
+"""Evaluations before a trial can be pruned, because early costs say little."""
 TRIALS_BEFORE_PRUNING = 4
+"""Finished trials before any trial can be pruned."""
 
 
 @dataclass(frozen=True)
 class TrialJob:
-    """A trial that has been drawn.
+    """A sampled trial.
 
     Attributes:
-        config: What it trains.
-        scenario: What is played.
-        seen: Finished trials with whose costs it is compared, and on whose account it may be pruned.
+        config: The training configuration.
+        scenario: The scenario.
+        finished: Finished trials; the trial is pruned if it costs more than their median.
     """
 
     config: TrainConfig
     scenario: Scenario
-    seen: Sequence[FrozenTrial]
+    finished: Sequence[FrozenTrial]
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of a trial.
+class TrialResult:
+    """Result of a trial.
 
     Attributes:
-        cost_cents: Its mean cost of a tuning day; of a pruned one, when it was.
-        is_pruned: Whether its training was ended early.
-        reports: The mean cost after each part of the training.
+        cost_cents: Mean cost per tuning day; of a pruned trial, the last one reported.
+        is_pruned: Whether the trial was pruned.
+        reports: Mean cost at each evaluation, by its number.
     """
 
     cost_cents: float
@@ -55,39 +56,39 @@ class Outcome:
     reports: dict[int, float]
 
 
-RunAll = Callable[[Sequence[TrialJob]], Iterator[tuple[int, Outcome]]]
-"""Runs trials; yields the number of each with its outcome, as they end."""
+TrialRunner = Callable[[Sequence[TrialJob]], Iterator[tuple[int, TrialResult]]]
+"""Runs trials and yields the index and the result of each, in the order in which they end."""
 
 
-def run_trials(jobs: Sequence[TrialJob]) -> Iterator[tuple[int, Outcome]]:
-    """Run trials one after the other."""
+def run_trials(jobs: Sequence[TrialJob]) -> Iterator[tuple[int, TrialResult]]:
+    """Run trials sequentially."""
     for number, job in enumerate(jobs):
         yield number, run_trial(job)
 
 
-def run_trials_on_ray(jobs: Sequence[TrialJob]) -> Iterator[tuple[int, Outcome]]:
-    """Run trials in Ray tasks, as many at a time as there are processors for.
+def run_trials_on_ray(jobs: Sequence[TrialJob]) -> Iterator[tuple[int, TrialResult]]:
+    """Run trials in Ray tasks, in parallel.
 
     Raises:
-        WorkerLostError: If the workers of one were lost too often.
+        WorkerLostError: If the workers of a trial were lost too often.
     """
     yield from map_jobs(run_trial, jobs, processors=max(job.config.torch_threads for job in jobs))
 
 
-def run_trial(job: TrialJob) -> Outcome:
-    """Train and judge one trial."""
+def run_trial(job: TrialJob) -> TrialResult:
+    """Train and evaluate one trial."""
     import optuna
 
     from paysim_training.algorithms.ppo import learn
     from paysim_training.studies.sweep.objective import TrialCost
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    pruner = optuna.pruners.MedianPruner(TRIALS_BEFORE_PRUNING, FREE_REPORTS)
+    pruner = optuna.pruners.MedianPruner(TRIALS_BEFORE_PRUNING, WARMUP_REPORTS)
     study = optuna.create_study(pruner=pruner, direction="minimize")
-    study.add_trials(job.seen)
+    study.add_trials(job.finished)
     with TemporaryDirectory() as folder:
         run = create_run_folder(Path(folder) / "run", "trial", job.config, job.scenario)
-        watcher = TrialCost(study.ask(), job.config, job.scenario, REPORTS)
-        learn(run, Console(quiet=True), [watcher])
+        objective = TrialCost(study.ask(), job.config, job.scenario, REPORTS)
+        learn(run, Console(quiet=True), [objective])
     reports = study.trials[-1].intermediate_values
-    return Outcome(watcher.cost_cents, watcher.is_pruned, reports)
+    return TrialResult(objective.cost_cents, objective.is_pruned, reports)

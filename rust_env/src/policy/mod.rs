@@ -1,0 +1,7 @@
+//! Policies: what decides for a bank inside the engine.
+
+mod player;
+mod scripted;
+
+pub use player::Player;
+pub use scripted::{PolicyContext, ScriptedPolicy, scripted};

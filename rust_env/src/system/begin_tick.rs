@@ -1,0 +1,129 @@
+//! How a tick begins: what the scenario lets happen, and the payments that arrive.
+
+use super::state::System;
+use crate::events::Event;
+use crate::scheduled_events::ScheduledEvent;
+use crate::units::{BankId, Cents, bank_at};
+
+impl System {
+    /// Lets happen what the timeline says up to now.
+    pub(super) fn apply_scheduled_events(&mut self) {
+        while let Some((tick, event)) = self.setup.timeline.get(self.progress.next_scheduled_event as usize).copied()
+            && tick <= self.ledger.now
+        {
+            self.progress.next_scheduled_event += 1;
+            let is_late = tick < self.ledger.now;
+            match event {
+                ScheduledEvent::Payment(order) => {
+                    let (sender, receiver, amount) = (order.sender, order.receiver, order.amount);
+                    self.ledger.events.record(|| Event::PaymentEvent { sender, receiver, amount });
+                    self.ledger.add_order(&order.postponed_to(self.ledger.now));
+                    self.progress.arrivals += 1;
+                }
+                ScheduledEvent::Transfer { sender, receiver, amount } => self.transfer(sender, receiver, amount),
+                ScheduledEvent::ArrivalRate { bank, multiplier } => self.change_rate(bank, multiplier),
+                ScheduledEvent::Credit { bank, credit_limit } => {
+                    let limit = &mut self.ledger.banks[bank.index()].credit_limit;
+                    let previous_credit_limit = std::mem::replace(limit, credit_limit);
+                    let event = || Event::CreditChange { bank, previous_credit_limit, credit_limit };
+                    self.ledger.events.record(event);
+                }
+                ScheduledEvent::Collateral { bank, collateral } => self.change_collateral(bank, collateral),
+                ScheduledEvent::Outage { bank, until } => {
+                    let outage = &mut self.ledger.banks[bank.index()].outage_until;
+                    *outage = (*outage).max(until);
+                    self.ledger.events.record(|| Event::Outage { bank, until_tick: until });
+                }
+                // One that an early close has skipped has nothing left to close.
+                ScheduledEvent::EarlyClose if is_late => {}
+                ScheduledEvent::EarlyClose => {
+                    self.progress.closes_early = true;
+                    self.ledger.events.record(|| Event::EarlyClose);
+                }
+            }
+        }
+    }
+
+    fn transfer(&mut self, sender: Option<BankId>, receiver: Option<BankId>, requested_amount: Cents) {
+        let banks = &mut self.ledger.banks;
+        let amount = sender
+            .map_or(requested_amount, |bank| requested_amount.min(banks[bank.index()].liquidity().max(Cents::ZERO)));
+        match sender {
+            Some(bank) => banks[bank.index()].balance -= amount,
+            None => self.progress.external += amount,
+        }
+        match receiver {
+            Some(bank) => banks[bank.index()].balance += amount,
+            None => self.progress.external -= amount,
+        }
+        self.ledger.events.record(|| Event::Transfer { sender, receiver, requested_amount, amount });
+    }
+
+    fn change_rate(&mut self, bank: Option<BankId>, multiplier: f64) {
+        for (index, other) in self.ledger.banks.iter_mut().enumerate() {
+            if bank.is_none_or(|bank| bank == bank_at(index)) {
+                other.arrival_factor = multiplier;
+            }
+        }
+        self.ledger.events.record(|| Event::ArrivalRate { bank, multiplier });
+    }
+
+    fn change_collateral(&mut self, bank: BankId, collateral: Cents) {
+        let collateral_credit = self.setup.banks[bank.index()].haircut.complement().share_of(collateral);
+        let changed = &mut self.ledger.banks[bank.index()];
+        let previous_collateral = std::mem::replace(&mut changed.collateral, collateral);
+        changed.collateral_credit = collateral_credit;
+        let event = || Event::CollateralChange { bank, previous_collateral, collateral, collateral_credit };
+        self.ledger.events.record(event);
+    }
+
+    /// Lets the tick's payments enter the internal queues: scheduled, replayed, sampled.
+    pub(super) fn add_arrivals(&mut self) {
+        let mut arrivals = self.add_scheduled_orders() + self.add_replayed_orders();
+        let day_start = self.day_start();
+        let Self { setup, ledger, demand_streams, progress, .. } = self;
+        let now = ledger.now;
+        for (index, (bank, stream)) in setup.banks.iter().zip(demand_streams).enumerate() {
+            let Some(demand) = &bank.demand else { continue };
+            let factor = ledger.banks[index].arrival_factor;
+            demand.sample(now, day_start, factor, stream, |order| {
+                ledger.add_order(&order);
+                arrivals += 1;
+            });
+        }
+        progress.arrivals += arrivals;
+    }
+
+    fn add_scheduled_orders(&mut self) -> u32 {
+        let Self { setup, ledger, progress, .. } = self;
+        let mut arrivals = 0;
+        while let Some(order) = setup.schedule.get(progress.next_scheduled_order as usize)
+            && order.arrival <= ledger.now
+        {
+            ledger.add_order(&order.postponed_to(ledger.now));
+            progress.next_scheduled_order += 1;
+            arrivals += 1;
+        }
+        arrivals
+    }
+
+    /// The payments of this tick from the file, as if they came today; returns how many.
+    fn add_replayed_orders(&mut self) -> u32 {
+        let (day_start, tick) = (self.day_start().0, self.tick_of_day());
+        let Self { setup, ledger, progress, .. } = self;
+        let Some(replay) = &setup.replay else { return 0 };
+        let orders = replay.day(progress.seed, progress.episode, setup.num_days, progress.day);
+        let mut arrivals = 0;
+        while let Some(order) = orders.get(progress.next_replayed_order as usize)
+            && order.arrival.0 <= tick
+        {
+            let mut today = *order;
+            today.arrival.0 += day_start;
+            today.deadline.0 += day_start;
+            ledger.add_order(&today);
+            progress.next_replayed_order += 1;
+            arrivals += 1;
+        }
+        arrivals
+    }
+}

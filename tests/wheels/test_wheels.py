@@ -1,0 +1,130 @@
+"""The installed wheels run the commands of the pages outside a checkout.
+
+`.ci/wheels` runs this module with the interpreter of an environment that holds the wheels and nothing of
+the checkout; a plain `pytest` leaves it out.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+from importlib.metadata import files, version
+from pathlib import Path
+
+import paysim_agents
+import paysim_training
+import pytest
+from paysim_agents.tasks.suite import load_results
+from paysim_training.core.config import CONFIG_FOLDER, load_config
+
+import paysim_gym
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = {"paysim-gym": paysim_gym, "paysim-agents": paysim_agents, "paysim-training": paysim_training}
+
+# Options that shorten the commands of the pages; they override those that a page gives.
+SHORT = {
+    "train": ["--timesteps", "20480"],
+    "distil": ["--days", "20", "--rounds", "1"],
+    "benchmark": ["--quick", "--seeds", "1", "--task", "PaySim/DeadlineLumps-v0"],
+    "sweep": ["--trials", "1", "--timesteps", "20480"],
+    "games": ["--runs", "2", "--game", "castro_two_period"],
+    "strategic": ["--quick", "--timesteps", "4096", "--policies", "shared"],
+    "tasks": ["--quick", "--days", "2", "--task", "PaySim/DeadlineLumps-v0"],
+}
+# Why a line of a page is not run here.
+SKIPPED = {
+    r"(pip install uv && )?uv run --extra (dev|train) (pytest|paysim train$).*": "needs the checkout",
+    r"cargo .*|valgrind .*|callgrind_annotate .*": "needs the checkout",
+    r"#.*": "a comment",
+    r"tensorboard .*": "serves until it is interrupted",
+    r"pip install .*": "installs from an index",
+    r"paysim distributed .*": "needs Ray, which has an environment of its own",
+    r"uv run python docs/.*": "needs the checkout",
+}
+# Pages whose commands other tests run: tests/cli/test_cli_page.py, tests/server/test_server_docs.py.
+TESTED_ELSEWHERE = {"cli", "service"}
+
+PAYMENTS = "day,time,sender,receiver,amount\n2024-03-01,09:12,A,B,1250000\n2024-03-01,10:00,B,A,700\n"
+
+
+def _run(command: list[str], folder: Path) -> str:
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    environment.pop("PYTHONPATH", None)
+    run = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
+    assert run.returncode == 0, f"{shlex.join(command)}\n{run.stdout}\n{run.stderr}"
+    return run.stdout
+
+
+def _lines(page: Path) -> list[str]:
+    text = "\n".join(re.findall(r"```sh\n(.*?)```", page.read_text("utf-8"), re.DOTALL))
+    return [line for line in text.replace("\\\n", " ").splitlines() if line.strip()]
+
+
+def _shortened(line: str) -> list[str]:
+    """Turn a line of a page into a command that takes seconds."""
+    words = shlex.split(line.removeprefix("uv run --extra train "), comments=True)
+    assert words[0] == "paysim", line
+    return [*words, *(SHORT.get(words[1], []) if "--results" not in words else [])]
+
+
+def test_only_the_wheels_are_imported() -> None:
+    for name in ("agents", "training"):
+        assert importlib.util.find_spec(name) is None
+    for package in PACKAGES.values():
+        (folder,) = map(Path, package.__path__)
+        assert "site-packages" in folder.parts
+        assert ROOT not in folder.parents
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_wheel_has_its_licence_and_types(name: str) -> None:
+    contents = {str(file) for file in files(name) or ()}
+    assert f"{name.replace('-', '_')}/py.typed" in contents
+    assert any(file.endswith("licenses/LICENSE") for file in contents)
+    assert not {file for file in contents if file.startswith(("tests/", "docs/", "rust_env/"))}
+    assert version(name) == version("paysim-gym")
+
+
+def test_the_wheels_have_their_data() -> None:
+    sources = {path.stem for path in (ROOT / "training/paysim_training/configs").glob("*.yaml")}
+    assert {path.stem for path in CONFIG_FOLDER.glob("*.yaml")} == sources
+    for name in sources:
+        load_config(name)
+    assert len(paysim_gym.bundled_scenarios()) == len(list((ROOT / "paysim_gym/scenarios").glob("*.yaml")))
+    for name in paysim_gym.bundled_scenarios():
+        paysim_gym.load_scenario(name)
+    assert load_results(Path(paysim_agents.__file__).parent / "tasks" / "tasks.json")["tasks"]
+
+
+def test_the_main_job_runs_and_its_model_loads(tmp_path: Path) -> None:
+    _run(["paysim", "train", "--timesteps", "20480", "--out", "run"], tmp_path)
+    assert "ppo" in _run(["paysim", "evaluate", "run"], tmp_path)
+    code = "from stable_baselines3 import PPO; print(type(PPO.load('run/model.zip').policy).__module__)"
+    loaded = _run([sys.executable, "-c", code], tmp_path)
+    assert loaded == "paysim_training.algorithms.queue_policy\n"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        page
+        for page in (
+            *sorted(ROOT.glob("*/README.md")),
+            *sorted(ROOT.glob("*.md")),
+            *sorted(ROOT.glob("docs/*.md")),
+        )
+        if _lines(page) and page.stem not in TESTED_ELSEWHERE
+    ],
+    ids=lambda page: f"{page.parent.name}/{page.stem}",
+)
+def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
+    (tmp_path / "payments.csv").write_text(PAYMENTS, "utf-8")
+    (tmp_path / "docs").mkdir()
+    for line in _lines(page):
+        if not any(re.fullmatch(pattern, line) for pattern in SKIPPED):
+            _run(_shortened(line), tmp_path)
