@@ -40,8 +40,8 @@ _TRANSIENT_ATTRIBUTES = (
 )
 
 
-class EpisodeMetrics(BaseCallback):
-    """Logs mean episode metrics of each rollout, and the hyperparameters once.
+class _RolloutCallback(BaseCallback):
+    """Base of callbacks that act at the end of a rollout.
 
     Args:
         config: The run's configuration.
@@ -50,6 +50,16 @@ class EpisodeMetrics(BaseCallback):
     def __init__(self, config: TrainConfig) -> None:
         super().__init__()
         self._config = config
+
+    def _on_step(self) -> bool:
+        return True
+
+
+class EpisodeMetrics(_RolloutCallback):
+    """Logs mean episode metrics of each rollout, and the hyperparameters once."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__(config)
         self._ended: dict[str, list[float]] = {}
 
     def _on_training_start(self) -> None:
@@ -102,7 +112,7 @@ class DecisionMetrics(BaseCallback):
             self.logger.record(name, value)
 
 
-class DayPictures(BaseCallback):
+class DayPictures(_RolloutCallback):
     """Logs an image of a fixed day under the deterministic current policy.
 
     Images are logged in the first and the last rollout, and whenever a multiple of `picture_every` timesteps
@@ -114,16 +124,12 @@ class DayPictures(BaseCallback):
     """
 
     def __init__(self, config: TrainConfig, scenario: Scenario) -> None:
-        super().__init__()
-        self._config = config
+        super().__init__(config)
         self._scenario = scenario
         self._before = 0
 
     def _on_rollout_start(self) -> None:
         self._before = self.num_timesteps
-
-    def _on_step(self) -> bool:
-        return True
 
     def _on_rollout_end(self) -> None:
         every = self._config.picture_every
@@ -134,26 +140,15 @@ class DayPictures(BaseCallback):
             self.logger.record("day", Image(render_picture(day), "HWC"))
 
 
-class EntropyDecay(BaseCallback):
-    """Changes the entropy coefficient linearly to its final value.
-
-    Args:
-        config: The run's configuration.
-    """
-
-    def __init__(self, config: TrainConfig) -> None:
-        super().__init__()
-        self._config = config
-
-    def _on_step(self) -> bool:
-        return True
+class EntropyDecay(_RolloutCallback):
+    """Changes the entropy coefficient linearly to its final value."""
 
     def _on_rollout_end(self) -> None:
         progress = self.num_timesteps / self._config.timesteps
         _ppo(self.model).ent_coef = entropy_coefficient(self._config.ppo, progress)
 
 
-class Checkpoints(BaseCallback):
+class Checkpoints(_RolloutCallback):
     """Saves checkpoints and starts a new segment of training after each.
 
     A segment depends only on the checkpoint: demand and exploration are reseeded from the configured seed
@@ -166,9 +161,8 @@ class Checkpoints(BaseCallback):
     """
 
     def __init__(self, run: RunFolder, config: TrainConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         self._run = run
-        self._config = config
         self._next = 0
 
     def _on_training_start(self) -> None:
@@ -178,9 +172,6 @@ class Checkpoints(BaseCallback):
         if self.num_timesteps >= self._next:
             self._run.save_checkpoint(self.num_timesteps, model_files(_ppo(self.model)))
             self._start_segment()
-
-    def _on_step(self) -> bool:
-        return True
 
     def _start_segment(self) -> None:
         self._next = self.model.num_timesteps + self._config.checkpoint_every

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import TensorBoardOutputFormat, configure
@@ -21,6 +21,7 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore
 
 from paysim_gym import PaymentVectorEnv, Scenario
 from paysim_gym._engine import observation_fields
+from paysim_gym.cli.terminal import progress_bar
 from paysim_gym.envs.export import export_network
 from paysim_gym.envs.sb3 import PaymentVecEnv
 from paysim_gym.evaluation import PolicyFactory
@@ -215,11 +216,5 @@ def _normalised(config: TrainConfig, env: VecEnv) -> VecNormalize:
 
 def make_progress(console: Console) -> Progress:
     """Creates a progress bar in timesteps with a text field ``cost``."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.completed:,.0f} of {task.total:,.0f} steps, cost {task.fields[cost]} per episode"),
-        TimeRemainingColumn(),
-        console=console,
-    )
+    steps = "{task.completed:,.0f} of {task.total:,.0f} steps, cost {task.fields[cost]} per episode"
+    return progress_bar(console, steps)
