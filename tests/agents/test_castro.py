@@ -38,7 +38,7 @@ def recursion_costs(scenario: Scenario, shares: tuple[int, int]) -> list[int]:
     rates = (prices.liquidity_rate, prices.delay_rate, prices.eod_rate)
     liquidity_price, delay_price, loan_price = (round(rate * 1000) for rate in rates)
     liquidity = [share * GRID for share in shares]
-    cost = [liquidity_price * own for own in liquidity]
+    cost = [liquidity_price * committed for committed in liquidity]
     owed: tuple[deque[int], deque[int]] = (deque(), deque())
     for period in range(scenario.ticks_per_day):
         for payment in scenario.initial_transactions:
@@ -51,7 +51,7 @@ def recursion_costs(scenario: Scenario, shares: tuple[int, int]) -> list[int]:
             shortfall = max(sum(owed[bank]) - liquidity[bank], 0)
             cost[bank] += loan_price * shortfall if is_last else delay_price * sum(owed[bank])
             liquidity[bank] += sent[1 - bank]
-    return [own // 1000 for own in cost]
+    return [thousandths // 1000 for thousandths in cost]
 
 
 def send_all(owed: deque[int], liquidity: int) -> int:
@@ -137,12 +137,12 @@ def test_waiting_for_the_other_pays_only_where_delay_costs_less_than_half_of_liq
 
 def test_no_payment_policy_of_one_bank_beats_the_three_period_equilibrium() -> None:
     scenario = load_scenario("castro_three_period")
-    own = pool_and_payment_strategies(scenario)
+    strategies = pool_and_payment_strategies(scenario)
     other = np.array([[4, FULL_SHARE, FULL_SHARE, FULL_SHARE]])
-    costs = payoff_matrices(scenario, own, other, action_mode="fraction")[:, 0, 0]
-    assert len(own) == SHARES**3
+    costs = payoff_matrices(scenario, strategies, other, action_mode="fraction")[:, 0, 0]
+    assert len(strategies) == SHARES**3
     assert costs.min() == 200_000
-    assert own[costs == 200_000].tolist() == other.tolist()
+    assert strategies[costs == 200_000].tolist() == other.tolist()
 
 
 def test_liquidity_short_of_an_indivisible_payment_pays_nothing_in_time() -> None:

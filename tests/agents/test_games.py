@@ -89,7 +89,7 @@ def test_the_order_of_the_learners_is_that_of_the_axes() -> None:
     assert np.array_equal(two_period(learners=("B", "A")), two_period().transpose(1, 0, 2)[..., ::-1])
 
 
-def test_each_bank_may_have_strategies_of_its_own() -> None:
+def test_the_banks_may_have_different_strategies() -> None:
     few = pool_strategies()[[0, 4]]
     costs = payoff_matrices(
         "castro_two_period", pool_strategies(), few, action_mode="fraction", decides="pool"

@@ -71,9 +71,9 @@ def test_a_split_is_taken_when_it_saves_more_than_its_fee() -> None:
     cheap = hindsight(two_banks(payments, costs, agents=agents), 0)
     assert cheap.plan is not None
     assert (cheap.cost_cents, list(cheap.plan.releases.values())) == (15 + 20, [(0, 2)])
-    dear = hindsight(two_banks(payments, {**costs, "split_fee": 25}, agents=agents), 0)
-    assert dear.plan is not None
-    assert (dear.cost_cents, list(dear.plan.releases.values())) == (40, [(2, 1)])
+    expensive = hindsight(two_banks(payments, {**costs, "split_fee": 25}, agents=agents), 0)
+    assert expensive.plan is not None
+    assert (expensive.cost_cents, list(expensive.plan.releases.values())) == (40, [(2, 1)])
 
 
 def test_a_queued_part_takes_the_next_receipt() -> None:

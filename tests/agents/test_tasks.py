@@ -89,8 +89,8 @@ def test_planner_and_hindsight_costs_match_the_results(task: Task) -> None:
     planned = measure_planner(task.scenario, [seed], tuned, SETTINGS)
     assert planned == [{"cost_cents": policies["planner"]["costs_cents"][0]}]
     best = hindsight(task.scenario, seed, node_limit=SETTINGS.node_limit, rules=tuned)
-    least = min(policy["costs_cents"][0] for name, policy in policies.items() if name != "hindsight")
-    assert min(best.cost_cents, least) == policies["hindsight"]["costs_cents"][0]
+    minimum = min(policy["costs_cents"][0] for name, policy in policies.items() if name != "hindsight")
+    assert min(best.cost_cents, minimum) == policies["hindsight"]["costs_cents"][0]
 
 
 def run(*arguments: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Distilled trees: recovery of a known tree, text rules, playing and evaluation."""
+"""Distilled trees: recovery of a expected tree, text rules, playing and evaluation."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-class Known:
-    """A stand-in for a network that follows a known decision tree."""
+class KnownTree:
+    """A stand-in for a network that follows a expected decision tree."""
 
     def __init__(self, run: RunFolder) -> None:
         names = [name for name, *_ in observation_fields(8)]
@@ -90,15 +90,15 @@ class Known:
 
 
 def test_tree_recovers_a_policy_that_is_a_tree(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ppo, "LearnedPolicy", Known)
+    monkeypatch.setattr(ppo, "LearnedPolicy", KnownTree)
     found = distil_run(RunFolder(trained), depth=3, days=20, rounds=2)
     assert found.agreement == 1.0
     assert found.cost_cents == found.network_cost_cents
     assert found.tree.leaves == 3
     unseen = range(2**40, 2**40 + 10)
-    known = evaluate(lambda env: Known(RunFolder(trained)), "two_bank", unseen)
+    expected = evaluate(lambda env: KnownTree(RunFolder(trained)), "two_bank", unseen)
     played = evaluate(tree_policy(found.tree), "two_bank", unseen)
-    np.testing.assert_array_equal(known.cost, played.cost)
+    np.testing.assert_array_equal(expected.cost, played.cost)
     text = tree_rules(found.tree)
     assert "the payment's ticks to deadline <= 3 ticks:" in text
     assert "time of day <= " in text

@@ -63,7 +63,7 @@ def test_one_bank_has_the_metrics_of_evaluate() -> None:
 
 def test_each_bank_follows_its_own_policy() -> None:
     policies: dict[str, dict[str, Any]] = {"CORE_A": HOLD, "SMALL_D": {"type": "release_all"}}
-    own = play_days(per_learner_policy(policies), "five_bank", DAYS, learner=BANKS)
+    separate = play_days(per_learner_policy(policies), "five_bank", DAYS, learner=BANKS)
     env = PaymentVectorEnv(2 * len(DAYS), "five_bank", BANKS)
     observations, _ = env.reset(seed=[day for day in DAYS for _ in BANKS])
     chosen = per_learner_policy(policies)(env)
@@ -75,7 +75,7 @@ def test_each_bank_follows_its_own_policy() -> None:
             assert np.array_equal(actions[number::2], expected[number::2])
         env.step(actions)
     same = play_days(scripted(HOLD), "five_bank", DAYS, learner=BANKS)
-    assert not np.array_equal(own["cost"], same["cost"])
+    assert not np.array_equal(separate["cost"], same["cost"])
 
 
 def test_policies_follow_the_order_of_the_learners() -> None:

@@ -73,7 +73,7 @@ class _Notes(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         self.rollouts.append(dict.fromkeys(("hold", "release", "split", "illegal", "flags", "legal"), 0))
-        self._look()
+        self._record()
 
     def _on_step(self) -> bool:
         count = self.rollouts[-1]
@@ -86,14 +86,14 @@ class _Notes(BaseCallback):
                 if legal[1]:
                     done = action if legal[action] else 0
                     count[("hold", "release", "split", "split")[done]] += 1
-        self._look()
+        self._record()
         return True
 
     def _on_rollout_end(self) -> None:
         day = record_policy_day(lambda env: self.model, load_scenario("two_bank"), PICTURE_SEED)
         self.pictures[self.num_timesteps] = render_picture(day)
 
-    def _look(self) -> None:
+    def _record(self) -> None:
         self._masks = np.stack(self.training_env.env_method("action_masks"))
 
 
@@ -177,9 +177,9 @@ def test_rollout_scalars_equal_an_independent_count(run: RunFolder, notes: _Note
 
 
 def test_images_show_a_day_of_the_current_policy(run: RunFolder, notes: _Notes) -> None:
-    shown = _events(run).Images("day")
-    assert [image.step for image in shown] == [ROLLOUT, 3 * ROLLOUT, 5 * ROLLOUT]
-    for image in shown:
+    images = _events(run).Images("day")
+    assert [image.step for image in images] == [ROLLOUT, 3 * ROLLOUT, 5 * ROLLOUT]
+    for image in images:
         pixels = np.asarray(PngImage.open(io.BytesIO(image.encoded_image_string)))
         np.testing.assert_array_equal(pixels, notes.pictures[image.step])
     assert not np.array_equal(notes.pictures[ROLLOUT], notes.pictures[5 * ROLLOUT])
@@ -324,6 +324,6 @@ def test_a_browser_shows_scalars_images_and_hparams(run: RunFolder) -> None:
         assert picture_of_day.evaluate("image => [image.naturalWidth, image.naturalHeight]") == list(SIZE)
         page.goto(f"{address}#hparams", wait_until="domcontentloaded")
         for name in ("first", "second"):
-            shown = page.get_by_text(f"{name}/tensorboard", exact=True).locator("visible=true")
-            shown.first.wait_for()
+            label = page.get_by_text(f"{name}/tensorboard", exact=True).locator("visible=true")
+            label.first.wait_for()
         chromium.close()

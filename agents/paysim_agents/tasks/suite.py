@@ -35,14 +35,14 @@ class Task:
 
 
 TASKS = (
-    Task("PaySim/DeadlineLumps-v0", "lumps: which payments to overdraw for at their deadline"),
-    Task("PaySim/MarginCalls-v0", "scarce credit: what to keep for what comes later, and until when"),
-    Task("PaySim/OverdraftTiers-v0", "convex prices: whom to pay while credit is cheap"),
-    Task("PaySim/ReceiptWaves-v0", "rhythm: what to overdraw for before the next receipts"),
-    Task("PaySim/LiquidityPool-v0", "commitment: how much liquidity to buy before the day is known"),
+    Task("PaySim/DeadlineLumps-v0", "lump-sum deadline penalties: which payments justify an overdraft"),
+    Task("PaySim/MarginCalls-v0", "scarce credit: how much liquidity to reserve, and until when"),
+    Task("PaySim/OverdraftTiers-v0", "convex overdraft prices: which payments to make while credit is cheap"),
+    Task("PaySim/ReceiptWaves-v0", "periodic receipts: which payments to overdraw for before the next wave"),
+    Task("PaySim/LiquidityPool-v0", "commitment: how much liquidity to buy before demand is known"),
     Task(
         "PaySim/ReactingBanks-v0",
-        "reaction: whom to pay so that the money comes back",
+        "reacting banks: which payments to make so that counterparties pay in return",
         receipts_are_fixed=False,
     ),
 )
