@@ -188,7 +188,7 @@ def test_stopped_benchmark_says_how_to_go_on(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert said == "Stopped. Give the same command again to continue.\n"
     for run in folder.glob("seed?"):
-        with RunFolder(run).held():
+        with RunFolder(run).locked():
             assert not (run / "model.zip").exists()
 
 
@@ -234,7 +234,7 @@ def test_failed_run_says_which_and_why(done: Path, tmp_path: Path) -> None:
             "has no planner; measure",
         ),
         (lambda all_: all_["tasks"][TASK.id].update(scenario={}), {}, (), "measured on another scenario"),
-        (lambda all_: all_.pop("tasks"), {}, (), "holds no results of paysim_agents.tasks"),
+        (lambda all_: all_.pop("tasks"), {}, (), "not a results file of paysim tasks"),
         (dict, {"env": {"id": "PaySim/TwoBank-v0"}}, (), f"must be '{TASK.id}'"),
         (dict, {"num_envs": 0}, (), "num_envs = 0: must be greater than"),
         (dict, {}, ("--task", "PaySim/None-v0"), "task = 'PaySim/None-v0': must be one of"),
