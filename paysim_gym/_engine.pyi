@@ -1,4 +1,4 @@
-"""The compiled engine; users meet it through `paysim_gym.envs` and `paysim_gym.Orchestrator`."""
+"""The compiled engine, used through `paysim_gym.envs` and `paysim_gym.Orchestrator`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self, final
@@ -10,6 +10,8 @@ __all__ = [
     "COST_COMPONENTS",
     "EVENT_SCHEMA_VERSION",
     "SHARES",
+    "SOON_TICKS",
+    "URGENCIES",
     "ActionError",
     "EpisodeOverError",
     "Fleet",
@@ -17,14 +19,20 @@ __all__ = [
     "Orchestrator",
     "Payments",
     "ScenarioError",
+    "busiest_rates",
+    "event_occurrences",
     "event_types",
+    "minutes_of_day",
     "observation_fields",
+    "urgency_class",
     "validate_scenario",
 ]
 
 COST_COMPONENTS: Final[tuple[str, ...]]
 EVENT_SCHEMA_VERSION: Final[int]
 SHARES: Final[int]
+SOON_TICKS: Final[int]
+URGENCIES: Final[tuple[str, ...]]
 
 class ScenarioError(ValueError): ...
 class ActionError(ValueError): ...
@@ -33,6 +41,10 @@ class EpisodeOverError(RuntimeError): ...
 def validate_scenario(scenario_json: str) -> str: ...
 def event_types() -> list[tuple[str, str, list[tuple[str, str, str]]]]: ...
 def observation_fields(slots: int) -> list[tuple[str, str, float, float, str]]: ...
+def busiest_rates(scenario_json: str) -> list[float]: ...
+def event_occurrences(scenario_json: str) -> list[int]: ...
+def minutes_of_day(value: object) -> int | None: ...
+def urgency_class(is_overdue: bool, deadline_tick: int, tick: int) -> str: ...
 
 @final
 class Payments:

@@ -1,26 +1,27 @@
-"""Policies on unseen days: a table of episodes, and intervals around its means."""
+"""Evaluation of policies on given days, with bootstrap intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Protocol
+from typing import Any, Protocol, Unpack
 
 import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import ArrayLike, NDArray
 
 from paysim_gym._engine import COST_COMPONENTS
-from paysim_gym.envs.checks import check_seed
+from paysim_gym.envs.env_arguments import FleetArguments
+from paysim_gym.envs.validation import validate_seed
 from paysim_gym.envs.vector import PaymentVectorEnv
 from paysim_gym.scenario import ScenarioSource
 
 Interval = tuple[float, float, float]
-"""Mean, and the lower and upper end of its 95% interval."""
+"""Mean, and the lower and upper bound of its 95% interval."""
 
 
 class Policy(Protocol):
-    """Whatever decides for a batch of rows, by the signature of Stable-Baselines3's `predict`."""
+    """A policy for a batch of rows, with the signature of Stable-Baselines3's `predict`."""
 
     def predict(
         self,
@@ -29,27 +30,27 @@ class Policy(Protocol):
         episode_start: NDArray[np.bool_] | None = None,
         deterministic: bool = False,
     ) -> tuple[NDArray[np.int64], tuple[NDArray[Any], ...] | None]:
-        """Actions of shape (num_envs, slots) and the next hidden state."""
+        """Return actions of shape (num_envs, slots) and the next hidden state."""
 
 
 PolicyFactory = Callable[[PaymentVectorEnv], Policy]
-"""Builds a policy for the environment it will act in."""
+"""Builds a policy for the environment in which it acts."""
 
 
 @dataclass(frozen=True)
 class EpisodeTable:
-    """One row an episode, one column a figure of the learning bank: arrays of shape (episodes,).
+    """Totals of the learning bank by episode: arrays of shape (episodes,).
 
     Attributes:
         seed: Seed of the episode, uint64.
-        arrived_count: Payments its customers asked for, int64.
+        arrived_count: Payments that its customers ordered, int64.
         arrived_value: Their value in cents, int64.
         settled_count: Payments settled, int64; each part of a split payment counts.
         settled_value: Their value in cents, int64.
         dropped_count: Payments cancelled at the end of a day, int64.
-        split_count: Extra parts that splits made (a payment split in four adds three), int64.
-        liquidity_used: Deepest fall of the balance below its opening, in cents, int64.
-        cost: Cents, int64: the sum of the components that follow.
+        split_count: Extra parts from splits (a payment split in four adds three), int64.
+        liquidity_used: Largest fall of the balance below its opening value, in cents, int64.
+        cost: Cents, int64: the sum of the following components.
         cost_liquidity: Cents, int64.
         cost_overdraft: Cents, int64.
         cost_collateral: Cents, int64.
@@ -57,8 +58,8 @@ class EpisodeTable:
         cost_deadline: Cents, int64.
         cost_split: Cents, int64.
         cost_end_of_day: Cents, int64.
-        settlement_rate: Share of the arrived value that settled before a day's close, float64; what an
-            overnight loan settled does not count.
+        settlement_rate: Share of the arrived value that settled before a day's close, without
+            settlement by overnight loans, float64.
         mean_delay: Ticks from arrival to settlement, weighted by value, float64.
     """
 
@@ -87,56 +88,65 @@ class EpisodeTable:
 
 
 def evaluate(
-    factory: PolicyFactory, scenario: ScenarioSource, seeds: Iterable[int], **env_kwargs: Any
+    factory: PolicyFactory,
+    scenario: ScenarioSource,
+    seeds: Iterable[int],
+    *,
+    learner: str | None = None,
+    **arguments: Unpack[FleetArguments],
 ) -> EpisodeTable:
     """Play the first episode of each seed.
 
     Args:
         factory: Builds the policy.
-        scenario: Where it acts.
+        scenario: A bundled scenario's name, the path of a YAML file, a mapping, or a scenario.
         seeds: One for each episode.
-        **env_kwargs: Further arguments of `PaymentVectorEnv`.
+        learner: The bank that learns; by default the one whose policy is `learner`.
+        **arguments: Further arguments of `PaymentVectorEnv`.
 
     Returns:
-        The episodes in the order of the seeds; two policies on the same seeds face the same payments.
+        The episodes in the order of the seeds. Policies on the same seeds face the same payments.
 
     Raises:
-        ValueError: If there are no seeds, or an argument is wrong.
+        ValueError: If there are no seeds, or an argument is invalid.
     """
-    days = [check_seed(seed) for seed in seeds]
-    if not isinstance(env_kwargs.get("learner"), str | None):
-        raise ValueError(
-            f"learner = {env_kwargs['learner']!r}: must be one bank, the others keep their policies"
-        )
-    totals = play_days(factory, scenario, days, **env_kwargs)
+    days = [validate_seed(seed) for seed in seeds]
+    if not isinstance(learner, str | None):
+        raise ValueError(f"learner = {learner!r}: must be one bank, the others keep their policies")
+    totals = play_days(factory, scenario, days, learner=learner, **arguments)
     names = [field.name for field in fields(EpisodeTable) if field.name != "seed"]
     return EpisodeTable(np.array(days, np.uint64), **{name: totals[name] for name in names})
 
 
 def play_days(
-    factory: PolicyFactory, scenario: ScenarioSource, seeds: Iterable[int], **env_kwargs: Any
+    factory: PolicyFactory,
+    scenario: ScenarioSource,
+    seeds: Iterable[int],
+    *,
+    learner: str | Sequence[str] | None = None,
+    **arguments: Unpack[FleetArguments],
 ) -> dict[str, NDArray[Any]]:
     """Play the first episode of each seed, with one learner or several.
 
     Args:
         factory: Builds the policy, which decides for all learners.
-        scenario: Where it acts.
+        scenario: A bundled scenario's name, the path of a YAML file, a mapping, or a scenario.
         seeds: One for each episode.
-        **env_kwargs: Further arguments of `PaymentVectorEnv`.
+        learner: The bank that learns, or several; by default the one whose policy is `learner`.
+        **arguments: Further arguments of `PaymentVectorEnv`.
 
     Returns:
         `episode_totals`: arrays of shape (episodes x learners,), the learners of the first seed before those
         of the second.
 
     Raises:
-        ValueError: If there are no seeds, or an argument is wrong.
+        ValueError: If there are no seeds, or an argument is invalid.
     """
-    named = env_kwargs.get("learner")
-    banks = 1 if isinstance(named, str | None) else len(named)
-    days = [check_seed(seed) for seed in seeds for _ in range(banks)]
+    banks = 1 if isinstance(learner, str | None) else len(learner)
+    days = [validate_seed(seed) for seed in seeds for _ in range(banks)]
     if not days:
         raise ValueError("seeds: must have at least one")
-    env = PaymentVectorEnv(len(days), scenario, autoreset_mode=AutoresetMode.DISABLED, **env_kwargs)
+    env = PaymentVectorEnv(len(days), scenario, learner, autoreset_mode=AutoresetMode.DISABLED, **arguments)
     policy = factory(env)
     observations, infos = env.reset(seed=days)
     state = None
@@ -151,7 +161,9 @@ def play_days(
 
 
 def mean_ci95(values: ArrayLike) -> Interval:
-    """Mean with its 95% bootstrap interval (bias-corrected and accelerated; Efron 1987), reproducible.
+    """Return the mean with its 95% bootstrap interval.
+
+    The interval is bias-corrected and accelerated (Efron 1987), and reproducible.
 
     Args:
         values: At least two finite numbers.
@@ -163,9 +175,9 @@ def mean_ci95(values: ArrayLike) -> Interval:
 
 
 def iqm_ci95(values: ArrayLike) -> Interval:
-    """Interquartile mean with its 95% interval, as `mean_ci95` makes it.
+    """Return the interquartile mean with its 95% bootstrap interval.
 
-    The mean of the middle half of the values, which a few bad days move less than the mean (Agarwal et al.
+    The mean of the middle half of the values is less sensitive to outliers than the mean (Agarwal et al.
     2021, Deep Reinforcement Learning at the Edge of the Statistical Precipice).
 
     Args:
@@ -185,13 +197,13 @@ def _iqm(values: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
 
 
 def _interval(values: ArrayLike, statistic: Callable[..., Any]) -> Interval:
-    """A statistic with its 95% bootstrap interval."""
+    """Return a statistic with its 95% bootstrap interval."""
     sample = np.asarray(values, np.float64)
     if sample.ndim != 1 or len(sample) < 2:
         raise ValueError(f"values have shape {sample.shape}: an interval needs at least two numbers")
     if not np.isfinite(sample).all():
-        place = int(np.flatnonzero(~np.isfinite(sample))[0])
-        raise ValueError(f"values[{place}] = {sample[place]}: must be a finite number")
+        index = int(np.flatnonzero(~np.isfinite(sample))[0])
+        raise ValueError(f"values[{index}] = {sample[index]}: must be a finite number")
     value = float(statistic(sample))
     if np.ptp(sample) == 0:
         return value, value, value
@@ -202,14 +214,14 @@ def _interval(values: ArrayLike, statistic: Callable[..., Any]) -> Interval:
 
 
 def paired_difference_ci95(a: ArrayLike, b: ArrayLike) -> Interval:
-    """Mean of `a - b`, episode by episode, with its 95% interval.
+    """Return the mean of `a - b`, paired by episode, with its 95% interval.
 
     Args:
-        a: Figures of one policy.
-        b: Figures of another on the same seeds.
+        a: Values of one policy.
+        b: Values of another policy on the same seeds.
 
     Raises:
-        ValueError: If the two do not match, or have fewer than two numbers.
+        ValueError: If the shapes differ, or there are fewer than two numbers.
     """
     first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if first.shape != second.shape:
@@ -220,7 +232,7 @@ def paired_difference_ci95(a: ArrayLike, b: ArrayLike) -> Interval:
 
 
 def summarise(table: EpisodeTable) -> dict[str, Any]:
-    """The table's means, ready for JSON.
+    """Summarise a table by its means, for JSON.
 
     Returns:
         `episodes`, `cost_cents_mean`, `cost_cents_ci95` ([low, high]), `settlement_rate`,

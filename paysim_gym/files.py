@@ -1,16 +1,66 @@
-"""Files that are there whole, or not at all."""
+"""Atomic writes of files and folders."""
 
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is either whole under its name or not there under it."""
-    hidden = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with hidden.open("wb") as file:
+    """Write a file: it appears complete under its name, or not at all.
+
+    Raises:
+        OSError: If it cannot be written; what was there before is unchanged.
+    """
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    hidden.replace(path)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path that replaces `path`, or is removed after an error."""
+    temporary = _temporary_path(path)
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a new folder that is renamed to `path`, or removed after an error.
+
+    Raises:
+        OSError: If it cannot be made, or `path` exists and is not an empty folder.
+    """
+    temporary = _temporary_path(path)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        temporary.rename(path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def remove_temporaries(folder: Path, name: str = "*") -> None:
+    """Remove what killed processes left of unfinished writes.
+
+    Args:
+        folder: Where they wrote.
+        name: Pattern of the files and folders that they meant to write.
+    """
+    for temporary in folder.glob(f".{name}.*.tmp"):
+        shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink()
+
+
+def _temporary_path(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")

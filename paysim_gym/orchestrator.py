@@ -1,4 +1,4 @@
-"""One running payment system, for simulations and services."""
+"""A payment system that runs tick by tick, for simulations and services."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from paysim_gym.scenario import ScenarioSource, load_scenario
 
 
 class Orchestrator:
-    """Runs a scenario tick by tick, every bank with the policy that it names.
+    """Runs a scenario tick by tick, every bank with its own policy.
 
-    A bank whose policy is `learner` follows `release_all` here. Everything returned is read fresh
-    from the engine; all money is an integer number of cents.
+    A bank whose policy is `learner` follows `release_all` here. Every value returned is a copy; money is
+    an integer number of cents.
 
     Attributes:
-        scenario: The checked scenario that runs.
+        scenario: The validated scenario.
     """
 
     def __init__(self, config: ScenarioSource, *, record_events: bool = False) -> None:
-        """Start a run of the scenario's own `seed`.
+        """Start a run with the scenario's `seed`.
 
         Args:
             config: A bundled scenario's name, the path of a YAML file, a mapping, or a scenario.
-            record_events: Whether to keep what happens to each payment for `events`.
+            record_events: Whether to record events for `events`.
 
         Raises:
-            ScenarioError: A ValueError that lists every problem of the scenario.
+            ScenarioError: A ValueError that lists all errors of the scenario.
         """
         self.scenario = load_scenario(config)
         self._engine = _engine.Orchestrator(
@@ -35,12 +35,12 @@ class Orchestrator:
 
     @property
     def is_over(self) -> bool:
-        """Whether the last tick of the last day has been played."""
+        """Whether the last tick of the last day is over."""
         return self._engine.is_over
 
     @property
     def next_tick(self) -> int:
-        """The tick to be played next; after the last one, the number of ticks of the run."""
+        """The next tick to play; at the end, the number of ticks."""
         return self._engine.next_tick
 
     def tick(self) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class Orchestrator:
 
         Returns:
             `tick`, `day`, `arrivals`, `settlements`, `dropped` and `queue_depth` (numbers of payments),
-            `settled_value` (cents) and `costs` (component to cents charged in this tick, all banks).
+            `settled_value` (cents) and `costs` (component to cents charged in this tick to all banks).
 
         Raises:
             EpisodeOverError: If the run is over.
@@ -56,33 +56,33 @@ class Orchestrator:
         return self._engine.tick()
 
     def get_state(self) -> dict[str, Any]:
-        """The whole system as it is now.
+        """Return the state of the system.
 
         Returns:
             `tick`, `day` and `agents`: for each bank its `id`, `balance`, `credit_limit`, `collateral`,
             `pool_committed`, `liquidity`, `internal_queue` and `central_queue` (lists of payments, the
-            latter rail after rail) and `costs` (component to cents since the start of the run).
+            latter by rail) and `costs` (component to cents since the start of the run).
         """
         return self._engine.get_state()
 
     def events(self) -> list[dict[str, Any]]:
-        """What happened since the last call, in order; empty unless events are recorded.
+        """Return the events since the last call, in order; empty unless recorded.
 
         Each has `tick`, `type` and the keys that docs/events.md lists; money in cents.
         """
         return self._engine.take_events()
 
     def save_state(self) -> bytes:
-        """The whole system as it is now, for `restore_state`; recorded events are not part of it."""
+        """Save the system, without recorded events, for `restore_state`."""
         return self._engine.save_state()
 
     def restore_state(self, state: bytes) -> None:
-        """Go on from a saved state, exactly as the system that was saved would.
+        """Continue from a saved state, bit for bit.
 
         Args:
-            state: What `save_state` returned in a run of the same scenario.
+            state: From `save_state` in a run of the same scenario.
 
         Raises:
-            ValueError: If it is damaged, or of another scenario or version; nothing has changed then.
+            ValueError: If it is corrupt, or from another scenario or version; nothing has changed then.
         """
         self._engine.restore_state(state)

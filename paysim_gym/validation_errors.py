@@ -1,53 +1,76 @@
-"""How a problem that pydantic found is told: `path = value: what is allowed`."""
+"""Pydantic validation errors as lines of the form `path = value: what is allowed`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 # Fields that hold a union, or a list of them: pydantic's location names the member that was tried after it.
 _UNIONS = {"policy", "priority", "events"}
-_LONGEST = 80
+_MAX_LENGTH = 80
 
 
-def describe(error: ErrorDetails, models: Mapping[str, type[BaseModel]]) -> str:
-    """One problem on one line.
+def format_errors(error: ValidationError, model: type[BaseModel], name: str = "value") -> str:
+    """Format all errors of a validation, one per line.
 
     Args:
-        error: What pydantic reports.
-        models: Name of a field, or of a union's member, to the model that it holds; "" is the root.
+        error: What `model.model_validate` raised.
+        model: The model of the whole value.
+        name: What messages call the whole value.
     """
-    path = _path(error) or "scenario"
-    match error["type"]:
+    models = _models_by_name(model)
+    return "\n".join(format_error(detail, models, name) for detail in error.errors())
+
+
+def format_error(
+    detail: ErrorDetails, models: Mapping[str, type[BaseModel]] | None = None, name: str = "value"
+) -> str:
+    """Format one error; the value is left out if the detail has no input.
+
+    Args:
+        detail: An item of `ValidationError.errors()`.
+        models: Field name, or `type` of a union member, to its model; "" is the root. Lists allowed keys.
+        name: What the message calls the whole value.
+    """
+    path = format_path(detail["loc"], detail["type"])
+    match detail["type"]:
         case "missing":
-            return f"{path}: missing; it is required"
+            return f"{path or name}: missing; it is required"
+        case "json_invalid":
+            return f"{name}: not valid JSON: {detail['ctx']['error']}"
         case "extra_forbidden":
-            owner = next((part for part in reversed(error["loc"][:-1]) if isinstance(part, str)), "")
-            allowed = f"unknown key; allowed: {', '.join(models[owner].model_fields)}"
+            owner = next((part for part in reversed(detail["loc"][:-1]) if isinstance(part, str)), "")
+            keys = f"; allowed: {', '.join(models[owner].model_fields)}" if models else ""
+            allowed = f"unknown key{keys}"
         case "tuple_type":
             allowed = "must be a list"
         case "model_type" | "dict_type":
             allowed = "must be a mapping"
+        case "value_error":
+            allowed = str(detail["ctx"]["error"])
+            if not path:  # a rule between fields, which the message names
+                return allowed
         case _:
-            allowed = re.sub(r"^[A-Z][a-z]+ should", "must", error["msg"])
-    return f"{path} = {shown(error['input'])}: {allowed}"
+            allowed = re.sub(r"^[A-Z][a-z]+ should", "must", detail["msg"])
+    value = f" = {format_value(detail['input'])}" if "input" in detail else ""
+    return f"{path or name}{value}: {allowed}"
 
 
-def shown(value: object) -> str:
-    """The value as a message can show it."""
+def format_value(value: object) -> str:
+    """Return the value's `repr`, truncated to 80 characters."""
     try:
         text = repr(value)
-    except (ValueError, RecursionError):  # an integer of more digits than Python prints, a deep nest
+    except (ValueError, RecursionError):  # an integer of more digits than Python prints, or deep nesting
         return f"({type(value).__name__} too large to show)"
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+    return text if len(text) <= _MAX_LENGTH else f"{text[: _MAX_LENGTH - 3]}..."
 
 
-def _path(error: ErrorDetails) -> str:
-    """The location as the user wrote it, without what pydantic adds: members of unions, marks of keys."""
-    location = error["loc"]
+def format_path(location: tuple[int | str, ...], error_type: str = "") -> str:
+    """Format a location without the union members and key marks that pydantic adds."""
     parts, field = [], ""
     for part in location[:-1]:
         if isinstance(part, int) or field not in _UNIONS:
@@ -55,6 +78,27 @@ def _path(error: ErrorDetails) -> str:
         field = part if isinstance(part, str) else field
     for last in location[-1:]:
         is_added = last == "[key]" or (isinstance(last, str) and field in _UNIONS)
-        if error["type"] == "extra_forbidden" or not is_added:
+        if error_type == "extra_forbidden" or not is_added:
             parts.append(last)
     return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in parts).removeprefix(".")
+
+
+def _models_by_name(root: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    """Map field names, and types of union members, to their models."""
+    found, pending = {"": root}, [root]
+    while pending:
+        for name, field in pending.pop().model_fields.items():
+            for model in _models_in(field.annotation):
+                tag = model.model_fields.get("type")
+                key = tag.default if tag else name
+                if key not in found:
+                    found[key] = model
+                    pending.append(model)
+    return found
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)

@@ -32,7 +32,7 @@ def render(
 
     paysim render 3 --day 1
     """
-    from paysim_gym.render import text
+    from paysim_gym.render import render_text
     from paysim_gym.simulate.store import Store
     from paysim_gym.simulate.stored_day import stored_day, write_picture
 
@@ -44,7 +44,7 @@ def render(
         drawn = stored_day(opened, opened.run(run), bank=bank, day=day)
     if out is None:
         with Terminal() as terminal:
-            terminal.line(text(drawn))
+            terminal.line(render_text(drawn))
         return
     write_picture(drawn, out)
     note(f"{out} written")

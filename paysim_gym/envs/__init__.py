@@ -1,6 +1,6 @@
-"""Gymnasium, vector and Stable-Baselines3 views of one fleet of payment systems.
+"""Environments for Gymnasium, Stable-Baselines3, PettingZoo and RLlib.
 
-`paysim_gym.envs.sb3` needs Stable-Baselines3 and is not imported here.
+`paysim_gym.envs.sb3`, `parallel` and `rllib` need their libraries and are not imported here.
 """
 
 from paysim_gym.envs.env import PaymentEnv

@@ -1,19 +1,19 @@
-"""Settings of an environment beside its scenario, checked before the engine sees them."""
+"""Constructor arguments of environments, validated before the engine sees them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict, Unpack
 
 import numpy as np
 from gymnasium.vector import AutoresetMode
 from pydantic import AfterValidator, BaseModel, ConfigDict, StrictBool, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from paysim_gym.scenario.field_limits import Length, Real, Whole
-from paysim_gym.validation_errors import describe
+from paysim_gym.scenario.field_limits import FloatRange, IntRange, LengthRange
+from paysim_gym.validation_errors import format_errors
 
 RewardKind = Literal["own", "system", "blend"]
 ActionMode = Literal["slots", "fraction"]
@@ -24,15 +24,25 @@ DEFAULT_SLOTS = 8
 DEFAULT_SPLIT_PARTS = (2, 4)
 
 
-def plain(value: Any) -> Any:
-    """The value without numpy, inside lists and mappings too: Python's scalars, and lists for arrays."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    if isinstance(value, list | tuple | range):
-        return [plain(part) for part in value]
-    if isinstance(value, Mapping):
-        return {key: plain(part) for key, part in value.items()}
-    return value
+class EnvArguments(TypedDict, total=False):
+    """Keyword arguments of every environment; `EnvSettings` has their meaning and defaults."""
+
+    slots: int
+    split_parts: Sequence[int]
+    action_mode: ActionMode
+    decides: Decides
+    reward: RewardKind
+    reward_blend: float
+    reward_scale: float | None
+    strict: bool
+
+
+class FleetArguments(EnvArguments, total=False):
+    """Keyword arguments of environments of several rows; `EnvSettings` has their meaning and defaults."""
+
+    max_episode_steps: int | None
+    num_threads: int | None
+    seeding: Seeding
 
 
 def _check_ascending(parts: tuple[int, ...]) -> tuple[int, ...]:
@@ -41,64 +51,91 @@ def _check_ascending(parts: tuple[int, ...]) -> tuple[int, ...]:
     return parts
 
 
-class Settings(BaseModel):
-    """What `PaymentVectorEnv` is given beside scenario, learner and modes; the engine has the same ranges."""
+class EnvSettings(BaseModel):
+    """Validated arguments of an environment; the engine has the same ranges."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    slots: Annotated[int, Whole(1, 64)] = DEFAULT_SLOTS
-    """Number of queued payments that can be decided on in a step."""
+    slots: Annotated[int, IntRange(1, 64)] = DEFAULT_SLOTS
+    """Number of queued payments that one action decides on."""
     split_parts: Annotated[
-        tuple[Annotated[int, Whole(2, 100)], ...], Length(0, 16), AfterValidator(_check_ascending)
+        tuple[Annotated[int, IntRange(2, 100)], ...], LengthRange(0, 16), AfterValidator(_check_ascending)
     ] = DEFAULT_SPLIT_PARTS
     """Numbers of parts that an action may split a payment into, ascending."""
     action_mode: ActionMode = "slots"
-    """What an action decides: payment by payment, or which share of the queue's value to release."""
+    """Whether an action decides payment by payment (`slots`) or which share of the queue's value to release
+    (`fraction`)."""
     decides: Decides = "both"
-    """What the learner decides; the rest follows its bank's own policy."""
+    """What the learner decides: its pool, its payments or both. Its bank's own policy decides the rest."""
     reward: RewardKind = "own"
-    """Whose cost is the (negative) reward."""
-    reward_blend: Annotated[float, Real(0, 1)] = 0.5
+    """Whose cost is the negative reward: the learner's, all banks', or a blend of the two."""
+    reward_blend: Annotated[float, FloatRange(0, 1)] = 0.5
     """Weight of the system's cost in a blend."""
-    reward_scale: Annotated[float, Real(1e-6, 1e15)] | None = None
-    """Cents of cost per unit of negative reward."""
+    reward_scale: Annotated[float, FloatRange(1e-6, 1e15)] | None = None
+    """Cents of cost per unit of negative reward; if None, chosen from the scenario."""
     strict: StrictBool = False
-    """Whether an illegal action raises."""
-    max_episode_steps: Annotated[int, Whole(1, 2**32 - 1)] | None = None
-    """Steps after which an episode is truncated."""
-    num_envs: Annotated[int, Whole(1, 2**24)] = 1
+    """Whether an illegal action raises instead of acting as hold."""
+    max_episode_steps: Annotated[int, IntRange(1, 2**32 - 1)] | None = None
+    """Steps after which an episode is truncated, if it has not ended."""
+    num_envs: Annotated[int, IntRange(1, 2**24)] = 1
     """Number of rows."""
-    num_threads: Annotated[int, Whole(1, 1024)] | None = None
-    """Engine threads."""
+    num_threads: Annotated[int, IntRange(1, 1024)] | None = None
+    """Engine threads; if None, one per processor for a large fleet, and one for a small fleet or in a worker
+    process."""
     seeding: Seeding = "consecutive"
-    """How an integer seeds the rows."""
+    """How an int seeds the rows: row i with `seed + i`, as Gymnasium does (`consecutive`), or with numbers
+    drawn from it, which do not overlap those of `seed + 1` (`spread`)."""
 
     @model_validator(mode="before")
     @classmethod
-    def _take_numpy(cls, data: Any) -> Any:
-        return plain(data)
+    def _convert_numpy(cls, data: Any) -> Any:
+        return to_builtin(data)
 
     def decision_json(self, learners: Sequence[str]) -> str:
-        """The engine's settings of the decision process."""
+        """The engine's configuration of the decision process."""
         decision = self.model_dump(exclude={"num_envs", "num_threads", "seeding"})
         return json.dumps({"learners": learners, **decision})
 
 
-def check_settings(**given: Any) -> Settings:
-    """Settings out of what a caller gave.
+def validate_env_arguments(num_envs: int = 1, **arguments: Unpack[FleetArguments]) -> EnvSettings:
+    """Validate the arguments of an environment.
 
     Raises:
-        ValueError: If any is wrong: one line for each, as `name = value: what is allowed`.
+        TypeError: If there is no such argument.
+        ValueError: If values are invalid: one line for each, as `name = value: what is allowed`.
     """
+    check_names(arguments, FleetArguments)
     try:
-        return Settings.model_validate(given)
+        return EnvSettings.model_validate({"num_envs": num_envs, **arguments})
     except ValidationError as error:
-        lines = [describe(detail, {"": Settings}) for detail in error.errors()]
-        raise ValueError("\n".join(lines)) from None
+        raise ValueError(format_errors(error, EnvSettings)) from None
 
 
-def resolve_mode(mode: AutoresetMode | str) -> AutoresetMode:
-    """An autoreset mode out of itself or its string value.
+def check_names(arguments: Mapping[str, object], allowed: type[EnvArguments]) -> None:
+    """Refuse keyword arguments that a TypedDict does not have.
+
+    Raises:
+        TypeError: If there is one.
+    """
+    for name in arguments:
+        if name not in allowed.__annotations__:
+            names = ", ".join(allowed.__annotations__)
+            raise TypeError(f"unexpected keyword argument {name!r}; allowed: {names}")
+
+
+def to_builtin(value: Any) -> Any:
+    """Convert NumPy scalars and arrays, also nested ones, to Python scalars and lists."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, list | tuple | range):
+        return [to_builtin(part) for part in value]
+    if isinstance(value, Mapping):
+        return {key: to_builtin(part) for key, part in value.items()}
+    return value
+
+
+def resolve_autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
+    """Return the autoreset mode that a mode or its string value names.
 
     Raises:
         ValueError: If it is neither.

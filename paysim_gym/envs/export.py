@@ -1,7 +1,7 @@
-"""Policies trained with Stable-Baselines3, as files that banks inside the engine play.
+"""Export of Stable-Baselines3 policies to files that the engine plays.
 
-Needs the `train` extra, and is not imported by `import paysim_gym`. docs/frozen_opponents.md shows the
-whole way and describes the file.
+Needs the `train` extra, and is not imported by `import paysim_gym`. docs/frozen_opponents.md has an
+example and the file format.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from stable_baselines3.dqn.policies import DQNPolicy
 from torch import nn
 
 from paysim_gym import _engine
-from paysim_gym.envs.env_arguments import Settings
+from paysim_gym.envs.env_arguments import EnvSettings
 from paysim_gym.files import write_atomically
 
 FORMAT = "paysim_gym.policy.1"
 ACTIVATIONS: dict[type[nn.Module], str] = {nn.Tanh: "tanh", nn.ReLU: "relu"}
-"""What may stand between two layers, and what files call it."""
+"""Supported activations and their names in files."""
 
 _ALLOWED = (
     "must be PPO, A2C or MaskablePPO with MlpPolicy or a policy that has a perceptron, or DQN with MlpPolicy"
@@ -50,41 +50,41 @@ _Tensors = Mapping[str, NDArray[Any]]
 
 
 class _Perceptron(NamedTuple):
-    """The part of a policy that leads from observations to actions."""
+    """The layers of a policy from observations to actions."""
 
     layers: list[nn.Linear]
     activation: str
     outputs: str
-    """`logits` of the actions' probabilities, or `values` of the actions."""
+    """`logits` of the actions, or `values` of the actions."""
 
 
 def export_network(
     model: BaseAlgorithm, path: str | os.PathLike[str], env: VecEnv | gym.Env[Any, Any] | None = None
 ) -> None:
-    """Write a trained policy to a file that a scenario can name: `policy: {type: network, weights: path}`.
+    """Write a trained policy to a file for `policy: {type: network, weights: path}`.
 
-    The file also says what the policy sees and decides, and normalises observations if `VecNormalize` did in
-    training. It is there whole, or not at all.
+    The file also has the policy's observation columns and decision process, and normalises observations if
+    `VecNormalize` did in training. It is written atomically.
 
     Args:
         model: PPO, A2C, DQN or sb3-contrib's MaskablePPO, with an `MlpPolicy` of tanh or ReLU layers, or a
-            policy whose method `perceptron()` returns such layers (an `nn.Sequential`) that make the same
-            logits of an observation, as that of `paysim_training.train` has.
-        path: Where to write it; what stands there is replaced.
+            policy whose method `perceptron()` returns such layers (an `nn.Sequential`) with the same logits,
+            as the policy of `paysim_training.train` has.
+        path: The file; replaced if it exists.
         env: The environment it was trained in, `VecNormalize` included; by default the model's own.
 
     Raises:
-        ValueError: If the policy is of another kind, the environment is not one of payments, or its
-            observations are not those that the policy sees.
+        ValueError: If the policy is of another type, the environment is not a payment environment, or
+            its observations are not those of the policy.
     """
     perceptron = _perceptron(model)
-    own = model.get_env() if env is None else env
-    settings = _settings(own)
-    _check_wrappers(own)
-    _check_observations(model, settings)
+    env = model.get_env() if env is None else env
+    settings = _settings(env)
+    _validate_wrappers(env)
+    _validate_observations(model, settings)
     trained_in = model.get_env()
     if env is not None and trained_in is not None:
-        _check_alike(env, trained_in)
+        _validate_equal(env, trained_in)
     names = [field[0] for field in _engine.observation_fields(settings.slots)]
     decision = settings.model_dump(include=_DECISION)
     metadata = {
@@ -95,13 +95,13 @@ def export_network(
         "decision": json.dumps(decision),
         "observation": json.dumps(names),
     }
-    data = _in_order(save({**_weights(perceptron.layers), **_normalisation(own)}, metadata))
+    data = _with_sorted_header(save({**_weights(perceptron.layers), **_normalisation(env)}, metadata))
     _engine.Network(data)
     write_atomically(Path(path), data)
 
 
-def _in_order(file: bytes) -> bytes:
-    """A file of safetensors with its header sorted, which has no order: the same network, the same bytes."""
+def _with_sorted_header(file: bytes) -> bytes:
+    """Sort the header of a safetensors file, so that equal networks have equal bytes."""
     end = 8 + int.from_bytes(file[:8], "little")
     header = json.dumps(json.loads(file[8:end]), sort_keys=True, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)
@@ -137,21 +137,21 @@ def _perceptron(model: BaseAlgorithm) -> _Perceptron:
     return _Perceptron([layer for layer in layers if isinstance(layer, nn.Linear)], activation, outputs)
 
 
-def _settings(env: Any) -> Settings:
-    """The decision process of an environment."""
+def _settings(env: Any) -> EnvSettings:
+    """Return the settings of an environment."""
     if env is None:
-        raise ValueError("env = None: the model has none either; give the environment that it was trained in")
+        raise ValueError("env = None: the model has none either; pass the environment that it was trained in")
     try:
         found = env.get_attr("settings")[0] if isinstance(env, VecEnv) else env.unwrapped.settings
     except AttributeError:
         found = None
-    if not isinstance(found, Settings):
-        raise ValueError(f"env = {type(env).__name__}: must be a payment environment, or a VecEnv of some")
+    if not isinstance(found, EnvSettings):
+        raise ValueError(f"env = {type(env).__name__}: must be a payment environment, or a VecEnv of them")
     return found
 
 
-def _check_wrappers(env: Any) -> None:
-    """Refuse what would stand between the engine and the policy and is not in the file.
+def _validate_wrappers(env: Any) -> None:
+    """Refuse wrappers whose effect is not in the file.
 
     Raises:
         ValueError: If a wrapper changes observations or actions, or two normalise.
@@ -168,29 +168,27 @@ def _check_wrappers(env: Any) -> None:
         is_found = any(env.env_is_wrapped(kind)) if isinstance(env, VecEnv) else is_wrapped(env, kind)
         if is_found:
             raise ValueError(
-                f"env has a {kind.__name__}: no wrapper but VecNormalize may change what is seen or done"
+                f"env has a {kind.__name__}: no wrapper but VecNormalize may change observations or actions"
             )
 
 
-def _check_alike(env: Any, trained_in: VecEnv) -> None:
-    """Refuse an environment that differs from the model's own in what the file says of it.
+def _validate_equal(env: Any, trained_in: VecEnv) -> None:
+    """Refuse an environment whose settings differ from those in training.
 
     Raises:
-        ValueError: If they decide about other things, or only one of them normalises.
+        ValueError: If a setting in the file differs, or only one of the two normalises.
     """
     given, own = (_settings(one).model_dump(include=_DECISION) for one in (env, trained_in))
     different = [name for name in own if given[name] != own[name]]
     for name in different:
         raise ValueError(f"env.settings.{name} = {given[name]!r}: must be {own[name]!r}, as in training")
     if bool(_normalisation(env)) != bool(_normalisation(trained_in)):
-        raise ValueError(
-            "env: must be normalised if the environment that the model was trained in is, else not"
-        )
+        raise ValueError("env: must be normalised if and only if the environment in training was")
 
 
-def _check_observations(model: BaseAlgorithm, settings: Settings) -> None:
+def _validate_observations(model: BaseAlgorithm, settings: EnvSettings) -> None:
     fields = _engine.observation_fields(settings.slots)
-    low, high = (np.array([field[place] for field in fields], np.float32) for place in (2, 3))
+    low, high = (np.array([field[column] for field in fields], np.float32) for column in (2, 3))
     if model.observation_space != gym.spaces.Box(low, high, dtype=np.float32):
         raise ValueError(
             f"observation_space = {model.observation_space}: must be that of the payment environment; no "
@@ -208,7 +206,7 @@ def _weights(layers: list[nn.Linear]) -> _Tensors:
 
 
 def _normalisation(env: object) -> _Tensors:
-    """What `VecNormalize` has learned about observations; float64, in which it computes."""
+    """Return the statistics of `VecNormalize`, in its own float64."""
     wrapper = unwrap_vec_normalize(env) if isinstance(env, VecEnv) else None
     if not isinstance(wrapper, VecNormalize) or not wrapper.norm_obs:
         return {}

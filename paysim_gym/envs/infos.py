@@ -1,4 +1,4 @@
-"""What a tick did to all rows; its infos as columns, and the two shapes that Gymnasium gives them."""
+"""The result of a step, and its infos by row or batched."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Columns = dict[str, Any]
 Info = dict[str, Any]
 
 
-class Tick(NamedTuple):
-    """What one tick did to every row.
+class StepResult(NamedTuple):
+    """Result of one step of every row.
 
     Attributes:
         observations: float32 of shape (num_envs, observation size).
@@ -21,8 +21,8 @@ class Tick(NamedTuple):
         terminated: bool of shape (num_envs,).
         truncated: bool of shape (num_envs,).
         outcome: `costs` (component to cents) and `illegal_actions`, int64 of shape (num_envs,).
-        masks: bool of shape (num_envs, mask size); the environment's own.
-        totals: Figures of the episode, if one ends; of shape (num_envs,).
+        masks: bool of shape (num_envs, mask size); owned by the environment.
+        totals: Totals of the episode, each of shape (num_envs,); empty if no episode ends.
     """
 
     observations: NDArray[np.float32]
@@ -35,32 +35,32 @@ class Tick(NamedTuple):
 
     @property
     def infos(self) -> Columns:
-        """All infos of a row that played this tick."""
+        """All infos of the rows that played this step."""
         ends = {"episode_totals": self.totals} if self.totals else {}
         return {**self.outcome, "action_mask": self.masks, **ends}
 
 
 def batch_info(columns: Columns, rows: NDArray[np.bool_]) -> Info:
-    """Infos that only some rows have, as `gymnasium.vector.SyncVectorEnv` batches them.
+    """Batch infos that only some rows have, as `gymnasium.vector.SyncVectorEnv` does.
 
     Args:
-        columns: The infos of all rows; if all have them, the arrays given are the arrays returned.
+        columns: The infos of all rows; if all rows have them, the same arrays are returned.
         rows: Rows that have them, bool of shape (num_envs,).
 
     Returns:
-        Arrays that are zero in every other row, each beside the mask `_key` of the rows that have it;
-        empty if no row does.
+        Arrays that are zero in the other rows, each with a mask `_key` of the rows that have it; empty
+        if no row does.
     """
     count = np.count_nonzero(rows)
-    return _batch(columns, rows, everywhere=count == rows.size) if count else {}
+    return _batch(columns, rows, in_all_rows=count == rows.size) if count else {}
 
 
-def _batch(columns: Columns, rows: NDArray[np.bool_], everywhere: bool) -> Info:
+def _batch(columns: Columns, rows: NDArray[np.bool_], in_all_rows: bool) -> Info:
     infos: Info = {}
     for key, column in columns.items():
         if isinstance(column, dict):
-            infos[key] = _batch(column, rows, everywhere)
-        elif everywhere:
+            infos[key] = _batch(column, rows, in_all_rows)
+        elif in_all_rows:
             infos[key] = column
         else:
             infos[key] = np.zeros(column.shape, column.dtype)
@@ -70,7 +70,7 @@ def _batch(columns: Columns, rows: NDArray[np.bool_], everywhere: bool) -> Info:
 
 
 def row_infos(columns: Columns) -> list[Info]:
-    """The info of each row: plain Python numbers, fresh arrays and mappings of these."""
+    """Return the info of each row: Python numbers, fresh arrays and mappings of these."""
     parts = [_row_values(column) for column in columns.values()]
     return [dict(zip(columns, values, strict=True)) for values in zip(*parts, strict=True)]
 

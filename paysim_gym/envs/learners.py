@@ -1,4 +1,4 @@
-"""Which banks of a scenario learn."""
+"""The banks of a scenario that learn."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from paysim_gym.scenario import Scenario
 
 
 def resolve_learners(scenario: Scenario, learner: str | Sequence[str] | None) -> tuple[str, ...]:
-    """The banks that learn: those named, or the one whose policy is `learner`.
+    """Return the banks that learn: those named, or the one whose policy is `learner`.
 
     Raises:
-        ValueError: If a bank is unknown or named twice, or none is named and there is not exactly one.
+        ValueError: If a bank is unknown or duplicate, or none is named and not exactly one learns.
     """
     banks = [agent.id for agent in scenario.agents]
     if learner is None:
-        learners = own_learners(scenario)
+        learners = scenario_learners(scenario)
         if len(learners) == 1:
             return learners
         found = ", ".join(learners) or "none"
@@ -29,6 +29,6 @@ def resolve_learners(scenario: Scenario, learner: str | Sequence[str] | None) ->
     return named
 
 
-def own_learners(scenario: Scenario) -> tuple[str, ...]:
-    """The banks whose policy is `learner`."""
+def scenario_learners(scenario: Scenario) -> tuple[str, ...]:
+    """Return the banks whose policy is `learner`."""
     return tuple(agent.id for agent in scenario.agents if agent.policy.type == "learner")

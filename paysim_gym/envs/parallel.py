@@ -1,10 +1,10 @@
-"""A PettingZoo view of the vector environment: every learner an agent of one system."""
+"""PettingZoo environment: the learners of one system are its agents."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from gymnasium.spaces import Space
@@ -12,11 +12,12 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from pettingzoo import ParallelEnv
 
-from paysim_gym.envs.checks import check_options, check_seed, check_shape
+from paysim_gym.envs.env_arguments import FleetArguments
 from paysim_gym.envs.infos import Info, row_infos
-from paysim_gym.envs.learners import own_learners
+from paysim_gym.envs.learners import scenario_learners
+from paysim_gym.envs.validation import validate_options, validate_seed, validate_shape
 from paysim_gym.envs.vector import PaymentVectorEnv
-from paysim_gym.render.modes import Frame
+from paysim_gym.render.day_renderer import Frame
 from paysim_gym.scenario import ScenarioSource, load_scenario
 
 Observations = dict[str, NDArray[np.float32]]
@@ -24,32 +25,32 @@ Infos = dict[str, Info]
 
 
 class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
-    """Several banks decide at every tick, at the same time, which of their queued payments to release.
+    """Several banks decide simultaneously at every tick which queued payments to release.
 
-    The agents are the learners, by the ids of their banks. Each acts, observes and is rewarded as in
-    `PaymentEnv`, whose spaces these are. All agents end together.
+    The agents are the learners, named by the ids of their banks. Each acts, observes and is rewarded as in
+    `PaymentEnv` and has its spaces. All agents end together.
 
     ## Action space
-    For each agent that of `PaymentEnv`; `info["action_mask"]` says what is legal.
+    For each agent that of `PaymentEnv`; `info["action_mask"]` has the legal actions.
 
     ## Observation space
-    For each agent that of `PaymentEnv`: its own account, queues and receipts, nobody else's.
+    For each agent that of `PaymentEnv`: only its own account, queues and receipts.
 
     ## Rewards
-    To each agent minus its own cost of the step over its reward scale; with `reward="system"` or
-    `"blend"` others' costs count too.
+    For each agent minus its own cost of the step over its reward scale; `reward="system"` and `"blend"`
+    include other banks' costs.
 
     ## Starting state
     As `PaymentEnv`: `reset(seed=s)` starts the first episode of seed s, `reset()` the next one.
 
     ## Episode end
-    Every agent is terminated after the last tick of the last day, with its figures in
+    Every agent is terminated after the last tick of the last day, with its totals in
     `info["episode_totals"]`; `max_episode_steps` truncates every agent.
 
     ## Arguments
     * `scenario`: a bundled scenario's name, the path of a YAML file, a mapping, or a `Scenario`
     * `learners`: the banks that learn; by default those whose policy is `learner`
-    * all others of `PaymentVectorEnv` but `num_envs`, `autoreset_mode`, `seeding` and `num_threads`
+    * the others as in `PaymentVectorEnv`, without `num_envs` and `autoreset_mode`
 
     ## Versions
     * v0: first version
@@ -63,23 +64,34 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
     }
 
     def __init__(
-        self, scenario: ScenarioSource = "five_bank", learners: Sequence[str] | None = None, **settings: Any
+        self,
+        scenario: ScenarioSource = "five_bank",
+        learners: Sequence[str] | None = None,
+        *,
+        render_mode: str | None = None,
+        **arguments: Unpack[FleetArguments],
     ) -> None:
         """Build the system; the arguments are described above.
 
         Raises:
-            ScenarioError: If the scenario breaks a rule.
-            ValueError: If another argument does, or no bank learns.
+            ScenarioError: If the scenario is invalid.
+            TypeError: If there is no such argument.
+            ValueError: If another argument is invalid, or no bank learns.
         """
         self.scenario = load_scenario(scenario)
         if isinstance(learners, str):
             learners = [learners]
-        named = own_learners(self.scenario) if learners is None else tuple(learners)
+        named = scenario_learners(self.scenario) if learners is None else tuple(learners)
         self._system = PaymentVectorEnv(
-            max(len(named), 1), self.scenario, named, autoreset_mode=AutoresetMode.DISABLED, **settings
+            max(len(named), 1),
+            self.scenario,
+            named,
+            autoreset_mode=AutoresetMode.DISABLED,
+            render_mode=render_mode,
+            **arguments,
         )
         self.settings = self._system.settings
-        self.render_mode = self._system.render_mode
+        self.render_mode = render_mode
         self.amount_scales_cents = self._system.amount_scales_cents
         self.reward_scales_cents = self._system.reward_scales_cents
         self.possible_agents = list(named)
@@ -89,11 +101,11 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
         self.action_spaces = {agent: deepcopy(example[1]) for agent in named}
 
     def observation_space(self, agent: str) -> Space[Any]:
-        """What this agent observes; always the same object."""
+        """The agent's observation space; always the same object."""
         return self.observation_spaces[agent]
 
     def action_space(self, agent: str) -> Space[Any]:
-        """What this agent may choose from; always the same object."""
+        """The agent's action space; always the same object."""
         return self.action_spaces[agent]
 
     def reset(
@@ -102,17 +114,17 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
         """Start an episode for all agents.
 
         Args:
-            seed: Start its first episode; without one, go on to the next (of a drawn seed, at first).
+            seed: Starts its first episode; without one the next episode (at first, of a drawn seed).
             options: A mapping, ignored.
 
         Returns:
             By agent, its observation, float32 of shape (observation size,), and info with `action_mask`.
 
         Raises:
-            ValueError: If the seed is not an integer between 0 and 2**64 - 1, or the options no mapping.
+            ValueError: If the seed is not an integer between 0 and 2**64 - 1, or the options are no mapping.
         """
-        check_options(options)
-        seeds = None if seed is None else [check_seed(seed)] * len(self.possible_agents)
+        validate_options(options)
+        seeds = None if seed is None else [validate_seed(seed)] * len(self.possible_agents)
         observations, infos = self._system.reset(seed=seeds)
         self.agents = list(self.possible_agents)
         return self._by_agent(observations), self._by_agent(row_infos({"action_mask": infos["action_mask"]}))
@@ -120,53 +132,53 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
     def step(
         self, actions: Mapping[str, Any]
     ) -> tuple[Observations, dict[str, float], dict[str, bool], dict[str, bool], Infos]:
-        """Play one step: a tick, or the opening of a day in which pools are committed.
+        """Play one step: a tick, or the opening of a day with a pool.
 
         Args:
-            actions: By agent, integers as in its action space; one for every agent.
+            actions: Integers of the action space for every agent.
 
         Returns:
             By agent: observation, reward, terminated, truncated and an info with `costs`,
             `illegal_actions`, `action_mask` and, at the end, `episode_totals`.
 
         Raises:
-            ValueError: If an agent's action is missing or has the wrong shape or type, or a key is no agent.
+            ValueError: If an action is missing, has the wrong shape or type, or is for an unknown agent.
             ActionError: If an action is out of range, or illegal in strict mode.
             EpisodeOverError: If the episode is over.
             ResetNeeded: Before the first reset.
         """
-        self._system.check_running()
-        tick = self._system.play(self._batch(actions))
-        if tick.terminated[0] or tick.truncated[0]:
+        self._system.validate_running()
+        result = self._system.step_rows(self._batch(actions))
+        if result.terminated[0] or result.truncated[0]:
             self.agents = []
         return (
-            self._by_agent(tick.observations),
-            self._by_agent(tick.rewards.tolist()),
-            self._by_agent(tick.terminated.tolist()),
-            self._by_agent(tick.truncated.tolist()),
-            self._by_agent(row_infos(tick.infos)),
+            self._by_agent(result.observations),
+            self._by_agent(result.rewards.tolist()),
+            self._by_agent(result.terminated.tolist()),
+            self._by_agent(result.truncated.tolist()),
+            self._by_agent(row_infos(result.infos)),
         )
 
     def action_masks(self) -> dict[str, NDArray[np.bool_]]:
-        """By agent, its legal actions now, head after head: bool of shape (mask size,)."""
+        """By agent, the legal actions of all heads: bool of shape (mask size,)."""
         return self._by_agent(self._system.action_masks())
 
     def scripted_actions(self, policy: Mapping[str, Any]) -> dict[str, NDArray[np.int64]]:
-        """By agent, what a scripted policy would do now; see `PaymentVectorEnv`."""
+        """By agent, the action closest to what a scripted policy would do; see `PaymentVectorEnv`."""
         return self._by_agent(self._system.scripted_actions(policy))
 
     def save_state(self) -> bytes:
-        """The whole state of the system; see `PaymentEnv`."""
+        """Save the state of the system; see `PaymentEnv`."""
         return self._system.save_state()
 
     def restore_state(self, state: bytes, *, seed: int | None = None) -> tuple[Observations, Infos]:
-        """Take up a saved state, with a seed in an unknown future; see `PaymentEnv`.
+        """Restore a saved state; with a seed, draw a new future; see `PaymentEnv`.
 
         Returns:
             By agent, observation and info, as `reset` returns them.
 
         Raises:
-            ValueError: If the bytes are not a state of this system or the seed is wrong: nothing changes.
+            ValueError: If state or seed are invalid; nothing has changed then.
             ResetNeeded: Before the first reset.
         """
         observations, masks = self._system.restore_system(0, state, seed=seed)
@@ -174,7 +186,7 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
         return self._by_agent(observations), self._by_agent(row_infos({"action_mask": masks}))
 
     def render(self) -> Frame | None:
-        """All agents' days so far, one below the other; see `PaymentEnv.render`."""
+        """Render all agents' days so far, one below the other; see `PaymentEnv.render`."""
         frames = self._system.render()
         if frames is None:
             return None
@@ -183,15 +195,15 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
         return np.concatenate([np.asarray(frame, np.uint8) for frame in frames])
 
     def _batch(self, actions: Mapping[str, Any]) -> NDArray[np.int64]:
-        """Actions in the order of the rows."""
+        """Return the actions in the order of the rows."""
         if set(actions) != set(self.possible_agents):
             agents = ", ".join(self.possible_agents)
             raise ValueError(
-                f"actions are of {', '.join(map(str, actions)) or 'nobody'}: must be of {agents}"
+                f"actions have keys {', '.join(map(str, actions)) or '(none)'}: must be {agents}"
             )
         arrays = [np.asarray(actions[agent]) for agent in self.possible_agents]
         for array in arrays:
-            check_shape(array, self._system.single_action_space.shape or ())
+            validate_shape(array, self._system.single_action_space.shape or ())
         return np.stack(arrays)
 
     def _by_agent(self, rows: Any) -> dict[str, Any]:
@@ -199,4 +211,4 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
 
 
 parallel_env = PaymentParallelEnv
-"""PettingZoo's name for it."""
+"""The name that PettingZoo uses by convention."""

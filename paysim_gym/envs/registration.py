@@ -1,4 +1,4 @@
-"""The environment ids, as data."""
+"""Environment ids and their registration with Gymnasium."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ ENV_SCENARIOS = {
     "PaySim/LiquidityPool-v0": "liquidity_pool",
     "PaySim/ReactingBanks-v0": "reacting_banks",
 }
-"""Environment id to the scenario it plays; `PaySim/Bank-v0` is meant to be given another one."""
+"""Environment id to its default scenario; `PaySim/Bank-v0` is for scenarios of your own."""
 
 
 def register_envs() -> None:
-    """Make the ids known to Gymnasium; calling it again changes nothing."""
+    """Register the ids with Gymnasium; calling it again has no effect."""
     for env_id, scenario in ENV_SCENARIOS.items():
         if env_id not in gym.registry:
             gym.register(

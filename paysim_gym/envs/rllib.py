@@ -1,7 +1,8 @@
-"""An RLlib view of the PettingZoo environment: every learner an agent of one system.
+"""RLlib multi-agent environment: the learners of one system are its agents.
 
-With one policy for all learners RLlib needs no view: `PaymentVectorEnv` is what its single-agent env
-runner steps, by the id `paysim_gym:PaySim/Bank-v0` and with `gym_env_vectorize_mode="vector_entry_point"`.
+With one policy for all learners RLlib needs no adapter: its single-agent env runner steps
+`PaymentVectorEnv` by the id `paysim_gym:PaySim/Bank-v0` and
+`gym_env_vectorize_mode="vector_entry_point"`.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ from numpy.typing import NDArray
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 from ray.tune.registry import register_env
 
-from paysim_gym.envs.checks import spread_seeds
 from paysim_gym.envs.parallel import Infos, Observations, PaymentParallelEnv
+from paysim_gym.envs.validation import spread_seeds
 
 PARALLEL_ID = "PaySim/Parallel-v0"
 
 
 class PaymentMultiAgentEnv(MultiAgentEnv):
-    """Several banks decide at every tick, each by its own policy or all by one.
+    """Several banks decide at every tick, with their own policies or a shared one.
 
     Agents, spaces, rewards and infos are those of `PaymentParallelEnv`. All agents act in every step and
-    end together, so that `__all__` is what holds for each.
+    end together, so `__all__` equals the value of each.
 
     Attributes:
         parallel_env: The environment underneath.
@@ -33,12 +34,13 @@ class PaymentMultiAgentEnv(MultiAgentEnv):
         """Build the system.
 
         Args:
-            env_config: Arguments of `PaymentParallelEnv`. RLlib's own mapping also tells the number of
-                the env runner.
+            env_config: Arguments of `PaymentParallelEnv`. RLlib's mapping also has the number of the
+                env runner.
 
         Raises:
-            ScenarioError: If the scenario breaks a rule.
-            ValueError: If another argument does, or no bank learns.
+            ScenarioError: If the scenario is invalid.
+            TypeError: If there is no such argument.
+            ValueError: If another argument is invalid, or no bank learns.
         """
         self.parallel_env = PaymentParallelEnv(**(env_config or {}))
         self._worker = getattr(env_config, "worker_index", None) or 0
@@ -55,16 +57,16 @@ class PaymentMultiAgentEnv(MultiAgentEnv):
         """Start an episode for all agents.
 
         Args:
-            seed: Start its first episode; without one, go on to the next (of a drawn seed, at first).
-                RLlib seeds the environments of a remote env runner with numbers that the next one's
-                also get; there, another seed is drawn from it and from the number of the env runner.
+            seed: Starts its first episode; without one the next episode (at first, of a drawn seed).
+                Seeds that RLlib gives to remote env runners overlap, so a remote runner draws another
+                seed from this one and its own number.
             options: A mapping, ignored.
 
         Returns:
             By agent, its observation, float32 of shape (observation size,), and info with `action_mask`.
 
         Raises:
-            ValueError: If the seed is not an integer between 0 and 2**64 - 1, or the options no mapping.
+            ValueError: If the seed is not an integer between 0 and 2**64 - 1, or the options are no mapping.
         """
         if seed is not None and self._worker:
             (seed,) = spread_seeds(seed, 1, self._worker)
@@ -73,16 +75,16 @@ class PaymentMultiAgentEnv(MultiAgentEnv):
     def step(
         self, action_dict: Mapping[str, NDArray[Any]]
     ) -> tuple[Observations, dict[str, float], dict[str, bool], dict[str, bool], Infos]:
-        """Play one step: a tick, or the opening of a day in which pools are committed.
+        """Play one step: a tick, or the opening of a day with a pool.
 
         Args:
-            action_dict: By agent, integers as in its action space; one for every agent.
+            action_dict: Integers of the action space for every agent.
 
         Returns:
             By agent: observation, reward, terminated, truncated (both also for `__all__`) and info.
 
         Raises:
-            ValueError: If an agent's action is missing or has the wrong shape or type, or a key is no agent.
+            ValueError: If an action is missing, has the wrong shape or type, or is for an unknown agent.
             ActionError: If an action is out of range, or illegal in strict mode.
             EpisodeOverError: If the episode is over.
             ResetNeeded: Before the first reset.
@@ -94,8 +96,8 @@ class PaymentMultiAgentEnv(MultiAgentEnv):
 
 
 def register_with_ray() -> None:
-    """Make `PaySim/Parallel-v0` known to RLlib, here and in its env runners.
+    """Register `PaySim/Parallel-v0` with RLlib, here and in its env runners.
 
-    Ray forgets it when it is shut down; `config.environment(PaymentMultiAgentEnv)` needs no name.
+    Shutting Ray down removes it; `config.environment(PaymentMultiAgentEnv)` needs no registration.
     """
     register_env(PARALLEL_ID, PaymentMultiAgentEnv)

@@ -4,40 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
-from paysim_gym.envs.env_arguments import plain
+from paysim_gym.envs.env_arguments import to_builtin
 from paysim_gym.scenario.policies import POLICIES, PolicyConfig
-from paysim_gym.validation_errors import describe, shown
+from paysim_gym.validation_errors import format_errors, format_value
 
-_NO_RULES = {
-    "learner": "a learner has no rule to follow; ",
-    "network": "a network plays only in its bank's own seat; ",
+_NOT_SCRIPTED = {
+    "learner": "the policy of a learner is not scripted; ",
+    "network": "a network plays only for the bank that names it; ",
 }
-_RULES = [name for name in POLICIES if name not in _NO_RULES]
-_ADAPTER: TypeAdapter[BaseModel] = TypeAdapter(PolicyConfig)
+_SCRIPTED = [name for name in POLICIES if name not in _NOT_SCRIPTED]
 
 
-def check_policy(policy: object) -> BaseModel:
-    """The scripted policy that a caller describes.
+class _Request(BaseModel):
+    policy: PolicyConfig
+
+
+def validate_scripted_policy(policy: object) -> BaseModel:
+    """Validate a scripted policy.
 
     Args:
         policy: As in a scenario, such as `{"type": "hold_until_deadline", "margin": 2}`.
 
     Raises:
-        ValueError: If it is unknown, has wrong parameters, or is `learner` or `network`.
+        ValueError: If it is unknown, has invalid parameters, or is `learner` or `network`.
     """
-    value = policy.model_dump() if isinstance(policy, BaseModel) else plain(policy)
-    kind = value.get("type") if isinstance(value, Mapping) else None
-    if kind not in _RULES:
-        reason = _NO_RULES.get(kind, "") if isinstance(kind, str) else ""
-        raise ValueError(
-            f"policy = {shown(value)}: {reason}must be a mapping with a `type`, one of {', '.join(_RULES)}"
-        )
+    value = policy.model_dump() if isinstance(policy, BaseModel) else to_builtin(policy)
+    name = value.get("type") if isinstance(value, Mapping) else None
+    if name not in _SCRIPTED:
+        reason = _NOT_SCRIPTED.get(name, "") if isinstance(name, str) else ""
+        allowed = f"must be a mapping with a `type`, one of {', '.join(_SCRIPTED)}"
+        raise ValueError(f"policy = {format_value(value)}: {reason}{allowed}")
     try:
-        return _ADAPTER.validate_python(value)
+        return _Request.model_validate({"policy": value}).policy
     except ValidationError as error:
-        details = error.errors()
-        for detail in details:
-            detail["loc"] = ("policy", *detail["loc"])
-        raise ValueError("\n".join(describe(detail, POLICIES) for detail in details)) from None
+        raise ValueError(format_errors(error, _Request)) from None

@@ -1,4 +1,4 @@
-"""Spaces of one learner, from the engine's own tables."""
+"""Spaces of one learner, from the engine's tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from paysim_gym.envs.env_arguments import ActionMode
 
 
 def observation_space(slots: int) -> Box:
-    """Columns with their true bounds: float32 of shape (observation size,)."""
+    """Return the observation space: float32 of shape (observation size,), with true bounds."""
     fields = _engine.observation_fields(slots)
     low = np.array([field[2] for field in fields], np.float32)
     high = np.array([field[3] for field in fields], np.float32)
@@ -18,7 +18,7 @@ def observation_space(slots: int) -> Box:
 
 
 def action_space(heads: int, choices: int, action_mode: ActionMode) -> Discrete[np.int64] | MultiDiscrete:
-    """One choice for each slot, or one share of the queue."""
+    """Return the action space: one choice per slot, or one share of the queue."""
     if action_mode == "fraction":
         return Discrete(choices)
     return MultiDiscrete([choices] * heads)

@@ -1,9 +1,9 @@
-"""The vector environment: the only code that steps the engine; every other adapter is a view of it."""
+"""The vector environment, which steps the engine for all other environments."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from gymnasium.error import ResetNeeded
@@ -12,43 +12,34 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from paysim_gym._engine import EpisodeOverError
-from paysim_gym.envs.checks import (
+from paysim_gym.envs.env_arguments import FleetArguments, resolve_autoreset_mode, validate_env_arguments
+from paysim_gym.envs.fleet_rows import FleetRows
+from paysim_gym.envs.infos import Info, StepResult, batch_info, row_infos
+from paysim_gym.envs.learners import resolve_learners
+from paysim_gym.envs.scripted_actions import validate_scripted_policy
+from paysim_gym.envs.spaces import action_space, observation_space
+from paysim_gym.envs.validation import (
     MAX_SEED,
     Seeds,
-    check_actions,
-    check_seed,
-    check_state,
-    row_seeds,
-    rows_to_reset,
+    validate_actions,
+    validate_reset_mask,
+    validate_seed,
+    validate_seeds,
+    validate_state,
 )
-from paysim_gym.envs.env_arguments import (
-    DEFAULT_SLOTS,
-    DEFAULT_SPLIT_PARTS,
-    ActionMode,
-    Decides,
-    RewardKind,
-    Seeding,
-    check_settings,
-    resolve_mode,
-)
-from paysim_gym.envs.fleet_rows import Rows
-from paysim_gym.envs.infos import Info, Tick, batch_info, row_infos
-from paysim_gym.envs.learners import resolve_learners
-from paysim_gym.envs.scripted_actions import check_policy
-from paysim_gym.envs.spaces import action_space, observation_space
-from paysim_gym.render.day import View
-from paysim_gym.render.modes import Frame, make_screens, warn_of_no_render_mode
+from paysim_gym.render.day_history import BankSnapshot
+from paysim_gym.render.day_renderer import Frame, make_renderers, warn_no_render_mode
 from paysim_gym.scenario import ScenarioSource, load_scenario
 
 
 class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[Any]]):
-    """Many independent copies of one payment system, stepped together by the engine.
+    """Independent copies of one payment system, stepped together by the engine.
 
-    Row i behaves exactly as `PaymentEnv` would: same observations, rewards, ends and infos, batched
-    as `gymnasium.vector.SyncVectorEnv` batches them. Every array returned belongs to the caller.
+    Row i behaves exactly like a `PaymentEnv`: same observations, rewards, ends and infos, batched as
+    `gymnasium.vector.SyncVectorEnv` batches them. The caller owns every array that is returned.
 
     With several learners a row is a pair of system and learner: the learners of the first system in the
-    order given, then those of the second. The rows of a system start, end and are reset together; one
+    order given, then those of the second. The rows of a system start, end and are reset together. One
     policy that acts in all rows is shared by all learners.
 
     ## Action space
@@ -67,17 +58,21 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
     All three autoreset modes of Gymnasium are native: `NEXT_STEP` (the step after an end ignores that
     row's action and returns its next episode's first observation), `SAME_STEP` (the last observation
     and info are in `final_obs` and `final_info`) and `DISABLED` (reset ended rows yourself, with
-    `reset(options={"reset_mask": mask})`). `max_episode_steps` truncates;
-    the totals of a truncated episode count what has arrived by then, the last arrivals included.
+    `reset(options={"reset_mask": mask})`). `max_episode_steps` truncates; the totals of a truncated
+    episode count all arrivals until then, those of the last tick included.
 
     ## Arguments
-    Those of `PaymentEnv`, and `num_envs`, `autoreset_mode`, `seeding`, `num_threads`,
-    `max_episode_steps`.
+    * `num_envs`: number of rows, a multiple of the number of learners
+    * `learner`: the bank that learns, or several; by default the one whose policy is `learner`
+    * `autoreset_mode`: a mode or its string value
+    * `render_mode`: `rgb_array` (a picture of each row), `ansi` (text) or None
+    * `max_episode_steps`, `num_threads`, `seeding`: see `paysim_gym.envs.env_arguments.EnvSettings`
+    * the others as in `PaymentEnv`
 
     Attributes:
-        scenario: The checked scenario.
+        scenario: The validated scenario.
         learners: The banks that learn.
-        settings: The decision process, as given and checked.
+        settings: The validated arguments of the decision process.
         amount_scales_cents: Learner to the cents of one unit of amount in its observation.
         reward_scales_cents: Learner to the cents of cost of one unit of negative reward.
 
@@ -97,68 +92,24 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         scenario: ScenarioSource = "two_bank",
         learner: str | Sequence[str] | None = None,
         *,
-        slots: int = DEFAULT_SLOTS,
-        split_parts: Sequence[int] = DEFAULT_SPLIT_PARTS,
-        action_mode: ActionMode = "slots",
-        decides: Decides = "both",
-        reward: RewardKind = "own",
-        reward_blend: float = 0.5,
-        reward_scale: float | None = None,
-        strict: bool = False,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
-        seeding: Seeding = "consecutive",
-        num_threads: int | None = None,
-        max_episode_steps: int | None = None,
         render_mode: str | None = None,
+        **arguments: Unpack[FleetArguments],
     ) -> None:
-        """Build the fleet.
-
-        Args:
-            num_envs: Number of rows; a multiple of the number of learners.
-            scenario: A bundled scenario's name, the path of a YAML file, a mapping, or a scenario.
-            learner: The bank that learns, or several; if None, the one whose policy is `learner`.
-            slots: Number of queued payments that can be decided on in a step.
-            split_parts: Numbers of parts that an action may split a payment into.
-            action_mode: What an action decides: payment by payment (`slots`), or which share of the
-                queue's value to release (`fraction`).
-            decides: What the learner decides: its pool, its payments or both; the rest follows its
-                bank's own policy.
-            reward: Whose cost is the (negative) reward: the learner's, all banks', or a blend.
-            reward_blend: Weight of the system's cost in the blend.
-            reward_scale: Cents of cost per unit of negative reward; if None, chosen from the scenario.
-            strict: Whether an illegal action raises instead of acting as hold.
-            autoreset_mode: A mode or its string value.
-            seeding: How an int seeds the rows: row i with `seed + i`, as Gymnasium does (`consecutive`),
-                or with numbers drawn from it, which those of `seed + 1` do not overlap (`spread`).
-            num_threads: Engine threads; if None, one for each processor of a large fleet, and one in
-                a small fleet or a worker process.
-            max_episode_steps: Steps after which an episode is truncated, if it has not ended.
-            render_mode: What `render` returns of each row: `rgb_array` (a picture), `ansi` (text), or None.
+        """Build the fleet; the arguments are described above.
 
         Raises:
-            ScenarioError: If the scenario breaks a rule.
-            ValueError: If another argument does.
+            ScenarioError: If the scenario is invalid.
+            TypeError: If there is no such argument.
+            ValueError: If another argument is invalid.
         """
         self.scenario = load_scenario(scenario)
         self.learners = resolve_learners(self.scenario, learner)
-        self.autoreset_mode = resolve_mode(autoreset_mode)
+        self.autoreset_mode = resolve_autoreset_mode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
-        self.settings = check_settings(
-            slots=slots,
-            split_parts=split_parts,
-            action_mode=action_mode,
-            decides=decides,
-            reward=reward,
-            reward_blend=reward_blend,
-            reward_scale=reward_scale,
-            strict=strict,
-            max_episode_steps=max_episode_steps,
-            num_envs=num_envs,
-            num_threads=num_threads,
-            seeding=seeding,
-        )
+        self.settings = validate_env_arguments(num_envs, **arguments)
         self.num_envs = self.settings.num_envs
-        self._rows = Rows(self.scenario, self.learners, self.settings)
+        self._rows = FleetRows(self.scenario, self.learners, self.settings)
         self.amount_scales_cents, self.reward_scales_cents = self._rows.scales_cents()
         self.single_observation_space = observation_space(self.settings.slots)
         self.single_action_space = action_space(
@@ -167,7 +118,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self.render_mode = render_mode
-        self._screens = make_screens(render_mode, self.metadata, self.num_envs)
+        self._renderers = make_renderers(render_mode, self.metadata, self.num_envs)
         self._masks: NDArray[np.bool_] | None = None
         self._batch_shape = (self.num_envs, *(self.single_action_space.shape or ()))
         self._keep_ended(np.zeros(self.num_envs, np.bool_))
@@ -185,7 +136,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
 
     @property
     def ended(self) -> NDArray[np.bool_]:
-        """Rows whose episode is over and which have not been reset: bool of shape (num_envs,)."""
+        """Rows whose episode is over until they are reset: bool of shape (num_envs,)."""
         return self._ended.copy()
 
     def reset(
@@ -194,38 +145,38 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         """Start an episode in every row, or in those of `options["reset_mask"]`.
 
         Args:
-            seed: An int seeds row i with `seed + i`, unless `seeding` is `spread`; a sequence seeds each
-                row (None: as below); without it a row goes on to the next episode of its seed, or draws
-                one if it has none.
-                A system of several learners takes the seed of its first row.
+            seed: An int seeds row i with `seed + i`, unless `seeding` is `spread`; a sequence has one seed
+                per row. Without a seed (None, also in the sequence) a row starts the next episode of its
+                seed, or draws a seed if it has none. A system of several learners uses the seed of its
+                first row.
             options: `reset_mask`: rows to reset, bool of shape (num_envs,). Other keys are ignored.
 
         Returns:
             Observations, float32 of shape (num_envs, observation size), and infos with `action_mask`.
 
         Raises:
-            ValueError: If a seed, the options or the mask are not as described.
+            ValueError: If a seed, the options or the mask are invalid.
         """
-        seeds = row_seeds(seed, self.num_envs, self.settings.seeding)
+        seeds = validate_seeds(seed, self.num_envs, self.settings.seeding)
         rows = self._rows_to_reset(options)
         super().reset(seed=seeds[0])
         if self._masks is None:
-            seeds = [self._draw_seed() if lane is None else lane for lane in seeds]
-        observations = self._restart(rows, seeds)
+            seeds = [self._draw_seed() if row_seed is None else row_seed for row_seed in seeds]
+        observations = self._reset_rows(rows, seeds)
         self._keep_ended(self._ended & ~rows)
         return observations, batch_info({"action_mask": self.action_masks()}, rows)
 
     def step(
         self, actions: NDArray[np.int64]
     ) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[Any], NDArray[Any], Info]:
-        """Play one step in every row: a tick, or the opening of a day in which a pool is committed.
+        """Play one step in every row: a tick, or a pool's opening.
 
         Args:
             actions: Integers of the action space's shape.
 
         Returns:
             Observations (float32), rewards (float64), terminated and truncated (bool) and infos:
-            `costs` (component to cents of this step), `illegal_actions` (how many were taken as hold),
+            `costs` (component to cents of this step), `illegal_actions` (how many acted as hold),
             `action_mask` and, in a row whose episode ends, `episode_totals`.
 
         Raises:
@@ -234,72 +185,70 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
             EpisodeOverError: If an ended row was not reset, in the DISABLED mode.
             ResetNeeded: Before the first reset.
         """
-        resumed = self._ended
-        tick = self.play(actions)
-        if self.autoreset_mode is AutoresetMode.SAME_STEP and self._some_ended:
-            infos = batch_info(tick.outcome, ~self._ended) | self._final_infos(tick)
+        previously_ended = self._ended
+        result = self.step_rows(actions)
+        if self.autoreset_mode is AutoresetMode.SAME_STEP and self._has_ended_row:
+            infos = batch_info(result.outcome, ~self._ended) | self._final_infos(result)
             observations = self.start_next_episodes()
         else:
-            observations = tick.observations
-            infos = batch_info(tick.outcome, ~resumed)
-            infos |= batch_info({"episode_totals": tick.totals}, self._ended)
+            observations = result.observations
+            infos = batch_info(result.outcome, ~previously_ended)
+            infos |= batch_info({"episode_totals": result.totals}, self._ended)
         infos |= batch_info({"action_mask": self.action_masks()}, np.ones(self.num_envs, np.bool_))
-        return observations, tick.rewards, tick.terminated, tick.truncated, infos
+        return observations, result.rewards, result.terminated, result.truncated, infos
 
-    def play(self, actions: NDArray[np.int64]) -> Tick:
-        """Play one tick, as `step` does, but neither batch the infos nor reset rows in the same step.
+    def step_rows(self, actions: NDArray[np.int64]) -> StepResult:
+        """Play one step in every row, for adapters that need no batched infos.
 
-        Adapters that need no batched infos use it. It raises what `step` raises.
+        Resets no row in the same step. Raises what `step` raises.
 
         Args:
             actions: Integers of the action space's shape.
         """
-        self.check_running()
-        checked = check_actions(actions, self._batch_shape, self.learners, self._rows.choices)
-        tick = self._rows.step(checked)
-        self._masks = tick.masks
-        self._keep_ended(tick.terminated | tick.truncated)
+        self.validate_running()
+        result = self._rows.step(self._validate_actions(actions))
+        self._masks = result.masks
+        self._keep_ended(result.terminated | result.truncated)
         self._record()
-        return tick._replace(totals=self._rows.totals()) if self._some_ended else tick
+        return result._replace(totals=self._rows.totals()) if self._has_ended_row else result
 
-    def play_alone(self, actions: NDArray[np.int64]) -> tuple[NDArray[np.float32], float, bool, bool, Info]:
-        """Play one tick of the only row, as `play` does, and return it as `PaymentEnv.step` does.
+    def step_single(self, actions: NDArray[np.int64]) -> tuple[NDArray[np.float32], float, bool, bool, Info]:
+        """Play one step of the only row, and return it as `PaymentEnv.step` does.
 
         Args:
             actions: Integers of the action space's shape.
         """
-        self.check_running()
-        checked = check_actions(actions, self._batch_shape, self.learners, self._rows.choices)
-        played = self._rows.step_alone(checked)
-        info, has_ended = played[4], played[2] or played[3]
+        self.validate_running()
+        returned = self._rows.step_single(self._validate_actions(actions))
+        info, has_ended = returned[4], returned[2] or returned[3]
         self._masks = info["action_mask"][None].copy()
-        if has_ended is not self._some_ended:
+        if has_ended is not self._has_ended_row:
             self._keep_ended(np.array([has_ended]))
         self._record()
         if has_ended:
             (info["episode_totals"],) = row_infos(self._rows.totals())
-        return played
+        return returned
 
     def start_next_episodes(self) -> NDArray[np.float32]:
         """Start the next episode in every row whose episode is over.
 
         Returns:
-            What all rows observe now, float32 of shape (num_envs, observation size).
+            Observations of all rows, float32 of shape (num_envs, observation size).
         """
-        observations = self._restart(self._ended, [None] * self.num_envs)
+        observations = self._reset_rows(self._ended, [None] * self.num_envs)
         self._keep_ended(np.zeros_like(self._ended))
         return observations
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Legal actions now, head after head: bool of shape (num_envs, mask size)."""
+        """Legal actions, one head after the other: bool of shape (num_envs, mask size)."""
         if self._masks is None:
             raise ResetNeeded("call reset before action_masks")
         return self._masks.copy()
 
     def scripted_actions(self, policy: Mapping[str, Any]) -> NDArray[np.int64]:
-        """What a scripted policy would do now, as near as the action space comes to it.
+        """The actions closest to what a scripted policy would do in each row.
 
-        At an opening that is to commit the bank's own `liquidity_share`; in the `fraction` mode it is
+        At an opening the action commits the bank's own `liquidity_share`; in the `fraction` mode it is
         the share of the queue's value that the policy would release.
 
         Args:
@@ -309,17 +258,17 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
             int64 of the action space's shape.
 
         Raises:
-            ValueError: If the policy is unknown, has wrong parameters, or is `learner` or `network`.
+            ValueError: If the policy is unknown, has invalid parameters, or is `learner` or `network`.
             ActionError: If the slots cannot express what it would do.
             ResetNeeded: Before the first reset.
         """
         if self._masks is None:
             raise ResetNeeded("call reset before scripted_actions")
-        actions = self._rows.scripted_actions(check_policy(policy).model_dump_json())
+        actions = self._rows.scripted_actions(validate_scripted_policy(policy).model_dump_json())
         return actions.reshape(self._batch_shape)
 
     def save_state(self, row: int = 0) -> bytes:
-        """The whole state of a row's system, to be taken up by `restore_state`.
+        """Save the state of a row's system, for `restore_state`.
 
         Args:
             row: From 0 to num_envs - 1.
@@ -335,13 +284,13 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
     def restore_state(
         self, row: int, state: bytes, *, seed: int | None = None
     ) -> tuple[NDArray[np.float32], Info]:
-        """Take up a saved state in a row's system: what follows is, bit for bit, what followed it then.
+        """Restore a saved state in a row's system, which then continues bit for bit.
 
-        With a seed only the past is taken up, and what is scheduled or replayed: demand and scripted
+        With a seed only the past is restored, and what is scheduled or replayed: demand and scripted
         policies draw the rest of the episode anew. The episodes after it are those of the saved state.
 
         Args:
-            row: From 0 to num_envs - 1; it need not be the one that was saved.
+            row: From 0 to num_envs - 1; any row, not only the one that was saved.
             state: From any environment of the same scenario, `learner`, `decides` and `max_episode_steps`.
             seed: 0 to 2**64 - 1; the same state and seed give the same future.
 
@@ -349,17 +298,17 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
             The row's observation, float32 of shape (observation size,), and its info with `action_mask`.
 
         Raises:
-            ValueError: If the bytes are not such a state, or row or seed are wrong; nothing has changed then.
+            ValueError: If state, row or seed are invalid; nothing has changed then.
             ResetNeeded: Before the first reset.
         """
-        system, learner = self._rows.place(row)
+        system, learner = self._rows.system_and_learner(row)
         observations, masks = self.restore_system(system, state, seed=seed)
         return observations[learner].copy(), {"action_mask": masks[learner].copy()}
 
     def restore_system(
         self, system: int, state: bytes, *, seed: int | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Take up a saved state, as `restore_state` does, and look at it with all learners' eyes.
+        """Restore a saved state, as `restore_state` does, and return every learner's observation.
 
         Returns:
             Observations, float32 of shape (learners, observation size), and masks, bool of shape
@@ -367,40 +316,29 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         """
         if self._masks is None:
             raise ResetNeeded("call reset before restore_state")
-        fresh = None if seed is None else check_seed(seed)
-        observations, masks, has_ended = self._rows.restore_system(system, check_state(state), fresh)
+        new_seed = None if seed is None else validate_seed(seed)
+        observations, masks, has_ended = self._rows.restore_system(system, validate_state(state), new_seed)
         rows = self._rows.of_system(system)
         self._masks[rows], self._ended[rows] = masks, has_ended
         self._keep_ended(self._ended)
-        for screen in self._screens[rows]:
-            screen.clear()
+        for renderer in self._renderers[rows]:
+            renderer.clear()
         self._record()
         return observations, masks
 
-    def _restart(self, rows: NDArray[np.bool_], seeds: list[int | None]) -> NDArray[np.float32]:
-        """Start the next episode, or that of a seed, in the systems of these rows."""
-        observations, self._masks = self._rows.reset(rows, seeds)
-        self._record()
-        return observations
-
-    def views(self) -> list[View]:
-        """What the bank of each row has before it now, money in whole cents; see `paysim_gym.render.View`."""
-        return self._rows.views()
+    def snapshots(self) -> list[BankSnapshot]:
+        """The unscaled state of each row's bank, in cents; see `paysim_gym.render.BankSnapshot`."""
+        return self._rows.snapshots()
 
     def render(self) -> tuple[Frame, ...] | None:
-        """Each row's day, up to what its last returned observation shows; see `PaymentEnv.render`."""
+        """Each row's day, up to its last returned observation; see `PaymentEnv.render`."""
         if self.render_mode is None:
-            warn_of_no_render_mode()
+            warn_no_render_mode()
             return None
-        return tuple(screen.frame() for screen in self._screens)
+        return tuple(renderer.frame() for renderer in self._renderers)
 
-    def _record(self) -> None:
-        if self._screens:
-            for screen, view in zip(self._screens, self.views(), strict=True):
-                screen.record(view)
-
-    def check_running(self) -> None:
-        """Refuse to step what is not running.
+    def validate_running(self) -> None:
+        """Refuse to step before a reset.
 
         Raises:
             EpisodeOverError: If an ended row was not reset, in the DISABLED mode.
@@ -408,26 +346,38 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         """
         if self._masks is None:
             raise ResetNeeded("call reset before step")
-        if self.autoreset_mode is AutoresetMode.DISABLED and self._some_ended:
+        if self.autoreset_mode is AutoresetMode.DISABLED and self._has_ended_row:
             rows = np.flatnonzero(self._ended).tolist()
             raise EpisodeOverError(f"the episodes of rows {rows} are over: reset them before the next step")
 
-    def _keep_ended(self, ended: NDArray[np.bool_]) -> None:
-        self._ended, self._some_ended = ended, bool(ended.any())
+    def _validate_actions(self, actions: NDArray[np.int64]) -> NDArray[np.int64]:
+        return validate_actions(actions, self._batch_shape, self.learners, self._rows.choices)
 
-    def _final_infos(self, tick: Tick) -> Info:
-        """The last observations and infos of the rows that have ended."""
+    def _reset_rows(self, rows: NDArray[np.bool_], seeds: list[int | None]) -> NDArray[np.float32]:
+        observations, self._masks = self._rows.reset(rows, seeds)
+        self._record()
+        return observations
+
+    def _record(self) -> None:
+        if self._renderers:
+            for renderer, snapshot in zip(self._renderers, self.snapshots(), strict=True):
+                renderer.record(snapshot)
+
+    def _keep_ended(self, ended: NDArray[np.bool_]) -> None:
+        self._ended, self._has_ended_row = ended, bool(ended.any())
+
+    def _final_infos(self, result: StepResult) -> Info:
         final_obs = np.full(self.num_envs, None, dtype=object)
         for row in np.flatnonzero(self._ended):
-            final_obs[row] = tick.observations[row]
+            final_obs[row] = result.observations[row]
         infos = {"final_obs": final_obs, "_final_obs": self._ended.copy()}
-        return infos | batch_info({"final_info": tick.infos}, self._ended)
+        return infos | batch_info({"final_info": result.infos}, self._ended)
 
     def _draw_seed(self) -> int:
         return int(self.np_random.integers(MAX_SEED, dtype=np.uint64, endpoint=True))
 
     def _rows_to_reset(self, options: dict[str, Any] | None) -> NDArray[np.bool_]:
-        rows = rows_to_reset(options, self.num_envs)
+        rows = validate_reset_mask(options, self.num_envs)
         if self._masks is None and not rows.all():
             raise ResetNeeded("the first reset must reset every row")
         by_system = rows.reshape(-1, len(self.learners))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import log_ndtr, ndtr  # type: ignore[import-untyped]
 
 from paysim_gym._engine import ScenarioError
-from paysim_gym.payments.payments_file import Column, Payments, load_payments
+from paysim_gym.payments.payments_file import Column, PaymentTable, load_payments
 from paysim_gym.scenario import load_scenario
 
 WIDEST_NORMAL = 0.755
@@ -117,7 +117,7 @@ def calibrated_yaml(scenario: dict[str, Any]) -> str:
     return f"{_HEADER.format(prices=PRICES)}{body}"
 
 
-def _description(name: str, payments: Payments) -> str:
+def _description(name: str, payments: PaymentTable) -> str:
     days = f"{len(payments.days):,} days ({payments.days[0]} to {payments.days[-1]})"
     hours = f", {payments.hours[0]} to {payments.hours[1]}" if payments.hours else ""
     found = f"{len(payments):,} payments between {len(payments.banks)} banks"
@@ -140,7 +140,7 @@ def _by_bank(side: Column, banks: int) -> list[Column]:
     return np.split(order, np.searchsorted(side[order], np.arange(1, banks)))
 
 
-def _bank(payments: Payments, index: int, sends: Column, receives: Column, bounds: list[int]) -> _Bank:
+def _bank(payments: PaymentTable, index: int, sends: Column, receives: Column, bounds: list[int]) -> _Bank:
     """A bank that sends and receives the payments with these indices."""
     peaks = _peak_outflows(payments, sends, receives, bounds[-1])
     balance = _rounded_up(peaks.mean())
@@ -150,7 +150,7 @@ def _bank(payments: Payments, index: int, sends: Column, receives: Column, bound
     return _Bank(payments.banks[index], sent, balance, credit_limit, demand)
 
 
-def _peak_outflows(payments: Payments, sends: Column, receives: Column, ticks_per_day: int) -> Floats:
+def _peak_outflows(payments: PaymentTable, sends: Column, receives: Column, ticks_per_day: int) -> Floats:
     """What a bank needs on each day if everybody pays at once, in cents: float64 of shape (days,)."""
     size = len(payments.days) * ticks_per_day
     sent, received = (
@@ -162,7 +162,7 @@ def _peak_outflows(payments: Payments, sends: Column, receives: Column, ticks_pe
     return peaks
 
 
-def _demand(payments: Payments, mine: Column, bounds: list[int]) -> dict[str, Any]:
+def _demand(payments: PaymentTable, mine: Column, bounds: list[int]) -> dict[str, Any]:
     """The `arrival_config` of the bank that sends the payments with the indices `mine`."""
     rate, windows = _rates(payments.tick[mine], len(payments.days), bounds)
     receivers = np.bincount(payments.receiver[mine], minlength=len(payments.banks))

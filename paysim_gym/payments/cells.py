@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paysim_gym._engine import ScenarioError
-from paysim_gym.scenario.field_types import ID
+from paysim_gym.scenario.field_types import ID, MINUTE
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -49,7 +49,7 @@ _DATE = (
     " THEN datediff('day', DATE '0001-01-01', TRY_CAST({0} AS DATE)) END"
 )
 _TIME = (
-    "CASE WHEN regexp_full_match({0}, '(([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?)|24:00(:00)?')"
+    f"CASE WHEN regexp_full_match({{0}}, '({MINUTE}(:[0-5][0-9])?)|24:00(:00)?')"
     " THEN 3600 * TRY_CAST({0}[1:2] AS BIGINT) + 60 * TRY_CAST({0}[4:5] AS BIGINT)"
     " + coalesce(TRY_CAST({0}[7:8] AS BIGINT), 0) END"
 )

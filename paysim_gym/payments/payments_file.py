@@ -13,16 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from paysim_gym._engine import ScenarioError
+from paysim_gym._engine import ScenarioError, minutes_of_day
 from paysim_gym.payments.cells import MAX_PROBLEMS, NONE_GIVEN, WRONG, Cells, open_cells
 from paysim_gym.scenario.field_types import ID, ID_RULE, MAX_MONEY
-from paysim_gym.validation_errors import shown
+from paysim_gym.validation_errors import format_value
 
 Column = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Payments:
+class PaymentTable:
     """The payments of a file by day and tick, those of one tick in the order of the file.
 
     Attributes:
@@ -100,7 +100,7 @@ def load_payments(
     opening_time: str | None = None,
     closing_time: str | None = None,
     whole_hours: bool = False,
-) -> Payments:
+) -> PaymentTable:
     """Read and check a payments file.
 
     Args:
@@ -117,7 +117,9 @@ def load_payments(
             what is allowed.
     """
     if type(ticks_per_day) is not int or not 1 <= ticks_per_day <= 1000:
-        raise ScenarioError(f"ticks_per_day = {shown(ticks_per_day)}: must be an integer between 1 and 1000")
+        raise ScenarioError(
+            f"ticks_per_day = {format_value(ticks_per_day)}: must be an integer between 1 and 1000"
+        )
     if banks is not None:
         _check_banks(banks)
     hours = _business_hours(opening_time, closing_time)
@@ -140,9 +142,9 @@ def _check_banks(banks: Sequence[str]) -> None:
     seen: set[str] = set()
     for index, bank in enumerate(banks):
         if not isinstance(bank, str) or not re.fullmatch(ID, bank):
-            raise ScenarioError(f"banks[{index}] = {shown(bank)}: {ID_RULE}")
+            raise ScenarioError(f"banks[{index}] = {format_value(bank)}: {ID_RULE}")
         if bank in seen:
-            raise ScenarioError(f"banks[{index}] = {shown(bank)}: must not stand twice")
+            raise ScenarioError(f"banks[{index}] = {format_value(bank)}: must not stand twice")
         seen.add(bank)
 
 
@@ -156,11 +158,11 @@ def _business_hours(opening_time: str | None, closing_time: str | None) -> tuple
         raise ScenarioError("closing_time: is required beside opening_time")
     seconds = []
     for name, value in {"opening_time": opening_time, "closing_time": closing_time}.items():
-        if not isinstance(value, str) or not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d|24:00", value, re.ASCII):
+        minutes = minutes_of_day(value)
+        if minutes is None:
             allowed = 'must be a time of day as text, like "07:00"'
-            raise ScenarioError(f"{name} = {shown(value)}: {allowed}")
-        hour, minute = value.split(":")
-        seconds.append(3600 * int(hour) + 60 * int(minute))
+            raise ScenarioError(f"{name} = {format_value(value)}: {allowed}")
+        seconds.append(60 * minutes)
     if seconds[0] >= seconds[1]:
         raise ScenarioError(
             f"closing_time = {closing_time!r}: must be after the opening time {opening_time!r}"
@@ -233,12 +235,14 @@ def _problems(cells: Cells, values: dict[str, Column], checks: Sequence[_Check])
     lines = []
     for place, column, allowed in first:
         text = texts[place][column] if column else ""
-        value = f"{column} = {shown(text)}: {allowed}" if text else f"{column}: missing; {allowed}"
+        value = f"{column} = {format_value(text)}: {allowed}" if text else f"{column}: missing; {allowed}"
         lines.append(f"{cells.unit} {place}: {value if column else allowed}")
     return lines + ([f"... and {total - len(first)} more"] if total > len(first) else [])
 
 
-def _payments(ids: tuple[str, ...], values: dict[str, Column], clock: _Clock, has_dates: bool) -> Payments:
+def _payments(
+    ids: tuple[str, ...], values: dict[str, Column], clock: _Clock, has_dates: bool
+) -> PaymentTable:
     days, day = np.unique(values["day"], return_inverse=True)
     deadline = values["deadline"]
     columns = {
@@ -252,4 +256,4 @@ def _payments(ids: tuple[str, ...], values: dict[str, Column], clock: _Clock, ha
     for column in (*columns.values(), divisible):
         column.flags.writeable = False
     names = tuple(str(label) for label in labels)
-    return Payments(ids, names, clock.hours, **columns, divisible=divisible)
+    return PaymentTable(ids, names, clock.hours, **columns, divisible=divisible)

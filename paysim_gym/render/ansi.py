@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from paysim_gym.render.day import QUEUES, URGENCIES, Day, View, headline, queue_total
+from paysim_gym.render.day_history import QUEUES, URGENCIES, BankSnapshot, DayHistory, headline, queue_total
 from paysim_gym.render.money import axis_label, axis_marks, exact, short
 
 _WIDTH = 96
@@ -13,7 +13,7 @@ _RISING = " ▁▂▃▄▅▆▇█"
 _HANGING = " ▀█"
 
 
-def text(day: Day) -> str:
+def render_text(day: DayHistory) -> str:
     """Write a day as far as it has come; amounts in the tables are to the cent.
 
     Args:
@@ -34,7 +34,7 @@ def text(day: Day) -> str:
     return "\n".join(lines[:-1])
 
 
-def _figures(view: View) -> Iterator[str]:
+def _figures(view: BankSnapshot) -> Iterator[str]:
     pairs = [
         ("Balance", view["balance"], "Received today", view["received_today"]),
         ("Credit limit", view["limit"], "Paid today", view["paid_today"]),
@@ -46,7 +46,7 @@ def _figures(view: View) -> Iterator[str]:
         yield f"{name:<18}{exact(amount):>27}      {other_name:<18}{exact(other):>27}"
 
 
-def _account(day: Day) -> Iterator[str]:
+def _account(day: DayHistory) -> Iterator[str]:
     """Balances as columns above and below a line at zero."""
     ticks = day.now["ticks_per_day"]
     columns: dict[int, int] = {}
@@ -70,7 +70,7 @@ def _account(day: Day) -> Iterator[str]:
         yield _row(axis_label(mark, marks.step), "│", bars, _repeats(ticks))
 
 
-def _flows(day: Day) -> Iterator[str]:
+def _flows(day: DayHistory) -> Iterator[str]:
     """Receipts and payments of every tick, as shares of the most in any column."""
     ticks = day.now["ticks_per_day"]
     received: dict[int, int] = {}
@@ -107,7 +107,7 @@ def _row(label: str, border: str, cells: str, repeats: int) -> str:
     return f"{label:>9} {border}{''.join(cell * repeats for cell in cells)}".rstrip()
 
 
-def _queues(view: View) -> Iterator[str]:
+def _queues(view: BankSnapshot) -> Iterator[str]:
     yield f"{'':<18}" + "".join(f"{title:>39}" for title in QUEUES.values())
     yield f"{'':<18}" + f"{'payments':>12}{'value':>27}" * len(QUEUES)
     for urgency, name in URGENCIES.items():
@@ -119,7 +119,7 @@ def _queue_row(name: str, amounts: Iterable[tuple[int, int]]) -> str:
     return f"{name:<18}" + "".join(f"{count:>12,}{exact(value):>27}" for count, value in amounts)
 
 
-def _costs(view: View) -> Iterator[str]:
+def _costs(view: BankSnapshot) -> Iterator[str]:
     """The day's costs by component, beside those of the episode."""
     yield f"{'Costs':<18}{'today':>39}{'episode':>39}"
     for name, cost in view["costs_today"].items():

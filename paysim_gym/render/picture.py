@@ -23,7 +23,15 @@ from paysim_gym.render.canvas import (
     Canvas,
     Colour,
 )
-from paysim_gym.render.day import QUEUES, URGENCIES, Day, View, headline, queue_total, tick_of_day
+from paysim_gym.render.day_history import (
+    QUEUES,
+    URGENCIES,
+    BankSnapshot,
+    DayHistory,
+    headline,
+    queue_total,
+    tick_of_day,
+)
 from paysim_gym.render.money import axis_label, axis_marks, exact, short
 
 SIZE = (960, 640)
@@ -82,7 +90,7 @@ class _Chart:
             right -= px(28)
 
 
-def picture(day: Day, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:
+def render_picture(day: DayHistory, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:
     """Draw a day as far as it has come.
 
     Args:
@@ -114,7 +122,7 @@ def picture(day: Day, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:
     return canvas.pixels
 
 
-def _draw_header(canvas: Canvas, view: View, width: int) -> None:
+def _draw_header(canvas: Canvas, view: BankSnapshot, width: int) -> None:
     px = canvas.px
     figures = [
         ("Balance", short(view["balance"]), VERMILION if view["balance"] < 0 else INK),
@@ -143,7 +151,7 @@ def _draw_name(canvas: Canvas, name: str, room: int) -> None:
     canvas.text(canvas.px(20), canvas.px(30), shown, size=24)
 
 
-def _draw_account(canvas: Canvas, day: Day, box: Box) -> None:
+def _draw_account(canvas: Canvas, day: DayHistory, box: Box) -> None:
     scale, ticks, now = day.account_scale(), day.now["ticks_per_day"], tick_of_day(day.now)
     chart = _Chart(canvas, box, (scale.low, scale.high), ticks)
     runs = _runs(day.balances(), now)
@@ -176,7 +184,7 @@ def _draw_balances(chart: _Chart, runs: Sequence[_Run]) -> None:
     canvas.fill(Box(x - dot, before - dot, x + dot, before + dot), BLUE)
 
 
-def _draw_flows(canvas: Canvas, day: Day, box: Box) -> None:
+def _draw_flows(canvas: Canvas, day: DayHistory, box: Box) -> None:
     flows, ticks = day.flows(), day.now["ticks_per_day"]
     received = max((flow.received for flow in flows), default=0)
     paid = max((flow.paid for flow in flows), default=0)
@@ -198,7 +206,7 @@ def _runs(points: Sequence[tuple[int, int]], end: int) -> list[_Run]:
     return [((tick, until), amount) for (tick, amount), until in zip(points, ends, strict=True)]
 
 
-def _draw_queues(canvas: Canvas, view: View, box: Box) -> None:
+def _draw_queues(canvas: Canvas, view: BankSnapshot, box: Box) -> None:
     """Both queues by urgency."""
     px = canvas.px
     y = box.top + px(17)
@@ -219,7 +227,7 @@ def _draw_queues(canvas: Canvas, view: View, box: Box) -> None:
         y += px(40)
 
 
-def _draw_costs(canvas: Canvas, view: View, box: Box) -> None:
+def _draw_costs(canvas: Canvas, view: BankSnapshot, box: Box) -> None:
     """Costs of the day by component."""
     px = canvas.px
     costs = view["costs_today"]

@@ -1,4 +1,4 @@
-"""A window on the screen; loads pygame."""
+"""A window on the renderer; loads pygame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-//! Resident memory of one system of `five_bank` in a large fleet that has played a day: `cargo bench --bench memory`.
+//! Resident memory of a system of `five_bank` in a large fleet.
+//!
+//! It is measured after one day. Run it with `cargo bench --bench memory`.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
 
@@ -14,7 +16,7 @@ use stepped_fleet::SteppedFleet;
 const FIVE_BANK: &str = include_str!("../tests/scenarios/five_bank.json");
 const PAGE: usize = 4096;
 
-/// What the process holds now, from the second number of Linux's `statm`; None elsewhere.
+/// Resident memory of the process, or `None` without Linux's `statm`.
 fn resident_bytes() -> Option<usize> {
     let text = std::fs::read_to_string("/proc/self/statm").ok()?;
     Some(text.split(' ').nth(1)?.parse::<usize>().ok()? * PAGE)
@@ -26,9 +28,9 @@ fn main() {
     let scenario = Scenario::from_json(FIVE_BANK).unwrap();
     let before = resident_bytes();
     let mut fleet = SteppedFleet::new(&scenario, rows, 1, &json!({"learners": ["CORE_A"]}));
-    let mut dice = stream(0, 0, BankId(0), Purpose::Policy);
+    let mut rng = stream(0, 0, BankId(0), Purpose::Policy);
     for _ in 0..60 {
-        let actions = fleet.legal_actions(&mut dice);
+        let actions = fleet.legal_actions(&mut rng);
         fleet.step(&actions).unwrap();
     }
     match before.zip(resident_bytes()) {

@@ -1,4 +1,4 @@
-//! Speed of one offset among 100 banks that have little liquidity, by the number of queued payments.
+//! Speed of an offset of 100 banks, by the number of queued payments.
 
 #![allow(missing_docs)]
 
@@ -9,14 +9,14 @@ use std::hint::black_box;
 
 const BANKS: u64 = 100;
 
-/// Random payments; a bank can pay about one of them, so that most have to be taken away again.
+/// Random payments; a bank can pay about one, so most are removed again.
 fn queues(payments: u64, limits: usize) -> Queues {
-    let mut queues = Queues { may_pass: true, ..Queues::default() };
+    let mut queues = Queues { may_bypass: true, ..Queues::default() };
     // A linear congruential generator.
-    let mut dice = 1_u64;
+    let mut state = 1_u64;
     let mut draw = |below: u64| {
-        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (dice >> 33) % below
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
     };
     for bank in 0..BANKS {
         let queue = (0..payments / BANKS).map(|_| Queued {

@@ -1,4 +1,4 @@
-//! A tick of a gross rail with long queues: `cargo bench --bench settlement`.
+//! Speed of gross settlement with long queues: `cargo bench --bench settlement`.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -12,12 +12,12 @@ use std::sync::Arc;
 const BANKS: usize = 100;
 const PAYMENTS: usize = 10_000;
 
-/// All payments arrive at tick 0 and find a little liquidity: some settle gross, most need offsets.
+/// Payments at tick 0, of which some settle gross and most need offsets.
 fn random_payments() -> Vec<Value> {
-    let mut dice = 7_u64;
+    let mut state = 7_u64;
     let mut draw = |below: usize| {
-        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (dice >> 33) as usize % below
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
     };
     let pay = |_| {
         let (sender, offset) = (draw(BANKS), 1 + draw(BANKS - 1));
@@ -26,7 +26,7 @@ fn random_payments() -> Vec<Value> {
     (0..PAYMENTS).map(pay).collect()
 }
 
-/// One bank pays all others in turn, and each pays it back: one pair of payments after the other.
+/// Pairs of payments between one bank and all others in turn.
 fn hub_payments() -> Vec<Value> {
     let spoke = |index: usize| 1 + index % (BANKS - 1);
     (0..PAYMENTS / 2).flat_map(|index| [payment(0, spoke(index), 1), payment(spoke(index), 0, 1)]).collect()

@@ -1,10 +1,11 @@
-//! Speed of the bundled scenarios in a fleet: ticks under random legal decisions, observations and masks written;
-//! days, early and late in an episode; saved states. `cargo bench --bench tick`.
+//! Speed of steps, days and saved states: `cargo bench --bench tick`.
+//!
+//! A step plays random legal decisions and writes observations and masks.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-#[path = "../tests/made_network/mod.rs"]
-mod made_network;
+#[path = "../tests/network_builder/mod.rs"]
+mod network_builder;
 #[path = "../tests/stepped_fleet/mod.rs"]
 mod stepped_fleet;
 
@@ -31,29 +32,29 @@ fn setup_of(scenario: &Value, files: Files) -> Setup {
     Setup::with_files(&Scenario::from_json(&scenario.to_string()).unwrap(), files).unwrap()
 }
 
-/// The scenario and the bank that learns in it.
+/// A bundled scenario and its first bank, the learner.
 fn bundled(text: &str) -> (Value, String) {
     let scenario: Value = serde_json::from_str(text).unwrap();
     let learner = scenario["agents"][0]["id"].as_str().unwrap().to_owned();
     (scenario, learner)
 }
 
-/// Any legal action is as likely as any other.
-fn draw_legal(fleet: &SteppedFleet, dice: &mut Stream, actions: &mut [i64]) {
+/// Draws uniformly distributed legal actions.
+fn draw_legal(fleet: &SteppedFleet, rng: &mut Stream, actions: &mut [i64]) {
     for (action, flags) in actions.iter_mut().zip(fleet.masks.chunks_exact(fleet.fleet.process.choices())) {
         let legal = flags.iter().filter(|flag| **flag).count();
-        let drawn = if legal == 1 { 0 } else { dice.random_range(0..legal) };
-        let place = (0..flags.len()).filter(|place| flags[*place]).nth(drawn).unwrap();
-        *action = i64::try_from(place).unwrap();
+        let drawn = if legal == 1 { 0 } else { rng.random_range(0..legal) };
+        let index = (0..flags.len()).filter(|index| flags[*index]).nth(drawn).unwrap();
+        *action = i64::try_from(index).unwrap();
     }
 }
 
-/// Time of so many days of all rows, the restart after each included and the drawing of decisions left out.
-fn play_days(fleet: &mut SteppedFleet, dice: &mut Stream, days: u64) -> Duration {
+/// Time of these days of all rows, with restarts but without the random draws.
+fn play_days(fleet: &mut SteppedFleet, rng: &mut Stream, days: u64) -> Duration {
     let mut actions = vec![0; ROWS * fleet.fleet.process.heads()];
     let mut spent = Duration::ZERO;
     for _ in 0..days * u64::from(1 + fleet.fleet.setup.episode_ticks) {
-        draw_legal(fleet, dice, &mut actions);
+        draw_legal(fleet, rng, &mut actions);
         let start = Instant::now();
         fleet.step(black_box(&actions)).unwrap();
         spent += start.elapsed();
@@ -61,15 +62,15 @@ fn play_days(fleet: &mut SteppedFleet, dice: &mut Stream, days: u64) -> Duration
     spent
 }
 
-/// An element is a tick of one system.
+/// Steps of a fleet; an element is a tick of one system.
 fn step(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("step");
     let mut measure = |name: &str, scenario: &Value, learner: &str, threads: usize, files: Files| {
         let setup = setup_of(scenario, files);
         group.throughput(Throughput::Elements(ROWS as u64 * u64::from(setup.episode_ticks)));
         let mut fleet = SteppedFleet::of(setup, ROWS, threads, &json!({"learners": [learner]}));
-        let mut dice = stream(0, 0, BankId(0), Purpose::Policy);
-        group.bench_function(name, |bencher| bencher.iter_custom(|days| play_days(&mut fleet, &mut dice, days)));
+        let mut rng = stream(0, 0, BankId(0), Purpose::Policy);
+        group.bench_function(name, |bencher| bencher.iter_custom(|days| play_days(&mut fleet, &mut rng, days)));
     };
     for (name, text) in [("two_bank", TWO_BANK), ("five_bank", FIVE_BANK)] {
         let (scenario, learner) = bundled(text);
@@ -79,36 +80,36 @@ fn step(criterion: &mut Criterion) {
     }
     let (mut scenario, learner) = bundled(TWO_BANK);
     scenario["agents"][1]["policy"] = json!({"type": "network", "weights": "b.safetensors"});
-    let networks = BTreeMap::from([("BANK_B".to_owned(), made_network::drawn(&[64, 64]))]);
+    let networks = BTreeMap::from([("BANK_B".to_owned(), network_builder::random_network(&[64, 64]))]);
     let files = Files { networks, ..Files::default() };
     measure("two_bank, 1 thread, BANK_B a network of 64 and 64", &scenario, &learner, 1, files);
     group.finish();
 }
 
-/// The first day of an episode and its two-hundredth: what has been played must not matter.
+/// The first and the two-hundredth day of an episode, which must cost the same.
 fn day(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("day");
     let (mut scenario, _) = bundled(FIVE_BANK);
     scenario["num_days"] = json!(200);
-    // Every day starts with the same money and empty queues.
+    // Every day starts with the same balances and empty queues.
     (scenario["overnight"], scenario["end_of_day"]) = (json!("reset"), json!("drop"));
     let setup = Arc::new(setup_of(&scenario, Files::default()));
     let system = || setup.system(&[], EventLog::default());
-    // No two days have the same payments: each sample is of several episodes.
-    let mut mornings = [Vec::new(), Vec::new()];
+    // Days differ in their payments, so a sample has several episodes.
+    let mut day_starts = [Vec::new(), Vec::new()];
     for episode in 0..64 {
         let mut played = system();
         played.reset(0, episode);
-        for (mornings, number) in mornings.iter_mut().zip([1, 200]) {
+        for (states, number) in day_starts.iter_mut().zip([1, 200]) {
             while played.ledger.now.0 < (number - 1) * setup.ticks_per_day {
                 played.tick().unwrap();
             }
-            mornings.push(played.save());
+            states.push(played.save());
         }
     }
-    group.throughput(Throughput::Elements(mornings[0].len() as u64));
-    for (number, mornings) in [1, 200].into_iter().zip(&mornings) {
-        let begun = || mornings.iter().map(|morning| restored(system(), morning)).collect::<Vec<_>>();
+    group.throughput(Throughput::Elements(day_starts[0].len() as u64));
+    for (number, states) in [1, 200].into_iter().zip(&day_starts) {
+        let begun = || states.iter().map(|state| restored(system(), state)).collect::<Vec<_>>();
         let play = |mut systems: Vec<System>| {
             for system in &mut systems {
                 (0..setup.ticks_per_day).for_each(|_| _ = system.tick().unwrap());
@@ -127,7 +128,7 @@ fn restored(mut system: System, state: &[u8]) -> System {
     system
 }
 
-/// 200 banks that send 10,000 payments a day, with little liquidity, so that offsetting has work to do.
+/// 200 banks with 10,000 payments a day and scarce liquidity.
 fn large(criterion: &mut Criterion) {
     const BANKS: u32 = 200;
     const TICKS: u32 = 100;
@@ -163,7 +164,7 @@ fn large(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The state of one system of five banks at noon.
+/// Saving and restoring the state of a system in the middle of a day.
 fn state(criterion: &mut Criterion) {
     let (scenario, _) = bundled(FIVE_BANK);
     let mut system = setup_of(&scenario, Files::default()).system(&[], EventLog::default());

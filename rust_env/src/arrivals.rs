@@ -1,6 +1,6 @@
-//! Demand: the payment orders that customers bring to a bank in one tick, sampled or scheduled.
+//! Demand: sampled and scheduled payment orders.
 
-use crate::amounts::{AmountDistribution, whole};
+use crate::amounts::{AmountDistribution, round_to_i64};
 use crate::payment::{Order, RtgsPriority};
 use crate::replay::Replay;
 use crate::rng::Stream;
@@ -17,13 +17,13 @@ use rand_distr::{Distribution, Poisson};
 pub struct Demand {
     sender: BankId,
     ticks_per_day: u32,
-    /// Mean number of orders by tick of the day.
+    /// Mean number of orders, by tick of the day.
     rates: Vec<f64>,
-    /// Number of orders by tick of the day; `None` where the rate is zero.
+    /// Distribution of the number of orders by tick of the day; `None`: rate 0.
     counts: Vec<Option<Poisson<f64>>>,
     amount: AmountDistribution,
     receiver: Choice<BankId>,
-    /// Ticks to the deadline; `None`: the end of the day.
+    /// Minimum and maximum ticks to the deadline; `None`: the end of the day.
     deadline_range: Option<(u32, u32)>,
     priority: Choice<u8>,
     divisible: bool,
@@ -38,7 +38,7 @@ enum Choice<T> {
 }
 
 impl Demand {
-    /// The demand of the bank at `index`, or `None` if it has none. The scenario must be valid.
+    /// Compiles the demand of a bank of a valid scenario, if any.
     #[must_use]
     pub fn new(scenario: &Scenario, index: usize) -> Option<Self> {
         let config = scenario.agents[index].arrival_config.as_ref()?;
@@ -58,18 +58,19 @@ impl Demand {
         })
     }
 
-    /// Draws the orders of a tick of the day that began in the tick `morning`, `factor` times as many as usual, and
-    /// hands them to `take`.
-    pub fn sample(&self, now: Tick, morning: Tick, factor: f64, stream: &mut Stream, mut take: impl FnMut(Order)) {
-        let tick_of_day = (now.0 - morning.0) as usize;
+    /// Draws the orders of tick `now` and passes each to `emit`.
+    ///
+    /// `day_start` is the first tick of the day; `factor` multiplies the usual arrival rate.
+    pub fn sample(&self, now: Tick, day_start: Tick, factor: f64, stream: &mut Stream, mut emit: impl FnMut(Order)) {
+        let tick_of_day = (now.0 - day_start.0) as usize;
         let count = if factor == 1.0 {
             self.counts[tick_of_day].as_ref().map(|count| count.sample(stream))
         } else {
             Poisson::new(self.rates[tick_of_day] * factor).ok().map(|count| count.sample(stream))
         };
-        let day_end = Tick(morning.0 + self.ticks_per_day - 1);
-        for _ in 0..count.map_or(0, whole) {
-            take(self.order(now, day_end, stream));
+        let day_end = Tick(day_start.0 + self.ticks_per_day - 1);
+        for _ in 0..count.map_or(0, round_to_i64) {
+            emit(self.order(now, day_end, stream));
         }
     }
 
@@ -134,7 +135,7 @@ fn priorities(config: &PriorityConfig) -> Option<Choice<u8>> {
     }
 }
 
-/// The payments known in advance, by arrival. The scenario must be valid.
+/// The initial transactions of a valid scenario, by arrival.
 #[must_use]
 pub fn schedule(scenario: &Scenario) -> Vec<Order> {
     let banks = banks_by_id(scenario);
@@ -154,9 +155,9 @@ pub fn schedule(scenario: &Scenario) -> Vec<Order> {
     orders
 }
 
-/// The number of payments a day that each bank expects to send, and their value in cents.
+/// Each bank's expected number of payments per day and their value in cents.
 #[must_use]
-pub fn expected_days(scenario: &Scenario, replay: Option<&Replay>) -> Vec<(f64, f64)> {
+pub fn expected_daily_payments(scenario: &Scenario, replay: Option<&Replay>) -> Vec<(f64, f64)> {
     let sampled = |agent: &AgentConfig| {
         let Some(config) = &agent.arrival_config else { return (0.0, 0.0) };
         let count: f64 = (0..scenario.ticks_per_day).map(|tick| rate_at(config, tick)).sum();

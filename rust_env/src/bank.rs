@@ -1,4 +1,4 @@
-//! A bank: its account, its credit, its two queues, what it has paid in costs.
+//! State of a bank: account, credit, queues and costs.
 
 use crate::costs::{COMPONENTS, Component, Costs, Prices};
 use crate::payment::{Decision, Payment};
@@ -9,110 +9,116 @@ use smallvec::SmallVec;
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 
-/// Ticks that [`Bank::received_recently`] looks back.
+/// Maximum number of ticks of [`Bank::received_recently`].
 pub const RECENT_TICKS: usize = 4;
 
-/// A bank of a running system.
+/// State of a bank in a running system.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Bank {
-    // What every tick needs comes first, so that it lies close together.
-    /// One tick of delay of all its unsettled payments, in 10^-12 cents.
+    // Fields that every tick reads come first, so that they share cache lines.
+    /// Charge for a tick of delay of all its unsettled payments, in 10^-12 cents.
     pub delay_charge: i128,
-    /// What it has done since the start of the episode.
+    /// Statistics since the start of the episode.
     pub statistics: Statistics,
-    /// Account balance; below zero it is overdrawn.
+    /// Account balance; negative in an overdraft.
     pub balance: Cents,
-    /// How far the balance may fall below zero.
+    /// Maximum uncollateralised overdraft.
     pub credit_limit: Cents,
-    /// What its pledged assets add to that.
+    /// Additional credit on pledged assets.
     pub collateral_credit: Cents,
-    /// Its multilateral limit, if it has one.
+    /// Maximum net payments per day to all banks, if limited.
     pub multilateral_limit: Option<Cents>,
-    /// Value of the central queues.
+    /// Value of its central queues.
     pub central_value: Cents,
-    /// No payment in them is smaller. No part of the state: how near it comes depends on whether events are recorded.
+    /// Lower bound of the amounts in its central queues.
+    ///
+    /// Not saved: the tightness of the bound depends on whether events are recorded.
     #[serde(skip)]
     pub central_floor: Cents,
     /// Value received today.
     pub received_today: Cents,
     /// Value paid today.
     pub paid_today: Cents,
-    /// Value received in this tick and in the recent ones, the latest first.
+    /// Value received in this tick and the previous ones, latest first.
     received: [Cents; RECENT_TICKS + 1],
     day_opening: Cents,
-    /// Costs of this tick, or of this opening where that is a step of its own.
+    /// Costs of this step: a tick, or an opening.
     pub tick_costs: Costs,
-    /// Costs since the start of the episode, those of a step that has begun included.
+    /// Costs since the start of the episode, including the current step.
     pub costs: Costs,
-    /// The sum of today's.
+    /// Sum of today's costs.
     pub cost_today: Cents,
     accruals: [Accrual; COMPONENTS.len()],
-    /// Payments not released, by urgency, deadline and arrival.
+    /// Internal queue, by urgency, deadline and arrival.
     pub internal: Vec<Payment>,
-    /// Payments released and waiting for settlement, next first, by rail.
+    /// Central queues, by rail; the head is next.
     pub central: SmallVec<[VecDeque<Payment>; 1]>,
-    /// What to do with the internal queue, payment by payment; missing ones are held.
+    /// Decisions about the internal queue, by payment; missing ones hold.
     pub decisions: Vec<Decision>,
-    /// Net receipts from each other bank today; kept for banks that are observed and for banks with bilateral limits, else empty.
+    /// Today's net receipts from each other bank.
+    ///
+    /// Empty unless the bank is observed or has bilateral limits.
     pub bilateral: SmallVec<[Cents; 2]>,
-    /// Value of the payments that wait in other banks' central queues for this bank, where the rail shows it.
+    /// Value of incoming payments in visible central queues.
     pub incoming_value: Cents,
-    /// How many times the usual number of orders its customers bring.
+    /// Factor on its arrival rate.
     pub arrival_factor: f64,
-    /// The number of those that wait for this bank.
+    /// Number of incoming payments in visible central queues.
     pub incoming_count: u32,
-    /// No payment becomes overdue before this tick.
+    /// Lower bound of the next tick at which a payment becomes overdue.
     pub next_deadline: Tick,
-    /// It can release nothing before this tick.
+    /// First tick after its outage.
     pub outage_until: Tick,
-    are_books_closed: bool,
+    is_step_over: bool,
     /// Value of its pledged assets.
     pub collateral: Cents,
-    /// What it has committed of its pool today.
+    /// Liquidity committed from its pool today.
     pub committed: Cents,
-    /// What a learner wants to commit, until the pools are paid in.
+    /// Share of the pool that a learner or player commits at this opening.
     pub pool_decision: Option<Rate>,
-    /// Receipts of this tick that have yet to land.
+    /// Receipts of this tick that are not yet credited.
     pub deferred: Cents,
-    /// Those that have landed; they cannot be used before the next tick, not even at the day's close.
+    /// Deferred receipts credited in this tick; usable from the next tick on.
     pub landed: Cents,
-    /// Overnight loan of central-bank money, repaid when the next day opens.
+    /// Overnight loan, repaid when the next day opens.
     pub loan: Cents,
-    /// What its costs were when the day began.
+    /// Costs at the start of the day.
     opening_costs: Costs,
-    /// Payments unsettled at the last close of a day.
+    /// Number of payments unsettled at the last end of day.
     pub unsettled_count: u32,
-    /// Their value.
+    /// Value of these payments.
     pub unsettled_value: Cents,
-    /// How many payments at the head of each queue belong to an ended cycle of a deferred net rail.
+    /// Number of payments of ended cycles at the head of each queue.
     pub in_ended_cycle: SmallVec<[u32; 4]>,
 }
 
-/// What a bank has done since the start of an episode. Parts of a split count as payments.
+/// Statistics of a bank since the start of an episode.
+///
+/// Parts of a split count as payments.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Statistics {
-    /// Orders that came.
+    /// Number of arrived orders.
     pub arrived_count: i64,
-    /// Their value.
+    /// Value of arrived orders.
     pub arrived_value: Cents,
-    /// Payments sent and settled.
+    /// Number of settled outgoing payments.
     pub settled_count: i64,
-    /// Their value.
+    /// Value of settled outgoing payments.
     pub settled_value: Cents,
-    /// Part of it that settled with an overnight loan, when a day closed.
+    /// Part of `settled_value` that settled at an end of day with overnight loans.
     pub lent_value: Cents,
-    /// Payments cancelled at the end of a day.
+    /// Number of payments cancelled at an end of day.
     pub dropped_count: i64,
-    /// Extra parts made by splits.
+    /// Number of additional parts from splits.
     pub split_count: i64,
-    /// Value times ticks from arrival to settlement or cancellation.
+    /// Sum of value times ticks from arrival to settlement or cancellation.
     pub delay_value: i128,
-    /// Deepest fall of a day's closing-of-tick balances below that day's opening.
+    /// Maximum decrease of the balance since the day's opening, at the end of ticks.
     pub liquidity_used: Cents,
 }
 
 impl Bank {
-    /// Back to the opening of the episode; keeps the memory of its queues.
+    /// Resets to the start of an episode; the queues keep their memory.
     pub fn open_episode(&mut self, setup: &BankSetup, rails: usize, tracked_counterparties: usize) {
         let (mut internal, mut central, mut in_ended_cycle, mut decisions, mut bilateral) = (
             std::mem::take(&mut self.internal),
@@ -148,7 +154,7 @@ impl Bank {
         };
     }
 
-    /// A new day: what is counted by day starts again.
+    /// Starts a day: resets the daily counters.
     pub fn open_day(&mut self) {
         self.day_opening = self.balance;
         self.received_today = Cents::ZERO;
@@ -159,75 +165,75 @@ impl Bank {
         self.bilateral.fill(Cents::ZERO);
     }
 
-    /// A new step: its costs start from nothing, unless it has begun already.
-    pub fn open_books(&mut self) {
-        if self.are_books_closed {
+    /// Starts a step: resets its costs, unless the step has started already.
+    pub fn begin_step(&mut self) {
+        if self.is_step_over {
             self.tick_costs = Costs::default();
-            self.are_books_closed = false;
+            self.is_step_over = false;
         }
     }
 
-    /// A new tick: what is counted by tick starts again.
+    /// Starts a tick: resets the counters of a tick.
     pub fn open_tick(&mut self) {
-        self.open_books();
+        self.begin_step();
         self.landed = Cents::ZERO;
     }
 
-    /// How far below zero its balance may fall: credit limit, and credit on its collateral.
+    /// Maximum overdraft: credit limit plus credit on collateral.
     #[must_use]
     pub fn credit(&self) -> Cents {
         self.credit_limit + self.collateral_credit
     }
 
-    /// What its account can pay now: balance and unused credit.
+    /// Liquidity: balance plus unused credit.
     #[must_use]
     pub fn liquidity(&self) -> Cents {
         self.balance + self.credit()
     }
 
-    /// How much more it may pay all banks today, if that is limited.
+    /// Remaining net payments to all banks today, if limited.
     #[must_use]
     pub fn multilateral_headroom(&self) -> Option<Cents> {
         self.multilateral_limit.map(|limit| limit + self.received_today - self.paid_today)
     }
 
-    /// The largest payment that it can make now: liquidity, within its multilateral limit.
+    /// Largest payment that it can make: liquidity, within its multilateral limit.
     #[must_use]
     pub fn capacity(&self) -> Cents {
         self.multilateral_headroom().map_or(self.liquidity(), |headroom| headroom.min(self.liquidity()))
     }
 
-    /// What it could pay beyond all that it has already released.
+    /// Capacity less the value of its central queues.
     #[must_use]
     pub fn uncommitted_liquidity(&self) -> Cents {
         self.capacity() - self.central_value
     }
 
-    /// Whether it can release nothing now.
+    /// Whether it has an outage.
     #[must_use]
     pub fn is_out(&self, now: Tick) -> bool {
         now < self.outage_until
     }
 
-    /// Pays the committed share of its pool into the account.
+    /// Credits liquidity committed from its pool.
     pub fn commit(&mut self, amount: Cents) {
         self.committed = amount;
         self.balance += amount;
         self.day_opening += amount;
     }
 
-    /// The payments of its central queues, rail after rail.
+    /// Payments of its central queues, by rail.
     pub fn queued(&self) -> impl Iterator<Item = &Payment> {
         self.central.iter().flatten()
     }
 
-    /// Value received in the last `ticks` ticks that are over, at most [`RECENT_TICKS`].
+    /// Value received in the last `ticks` completed ticks, at most [`RECENT_TICKS`].
     #[must_use]
     pub fn received_recently(&self, ticks: usize) -> Cents {
         self.received[1..].iter().take(ticks).copied().sum()
     }
 
-    /// Adds to the account what `counterparty` paid; where receipts are deferred, only once they land.
+    /// Credits a receipt from `counterparty`; a deferred one is credited by [`Bank::land`].
     pub fn receive(&mut self, amount: Cents, is_deferred: bool, counterparty: usize) {
         if is_deferred {
             self.deferred += amount;
@@ -241,7 +247,7 @@ impl Bank {
         }
     }
 
-    /// Takes from the account what goes to `counterparty`.
+    /// Debits a payment to `counterparty`.
     pub fn pay(&mut self, amount: Cents, counterparty: usize) {
         self.balance -= amount;
         self.paid_today += amount;
@@ -250,31 +256,31 @@ impl Bank {
         }
     }
 
-    /// Lets deferred receipts land.
+    /// Credits the deferred receipts of this tick.
     pub fn land(&mut self) {
         let landed = std::mem::take(&mut self.deferred);
         self.balance += landed;
         self.landed += landed;
     }
 
-    /// What it must borrow to settle `value` at a day's close: receipts that were deferred do not count.
+    /// Overnight loan needed to settle `value`; receipts deferred in this tick do not count.
     #[must_use]
     pub fn shortfall(&self, value: Cents) -> Cents {
         (value - (self.balance - self.landed).max(Cents::ZERO)).max(Cents::ZERO)
     }
 
-    /// Its payments that have not settled, internal queue first.
+    /// Unsettled payments: internal queue, then central queues.
     pub fn unsettled(&self) -> impl Iterator<Item = &Payment> {
         self.internal.iter().chain(self.queued())
     }
 
-    /// Puts a payment into the internal queue: by urgency, then deadline, then arrival.
+    /// Inserts a payment into the internal queue by urgency, deadline and arrival.
     pub fn queue(&mut self, payment: Payment) {
-        let place = self.internal.partition_point(|other| rank(other) < rank(&payment));
-        self.internal.insert(place, payment);
+        let index = self.internal.partition_point(|other| queue_key(other) < queue_key(&payment));
+        self.internal.insert(index, payment);
     }
 
-    /// Gives the payments of the internal queue what urgency they have gained, and puts them in order.
+    /// Updates the urgency of the internal queue and sorts it.
     pub fn escalate(&mut self, escalation: Escalation, now: Tick) {
         let mut has_changed = false;
         for payment in &mut self.internal {
@@ -283,34 +289,34 @@ impl Bank {
             payment.urgency = urgency;
         }
         if has_changed {
-            self.internal.sort_unstable_by_key(rank);
+            self.internal.sort_unstable_by_key(queue_key);
         }
     }
 
-    /// From now on the payment's delay is charged, at its present price.
-    pub fn add_delay_of(&mut self, payment: &Payment, prices: &Prices) {
+    /// Adds the payment's current charge for delay to that of the bank.
+    pub fn start_delay_charge(&mut self, payment: &Payment, prices: &Prices) {
         self.delay_charge += prices.delay(payment);
         if !payment.is_overdue {
             self.next_deadline = self.next_deadline.min(payment.deadline);
         }
     }
 
-    /// The payment's delay is no longer charged at its present price.
-    pub fn subtract_delay_of(&mut self, payment: &Payment, prices: &Prices) {
+    /// Subtracts the payment's current charge for delay from that of the bank.
+    pub fn stop_delay_charge(&mut self, payment: &Payment, prices: &Prices) {
         self.delay_charge -= prices.delay(payment);
     }
 
-    /// Charges whole cents.
+    /// Charges cents.
     pub fn charge(&mut self, component: Component, amount: Cents) {
         self.tick_costs[component as usize] += amount;
         self.costs[component as usize] += amount;
         self.cost_today += amount;
     }
 
-    /// Charges an exact amount that accrues; the component's name if it exceeds 64 bits of cents.
+    /// Accrues a charge in 10^-12 cents.
     ///
     /// # Errors
-    /// The name of the component.
+    /// The name of the component, if its cost exceeds 64 bits.
     pub fn accrue(&mut self, component: Component, charge: i128) -> Result<(), &'static str> {
         if charge == 0 {
             return Ok(());
@@ -320,38 +326,38 @@ impl Bank {
         Ok(())
     }
 
-    /// The tick is over.
+    /// Ends a tick.
     pub fn close_tick(&mut self) {
         self.received.rotate_right(1);
         self.received[0] = Cents::ZERO;
-        self.close_books();
+        self.end_step();
     }
 
-    /// The costs of this step are complete.
-    pub fn close_books(&mut self) {
-        self.are_books_closed = true;
+    /// Ends a step: its costs are complete.
+    pub fn end_step(&mut self) {
+        self.is_step_over = true;
     }
 
-    /// Costs since the start of the episode, without those of a step that has begun.
+    /// Costs since the start of the episode, without an unfinished step.
     #[must_use]
     pub fn closed_costs(&self) -> Costs {
-        if self.are_books_closed { self.costs } else { difference(&self.costs, &self.tick_costs) }
+        if self.is_step_over { self.costs } else { difference(&self.costs, &self.tick_costs) }
     }
 
-    /// Costs of today, by component.
+    /// Today's costs, by component.
     #[must_use]
     pub fn costs_today(&self) -> Costs {
         difference(&self.costs, &self.opening_costs)
     }
 
-    /// Notes how long a payment of its own has waited that waits no more.
-    pub fn note_wait(&mut self, payment: &Payment, now: Tick) {
+    /// Adds the delay of a payment that leaves its queues to the statistics.
+    pub fn add_delay_value(&mut self, payment: &Payment, now: Tick) {
         let ticks = i128::from(now.0 - payment.arrival.0);
         self.statistics.delay_value += ticks * i128::from(payment.amount.0);
     }
 
-    /// Notes how far the balance has fallen below the day's opening.
-    pub fn note_liquidity_use(&mut self) {
+    /// Updates the statistic of liquidity used.
+    pub fn update_liquidity_used(&mut self) {
         let used = &mut self.statistics.liquidity_used;
         *used = (*used).max(self.day_opening - self.balance);
     }
@@ -361,7 +367,7 @@ fn difference(costs: &Costs, less: &Costs) -> Costs {
     std::array::from_fn(|component| costs[component] - less[component])
 }
 
-/// Place of a payment in an internal queue.
-fn rank(payment: &Payment) -> (Reverse<u8>, Tick, PaymentId) {
+/// Sort key of the internal queue.
+fn queue_key(payment: &Payment) -> (Reverse<u8>, Tick, PaymentId) {
     (Reverse(payment.urgency), payment.deadline, payment.id)
 }

@@ -1,80 +1,80 @@
-//! What waiting, borrowing and splitting cost: one pure function a cost.
+//! Prices: one pure function for each cost component.
 //!
-//! Charges that accrue are exact, in 10^-12 cents; charges that fall due once are whole cents.
+//! Charges that accrue are exact, in 10^-12 cents; one-time charges are in cents.
 
 use crate::payment::Payment;
 use crate::scenario::{CollateralCharged, CostConfig};
 use crate::units::{Cents, Rate};
 
-/// The parts a cost is made of.
+/// Cost component.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Component {
-    /// Committed liquidity.
+    /// Liquidity committed from a pool.
     Liquidity,
     /// Intraday overdraft.
     Overdraft,
     /// Pledged collateral.
     Collateral,
-    /// Waiting.
+    /// Delay of unsettled payments.
     Delay,
     /// Missed deadlines.
     Deadline,
-    /// Extra parts.
+    /// Fees for splits.
     Split,
-    /// Unsettled at the end of a day.
+    /// Payments unsettled at the end of a day.
     EndOfDay,
 }
 
-/// The components' names, in the order of every cost array.
+/// Names of the components, in the order of every cost array.
 pub const COMPONENTS: [&str; 7] = ["liquidity", "overdraft", "collateral", "delay", "deadline", "split", "end_of_day"];
 
-/// Cents by component.
+/// Costs in cents, by component.
 pub type Costs = [Cents; COMPONENTS.len()];
 
-/// All of a bank's costs, with their names.
+/// Names and cents of all components.
 pub fn named_costs(costs: &Costs) -> impl Iterator<Item = (&'static str, i64)> + '_ {
     COMPONENTS.iter().zip(costs).map(|(name, cost)| (*name, cost.0))
 }
 
-/// Priorities run from 0 to 10.
+/// Number of priorities, 0 to 10.
 const PRIORITIES: usize = 11;
 
-/// The prices of a scenario, ready to be charged.
+/// Prices of a scenario.
 #[derive(Clone, Debug)]
 pub struct Prices {
-    /// (depth, price of the part of an overdraft above it), shallowest first.
+    /// Tiers of the overdraft: (lower bound, marginal rate), ascending.
     overdraft: Vec<(Cents, Rate)>,
-    /// Price of one payment's delay, by overdue and priority.
+    /// Prices of a tick of delay, by overdue and priority.
     delay: [[DelayPrice; PRIORITIES]; 2],
-    /// Whether the central queue is charged for delay.
+    /// Whether payments in the central queue are charged for delay.
     pub delay_in_central_queue: bool,
-    /// Whether what a day's close settles with borrowed money is charged for that tick's delay.
+    /// Whether payments settled by overnight loans are charged for the last tick's delay.
     pub delay_at_close: bool,
-    /// Price of a missed deadline.
+    /// Penalty of a missed deadline.
     deadline_penalty: Cents,
-    /// Price of an extra part.
+    /// Fee for each part after the first.
     split_fee: Cents,
-    /// Price of a payment that is unsettled when a day ends.
+    /// Penalty of a payment that is unsettled at the end of a day.
     eod_penalty: Cents,
-    /// Price of the value that is unsettled, or borrowed, when a day ends.
+    /// Rate on the value unsettled, or borrowed, at the end of a day.
     eod_rate: Rate,
-    /// Price of a tick of collateral, and which.
+    /// Rate per tick on collateral, and which part of it is charged.
     collateral: (Rate, CollateralCharged),
-    /// Price of a day of committed liquidity.
+    /// Rate per day on committed liquidity.
     liquidity: Rate,
 }
 
-/// What a tick of one payment's delay costs.
+/// Price of a tick of delay.
 #[derive(Clone, Copy, Debug, Default)]
 struct DelayPrice {
-    /// In 10^-12 cents, whatever the amount.
+    /// Charge per payment, in 10^-12 cents.
     flat: i128,
-    /// Per cent of the amount.
+    /// Rate on the amount.
     rate: Rate,
 }
 
 impl Prices {
-    /// The prices of a valid scenario.
+    /// Compiles the prices of a valid scenario.
     #[must_use]
     pub fn new(config: &CostConfig) -> Self {
         let tiers = config.overdraft_tiers.iter().map(|tier| (tier.above, Rate::from_fraction(tier.rate)));
@@ -102,7 +102,7 @@ impl Prices {
         }
     }
 
-    /// One tick of overdraft: every slice of it at the price of its own tier.
+    /// Charge for a tick of overdraft; each tier applies its marginal rate.
     #[must_use]
     pub fn overdraft(&self, balance: Cents) -> i128 {
         if balance >= Cents::ZERO {
@@ -117,7 +117,7 @@ impl Prices {
         slices.map(|((above, rate), top)| rate.of((top.min(depth) - *above).max(Cents::ZERO))).sum()
     }
 
-    /// One tick of a payment's delay.
+    /// Charge for a tick of a payment's delay.
     #[must_use]
     pub fn delay(&self, payment: &Payment) -> i128 {
         if payment.is_released && !self.delay_in_central_queue {
@@ -127,9 +127,10 @@ impl Prices {
         price.flat + price.rate.of(payment.amount)
     }
 
-    /// One tick of collateral: all that is posted, or what backs the overdraft beyond the credit limit.
+    /// Charge for a tick of collateral: all of it, or the part in use.
     ///
-    /// The balance is that when a tick's payments have settled and before deferred receipts land.
+    /// The part in use backs the overdraft beyond the credit limit. `balance` is taken after the tick's settlements
+    /// and before deferred receipts land.
     #[must_use]
     pub fn collateral(&self, posted: Cents, balance: Cents, credit_limit: Cents, haircut: Rate) -> i128 {
         let (rate, charged) = self.collateral;
@@ -143,31 +144,33 @@ impl Prices {
         rate.of(charged)
     }
 
-    /// Whether collateral costs anything.
+    /// Whether the rate on collateral is not zero.
     #[must_use]
     pub fn has_collateral_price(&self) -> bool {
         self.collateral.0 != Rate::default()
     }
 
-    /// A day of committed liquidity.
+    /// Charge for a day of committed liquidity.
     #[must_use]
     pub fn liquidity(&self, committed: Cents) -> i128 {
         self.liquidity.of(committed)
     }
 
-    /// A payment becomes overdue.
+    /// Penalty when a payment becomes overdue.
     #[must_use]
     pub fn deadline(&self) -> Cents {
         self.deadline_penalty
     }
 
-    /// A payment is split into `parts`: a fee for every part but the first.
+    /// Fee for a split into `parts`: one for each part after the first.
     #[must_use]
     pub fn split(&self, parts: u8) -> Cents {
         Cents(self.split_fee.0 * (i64::from(parts) - 1))
     }
 
-    /// A day ends with `count` payments unsettled, and `value` of them unsettled or borrowed.
+    /// Charge at the end of a day for `count` unsettled payments.
+    ///
+    /// `value` is their value, or the part of it that is borrowed.
     #[must_use]
     pub fn end_of_day(&self, count: u32, value: Cents) -> i128 {
         i128::from(Rate::ONE) * i128::from(self.eod_penalty.0) * i128::from(count) + self.eod_rate.of(value)

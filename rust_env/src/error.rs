@@ -1,14 +1,14 @@
-//! What can be refused, and why. Every variant carries the offending value.
+//! Errors of the engine; every variant carries the offending value.
 
 use thiserror::Error;
 
-/// A scenario, or a setting of the decision process, that the engine refuses.
+/// An invalid scenario or setting of the decision process.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum ScenarioError {
-    /// Not JSON, a value of the wrong type, a missing key or an unknown one.
+    /// Invalid JSON, a wrong type, a missing key or an unknown key.
     #[error("{path}: {problem}")]
     Malformed {
-        /// Where, e.g. `agents[0].balance`.
+        /// Path of the field, e.g. `agents[0].balance`.
         path: String,
         /// What the parser found and what it expected.
         problem: String,
@@ -16,60 +16,60 @@ pub enum ScenarioError {
     /// A number outside its range.
     #[error("{path} = {value}: must be between {low} and {high}{unit}")]
     OutOfRange {
-        /// Where.
+        /// Path of the field.
         path: String,
         /// The number.
         value: String,
-        /// Smallest allowed.
+        /// Minimum.
         low: String,
-        /// Largest allowed.
+        /// Maximum.
         high: String,
         /// ` (cents)`, ` (ticks)` or nothing.
         unit: &'static str,
     },
-    /// An id that is not of the allowed form.
+    /// An id of the wrong form.
     #[error("{path} = {value:?}: must match ^[A-Z0-9_]+$ and have at most 64 characters")]
     BadId {
-        /// Where.
+        /// Path of the field.
         path: String,
         /// The id.
         value: String,
     },
-    /// An id that names nothing in this scenario.
+    /// An id that the scenario does not define.
     #[error("{path} = {value:?}: must be one of {known}")]
     UnknownId {
-        /// Where.
+        /// Path of the field.
         path: String,
         /// The id.
         value: String,
-        /// The ids there are.
+        /// The ids that the scenario defines.
         known: String,
     },
-    /// An id that stands twice.
-    #[error("{path} = {value:?}: stands twice; every id must be unique")]
+    /// An id that occurs twice.
+    #[error("{path} = {value:?}: duplicate id; every id must be unique")]
     Duplicate {
-        /// Where the second one stands.
+        /// Path of the second occurrence.
         path: String,
         /// The id.
         value: String,
     },
-    /// A value that contradicts another one.
+    /// A value that conflicts with another one.
     #[error("{path} = {value}: {allowed}")]
     Conflict {
-        /// Where.
+        /// Path of the field.
         path: String,
         /// The value.
         value: String,
-        /// What would be allowed, given the other one.
+        /// What is allowed, given the other value.
         allowed: String,
     },
-    /// Money that may outgrow 64 bits before the episode is over.
+    /// A total of money that could exceed 64 bits during the episode.
     #[error(
         "{path} = {value:.3e} cents at worst over the whole episode: must stay below {limit:.3e}; \
          lower the amounts, prices, rates or days"
     )]
     MayOverflow {
-        /// Which total.
+        /// Name of the total.
         path: String,
         /// Its upper bound in cents.
         value: f64,
@@ -79,7 +79,7 @@ pub enum ScenarioError {
 }
 
 impl ScenarioError {
-    /// The same error in a part of the scenario that stands under `prefix`.
+    /// Prepends `prefix` to the path.
     #[must_use]
     pub fn under(mut self, prefix: &str) -> Self {
         match &mut self {
@@ -95,92 +95,92 @@ impl ScenarioError {
     }
 }
 
-/// An action that is not defined where it was taken.
+/// An invalid action.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum ActionError {
-    /// The batch has not one action per slot, learner and environment.
+    /// A batch of the wrong length.
     #[error("got {got} actions: must be {expected}, one for each slot of each learner of each environment")]
     WrongLength {
-        /// How many there are.
+        /// Number of actions given.
         got: usize,
-        /// How many there must be.
+        /// Number of actions required.
         expected: usize,
     },
-    /// A number that is no action.
+    /// A number outside the action space.
     #[error("environment {env}, bank {bank}, slot {slot}: action {value} must be between 0 and {highest}")]
     OutOfRange {
         /// Row of the fleet.
         env: usize,
         /// Id of the bank.
         bank: String,
-        /// Place in the queue.
+        /// Slot of the internal queue.
         slot: usize,
         /// The action.
         value: i64,
-        /// The largest action there is.
+        /// The largest valid action.
         highest: i64,
     },
-    /// An action that the mask forbids, in strict mode.
+    /// A masked action, in strict mode.
     #[error("environment {env}, bank {bank}, slot {slot}: action {value} is masked: {reason}")]
     Masked {
         /// Row of the fleet.
         env: usize,
         /// Id of the bank.
         bank: String,
-        /// Place in the queue.
+        /// Slot of the internal queue.
         slot: usize,
         /// The action.
         value: i64,
-        /// Why the mask forbids it.
+        /// Why it is masked.
         reason: &'static str,
     },
-    /// A scripted policy wants a split that the slots do not offer.
+    /// A scripted policy's split into a number of parts that the action space lacks.
     #[error("environment {env}, bank {bank}: a split into {parts} parts is not among split_parts {offered:?}")]
     NotOffered {
         /// Row of the fleet.
         env: usize,
         /// Id of the bank.
         bank: String,
-        /// Parts wanted.
+        /// Number of parts of the split.
         parts: u8,
-        /// Parts offered.
+        /// Numbers of parts in the action space.
         offered: Vec<u8>,
     },
 }
 
-/// A tick that cannot be played.
+/// A failed tick.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum TickError {
-    /// The last day has ended.
-    #[error("the episode is over after {ticks} ticks; reset it to go on")]
+    /// The episode is over.
+    #[error("the episode is over after {ticks} ticks; call reset to start a new one")]
     EpisodeOver {
-        /// Length of the episode.
+        /// Length of the episode in ticks.
         ticks: u32,
     },
-    /// A cost no longer fits 64 bits of cents.
+    /// A cost that exceeds 64 bits of cents.
     #[error("{component} cost of bank {bank} exceeds 64 bits of cents at tick {tick}")]
     CostOverflow {
         /// Id of the bank.
         bank: String,
         /// Name of the cost component.
         component: &'static str,
-        /// When.
+        /// Tick of the episode.
         tick: u32,
     },
 }
 
-/// A step of a fleet that was refused (nothing has changed) or broke off.
+/// A failed step of a fleet.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum FleetError {
-    /// An action was refused; no environment has moved.
+    /// An invalid action; no environment has changed.
     #[error(transparent)]
     Action(#[from] ActionError),
-    /// An environment could not go on.
+    /// A failed tick of one environment.
     #[error("environment {env}: {source}")]
     Tick {
         /// Row of the fleet.
         env: usize,
-        /// Why.
+        /// The error of the tick.
         source: TickError,
     },
 }

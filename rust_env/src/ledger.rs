@@ -1,7 +1,6 @@
-//! The ledger: every bank and every unsettled payment, and the few moves that change them.
+//! The ledger: banks, unsettled payments and the operations on them.
 //!
-//! All that happens to a payment goes through here, so that queues, totals, statistics and events
-//! cannot disagree.
+//! Every change of a payment goes through the ledger, so that queues, totals, statistics and events agree.
 
 use crate::bank::Bank;
 use crate::costs::Component;
@@ -13,24 +12,24 @@ use crate::units::{Cents, PaymentId, RailId, Tick};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Every bank and every unsettled payment of a system.
+/// Banks and unsettled payments of a system.
 pub struct Ledger {
-    /// The rules.
+    /// Compiled scenario.
     pub setup: Arc<SystemSetup>,
-    /// The banks, in the order of the scenario.
+    /// Banks, in the order of the scenario.
     pub banks: Vec<Bank>,
-    /// Of the payment that comes or is split off next.
+    /// Id of the next payment or part.
     pub next_id: PaymentId,
-    /// What happened, if anybody wants to know.
+    /// Log of events.
     pub events: EventLog,
-    /// The current tick.
+    /// Current tick.
     pub now: Tick,
-    /// Payments of this tick that settled the moment they were released.
+    /// Number of payments of this tick that settled on release.
     pub settled_at_once: u32,
     flows: Vec<Flow>,
 }
 
-/// What a bank pays and receives when several payments settle together.
+/// Total payments and receipts of a bank in a simultaneous settlement.
 #[derive(Clone, Copy, Default)]
 struct Flow {
     paid: Cents,
@@ -38,7 +37,7 @@ struct Flow {
 }
 
 impl Ledger {
-    /// A ledger without payments; its banks have yet to open.
+    /// Creates a ledger without payments; its banks must be reset.
     #[must_use]
     pub fn new(setup: Arc<SystemSetup>, events: EventLog) -> Self {
         let banks = vec![Bank::default(); setup.banks.len()];
@@ -51,14 +50,14 @@ impl Ledger {
         id
     }
 
-    /// How many payments are unsettled.
+    /// Number of unsettled payments.
     #[must_use]
     pub fn num_unsettled(&self) -> usize {
         self.banks.iter().map(|bank| bank.internal.len() + bank.central.iter().map(VecDeque::len).sum::<usize>()).sum()
     }
 
-    /// A new order joins its sender's internal queue.
-    pub fn enter(&mut self, order: &Order) {
+    /// Adds an arriving order to its sender's internal queue.
+    pub fn add_order(&mut self, order: &Order) {
         let mut payment = Payment::new(self.new_id(), order);
         if let Some(escalation) = self.setup.escalation {
             payment.urgency = escalation.urgency(order.priority, order.deadline, self.now);
@@ -67,11 +66,13 @@ impl Ledger {
         let sender = &mut self.banks[order.sender.index()];
         sender.statistics.arrived_count += 1;
         sender.statistics.arrived_value += order.amount;
-        sender.add_delay_of(&payment, &self.setup.prices);
+        sender.start_delay_charge(&payment, &self.setup.prices);
         sender.queue(payment);
     }
 
-    /// Carries out a bank's decisions, in queue order; what has none is held, and so is everything in an outage.
+    /// Executes a bank's decisions in queue order.
+    ///
+    /// A payment without a decision is held; in an outage all are.
     pub fn release(&mut self, bank: usize) {
         if self.banks[bank].is_out(self.now) {
             self.banks[bank].decisions.clear();
@@ -85,7 +86,7 @@ impl Ledger {
         queue.retain_mut(|payment| match next.next().unwrap_or(Decision::Hold) {
             Decision::Hold => true,
             Decision::Release => {
-                self.submit(*payment);
+                self.release_payment(*payment);
                 false
             }
             Decision::Split(parts) => {
@@ -103,59 +104,60 @@ impl Ledger {
     }
 
     /// Releases a payment of an internal queue.
-    fn submit(&mut self, payment: Payment) {
+    fn release_payment(&mut self, payment: Payment) {
         self.events.record(|| Event::release(&payment));
         if self.settles_at_once(&payment) {
-            self.banks[payment.sender.index()].subtract_delay_of(&payment, &self.setup.prices);
+            self.banks[payment.sender.index()].stop_delay_charge(&payment, &self.setup.prices);
             self.settle_at_once(&payment);
         } else {
             self.enqueue(payment);
         }
     }
 
-    /// Replaces a payment by its parts and releases them all.
-    fn split(&mut self, whole: &Payment, parts: u8) {
+    /// Replaces a payment by its parts and releases these.
+    fn split(&mut self, original: &Payment, parts: u8) {
         let fee = self.setup.prices.split(parts);
-        let bank = &mut self.banks[whole.sender.index()];
-        bank.subtract_delay_of(whole, &self.setup.prices);
+        let bank = &mut self.banks[original.sender.index()];
+        bank.stop_delay_charge(original, &self.setup.prices);
         bank.statistics.split_count += i64::from(parts) - 1;
         bank.charge(Component::Split, fee);
-        let (payment, sender, amount) = (whole.id, whole.sender, whole.amount);
+        let (payment, sender, amount) = (original.id, original.sender, original.amount);
         self.events.record(|| Event::Split { payment, sender, amount, parts, fee });
-        for amount in split_amounts(whole.amount, parts) {
-            self.submit_part(whole, amount);
+        for amount in split_amounts(original.amount, parts) {
+            self.release_part(original, amount);
         }
     }
 
-    /// Releases `amount` of a payment as a part of its own; the rest stays where it is.
-    fn cut(&mut self, whole: &mut Payment, amount: Cents) {
+    /// Releases a part of a payment; the rest stays in the internal queue.
+    fn cut(&mut self, original: &mut Payment, amount: Cents) {
         let fee = self.setup.prices.split(2);
-        let bank = &mut self.banks[whole.sender.index()];
-        bank.subtract_delay_of(whole, &self.setup.prices);
-        whole.amount -= amount;
-        bank.add_delay_of(whole, &self.setup.prices);
+        let bank = &mut self.banks[original.sender.index()];
+        bank.stop_delay_charge(original, &self.setup.prices);
+        original.amount -= amount;
+        bank.start_delay_charge(original, &self.setup.prices);
         bank.statistics.split_count += 1;
         bank.charge(Component::Split, fee);
-        let (payment, sender, remaining_amount) = (whole.id, whole.sender, whole.amount);
+        let (payment, sender, remaining_amount) = (original.id, original.sender, original.amount);
         self.events.record(|| Event::Cut { payment, sender, released_amount: amount, remaining_amount, fee });
-        self.submit_part(whole, amount);
+        self.release_part(original, amount);
     }
 
-    /// Releases a part of `whole`.
-    fn submit_part(&mut self, whole: &Payment, amount: Cents) {
-        let part = whole.part(self.new_id(), amount);
+    /// Releases a part of `original`.
+    fn release_part(&mut self, original: &Payment, amount: Cents) {
+        let part = original.part(self.new_id(), amount);
         self.events.record(|| Event::release(&part));
         if self.settles_at_once(&part) {
             self.settle_at_once(&part);
         } else {
-            self.banks[part.sender.index()].add_delay_of(&part, &self.setup.prices);
+            self.banks[part.sender.index()].start_delay_charge(&part, &self.setup.prices);
             self.enqueue(part);
         }
     }
 
-    /// Whether a payment need not wait for others to be released: it is first in its queue and can be
-    /// paid, and whatever else is paid in this tick, it will be (see [`crate::settlement`]). An event
-    /// log tells all releases before it tells what settled.
+    /// Whether a payment can settle on release with the same result as in settlement.
+    ///
+    /// It is the head of its queue and covered, so it settles in this tick in any order of releases. Not with an
+    /// event log, which has all releases before the settlements.
     fn settles_at_once(&self, payment: &Payment) -> bool {
         self.setup.settles_at_once
             && self.banks[payment.sender.index()].central_value == Cents::ZERO
@@ -164,17 +166,17 @@ impl Ledger {
     }
 
     fn settle_at_once(&mut self, payment: &Payment) {
-        self.make_final(payment, Mechanism::Gross);
+        self.finalize(payment, Mechanism::Gross);
         self.settled_at_once += 1;
     }
 
-    /// Puts a payment into its sender's central queue.
+    /// Inserts a payment into its sender's central queue.
     fn enqueue(&mut self, mut payment: Payment) {
         let rail = &self.setup.rails[payment.rail.index()];
         let sender = &mut self.banks[payment.sender.index()];
-        // Nothing else about the charge depends on where it waits.
+        // The queue affects the charge in no other way.
         if !self.setup.prices.delay_in_central_queue {
-            sender.subtract_delay_of(&payment, &self.setup.prices);
+            sender.stop_delay_charge(&payment, &self.setup.prices);
         }
         let class = payment.rtgs_priority.unwrap_or(RtgsPriority::of(payment.urgency));
         (payment.is_released, payment.released, payment.rtgs_priority) = (true, self.now, Some(class));
@@ -194,7 +196,7 @@ impl Ledger {
         }
     }
 
-    /// Value of the payments from one bank to another that wait in central queues which show it.
+    /// Value of payments from `sender` to `receiver` in visible central queues.
     #[must_use]
     pub fn incoming_value(&self, sender: usize, receiver: usize) -> Cents {
         let rails = self.setup.rails.iter().zip(&self.banks[sender].central);
@@ -202,7 +204,7 @@ impl Ledger {
         visible.filter(|payment| payment.receiver.index() == receiver).map(|payment| payment.amount).sum()
     }
 
-    /// Most that a bank may pay another one now, whatever its liquidity; `None`: no limit.
+    /// Remaining net payments from a bank to another one today; `None`: no limit.
     #[must_use]
     pub fn bilateral_headroom(&self, bank: usize, other: usize) -> Option<Cents> {
         let limit = (*self.setup.banks[bank].limits.bilateral.get(other)?)?;
@@ -210,7 +212,7 @@ impl Ledger {
         Some(limit + received)
     }
 
-    /// Whether a payment can settle by itself now.
+    /// Whether liquidity and limits cover a payment.
     #[must_use]
     pub fn can_settle(&self, payment: &Payment) -> bool {
         let (sender, receiver) = (payment.sender.index(), payment.receiver.index());
@@ -218,10 +220,9 @@ impl Ledger {
             && self.bilateral_headroom(sender, receiver).is_none_or(|headroom| payment.amount <= headroom)
     }
 
-    /// What a payment that a bank releases now to a rail could use.
+    /// Liquidity available to a payment that the bank releases now to a rail.
     ///
-    /// Where nothing may pass a blocked payment, all that waits comes first; where it may, what waits
-    /// is blocked, and leaves everything to what can be paid.
+    /// Queued payments come first, unless payments may bypass them.
     #[must_use]
     pub fn free_liquidity(&self, bank: usize, rail: RailId) -> Cents {
         match self.setup.rails[rail.index()].queue_discipline {
@@ -230,16 +231,16 @@ impl Ledger {
         }
     }
 
-    /// Settles a payment that its sender's central queue has let go.
+    /// Settles a payment that was removed from its central queue.
     pub fn settle(&mut self, payment: &Payment, mechanism: Mechanism) {
-        self.leave_central(payment);
-        self.make_final(payment, mechanism);
+        self.remove_from_central(payment);
+        self.finalize(payment, mechanism);
     }
 
-    fn make_final(&mut self, payment: &Payment, mechanism: Mechanism) {
+    fn finalize(&mut self, payment: &Payment, mechanism: Mechanism) {
         let is_deferred = self.setup.rails[payment.rail.index()].deferred_crediting;
         let sender = &mut self.banks[payment.sender.index()];
-        sender.note_wait(payment, self.now);
+        sender.add_delay_value(payment, self.now);
         sender.statistics.settled_count += 1;
         sender.statistics.settled_value += payment.amount;
         sender.pay(payment.amount, payment.receiver.index());
@@ -248,8 +249,9 @@ impl Ledger {
         self.events.record(|| Event::settlement(payment, mechanism));
     }
 
-    /// Settles payments of one rail in the same instant: even where receipts are deferred, those of
-    /// the others pay for a bank's own, and only what it gains on balance waits.
+    /// Settles payments of one rail simultaneously.
+    ///
+    /// On a rail with deferred crediting, receipts cover payments of the same call; only net receipts are deferred.
     pub fn settle_together(&mut self, payments: &[Payment], mechanism: Mechanism) {
         self.flows.clear();
         self.flows.resize(self.banks.len(), Flow::default());
@@ -269,18 +271,19 @@ impl Ledger {
         }
     }
 
-    /// Cancels a payment that its sender's central queue has let go.
+    /// Cancels a payment that was removed from its central queue.
     pub fn cancel(&mut self, payment: &Payment) {
-        self.leave_central(payment);
+        self.remove_from_central(payment);
         let sender = &mut self.banks[payment.sender.index()];
-        sender.note_wait(payment, self.now);
+        sender.add_delay_value(payment, self.now);
         sender.statistics.dropped_count += 1;
         self.events.record(|| Event::cancellation(payment));
     }
 
-    /// Moves all of a bank's internal queue into its central queue, to be settled or cancelled by a
-    /// day's close: no decision of the bank, so no release.
-    pub fn collect(&mut self, bank: usize) {
+    /// Moves a bank's internal queue to its central queues for the end of day.
+    ///
+    /// The bank did not decide so: the event log shows no release.
+    pub fn move_to_central(&mut self, bank: usize) {
         let mut queue = std::mem::take(&mut self.banks[bank].internal);
         for payment in queue.drain(..) {
             self.enqueue(payment);
@@ -288,9 +291,9 @@ impl Ledger {
         self.banks[bank].internal = queue;
     }
 
-    fn leave_central(&mut self, payment: &Payment) {
+    fn remove_from_central(&mut self, payment: &Payment) {
         let sender = &mut self.banks[payment.sender.index()];
-        sender.subtract_delay_of(payment, &self.setup.prices);
+        sender.stop_delay_charge(payment, &self.setup.prices);
         sender.central_value -= payment.amount;
         if sender.central_value == Cents::ZERO {
             sender.central_floor = Cents(i64::MAX);
@@ -302,19 +305,19 @@ impl Ledger {
         }
     }
 
-    /// Marks what has become overdue by the end of this tick and charges it, once.
+    /// Marks payments that become overdue in this tick and charges the penalty.
     pub fn mark_overdue(&mut self, bank: usize) {
         if self.banks[bank].next_deadline <= self.now {
             self.mark_overdue_until(bank, self.now);
         }
     }
 
-    /// Marks every unsettled payment of a bank overdue, whatever its deadline.
+    /// Marks all unsettled payments of a bank overdue.
     pub fn mark_all_overdue(&mut self, bank: usize) {
         self.mark_overdue_until(bank, Tick(u32::MAX));
     }
 
-    /// Marks the unsettled payments of a bank with a deadline up to `last`.
+    /// Marks unsettled payments of a bank with a deadline up to `last` overdue.
     fn mark_overdue_until(&mut self, bank: usize, last: Tick) {
         let Self { setup, banks, events, .. } = self;
         let Bank { internal, central, delay_charge, next_deadline, .. } = &mut banks[bank];
@@ -334,7 +337,7 @@ impl Ledger {
         banks[bank].charge(Component::Deadline, penalty);
     }
 
-    /// Sum of all balances, deferred receipts included.
+    /// Sum of all balances, including deferred receipts.
     #[must_use]
     pub fn money(&self) -> Cents {
         self.banks.iter().map(|bank| bank.balance + bank.deferred).sum()

@@ -1,14 +1,13 @@
-//! The day of an interbank payment system: integers in, integers out.
+//! Engine of an interbank payment system, in integer cents and ticks.
 //!
-//! One business day, as [`system::System`] plays it: every tick, customers bring payment orders
-//! ([`arrivals`], [`amounts`]), which join their bank's internal queue ([`bank`], [`payment`]). Each bank decides
-//! what to release, hold or split - by a rule ([`policy`]), by a trained [network](players) or from outside ([`decision`]). Released
-//! payments settle, gross and final, as far as the sender's balance and credit go, or wait in the
-//! central queue ([`settlement`]). Then waiting and borrowing are charged ([`costs`]), and on the
-//! last tick the day's rule decides what becomes of what is left.
+//! A [`scenario::Scenario`] defines a payment system; a [`system::System`] simulates its days tick by tick. In every
+//! tick, payment orders arrive ([`arrivals`], [`amounts`]) and join the internal queue of their bank ([`payment`],
+//! [`bank`]). Each bank releases, holds or splits its payments by a rule ([`policy`]), by a trained network
+//! ([`players`]) or by decisions from outside ([`decision`]). Released payments settle if the sender's liquidity
+//! covers them, or wait in the central queue ([`settlement`]). Then costs accrue ([`costs`]). The day's last tick
+//! applies the end-of-day rule to unsettled payments.
 //!
-//! A [`fleet::Fleet`] plays many such days at once and turns them into observations, masks and
-//! rewards. A [`scenario::Scenario`] defines it all.
+//! A [`fleet::Fleet`] steps many systems together and writes observations, masks and rewards.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 #![allow(clippy::cast_precision_loss, reason = "floats only describe money, they never hold it")]
@@ -21,7 +20,6 @@ pub mod decision;
 pub mod error;
 pub mod events;
 pub mod fleet;
-pub mod happenings;
 mod hash;
 pub mod ledger;
 pub mod payment;
@@ -30,6 +28,7 @@ pub mod policy;
 pub mod replay;
 pub mod rng;
 pub mod scenario;
+pub mod scheduled_events;
 pub mod settlement;
 pub mod setup;
 pub mod system;

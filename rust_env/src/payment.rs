@@ -1,39 +1,53 @@
-//! A payment and its life cycle.
+//! Payment orders, payments and the decisions about them.
 //!
-//! internal queue -> (hold | split | release) -> central queue -> settled. A split replaces a
-//! payment by its parts, which are payments like any other.
+//! Life cycle: internal queue -> (hold | split | release) -> central queue -> settled. A split replaces a payment by
+//! its parts, which are payments themselves.
 
 use crate::units::{BankId, Cents, PaymentId, RailId, Tick};
 use serde::{Deserialize, Serialize};
 
-/// Ticks within which a deadline counts as soon.
-const SOON: u32 = 4;
+/// Maximum number of ticks to a deadline that is soon.
+pub const SOON_TICKS: u32 = 4;
 
-/// How near a payment's deadline is.
+/// Nearness of a deadline.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Nearness {
-    /// This tick, or passed.
+    /// The deadline is this tick or has passed.
     Due,
-    /// 1 to 4 ticks away.
+    /// The deadline is 1 to 4 ticks away.
     Soon,
-    /// Further away.
+    /// The deadline is more than 4 ticks away.
     Later,
 }
 
-/// Class of a payment in a rail's queue, as TARGET2 has them.
+impl Nearness {
+    /// Nearness of `deadline` at `now`.
+    #[must_use]
+    pub fn of(deadline: Tick, now: Tick) -> Self {
+        if deadline <= now {
+            Self::Due
+        } else if deadline.0 <= now.0.saturating_add(SOON_TICKS) {
+            Self::Soon
+        } else {
+            Self::Later
+        }
+    }
+}
+
+/// Priority class of a payment in a rail's queue, as in TARGET2.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RtgsPriority {
-    /// After all others; priorities 0 to 5 unless the payment says otherwise.
+    /// The lowest class; default of priorities 0 to 5.
     Normal,
-    /// Before the normal ones; priorities 6 to 8.
+    /// The middle class; default of priorities 6 to 8.
     Urgent,
-    /// Before all others; priorities 9 and 10.
+    /// The highest class; default of priorities 9 and 10.
     HighlyUrgent,
 }
 
 impl RtgsPriority {
-    /// The class of a payment that names none.
+    /// Default class of a payment with this priority.
     #[must_use]
     pub fn of(priority: u8) -> Self {
         match priority {
@@ -44,7 +58,7 @@ impl RtgsPriority {
     }
 }
 
-/// A payment order as it reaches the bank.
+/// A payment order of a bank's customer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Order {
     /// Paying bank.
@@ -53,49 +67,51 @@ pub struct Order {
     pub receiver: BankId,
     /// Amount.
     pub amount: Cents,
-    /// When it came.
+    /// Tick of arrival.
     pub arrival: Tick,
-    /// Last tick at which it settles on time.
+    /// Last tick of on-time settlement.
     pub deadline: Tick,
-    /// 0 to 10, 10 most urgent.
+    /// Priority from 0 to 10; 10 is the most urgent.
     pub priority: u8,
     /// Whether it may be split.
     pub divisible: bool,
-    /// Its rail.
+    /// Rail of settlement.
     pub rail: RailId,
-    /// Its class in the rail's queue, if it has its own.
+    /// Class in the rail's queue; `None`: by its urgency at release.
     pub rtgs_priority: Option<RtgsPriority>,
 }
 
 impl Order {
-    /// The same order as it comes `now`: one that an early close has kept away has as long as it would have had.
+    /// The order postponed to `now` by an early close.
+    ///
+    /// The time from arrival to deadline stays the same.
     #[must_use]
-    pub fn coming(mut self, now: Tick) -> Self {
+    pub fn postponed_to(mut self, now: Tick) -> Self {
         self.deadline = Tick(self.deadline.0.saturating_add(now.0.saturating_sub(self.arrival.0)));
         self.arrival = self.arrival.max(now);
         self
     }
 }
 
-/// What to do with one payment of the internal queue.
+/// Decision about one payment of the internal queue.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Decision {
-    /// Leave it.
+    /// Keep it in the internal queue.
     Hold,
-    /// Send it to settlement.
+    /// Release it to settlement.
     Release,
-    /// Replace it by this many equal parts and send them to settlement.
+    /// Replace it by this number of equal parts and release them.
     Split(u8),
-    /// Send this much of it to settlement, less than all, as a part of its own.
+    /// Release a part of this amount and hold the rest.
     Cut(Cents),
 }
 
-/// A payment that has not settled.
+/// An unsettled payment.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Payment {
-    /// Serial number within the episode, in order of arrival.
+    /// Serial number in the episode, by arrival.
     pub id: PaymentId,
-    /// The payment this is a part of.
+    /// The payment that was split, if this is a part.
     pub parent: Option<PaymentId>,
     /// Paying bank.
     pub sender: BankId,
@@ -103,30 +119,30 @@ pub struct Payment {
     pub receiver: BankId,
     /// Amount.
     pub amount: Cents,
-    /// When the order came.
+    /// Tick of arrival.
     pub arrival: Tick,
-    /// Last tick at which it settles on time.
+    /// Last tick of on-time settlement.
     pub deadline: Tick,
-    /// 0 to 10, 10 most urgent; what its delay costs depends on it.
+    /// Priority from 0 to 10; determines the price of its delay.
     pub priority: u8,
-    /// Its priority with what it has gained near its deadline; its place in the internal queue depends on it.
+    /// Priority plus escalation near the deadline; determines its position in the internal queue.
     pub urgency: u8,
     /// Whether it may be split.
     pub divisible: bool,
-    /// Its rail.
+    /// Rail of settlement.
     pub rail: RailId,
-    /// Its class in the rail's queue; by its urgency at its release unless its order said otherwise.
+    /// Class in the rail's queue; `None` until release unless the order sets it.
     pub rtgs_priority: Option<RtgsPriority>,
-    /// Whether its deadline has passed and been charged.
+    /// Whether its deadline has passed and the penalty was charged.
     pub is_overdue: bool,
-    /// Whether its bank has released it.
+    /// Whether it was released.
     pub is_released: bool,
-    /// When it joined the central queue, if it has.
+    /// Tick at which it joined the central queue; the arrival before that.
     pub released: Tick,
 }
 
 impl Payment {
-    /// A new order, as urgent as its priority.
+    /// Creates the payment of an order, without escalation.
     #[must_use]
     pub fn new(id: PaymentId, order: &Order) -> Self {
         Self {
@@ -148,32 +164,26 @@ impl Payment {
         }
     }
 
-    /// A part of this payment, with an id of its own.
+    /// Creates a part of this payment with a new id.
     #[must_use]
     pub fn part(&self, id: PaymentId, amount: Cents) -> Self {
         Self { id, parent: Some(self.id), amount, ..*self }
     }
 
-    /// Whether it may be replaced by this many parts: divisible, with a cent for every part.
+    /// Whether it is divisible and has a cent for each of `parts` parts.
     #[must_use]
     pub fn can_be_split(&self, parts: u8) -> bool {
         self.divisible && self.amount.0 >= i64::from(parts)
     }
 
-    /// How near its deadline is.
+    /// Nearness of its deadline.
     #[must_use]
     pub fn nearness(&self, now: Tick) -> Nearness {
-        if self.deadline <= now {
-            Nearness::Due
-        } else if self.deadline.0 <= now.0 + SOON {
-            Nearness::Soon
-        } else {
-            Nearness::Later
-        }
+        Nearness::of(self.deadline, now)
     }
 }
 
-/// The amounts of `parts` equal parts of `amount`; the remainder goes to the last.
+/// Amounts of `parts` equal parts of `amount`; the last one includes the remainder.
 ///
 /// `parts` must be at least 1 and at most `amount`.
 pub fn split_amounts(amount: Cents, parts: u8) -> impl Iterator<Item = Cents> {

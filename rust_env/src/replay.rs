@@ -1,4 +1,4 @@
-//! Real payments, replayed day by day.
+//! Replay of recorded payments, day by day.
 
 use crate::error::ScenarioError;
 use crate::hash::fingerprint_words;
@@ -6,43 +6,45 @@ use crate::payment::Order;
 use crate::scenario::{Load, Scenario, in_range};
 use crate::units::{BankId, Cents, MAX_MONEY, RailId, Tick};
 
-/// A payment of a file: where it belongs and what it says.
+/// One row of a payments file.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Record {
+pub struct PaymentRecord {
     /// Day of the file, from 0.
     pub day: i64,
     /// Tick of the day.
     pub tick: i64,
-    /// Paying bank's place in the scenario.
+    /// Index of the paying bank in the scenario.
     pub sender: i64,
-    /// Receiving bank's place in the scenario.
+    /// Index of the receiving bank in the scenario.
     pub receiver: i64,
-    /// Cents.
+    /// Amount in cents.
     pub amount: i64,
-    /// Last tick of the day at which it is on time; -1: the day's last tick.
+    /// Last tick of the day for on-time settlement; -1: the day's last tick.
     pub deadline: i64,
-    /// 0 to 10.
+    /// Priority from 0 to 10.
     pub priority: i64,
     /// Whether it may be split.
     pub divisible: bool,
 }
 
-/// The payments of a file by day; arrivals and deadlines are ticks of the day.
+/// The payments of a file, by day.
+///
+/// Arrivals and deadlines are ticks of the day.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Replay {
     orders: Vec<Order>,
-    /// Where each day starts in `orders`; one more entry than days.
+    /// Index in `orders` of each day's start; one more entry than days.
     starts: Vec<usize>,
-    /// Banks and ticks a day of the scenario they were read for.
+    /// Banks and ticks per day of the scenario that they were read for.
     shape: (Vec<String>, i64),
 }
 
 impl Replay {
-    /// Sorts the payments of a file by day and tick.
+    /// Validates the rows of a file and sorts them by day and tick.
     ///
     /// # Errors
-    /// [`ScenarioError`] if a record is not a payment of this scenario, or there are too many or too few.
-    pub fn new(scenario: &Scenario, records: impl Iterator<Item = Record>) -> Result<Self, ScenarioError> {
+    /// [`ScenarioError`] if a row does not fit the scenario, or there are too many or too few.
+    pub fn new(scenario: &Scenario, records: impl Iterator<Item = PaymentRecord>) -> Result<Self, ScenarioError> {
         let mut days: Vec<(i64, Order)> = Vec::with_capacity(records.size_hint().0);
         for (index, record) in records.enumerate() {
             check(scenario, &record).map_err(|error| error.under(&format!("payments[{index}].")))?;
@@ -54,18 +56,20 @@ impl Replay {
         let starts = (0..=last_day + 1).map(|day| days.partition_point(|(other, _)| *other < day)).collect();
         let replay =
             Self { orders: days.into_iter().map(|(_, order)| order).collect(), starts, shape: shape(scenario) };
-        scenario.validate_load(replay.busiest(scenario.num_days))?;
+        scenario.validate_load(replay.max_load(scenario.num_days))?;
         Ok(replay)
     }
 
-    /// Whether these payments were read for a scenario with these banks and this clock.
+    /// Whether the scenario has the banks and ticks per day they were read for.
     #[must_use]
     pub fn fits(&self, scenario: &Scenario) -> bool {
         self.shape == shape(scenario)
     }
 
-    /// The payments of day number `day` of an episode: the days follow one another, from the first
-    /// day of the file in episode 0 of seed 0, `num_days` further on with each episode and each seed.
+    /// The payments of day `day` of an episode.
+    ///
+    /// Episode 0 of seed 0 starts on the first day of the file; each further episode and each further seed starts
+    /// `num_days` later, cyclically.
     #[must_use]
     pub fn day(&self, seed: u64, episode: u64, num_days: u32, day: u32) -> &[Order] {
         let days = self.num_days() as u128;
@@ -74,37 +78,37 @@ impl Replay {
         &self.orders[self.starts[day]..self.starts[day + 1]]
     }
 
-    /// Days in the file.
+    /// Number of days in the file.
     #[must_use]
     pub fn num_days(&self) -> usize {
         self.starts.len() - 1
     }
 
-    /// All payments, day after day.
+    /// All payments, by day.
     #[must_use]
     pub fn orders(&self) -> &[Order] {
         &self.orders
     }
 
-    /// Tells files apart.
+    /// Hash of all payments.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
         let starts = self.starts.iter().map(|start| *start as u64);
         let orders = self.orders.iter().flat_map(|order| {
             let ticks = u64::from(order.arrival.0) << 32 | u64::from(order.deadline.0);
             let banks = u64::from(order.sender.0) << 16 | u64::from(order.receiver.0);
-            let kind = u64::from(order.priority) << 1 | u64::from(order.divisible);
-            [ticks, banks, kind, order.amount.0.unsigned_abs()]
+            let rank = u64::from(order.priority) << 1 | u64::from(order.divisible);
+            [ticks, banks, rank, order.amount.0.unsigned_abs()]
         });
         fingerprint_words(starts.chain(orders))
     }
 
-    /// An upper bound of what an episode of `num_days` replays.
-    fn busiest(&self, num_days: i64) -> Load {
+    /// Upper bound of the load of an episode of `num_days`.
+    fn max_load(&self, num_days: i64) -> Load {
         let days = self.starts.windows(2).map(|ends| &self.orders[ends[0]..ends[1]]);
         let loads = days.map(|day| (day.len() as f64, day.iter().map(|order| order.amount.0 as f64).sum::<f64>()));
-        let most = loads.fold((0.0_f64, 0.0_f64), |most, load| (most.0.max(load.0), most.1.max(load.1)));
-        Load { count: most.0 * num_days as f64, value: most.1 * num_days as f64 }
+        let (count, value) = loads.fold((0.0_f64, 0.0_f64), |max, load| (max.0.max(load.0), max.1.max(load.1)));
+        Load { count: count * num_days as f64, value: value * num_days as f64 }
     }
 }
 
@@ -112,7 +116,7 @@ fn shape(scenario: &Scenario) -> (Vec<String>, i64) {
     (scenario.agents.iter().map(|agent| agent.id.clone()).collect(), scenario.ticks_per_day)
 }
 
-fn check(scenario: &Scenario, record: &Record) -> Result<(), ScenarioError> {
+fn check(scenario: &Scenario, record: &PaymentRecord) -> Result<(), ScenarioError> {
     let last_bank = i64::try_from(scenario.agents.len()).unwrap_or(i64::MAX) - 1;
     let last_tick = scenario.ticks_per_day - 1;
     in_range("day", record.day, 0, 999_999, "")?;
@@ -134,7 +138,7 @@ fn check(scenario: &Scenario, record: &Record) -> Result<(), ScenarioError> {
     Ok(())
 }
 
-fn order(scenario: &Scenario, record: &Record) -> Order {
+fn order(scenario: &Scenario, record: &PaymentRecord) -> Order {
     let bank = |index: i64| BankId(u16::try_from(index).unwrap_or_default());
     let tick = |tick: i64| Tick(u32::try_from(tick).unwrap_or_default());
     Order {

@@ -1,4 +1,4 @@
-//! A scenario and its files, ready to be played.
+//! The compiled scenario with its files.
 
 use crate::error::ScenarioError;
 use crate::events::EventLog;
@@ -14,18 +14,20 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// A scenario in the engine's own units, with the players of its banks; shared by every system that plays it.
+/// A compiled scenario with the players of its banks, shared by all its systems.
+///
+/// Dereferences to the part that the systems use.
 pub struct Setup {
     system: Arc<SystemSetup>,
     players: Vec<Arc<dyn Player<System>>>,
 }
 
-/// What the files hold that a scenario names; whoever plays it reads them.
+/// Contents of the files that a scenario names, read by the caller.
 #[derive(Clone, Default)]
 pub struct Files {
-    /// The payments of its `payments_file`.
+    /// Payments of its `payments_file`.
     pub replay: Option<Arc<Replay>>,
-    /// By the id of the bank, the network of its policy's `weights`.
+    /// Networks of the policies' `weights`, by id of the bank.
     pub networks: BTreeMap<String, Arc<Network>>,
 }
 
@@ -37,7 +39,7 @@ impl Deref for Setup {
 }
 
 impl Setup {
-    /// Prepares a scenario that names no files.
+    /// Validates and compiles a scenario that names no files.
     ///
     /// # Errors
     /// [`ScenarioError`] if the scenario is not valid.
@@ -45,17 +47,19 @@ impl Setup {
         Self::with_files(scenario, Files::default())
     }
 
-    /// Prepares a scenario, with what the files hold that it names.
+    /// Validates and compiles a scenario with its files.
     ///
     /// # Errors
-    /// [`ScenarioError`] if the scenario is not valid, or payments or networks are missing or come unasked.
+    /// [`ScenarioError`] if the scenario is not valid, or payments or networks are missing or unexpected.
     pub fn with_files(scenario: &Scenario, files: Files) -> Result<Self, ScenarioError> {
         let system = Arc::new(SystemSetup::new(scenario, files.replay)?);
         let players = players(scenario, &files.networks, &system)?;
         Ok(Self { system, players })
     }
 
-    /// The roles of the banks where somebody outside looks at `observed` and decides about the payments of `learners`.
+    /// The roles of the banks.
+    ///
+    /// `observed` banks are observed from outside; `learners` get the decisions about their payments from outside.
     #[must_use]
     pub fn roles(&self, observed: &[BankId], learners: &[BankId]) -> Arc<Roles> {
         let played = self.players.iter().map(|player| player.bank());
@@ -63,20 +67,20 @@ impl Setup {
         Arc::new(Roles::new(&self.system, &observed, learners))
     }
 
-    /// A system at the start of episode 0 of the scenario's own seed; `learners` decide from outside.
+    /// Creates a system with these learners, at the start of episode 0.
     #[must_use]
     pub fn system(&self, learners: &[BankId], events: EventLog) -> System {
         self.system_with(self.roles(learners, learners), events)
     }
 
-    /// The same, where the banks have these roles.
+    /// Creates a system with these roles, at the start of episode 0.
     #[must_use]
     pub fn system_with(&self, roles: Arc<Roles>, events: EventLog) -> System {
         System::new(Arc::clone(&self.system), roles, self.players.clone(), events)
     }
 }
 
-/// The players of the banks that networks play.
+/// Creates the players of the banks whose policies are networks.
 fn players(
     scenario: &Scenario,
     networks: &BTreeMap<String, Arc<Network>>,
@@ -84,23 +88,23 @@ fn players(
 ) -> Result<Vec<Arc<dyn Player<System>>>, ScenarioError> {
     let mut players: Vec<Arc<dyn Player<System>>> = Vec::new();
     for (index, agent) in scenario.agents.iter().enumerate() {
-        let (path, given) = (format!("agents[{index}].policy"), networks.get(&agent.id));
-        let player = match (&agent.policy, given) {
-            (PolicyConfig::Network { deterministic: false, weights }, Some(network)) if !network.is_drawable() => {
-                let problem = "its outputs are values, from which nothing can be drawn; must be true";
-                return conflict(&format!("{path}.deterministic"), format!("false ({weights:?})"), problem);
+        let (path, network) = (format!("agents[{index}].policy"), networks.get(&agent.id));
+        let player = match (&agent.policy, network) {
+            (PolicyConfig::Network { deterministic: false, weights }, Some(network)) if !network.has_logits() => {
+                let allowed = "must be true: its outputs are values, not logits to sample from";
+                return conflict(&format!("{path}.deterministic"), format!("false ({weights:?})"), allowed);
             }
             (PolicyConfig::Network { deterministic, .. }, Some(network)) => {
                 NetworkPlayer::new(bank_at(index), Arc::clone(network), *deterministic, setup)
                     .map_err(|error| error.under(&format!("{path}.weights: ")))?
             }
             (PolicyConfig::Network { weights, .. }, None) => {
-                let problem = "the network of this file must be read and given beside the scenario";
-                return conflict(&format!("{path}.weights"), format!("{weights:?}"), problem);
+                let allowed = "the network of this file must be read and passed with the scenario";
+                return conflict(&format!("{path}.weights"), format!("{weights:?}"), allowed);
             }
             (_, Some(_)) => {
-                let problem = "must be a network, as one is given for it beside the scenario";
-                return conflict(&path, format!("{:?}", agent.policy), problem);
+                let allowed = "must be a network, because one was passed for this bank";
+                return conflict(&path, format!("{:?}", agent.policy), allowed);
             }
             (_, None) => continue,
         };

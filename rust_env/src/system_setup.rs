@@ -1,117 +1,118 @@
-//! A validated scenario in the engine's own units, shared by every system that plays it.
+//! The compiled scenario, shared by all its systems.
 
-use crate::arrivals::{Demand, expected_days, schedule};
+use crate::arrivals::{Demand, expected_daily_payments, schedule};
 use crate::costs::Prices;
 use crate::error::ScenarioError;
-use crate::happenings::{Happening, timeline};
-use crate::hash::fingerprint as fingerprint_of;
+use crate::hash;
 use crate::payment::Order;
 use crate::replay::Replay;
 use crate::scenario::{
     AgentConfig, EndOfDay, EscalationConfig, LsmConfig, Overnight, PolicyConfig, QueueDiscipline, RailConfig, Scenario,
     SettlementType, clamp_u32, conflict, priority_of,
 };
+use crate::scheduled_events::{ScheduledEvent, timeline};
 use crate::units::{BankId, Cents, Rate, Tick};
 use std::sync::Arc;
 
-/// A validated scenario in the engine's own units.
+/// A validated scenario in engine units.
 pub struct SystemSetup {
-    /// Ticks in a day.
+    /// Number of ticks of a day.
     pub ticks_per_day: u32,
-    /// Days in an episode.
+    /// Number of days of an episode.
     pub num_days: u32,
-    /// Ticks in an episode.
+    /// Number of ticks of an episode.
     pub episode_ticks: u32,
     /// Root of the seed tree.
     pub seed: u64,
-    /// The banks, in the order of the scenario.
+    /// Banks, in the order of the scenario.
     pub banks: Vec<BankSetup>,
-    /// The rails, in the order of the scenario.
+    /// Rails, in the order of the scenario.
     pub rails: Vec<Rail>,
-    /// What waiting, borrowing and splitting cost.
+    /// Prices of the cost components.
     pub prices: Prices,
-    /// Payments known in advance, by arrival.
+    /// Initial transactions, by arrival.
     pub schedule: Vec<Order>,
-    /// What happens when, by tick.
-    pub timeline: Vec<(Tick, Happening)>,
-    /// Real payments.
+    /// Scheduled events, by tick.
+    pub timeline: Vec<(Tick, ScheduledEvent)>,
+    /// Replayed payments, if the scenario names a payments file.
     pub replay: Option<Arc<Replay>>,
-    /// Whether a payment that is first in its queue when released, and can be paid, settles whatever others do: on
-    /// a single gross rail where nothing can come before it.
+    /// Whether a covered head of a queue can settle on release.
+    ///
+    /// True on a single gross rail without priority classes, where the other banks' decisions cannot block it.
     pub settles_at_once: bool,
-    /// How payments gain urgency.
+    /// Escalation of priorities near deadlines, if any.
     pub escalation: Option<Escalation>,
-    /// What becomes of unsettled payments.
+    /// Treatment of unsettled payments at the end of a day.
     pub end_of_day: EndOfDay,
-    /// What becomes of balances.
+    /// Treatment of balances between days.
     pub overnight: Overnight,
-    /// Tells scenarios and their payments apart.
+    /// Hash of the scenario and its replayed payments.
     pub fingerprint: u64,
 }
 
-/// What defines a bank.
+/// Compiled configuration of a bank.
 pub struct BankSetup {
-    /// Its id.
+    /// Unique id.
     pub id: String,
     /// Opening balance.
     pub balance: Cents,
-    /// How far the balance may fall below zero.
+    /// Maximum uncollateralised overdraft.
     pub credit_limit: Cents,
     /// Value of its pledged assets.
     pub collateral: Cents,
-    /// Share of that value that gives no credit.
+    /// Share of the collateral value without credit.
     pub haircut: Rate,
-    /// Money outside the system that it may commit at the opening of a day.
+    /// Liquidity outside the system that it can commit at a day's opening.
     pub pool: Cents,
-    /// Share of the pool that it commits, unless it is a learner that decides so.
+    /// Share of the pool that it commits unless a learner or player decides.
     pub pool_share: Rate,
-    /// How much more than it receives it may pay in a day.
+    /// Limits of its net payments per day.
     pub limits: Limits,
-    /// Its random demand.
+    /// Random demand of its customers, if any.
     pub demand: Option<Demand>,
-    /// What decides for it unless it is a learner; a learner that nobody teaches releases everything.
+    /// Policy for its payments unless it is a learner.
     pub policy: PolicyConfig,
-    /// The unit of its amounts in observations: see [`amount_scale`].
+    /// Unit of amounts in its observations; see [`amount_scale`].
     pub amount_scale: Cents,
 }
 
-/// How much more than it receives a bank may pay in a day.
+/// Limits of a bank's net payments per day.
 #[derive(Clone, Debug, Default)]
 pub struct Limits {
-    /// By bank, where there is such a limit; empty if there is none.
+    /// Limit to each bank; empty if there is none.
     pub bilateral: Vec<Option<Cents>>,
-    /// To all banks together.
+    /// Limit to all banks together.
     pub multilateral: Option<Cents>,
 }
 
-/// A rail.
+/// Compiled configuration of a rail.
 #[derive(Clone, Debug)]
 pub struct Rail {
-    /// Its id.
+    /// Unique id.
     pub id: String,
-    /// How it settles.
+    /// Settlement type.
     pub settlement: Settlement,
-    /// Who may pay before whom in a bank's central queue.
+    /// Order of a bank's central queue.
     pub queue_discipline: QueueDiscipline,
-    /// Whether a bank sees what is queued in its favour.
+    /// Whether a bank sees queued payments to it.
     pub incoming_queue_visible: bool,
-    /// Whether receipts can be used only from the next tick on.
+    /// Whether receipts become usable in the next tick.
     pub deferred_crediting: bool,
 }
 
-/// How a rail settles.
+/// Settlement type of a rail.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Settlement {
-    /// Gross, with what saves liquidity beyond that.
+    /// Gross settlement with a liquidity-saving mechanism.
     Gross(LsmConfig),
-    /// Net, every so many ticks of a day.
+    /// Net settlement in cycles.
     DeferredNet {
-        /// Ticks from one cycle to the next.
+        /// Ticks between the ends of two cycles.
         cycle_ticks: u32,
     },
 }
 
-/// How payments gain urgency as their deadline comes near.
+/// Escalation of priorities near deadlines.
 #[derive(Clone, Copy, Debug)]
 pub struct Escalation {
     ticks: u32,
@@ -123,8 +124,9 @@ impl Escalation {
         Self { ticks: clamp_u32(config.ticks), boost: priority_of(config.boost) }
     }
 
-    /// The urgency of a payment: its priority, and a part of the boost that grows evenly from nothing,
-    /// `ticks` before the deadline, to all of it at the deadline.
+    /// Urgency of a payment: priority plus a share of the boost.
+    ///
+    /// At most 10. The share grows linearly from 0, `ticks` before the deadline, to 1 at the deadline.
     #[must_use]
     pub fn urgency(self, priority: u8, deadline: Tick, now: Tick) -> u8 {
         let left = deadline.0.saturating_sub(now.0).min(self.ticks);
@@ -134,14 +136,14 @@ impl Escalation {
 }
 
 impl SystemSetup {
-    /// Prepares a scenario with the payments of its file.
+    /// Validates and compiles a scenario and the payments of its file.
     ///
     /// # Errors
-    /// [`ScenarioError`] if the scenario is not valid, or payments are missing or come unasked.
+    /// [`ScenarioError`] if the scenario is not valid, or payments are missing or unexpected.
     pub fn new(scenario: &Scenario, replay: Option<Arc<Replay>>) -> Result<Self, ScenarioError> {
         scenario.validate()?;
         check_replay(scenario, replay.as_deref())?;
-        let days = expected_days(scenario, replay.as_deref());
+        let days = expected_daily_payments(scenario, replay.as_deref());
         let bank = |(index, agent): (usize, &AgentConfig)| BankSetup {
             id: agent.id.clone(),
             balance: agent.balance,
@@ -184,9 +186,9 @@ impl SystemSetup {
 
 impl Limits {
     fn new(scenario: &Scenario, agent: &AgentConfig) -> Self {
-        let given = &agent.limits.bilateral;
-        let banks = scenario.agents.iter().take(if given.is_empty() { 0 } else { usize::MAX });
-        let bilateral = banks.map(|other| given.get(&other.id).copied()).collect();
+        let limits = &agent.limits.bilateral;
+        let banks = scenario.agents.iter().take(if limits.is_empty() { 0 } else { usize::MAX });
+        let bilateral = banks.map(|other| limits.get(&other.id).copied()).collect();
         Self { bilateral, multilateral: agent.limits.multilateral }
     }
 }
@@ -214,7 +216,7 @@ fn settles_at_once(rails: &[RailConfig]) -> bool {
 }
 
 fn fingerprint(scenario: &Scenario, replay: Option<&Replay>) -> u64 {
-    // Neither what it says about itself nor where its files stand changes what is played.
+    // The description and the paths of files do not change a run.
     let mut rules = Scenario { description: String::new(), payments_file: None, ..scenario.clone() };
     for agent in &mut rules.agents {
         if let PolicyConfig::Network { weights, .. } = &mut agent.policy {
@@ -222,27 +224,29 @@ fn fingerprint(scenario: &Scenario, replay: Option<&Replay>) -> u64 {
         }
     }
     let payments = replay.map_or(0, Replay::fingerprint).to_le_bytes();
-    fingerprint_of([format!("{rules:?}").as_bytes(), &payments])
+    // Serialising plain data to memory cannot fail.
+    hash::fingerprint([serde_json::to_vec(&rules).unwrap_or_default().as_slice(), &payments])
 }
 
 fn check_replay(scenario: &Scenario, replay: Option<&Replay>) -> Result<(), ScenarioError> {
-    let problem = match (&scenario.payments_file, replay) {
+    let allowed = match (&scenario.payments_file, replay) {
         (None, None) => return Ok(()),
         (Some(_), Some(replay)) if replay.fits(scenario) => return Ok(()),
-        (Some(_), Some(_)) => "the payments given were read for other banks or another clock",
-        (Some(_), None) => "the payments of this file must be read and given beside the scenario",
-        (None, Some(_)) => "must name the file of the payments that are given beside the scenario",
+        (Some(_), Some(_)) => "the payments were read for other banks or another number of ticks per day",
+        (Some(_), None) => "the payments of this file must be read and passed with the scenario",
+        (None, Some(_)) => "must name the file of the payments that were passed with the scenario",
     };
-    conflict("payments_file", format!("{:?}", scenario.payments_file.as_deref().unwrap_or_default()), problem)
+    conflict("payments_file", format!("{:?}", scenario.payments_file.as_deref().unwrap_or_default()), allowed)
 }
 
-/// Mean amount of a bank's own payments times the square root of their expected number a day: the
-/// size of the swing that independent payments give its balance. Its opening liquidity if it pays
-/// nobody; at least one cent.
+/// Unit of a bank's amounts in observations, at least one cent.
+///
+/// Mean amount of its payments times the square root of their expected number per day, which estimates the daily
+/// swing of its balance under independent payments; the opening liquidity of a bank without payments.
 fn amount_scale(agent: &AgentConfig, (count, value): (f64, f64)) -> Cents {
     let swing = if count > 0.0 { value / count * count.sqrt() } else { 0.0 };
-    let own = (agent.balance + agent.credit_limit + agent.collateral + agent.liquidity_pool).0 as f64;
-    let scale = if swing > 0.0 { swing } else { own };
+    let opening_liquidity = (agent.balance + agent.credit_limit + agent.collateral + agent.liquidity_pool).0 as f64;
+    let scale = if swing > 0.0 { swing } else { opening_liquidity };
     #[expect(clippy::cast_possible_truncation, reason = "float-to-int `as` saturates")]
     Cents((scale.round() as i64).max(1))
 }

@@ -1,16 +1,18 @@
-//! The units of the engine: money in integer cents, prices in parts per 10^12, time in ticks.
+//! Units: money in integer cents, prices in parts per 10^12, time in ticks.
 
 use serde::{Deserialize, Serialize};
 use std::iter::Sum;
 use std::num::NonZeroU64;
 use std::ops::{Add, AddAssign, Neg, Sub, SubAssign};
 
-/// Largest amount, balance or fee a scenario may name: 10^15 cents (10 trillion currency units).
+/// Largest amount, balance or fee of a scenario: 10^15 cents.
 ///
-/// A thousand banks with this balance and this credit limit each still sum to less than 2^62.
+/// The balances and credit limits of a thousand banks still sum to less than 2^62.
 pub const MAX_MONEY: i64 = 1_000_000_000_000_000;
 
-/// An amount of money in cents. `+` and `-` panic on overflow, in release builds too.
+/// An amount of money in cents.
+///
+/// `+` and `-` panic on overflow, also in release builds.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]
 pub struct Cents(pub i64);
@@ -64,7 +66,7 @@ impl Sum for Cents {
 #[serde(transparent)]
 pub struct Tick(pub u32);
 
-/// The place of a bank in the scenario's `agents` list.
+/// The index of a bank in the scenario's `agents` list.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]
 pub struct BankId(pub u16);
@@ -77,13 +79,13 @@ impl BankId {
     }
 }
 
-/// The id of the bank at `index`; a scenario has at most 1000.
+/// The id of the bank at `index`, which is at most 999.
 #[must_use]
 pub fn bank_at(index: usize) -> BankId {
     BankId(u16::try_from(index).unwrap_or(u16::MAX))
 }
 
-/// The place of a rail in the scenario's `rails` list.
+/// The index of a rail in the scenario's `rails` list.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]
 pub struct RailId(pub u8);
@@ -102,7 +104,7 @@ impl RailId {
 pub struct PaymentId(pub NonZeroU64);
 
 impl PaymentId {
-    /// The first one.
+    /// The first id of an episode.
     pub const FIRST: Self = Self(NonZeroU64::MIN);
 }
 
@@ -112,36 +114,38 @@ impl PaymentId {
 pub struct Rate(i64);
 
 impl Rate {
-    /// Parts in a whole.
+    /// Number of parts in a rate of 1.
     pub const ONE: i64 = 1_000_000_000_000;
 
-    /// The rate nearest to `fraction`; the scenario's validation keeps `|fraction|` far below 2^23.
+    /// The rate nearest to `fraction`, whose absolute value must be below 2^23.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "float-to-int `as` saturates")]
     pub fn from_fraction(fraction: f64) -> Self {
         Self((fraction * Self::ONE as f64).round() as i64)
     }
 
-    /// The fraction that this rate stands for.
+    /// The rate as a fraction.
     #[must_use]
     pub fn as_fraction(self) -> f64 {
         self.0 as f64 / Self::ONE as f64
     }
 
-    /// What is left of a whole.
+    /// 1 minus this rate.
     #[must_use]
     pub fn complement(self) -> Self {
         Self(Self::ONE - self.0)
     }
 
-    /// This share of `base`, rounded down to whole cents; the rate must be between 0 and 1.
+    /// This share of `base`, rounded down to whole cents.
+    ///
+    /// The rate must be between 0 and 1.
     #[must_use]
     pub fn share_of(self, base: Cents) -> Cents {
         // A share of 64 bits of cents fits 64 bits.
         Cents(i64::try_from(self.of(base).div_euclid(i128::from(Self::ONE))).unwrap_or(base.0))
     }
 
-    /// The least base of which this share covers `part`; nothing does at a rate of zero.
+    /// The smallest base whose share is at least `part`; `None` at rate 0.
     #[must_use]
     pub fn base_for(self, part: Cents) -> Option<Cents> {
         let (scaled, rate) = (i128::from(part.0) * i128::from(Self::ONE), i128::from(self.0));
@@ -152,26 +156,26 @@ impl Rate {
         }
     }
 
-    /// This rate on `base`, as an exact number of 10^-12 cents.
+    /// The exact charge of this rate on `base`, in 10^-12 cents.
     #[must_use]
     pub fn of(self, base: Cents) -> i128 {
         i128::from(self.0) * i128::from(base.0)
     }
 }
 
-/// Turns a stream of exact charges into whole cents; what is left over waits for the next charge.
+/// Converts exact charges into whole cents and carries the remainder.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub struct Accrual {
     remainder: i64,
 }
 
 impl Accrual {
-    /// Adds `charge` (in 10^-12 cents, not negative) and takes out the whole cents now owed.
+    /// Adds `charge`, in 10^-12 cents, and returns the whole cents now owed.
     ///
-    /// Returns `None` if they do not fit 64 bits.
+    /// The charge must not be negative. Returns `None` if the cents do not fit in 64 bits.
     pub fn charge(&mut self, charge: i128) -> Option<Cents> {
         let total = charge + i128::from(self.remainder);
-        // 64-bit division where it will do: this runs for every bank in every tick.
+        // 64-bit division is faster and usually suffices: this runs for every bank in every tick.
         if let Ok(small) = u64::try_from(total) {
             let one = Rate::ONE.cast_unsigned();
             self.remainder = (small % one).cast_signed();
@@ -188,8 +192,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn accrual_keeps_what_is_less_than_a_cent() {
-        // 0.3 cents a tick: 0, 0, 0, 1 cents, then 0.2 cents are left.
+    fn accrual_carries_fractions_of_a_cent() {
+        // 0.3 cents a tick: 0, 0, 0 and 1 cents are owed, and 0.2 cents remain.
         let charge = Rate::from_fraction(0.003).of(Cents(100));
         let mut accrual = Accrual::default();
         let cents: Vec<i64> = (0..4).map(|_| accrual.charge(charge).unwrap().0).collect();
@@ -198,18 +202,18 @@ mod tests {
     }
 
     #[test]
-    fn accrual_agrees_on_both_sides_of_64_bits() {
+    fn accrual_of_one_large_charge_equals_accrual_of_its_parts() {
         let big = i128::from(i64::MAX) * 3 + 7;
-        let (mut whole, mut parts) = (Accrual::default(), Accrual::default());
-        let at_once = whole.charge(big).unwrap();
+        let (mut single, mut parts) = (Accrual::default(), Accrual::default());
+        let total = single.charge(big).unwrap();
         let third = big / 3;
         let piecewise: Cents = [third, third, big - 2 * third].iter().map(|c| parts.charge(*c).unwrap()).sum();
-        assert_eq!(at_once, piecewise);
-        assert_eq!(whole.remainder, parts.remainder);
+        assert_eq!(total, piecewise);
+        assert_eq!(single.remainder, parts.remainder);
     }
 
     #[test]
-    fn accrual_refuses_more_than_64_bits_of_cents() {
+    fn accrual_returns_none_beyond_64_bits_of_cents() {
         assert_eq!(Accrual::default().charge(i128::MAX - Rate::ONE as i128), None);
     }
 }

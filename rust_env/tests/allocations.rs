@@ -1,12 +1,12 @@
-//! A fleet asks for no memory in a step once it has played as much before.
+//! A step of a fleet allocates no memory once its buffers have grown.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-mod counted;
-mod made_network;
+mod counting_allocator;
+mod network_builder;
 mod stepped_fleet;
 
-use counted::{allocations, allocations_in_pools};
+use counting_allocator::{allocations, allocations_in_pools};
 use paysim_engine::rng::{Purpose, stream};
 use paysim_engine::scenario::Scenario;
 use paysim_engine::setup::{Files, Setup};
@@ -18,27 +18,26 @@ use stepped_fleet::SteppedFleet;
 const TWO_BANK: &str = include_str!("scenarios/two_bank.json");
 const FIVE_BANK: &str = include_str!("scenarios/five_bank.json");
 
-/// Several episodes of each row, their restarts included, under random legal decisions; how often a step asked for
-/// memory.
+/// Plays random legal decisions from the same start; returns the allocations of the steps.
 fn play(fleet: &mut SteppedFleet, steps: usize) -> u64 {
-    let mut dice = stream(7, 0, BankId(0), Purpose::Policy);
+    let mut rng = stream(7, 0, BankId(0), Purpose::Policy);
     for row in 0..fleet.fleet.num_envs() {
         fleet.fleet.reset(row, Some(row as u64)).unwrap();
     }
     fleet.observe();
-    let mut asked = 0;
+    let mut count = 0;
     for _ in 0..steps {
-        let actions = fleet.legal_actions(&mut dice);
+        let actions = fleet.legal_actions(&mut rng);
         let before = allocations();
         fleet.step(&actions).unwrap();
-        asked += allocations() - before;
+        count += allocations() - before;
     }
-    asked
+    count
 }
 
-/// Plays the same steps twice: the second time every queue has been as long before.
-fn asked_again(mut fleet: SteppedFleet, steps: usize) -> u64 {
-    assert!(play(&mut fleet, steps) > 0, "queues grow at first");
+/// Plays the same steps twice, so that every queue has its maximum length before.
+fn allocations_of_second_run(mut fleet: SteppedFleet, steps: usize) -> u64 {
+    assert!(play(&mut fleet, steps) > 0, "the first run must allocate");
     play(&mut fleet, steps)
 }
 
@@ -46,7 +45,7 @@ fn fleet(scenario: &str, threads: usize, rows: usize, decision: &Value) -> Stepp
     SteppedFleet::new(&Scenario::from_json(scenario).unwrap(), rows, threads, decision)
 }
 
-/// Random demand on two rails, of which one offsets and one nets, with everything that happens in a day.
+/// A scenario with random demand, a rail with offsets, a net rail and events.
 fn rich() -> Value {
     let arrivals = |others: Value, rail: &str, divisible: bool| {
         json!({
@@ -101,50 +100,50 @@ fn rich() -> Value {
 }
 
 #[test]
-fn no_step_of_two_banks_asks_for_memory() {
-    assert_eq!(asked_again(fleet(TWO_BANK, 1, 64, &json!({"learners": ["BANK_A"]})), 160), 0);
+fn a_step_of_two_banks_does_not_allocate() {
+    assert_eq!(allocations_of_second_run(fleet(TWO_BANK, 1, 64, &json!({"learners": ["BANK_A"]})), 160), 0);
 }
 
 #[test]
-fn no_step_of_five_banks_asks_for_memory() {
-    assert_eq!(asked_again(fleet(FIVE_BANK, 1, 64, &json!({"learners": ["CORE_A"]})), 160), 0);
+fn a_step_of_five_banks_does_not_allocate() {
+    assert_eq!(allocations_of_second_run(fleet(FIVE_BANK, 1, 64, &json!({"learners": ["CORE_A"]})), 160), 0);
 }
 
 #[test]
-fn no_step_with_offsets_cycles_events_and_openings_asks_for_memory() {
+fn a_step_with_offsets_cycles_events_and_openings_does_not_allocate() {
     let decision = json!({"learners": ["A", "B"], "max_episode_steps": 45, "reward": "blend"});
-    assert_eq!(asked_again(fleet(&rich().to_string(), 1, 16, &decision), 150), 0);
+    assert_eq!(allocations_of_second_run(fleet(&rich().to_string(), 1, 16, &decision), 150), 0);
 }
 
 #[test]
-fn no_step_of_shares_asks_for_memory() {
+fn a_step_with_fraction_actions_does_not_allocate() {
     for end in ["carry", "drop", "borrow"] {
         let mut scenario = rich();
         (scenario["end_of_day"], scenario["overnight"]) = (json!(end), json!("reset"));
         scenario["rails"][0]["queue_discipline"] = json!("fifo_bypass");
         let decision = json!({"learners": ["B", "A"], "action_mode": "fraction", "strict": true});
-        assert_eq!(asked_again(fleet(&scenario.to_string(), 1, 16, &decision), 150), 0, "{end}");
+        assert_eq!(allocations_of_second_run(fleet(&scenario.to_string(), 1, 16, &decision), 150), 0, "{end}");
     }
 }
 
 #[test]
-fn no_step_against_a_network_asks_for_memory() {
+fn a_step_against_a_network_does_not_allocate() {
     let mut scenario: Value = serde_json::from_str(TWO_BANK).unwrap();
     scenario["agents"][1]["policy"] = json!({"type": "network", "weights": "b.safetensors", "deterministic": false});
-    let networks = BTreeMap::from([("BANK_B".to_owned(), made_network::drawn(&[16, 16]))]);
+    let networks = BTreeMap::from([("BANK_B".to_owned(), network_builder::random_network(&[16, 16]))]);
     let scenario = Scenario::from_json(&scenario.to_string()).unwrap();
     let setup = Setup::with_files(&scenario, Files { networks, ..Files::default() }).unwrap();
-    assert_eq!(asked_again(SteppedFleet::of(setup, 16, 1, &json!({"learners": ["BANK_A"]})), 160), 0);
+    assert_eq!(allocations_of_second_run(SteppedFleet::of(setup, 16, 1, &json!({"learners": ["BANK_A"]})), 160), 0);
 }
 
 #[test]
-fn nor_does_a_thread_of_a_pool_and_handing_it_the_work_does_so_rarely() {
+fn threads_of_a_pool_do_not_allocate_and_scheduling_rarely_does() {
     let steps = 630;
     let mut fleet = fleet(FIVE_BANK, 2, 128, &json!({"learners": ["CORE_A"]}));
     play(&mut fleet, steps);
     let before = allocations_in_pools();
-    let asked = play(&mut fleet, steps);
+    let count = play(&mut fleet, steps);
     assert_eq!(allocations_in_pools(), before);
-    // The queue through which Rayon is handed work grows by a block for 63 pieces of it.
-    assert!(asked <= 1 + steps as u64 / 63, "{asked}");
+    // The injector queue of Rayon allocates one block per 63 jobs.
+    assert!(count <= 1 + steps as u64 / 63, "{count}");
 }

@@ -1,4 +1,4 @@
-//! The decision process and the fleet that serves it.
+//! Tests of the decision process and the fleet.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -39,52 +39,52 @@ fn scenario() -> Value {
     })
 }
 
-fn stepped(rows: usize, threads: usize, decision: &Value) -> SteppedFleet {
-    playing(&scenario(), rows, threads, decision)
+fn default_fleet(rows: usize, threads: usize, decision: &Value) -> SteppedFleet {
+    fleet_of(&scenario(), rows, threads, decision)
 }
 
-fn playing(scenario: &Value, rows: usize, threads: usize, decision: &Value) -> SteppedFleet {
+fn fleet_of(scenario: &Value, rows: usize, threads: usize, decision: &Value) -> SteppedFleet {
     SteppedFleet::new(&Scenario::from_json(&scenario.to_string()).unwrap(), rows, threads, decision)
 }
 
-/// Any actions, legal or not.
-fn random_actions(desk: &SteppedFleet, stream: &mut Stream) -> Vec<i64> {
-    let process = &desk.fleet.process;
-    let (count, highest) = (desk.rewards.len() * process.slots, process.choices() as i64 - 1);
-    (0..count).map(|_| stream.random_range(0..=highest)).collect()
+/// Random actions, legal or not.
+fn random_actions(fleet: &SteppedFleet, rng: &mut Stream) -> Vec<i64> {
+    let process = &fleet.fleet.process;
+    let (count, highest) = (fleet.rewards.len() * process.slots, process.choices() as i64 - 1);
+    (0..count).map(|_| rng.random_range(0..=highest)).collect()
 }
 
-fn dice() -> Stream {
+fn new_rng() -> Stream {
     stream(99, 0, BankId(0), Purpose::Policy)
 }
 
 #[test]
-fn any_number_of_threads_gives_the_same_bytes() {
+fn results_do_not_depend_on_the_number_of_threads() {
     let decision = json!({"learners": ["A", "C"], "reward": "blend"});
     let play = |threads: usize| {
-        let mut desk = stepped(150, threads, &decision);
-        let mut stream = dice();
-        let mut seen = Vec::new();
+        let mut fleet = default_fleet(150, threads, &decision);
+        let mut rng = new_rng();
+        let mut bits = Vec::new();
         for _ in 0..60 {
-            let actions = random_actions(&desk, &mut stream);
-            desk.step(&actions).unwrap();
-            seen.extend(desk.observations.iter().map(|value| value.to_bits()));
-            seen.extend(desk.rewards.iter().map(|value| value.to_bits() as u32));
+            let actions = random_actions(&fleet, &mut rng);
+            fleet.step(&actions).unwrap();
+            bits.extend(fleet.observations.iter().map(|value| value.to_bits()));
+            bits.extend(fleet.rewards.iter().map(|value| value.to_bits() as u32));
         }
-        (seen, desk.costs, desk.masks, desk.illegal)
+        (bits, fleet.costs, fleet.masks, fleet.illegal)
     };
     let one = play(1);
     assert!(one == play(2) && one == play(7));
 }
 
 #[test]
-fn a_row_does_not_notice_its_neighbours() {
+fn rows_are_independent() {
     let decision = json!({"learners": ["A"]});
-    let (mut many, mut alone) = (stepped(9, 1, &decision), stepped(1, 1, &decision));
+    let (mut many, mut alone) = (default_fleet(9, 1, &decision), default_fleet(1, 1, &decision));
     alone.fleet.reset(0, Some(5)).unwrap();
-    let mut stream = dice();
+    let mut rng = new_rng();
     for _ in 0..60 {
-        let actions = random_actions(&many, &mut stream);
+        let actions = random_actions(&many, &mut rng);
         many.step(&actions).unwrap();
         alone.step(&actions[5 * 8..6 * 8]).unwrap();
         let columns = alone.observations.len();
@@ -95,21 +95,21 @@ fn a_row_does_not_notice_its_neighbours() {
 }
 
 #[test]
-fn rewards_are_minus_the_costs_and_observations_are_within_bounds() {
-    let mut desk = stepped(20, 1, &json!({"learners": ["A"], "reward_scale": 50.0}));
-    let bounds: Vec<_> = fields(desk.fleet.process.slots).map(|(_, field)| field.low..=field.high).collect();
-    let mut stream = dice();
+fn rewards_are_negative_costs_and_observations_are_within_bounds() {
+    let mut fleet = default_fleet(20, 1, &json!({"learners": ["A"], "reward_scale": 50.0}));
+    let bounds: Vec<_> = fields(fleet.fleet.process.slots).map(|(_, field)| field.low..=field.high).collect();
+    let mut rng = new_rng();
     let mut returns = [0.0; 20];
     for step in 1..=24 {
-        let actions = random_actions(&desk, &mut stream);
-        desk.step(&actions).unwrap();
-        returns.iter_mut().zip(&desk.rewards).for_each(|(sum, reward)| *sum += reward);
-        for row in desk.observations.chunks(bounds.len()) {
+        let actions = random_actions(&fleet, &mut rng);
+        fleet.step(&actions).unwrap();
+        returns.iter_mut().zip(&fleet.rewards).for_each(|(sum, reward)| *sum += reward);
+        for row in fleet.observations.chunks(bounds.len()) {
             assert!(row.iter().zip(&bounds).all(|(value, bounds)| bounds.contains(value)), "{row:?}");
         }
-        assert!(desk.terminated.iter().all(|ended| *ended == (step == 24)));
+        assert!(fleet.terminated.iter().all(|ended| *ended == (step == 24)));
     }
-    for (sum, totals) in returns.iter().zip(desk.fleet.totals()) {
+    for (sum, totals) in returns.iter().zip(fleet.fleet.totals()) {
         let cost = totals.costs.iter().copied().sum::<Cents>().0;
         assert_eq!(totals.integers[7], cost);
         assert!((sum + cost as f64 / 50.0).abs() < 1e-6, "{sum} {cost}");
@@ -118,69 +118,74 @@ fn rewards_are_minus_the_costs_and_observations_are_within_bounds() {
 
 #[test]
 fn an_ended_row_starts_its_next_episode_at_the_next_step() {
-    let mut desk = stepped(2, 1, &json!({"learners": ["A"], "max_episode_steps": 3}));
+    let mut fleet = default_fleet(2, 1, &json!({"learners": ["A"], "max_episode_steps": 3}));
     let hold = vec![0; 2 * 8];
     for step in 1..=8 {
-        desk.step(&hold).unwrap();
-        assert_eq!(desk.truncated, [step % 4 == 3; 2], "step {step}");
-        assert_eq!(desk.terminated, [false; 2]);
+        fleet.step(&hold).unwrap();
+        assert_eq!(fleet.truncated, [step % 4 == 3; 2], "step {step}");
+        assert_eq!(fleet.terminated, [false; 2]);
     }
-    assert_eq!(desk.fleet.seeds_and_episodes().collect::<Vec<_>>(), [(0, 2), (1, 2)]);
-    let mut fresh = stepped(2, 1, &json!({"learners": ["A"]}));
+    assert_eq!(fleet.fleet.seeds_and_episodes().collect::<Vec<_>>(), [(0, 2), (1, 2)]);
+    let mut fresh = default_fleet(2, 1, &json!({"learners": ["A"]}));
     for row in 0..2 {
         fresh.fleet.reset(row, None).unwrap();
         fresh.fleet.reset(row, None).unwrap();
     }
     fresh.fleet.observe(&mut fresh.observations, &mut fresh.masks);
-    assert_eq!(desk.observations, fresh.observations);
+    assert_eq!(fleet.observations, fresh.observations);
 }
 
 #[test]
-fn illegal_actions_hold_and_are_counted_or_are_refused_in_strict_mode() {
-    let (mut lax, mut strict) =
-        (stepped(3, 1, &json!({"learners": ["A"]})), stepped(3, 1, &json!({"learners": ["A"], "strict": true})));
-    let mut stream = dice();
+fn strict_mode_rejects_masked_actions_and_accepts_legal_ones() {
+    let (mut lenient, mut strict) = (
+        default_fleet(3, 1, &json!({"learners": ["A"]})),
+        default_fleet(3, 1, &json!({"learners": ["A"], "strict": true})),
+    );
+    let mut rng = new_rng();
     let mut refused = 0;
     for _ in 0..200 {
-        let legal = lax.legal_actions(&mut stream);
-        let any = random_actions(&lax, &mut stream);
-        let flags = lax.masks.chunks(4).zip(&any);
+        let legal = lenient.legal_actions(&mut rng);
+        let any = random_actions(&lenient, &mut rng);
+        let flags = lenient.masks.chunks(4).zip(&any);
         let masked = flags.filter(|(flags, action)| !flags[**action as usize]).count() as i64;
         let before = strict.observations.clone();
-        if masked > 0 && !lax.terminated[0] {
+        if masked > 0 && !lenient.terminated[0] {
             let error = strict.step(&any).unwrap_err();
             assert!(matches!(error, FleetError::Action(ActionError::Masked { .. })), "{error}");
             assert_eq!(before, strict.observations);
             refused += 1;
         }
         strict.step(&legal).unwrap();
-        lax.step(&legal).unwrap();
-        assert_eq!(lax.observations, strict.observations);
-        assert_eq!(lax.illegal, [0; 3]);
+        lenient.step(&legal).unwrap();
+        assert_eq!(lenient.observations, strict.observations);
+        assert_eq!(lenient.illegal, [0; 3]);
     }
     assert!(refused > 100);
 }
 
 #[test]
-fn an_illegal_action_does_what_a_hold_does() {
+fn a_masked_action_holds_and_is_counted() {
     let mut indivisible = scenario();
     indivisible["agents"][0]["arrival_config"]["divisible"] = json!(false);
-    let (mut any, mut held) = (
-        playing(&indivisible, 4, 1, &json!({"learners": ["A"]})),
-        playing(&indivisible, 4, 1, &json!({"learners": ["A"]})),
+    let (mut random, mut held) = (
+        fleet_of(&indivisible, 4, 1, &json!({"learners": ["A"]})),
+        fleet_of(&indivisible, 4, 1, &json!({"learners": ["A"]})),
     );
-    let mut stream = dice();
+    let mut rng = new_rng();
     for _ in 0..100 {
-        let wanted = random_actions(&any, &mut stream);
-        let is_legal = any.masks.chunks(4).zip(&wanted).map(|(flags, action)| flags[*action as usize]);
+        let actions = random_actions(&random, &mut rng);
+        let is_legal = random.masks.chunks(4).zip(&actions).map(|(flags, action)| flags[*action as usize]);
         let legal: Vec<bool> = is_legal.collect();
-        let or_hold = wanted.iter().zip(&legal).map(|(action, legal)| if *legal { *action } else { 0 });
+        let or_hold = actions.iter().zip(&legal).map(|(action, legal)| if *legal { *action } else { 0 });
         let or_hold: Vec<i64> = or_hold.collect();
-        let is_restart = any.terminated.clone();
-        any.step(&wanted).unwrap();
+        let is_restart = random.terminated.clone();
+        random.step(&actions).unwrap();
         held.step(&or_hold).unwrap();
-        assert_eq!((&any.observations, &any.costs, &any.masks), (&held.observations, &held.costs, &held.masks));
-        for (row, illegal) in any.illegal.iter().enumerate() {
+        assert_eq!(
+            (&random.observations, &random.costs, &random.masks),
+            (&held.observations, &held.costs, &held.masks)
+        );
+        for (row, illegal) in random.illegal.iter().enumerate() {
             let masked = legal[row * 8..(row + 1) * 8].iter().filter(|legal| !**legal).count() as i64;
             assert_eq!(*illegal, if is_restart[row] { 0 } else { masked });
         }
@@ -188,55 +193,55 @@ fn an_illegal_action_does_what_a_hold_does() {
 }
 
 #[test]
-fn a_view_agrees_with_totals_and_observations() {
-    let mut desk = stepped(3, 1, &json!({"learners": ["A", "C"], "slots": 4, "split_parts": [2]}));
-    let mut dice = dice();
-    let columns = desk.fleet.process.observation_size();
-    let place = |name| fields(4).position(|(column, _)| column == name).unwrap();
-    let (counts, paid) = (["queue_count", "central_count"].map(place), place("paid_today"));
+fn views_agree_with_totals_and_observations() {
+    let mut fleet = default_fleet(3, 1, &json!({"learners": ["A", "C"], "slots": 4, "split_parts": [2]}));
+    let mut rng = new_rng();
+    let columns = fleet.fleet.process.observation_size();
+    let column_of = |name| fields(4).position(|(column, _)| column == name).unwrap();
+    let (counts, paid) = (["queue_count", "central_count"].map(column_of), column_of("paid_today"));
     for _ in 0..60 {
-        let views = (0..3).flat_map(|row| desk.fleet.views(row)).collect::<Vec<_>>();
+        let views = (0..3).flat_map(|row| fleet.fleet.views(row)).collect::<Vec<_>>();
         assert_eq!(views.len(), 6);
-        let totals = desk.fleet.totals().collect::<Vec<_>>();
-        for ((view, totals), seen) in views.iter().zip(totals).zip(desk.observations.chunks(columns)) {
+        let totals = fleet.fleet.totals().collect::<Vec<_>>();
+        for ((view, totals), observation) in views.iter().zip(totals).zip(fleet.observations.chunks(columns)) {
             assert_eq!(view.costs, totals.costs);
             assert!(view.costs_today.iter().zip(view.costs).all(|(today, total)| *today <= total));
             assert_eq!(view.liquidity, view.balance + view.limit);
             assert_eq!(view.day, (view.tick / 12).min(1));
             for (queue, column) in [view.internal, view.central].iter().zip(counts) {
                 let count: i64 = queue.counts.iter().sum();
-                assert_eq!(seen[column], (count as f32 / 4.0).min(10.0));
+                assert_eq!(observation[column], (count as f32 / 4.0).min(10.0));
             }
-            assert_eq!(seen[paid] > 0.0, view.paid_today > Cents::ZERO);
+            assert_eq!(observation[paid] > 0.0, view.paid_today > Cents::ZERO);
         }
-        let actions = random_actions(&desk, &mut dice);
-        desk.step(&actions).unwrap();
+        let actions = random_actions(&fleet, &mut rng);
+        fleet.step(&actions).unwrap();
     }
 }
 
 #[test]
-fn a_wrong_batch_is_refused_before_anything_moves() {
-    let mut desk = stepped(3, 1, &json!({"learners": ["A", "B"]}));
-    let before = desk.fleet.totals().collect::<Vec<_>>();
+fn an_invalid_batch_is_rejected_without_effect() {
+    let mut fleet = default_fleet(3, 1, &json!({"learners": ["A", "B"]}));
+    let before = fleet.fleet.totals().collect::<Vec<_>>();
     let mut actions = vec![0; 3 * 2 * 8];
     assert_eq!(
-        desk.step(&actions[1..]).unwrap_err().to_string(),
+        fleet.step(&actions[1..]).unwrap_err().to_string(),
         "got 47 actions: must be 48, one for each slot of each learner of each environment"
     );
     actions[16 + 8 + 3] = 4;
-    let message = desk.step(&actions).unwrap_err().to_string();
+    let message = fleet.step(&actions).unwrap_err().to_string();
     assert_eq!(message, "environment 1, bank B, slot 3: action 4 must be between 0 and 3");
     actions[16 + 8 + 3] = -1;
-    assert!(desk.step(&actions).unwrap_err().to_string().contains("action -1 must be between 0 and 3"));
-    assert_eq!(before, desk.fleet.totals().collect::<Vec<_>>());
-    let mut ended = stepped(1, 1, &json!({"learners": ["A"], "max_episode_steps": 1, "strict": true}));
+    assert!(fleet.step(&actions).unwrap_err().to_string().contains("action -1 must be between 0 and 3"));
+    assert_eq!(before, fleet.fleet.totals().collect::<Vec<_>>());
+    let mut ended = default_fleet(1, 1, &json!({"learners": ["A"], "max_episode_steps": 1, "strict": true}));
     ended.step(&[0; 8]).unwrap();
     ended.step(&[-5; 8]).unwrap();
     assert!(ended.step(&[-5; 8]).is_err());
 }
 
 #[test]
-fn a_scripted_policy_decides_alike_inside_and_through_the_slots() {
+fn a_scripted_policy_decides_alike_as_policy_and_as_actions() {
     let policies = [
         json!({"type": "release_all"}),
         json!({"type": "hold_until_deadline", "margin": 1}),
@@ -245,44 +250,44 @@ fn a_scripted_policy_decides_alike_inside_and_through_the_slots() {
         json!({"type": "random", "release_probability": 0.3}),
     ];
     for policy in policies {
-        let mut inside = scenario();
-        inside["agents"][0]["policy"] = policy.clone();
-        let setup = Arc::new(Setup::new(&Scenario::from_json(&inside.to_string()).unwrap()).unwrap());
+        let mut scripted_scenario = scenario();
+        scripted_scenario["agents"][0]["policy"] = policy.clone();
+        let setup = Arc::new(Setup::new(&Scenario::from_json(&scripted_scenario.to_string()).unwrap()).unwrap());
         let mut system = setup.system(&[], paysim_engine::events::EventLog::default());
         system.reset(0, 0);
         while !system.is_over() {
             system.tick().unwrap();
         }
-        // 64 slots hold the whole queue.
-        let mut desk = stepped(1, 1, &json!({"learners": ["A"], "slots": 64}));
+        // 64 slots cover the whole queue.
+        let mut fleet = default_fleet(1, 1, &json!({"learners": ["A"], "slots": 64}));
         let rule = scripted(&serde_json::from_value::<PolicyConfig>(policy.clone()).unwrap());
         let mut actions = vec![0; 64];
         for _ in 0..24 {
-            desk.fleet.scripted_actions(&*rule, &mut actions).unwrap();
-            desk.step(&actions).unwrap();
+            fleet.fleet.scripted_actions(&*rule, &mut actions).unwrap();
+            fleet.step(&actions).unwrap();
         }
-        let totals = desk.fleet.totals().next().unwrap();
+        let totals = fleet.fleet.totals().next().unwrap();
         assert_eq!(totals.costs, system.ledger.banks[0].costs, "{policy}");
         assert!(totals.integers[7] > 0);
     }
-    let mut desk = stepped(1, 1, &json!({"learners": ["A"]}));
+    let mut fleet = default_fleet(1, 1, &json!({"learners": ["A"]}));
     let rule = scripted(&PolicyConfig::SplitLarge { parts: 3, threshold: Cents(0) });
     let mut actions = vec![0; 8];
     let refused = (0..24).find_map(|_| {
-        let error = desk.fleet.scripted_actions(&*rule, &mut actions).err();
-        desk.step(&[0; 8]).unwrap();
+        let error = fleet.fleet.scripted_actions(&*rule, &mut actions).err();
+        fleet.step(&[0; 8]).unwrap();
         error
     });
     assert!(refused.unwrap().to_string().contains("a split into 3 parts is not among split_parts [2, 4]"));
 }
 
 #[test]
-fn wrong_settings_are_refused_with_path_value_and_what_is_allowed() {
+fn invalid_settings_are_rejected_with_path_value_and_allowed_range() {
     let setup = Setup::new(&Scenario::from_json(&scenario().to_string()).unwrap()).unwrap();
     let cases = [
         (json!({"learners": []}), "learners = 0: must be between 1 and 3 (banks)"),
         (json!({"learners": ["Z"]}), "learners[0] = \"Z\": must be one of A, B, C"),
-        (json!({"learners": ["A", "A"]}), "learners[1] = \"A\": stands twice; every id must be unique"),
+        (json!({"learners": ["A", "A"]}), "learners[1] = \"A\": duplicate id; every id must be unique"),
         (json!({"learners": ["A"], "slots": 0}), "slots = 0: must be between 1 and 64"),
         (json!({"learners": ["A"], "split_parts": [4, 2]}), "split_parts[1] = 2: must be between 5 and 100"),
         (
@@ -312,7 +317,8 @@ fn wrong_settings_are_refused_with_path_value_and_what_is_allowed() {
         strict: false,
         max_episode_steps: None,
     };
-    // 18 payments a day of 10,000 on average swing by 10,000 x sqrt(18) = 42,426 cents; a basis point of it is a unit.
+    // 18 payments a day with a mean of 10,000 give a scale of 10,000 x sqrt(18) = 42,426 cents, and rewards are in
+    // basis points of it.
     let process = Process::new(&config, &setup).unwrap();
     assert_eq!(setup.banks[1].amount_scale, Cents(42_426));
     assert!((process.reward_scales[0] - 4.2426).abs() < 1e-9);

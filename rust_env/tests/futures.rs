@@ -1,4 +1,4 @@
-//! A copy that must not know the future: the past stays, and what is certain; chance starts anew.
+//! Reseeded copies: the past and scheduled payments stay, random draws change.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -6,7 +6,7 @@ mod stepped_fleet;
 
 use paysim_engine::events::{Event, EventLog};
 use paysim_engine::payment::Payment;
-use paysim_engine::replay::{Record, Replay};
+use paysim_engine::replay::{PaymentRecord, Replay};
 use paysim_engine::scenario::Scenario;
 use paysim_engine::setup::{Files, Setup};
 use paysim_engine::system::System;
@@ -16,7 +16,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use stepped_fleet::SteppedFleet;
 
-/// A brings random orders, B scheduled ones and those of a file, C releases at random.
+/// A has random arrivals, B scheduled and replayed ones; C releases at random.
 fn scenario() -> Value {
     let arrivals = json!({"rate_per_tick": 3, "distribution_type": "exponential", "amount_mean": 1_000});
     let schedule = |tick: i64| {
@@ -38,7 +38,7 @@ fn scenario() -> Value {
 
 fn setup() -> Arc<Setup> {
     let scenario = Scenario::from_json(&scenario().to_string()).unwrap();
-    let record = |tick: i64| Record {
+    let record = |tick: i64| PaymentRecord {
         day: tick % 3,
         tick,
         sender: 1,
@@ -53,8 +53,8 @@ fn setup() -> Arc<Setup> {
     Arc::new(Setup::with_files(&scenario, files).unwrap())
 }
 
-/// A system that has played so many ticks, of episode 4 of seed 3.
-fn played(ticks: u32) -> System {
+/// A system after this many ticks of episode 4 with seed 3.
+fn system_after(ticks: u32) -> System {
     let mut system = setup().system(&[], EventLog::recording());
     system.reset(3, 4);
     for _ in 0..ticks {
@@ -72,26 +72,28 @@ fn copy(original: &System, seed: Option<u64>) -> System {
     copy
 }
 
-/// What is still to come: sender, receiver, amount and deadline of every order, and C's releases by tick.
+/// The arrivals to come, and C's number of releases by tick.
+///
+/// An arrival is a tuple of sender, receiver, amount and deadline.
 #[derive(Debug, PartialEq)]
 struct Future {
-    orders: Vec<(BankId, BankId, Cents, Tick)>,
+    arrivals: Vec<(BankId, BankId, Cents, Tick)>,
     releases: Vec<usize>,
 }
 
 impl Future {
-    fn orders_of(&self, banks: &[u16]) -> Vec<(BankId, BankId, Cents, Tick)> {
-        self.orders.iter().filter(|order| banks.contains(&order.0.0)).copied().collect()
+    fn arrivals_of(&self, banks: &[u16]) -> Vec<(BankId, BankId, Cents, Tick)> {
+        self.arrivals.iter().filter(|arrival| banks.contains(&arrival.0.0)).copied().collect()
     }
 }
 
 fn future(mut system: System) -> Future {
-    let mut future = Future { orders: Vec::new(), releases: Vec::new() };
+    let mut future = Future { arrivals: Vec::new(), releases: Vec::new() };
     system.ledger.events.take();
     while !system.is_over() {
         system.tick().unwrap();
         let events = system.ledger.events.take();
-        future.orders.extend(events.iter().filter_map(|event| match event {
+        future.arrivals.extend(events.iter().filter_map(|event| match event {
             Event::Arrival { sender, receiver, amount, deadline_tick, .. } => {
                 Some((*sender, *receiver, *amount, *deadline_tick))
             }
@@ -104,29 +106,29 @@ fn future(mut system: System) -> Future {
 }
 
 #[test]
-fn chance_starts_anew_and_all_else_stays() {
-    // Before the first order, within the first day, at its last tick, at the second one's first.
+fn reseeding_changes_random_draws_and_keeps_scheduled_payments() {
+    // Before the first arrival, within the first day, at its last tick and at the first tick of the second day.
     for ticks in [0, 3, 9, 10] {
-        let original = played(ticks);
-        let own = future(copy(&original, None));
+        let original = system_after(ticks);
+        let unchanged = future(copy(&original, None));
         let [one, again, two, three] = [1, 1, 2, 3].map(|seed| future(copy(&original, Some(seed))));
         assert_eq!(one, again);
-        // The seed of the episode itself, 3, is no key to it.
+        // Seed 3 is the seed of the episode; as a copy seed it gives another future.
         for other in [&one, &two, &three] {
-            assert_ne!(own.orders_of(&[0]), other.orders_of(&[0]));
-            assert_ne!(own.releases, other.releases);
-            // Scheduled, replayed and repeating payments come as they would have.
-            assert_eq!(own.orders_of(&[1, 2]), other.orders_of(&[1, 2]));
+            assert_ne!(unchanged.arrivals_of(&[0]), other.arrivals_of(&[0]));
+            assert_ne!(unchanged.releases, other.releases);
+            // Scheduled, replayed and periodic payments are unchanged.
+            assert_eq!(unchanged.arrivals_of(&[1, 2]), other.arrivals_of(&[1, 2]));
         }
-        assert_ne!(one.orders_of(&[0]), two.orders_of(&[0]));
+        assert_ne!(one.arrivals_of(&[0]), two.arrivals_of(&[0]));
         assert_ne!(one.releases, two.releases);
-        assert!(own.orders_of(&[0]).len() > 15 && own.orders_of(&[1, 2]).len() > 35);
+        assert!(unchanged.arrivals_of(&[0]).len() > 15 && unchanged.arrivals_of(&[1, 2]).len() > 35);
     }
 }
 
 #[test]
-fn what_has_happened_stays() {
-    let mut original = played(3);
+fn reseeding_keeps_the_past() {
+    let mut original = system_after(3);
     original.begin_tick().unwrap();
     let reseeded = copy(&original, Some(1));
     for bank in 0..3 {
@@ -140,16 +142,16 @@ fn what_has_happened_stays() {
 }
 
 #[test]
-fn the_same_seed_draws_other_numbers_in_another_tick() {
-    // Between two ticks nothing else has changed for A's customers: 3 orders a tick, of any amount.
-    let first = |ticks: u32| future(copy(&played(ticks), Some(5))).orders_of(&[0])[0].2;
+fn the_same_copy_seed_gives_other_draws_in_another_tick() {
+    // A's arrivals have the same distribution in every tick, so only the draws differ.
+    let first = |ticks: u32| future(copy(&system_after(ticks), Some(5))).arrivals_of(&[0])[0].2;
     let amounts: HashSet<i64> = (0..8).map(|ticks| first(ticks).0).collect();
     assert!(amounts.len() >= 7, "{amounts:?}");
 }
 
 #[test]
-fn a_reseeded_copy_is_saved_with_its_new_future() {
-    let mut copied = copy(&played(3), Some(8));
+fn a_saved_reseeded_copy_keeps_its_future() {
+    let mut copied = copy(&system_after(3), Some(8));
     while !copied.is_over() {
         let saved = copied.save();
         let mut fresh = copy(&copied, None);
@@ -160,7 +162,7 @@ fn a_reseeded_copy_is_saved_with_its_new_future() {
 }
 
 #[test]
-fn the_next_episode_is_that_of_the_same_sequence_as_ever() {
+fn reseeding_does_not_change_the_next_episode() {
     let mut sampled = scenario();
     sampled.as_object_mut().unwrap().remove("payments_file");
     let sampled = Scenario::from_json(&sampled.to_string()).unwrap();
@@ -174,14 +176,14 @@ fn the_next_episode_is_that_of_the_same_sequence_as_ever() {
         (fleet.fleet.save(0), fleet.fleet.save(1))
     };
     for _ in 0..20 {
-        let (reseeded, own) = play(&mut fleet);
-        assert!(reseeded != own);
+        let (reseeded, original) = play(&mut fleet);
+        assert!(reseeded != original);
     }
     assert_eq!(fleet.terminated, [true, true]);
-    // This step starts the next episode; from here on both rows are the same again.
+    // The next step starts the next episode, from which on both rows are equal again.
     for _ in 0..30 {
-        let (reseeded, own) = play(&mut fleet);
-        assert!(reseeded == own);
+        let (reseeded, original) = play(&mut fleet);
+        assert!(reseeded == original);
     }
     assert_eq!(fleet.fleet.seeds_and_episodes().collect::<Vec<_>>(), [(1, 2), (1, 2)]);
 }

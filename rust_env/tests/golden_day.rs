@@ -1,5 +1,7 @@
-//! One day, event by event, against the log kept in `golden_day.jsonl`: any change to physics or
-//! randomness shows here, line by line. `UPDATE_GOLDEN=1 cargo test --test golden_day` writes it anew.
+//! Compares the event log of a run with `golden_day.jsonl`.
+//!
+//! Any change of physics or random draws shows as a changed line. `UPDATE_GOLDEN=1 cargo test --test golden_day`
+//! updates the file.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -10,7 +12,7 @@ use serde_json::json;
 use std::path::Path;
 
 #[test]
-fn the_golden_day_repeats_itself() {
+fn the_run_equals_the_golden_file() {
     let arrivals = json!({
         "rate_per_tick": 1, "distribution_type": "lognormal", "amount_mean": 10_000, "amount_std_dev": 15_000,
         "deadline_range": [1, 4], "priority": {"3": 3, "8": 1}

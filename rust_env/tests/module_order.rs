@@ -1,10 +1,12 @@
-//! Every import of the engine points to an earlier module of one list, so that there are no cycles.
+//! A check that the modules of the engine have no import cycles.
+
+#![allow(clippy::unwrap_used, missing_docs)]
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// All modules, lowest first. A module may import only from those before it; `lib.rs` only declares modules.
+/// All modules, lowest first; each may import only those before it.
 const ORDER: &[&str] = &[
     "units",
     "rng",
@@ -33,7 +35,7 @@ const ORDER: &[&str] = &[
     "amounts",
     "replay",
     "arrivals",
-    "happenings",
+    "scheduled_events",
     "system_setup",
     "bank",
     "ledger",
@@ -51,9 +53,9 @@ const ORDER: &[&str] = &[
     "system::decide",
     "system::accrue",
     "system::day",
-    "system::arrive",
+    "system::begin_tick",
     "system::tick",
-    "system::saved",
+    "system::serialization",
     "system",
     "decision::reward",
     "decision::process",
@@ -72,6 +74,7 @@ const ORDER: &[&str] = &[
     "fleet",
     "python::errors",
     "python::payments",
+    "python::rules",
     "python::network",
     "python::orchestrator",
     "python::fleet",
@@ -95,7 +98,7 @@ fn every_import_points_to_an_earlier_module() {
 }
 
 #[test]
-fn an_import_of_a_later_module_is_found() {
+fn violations_finds_imports_of_later_modules() {
     let listed: BTreeSet<&str> = ORDER.iter().copied().collect();
     let found = |module: &str, source: &str| violations(module, source, &listed).len();
     assert_eq!(found("bank", "use crate::ledger::Ledger;"), 1);
@@ -110,7 +113,7 @@ fn an_import_of_a_later_module_is_found() {
     assert_eq!(found("bank", "#[cfg(test)]\nmod tests { fn f() {} }\nuse crate::ledger::X;"), 1);
 }
 
-/// The imports of a module that do not point to an earlier one.
+/// The imports of a module that are not before it in `ORDER`.
 fn violations(module: &str, source: &str, listed: &BTreeSet<&str>) -> Vec<String> {
     let rank = |name: &str| ORDER.iter().position(|other| *other == name);
     let imports = imports(module, &without_tests(&without_comments(source)), listed);
@@ -118,7 +121,7 @@ fn violations(module: &str, source: &str, listed: &BTreeSet<&str>) -> Vec<String
     later.map(|import| format!("{module} imports {import}, which is not before it in ORDER")).collect()
 }
 
-/// All Rust files but `lib.rs`.
+/// All Rust files except `lib.rs`, which only declares modules.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let nested = entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] });
@@ -141,7 +144,7 @@ fn without_comments(source: &str) -> String {
     text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
-/// Drops every `#[cfg(test)] mod ... { ... }`.
+/// Removes every `#[cfg(test)] mod ... { ... }`.
 fn without_tests(source: &str) -> String {
     let mut text = source.to_owned();
     while let Some(start) = text.find("#[cfg(test)]\nmod ") {
@@ -156,7 +159,7 @@ fn without_tests(source: &str) -> String {
     text
 }
 
-/// The modules that a source names by a path from `crate` or `super`.
+/// The modules that a source imports by a path from `crate` or `super`.
 fn imports(module: &str, source: &str, listed: &BTreeSet<&str>) -> BTreeSet<String> {
     let parent = module.rsplit_once("::").map_or("", |(parent, _)| parent);
     let mut found = BTreeSet::new();
@@ -173,7 +176,7 @@ fn imports(module: &str, source: &str, listed: &BTreeSet<&str>) -> BTreeSet<Stri
     found
 }
 
-/// The paths that a text begins with: one, or those of a `{...}` list.
+/// The path, or paths of a `{...}` list, at the start of a text.
 fn paths(text: &str) -> Vec<Vec<String>> {
     if let Some(list) = text.strip_prefix('{') {
         return items(list).into_iter().flat_map(|item| paths(item.trim())).collect();
@@ -184,7 +187,7 @@ fn paths(text: &str) -> Vec<Vec<String>> {
     later.into_iter().map(|path| std::iter::once(first.to_owned()).chain(path).collect()).collect()
 }
 
-/// The items of a list that has been opened, up to the brace that closes it.
+/// The items of a list up to its closing brace.
 fn items(list: &str) -> Vec<&str> {
     let (mut depth, mut start, mut items) = (0, 0, Vec::new());
     for (index, letter) in list.char_indices() {

@@ -1,12 +1,12 @@
-//! Banks that networks play: decisions worked out by hand, and no memory asked for once a system runs.
+//! Tests of banks with networks: decisions worked out by hand, and allocations.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-mod counted;
-mod made_network;
+mod counting_allocator;
+mod network_builder;
 
-use counted::allocations;
-use made_network::{network, slots};
+use counting_allocator::allocations;
+use network_builder::{build_network, slot_decision};
 use paysim_engine::decision::observation::fields;
 use paysim_engine::events::{Event, EventLog};
 use paysim_engine::players::network::Network;
@@ -17,8 +17,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A network without hidden layers: each number of an action has, for each of its values, the bias given for it
-/// and weights on the columns named.
+/// A network without hidden layers, with these biases of the outputs.
+///
+/// A weight is a tuple of output, column name and value.
 fn linear(decision: &Value, masked: bool, biases: &[f32], weights: &[(usize, &str, f32)]) -> Arc<Network> {
     let slots = usize::try_from(decision["slots"].as_u64().unwrap()).unwrap();
     let names: Vec<String> = fields(slots).map(|(name, _)| name).collect();
@@ -27,11 +28,11 @@ fn linear(decision: &Value, masked: bool, biases: &[f32], weights: &[(usize, &st
         let column = names.iter().position(|name| name == column).unwrap();
         rows[output * names.len() + column] = *weight;
     }
-    network(decision, masked, "relu", &[(rows, biases.to_vec())])
+    build_network(decision, masked, "relu", &[(rows, biases.to_vec())])
 }
 
-/// A system whose bank A is played by the network.
-fn played(mut scenario: Value, network: Arc<Network>) -> System {
+/// A system whose bank A has the network as its policy.
+fn system_with(mut scenario: Value, network: Arc<Network>) -> System {
     scenario["agents"][0]["policy"] = json!({"type": "network", "weights": "a.safetensors"});
     let scenario = Scenario::from_json(&scenario.to_string()).unwrap();
     let files = Files { networks: BTreeMap::from([("A".to_owned(), network)]), ..Files::default() };
@@ -71,91 +72,91 @@ fn settled(system: &mut System) -> Vec<(u32, i64)> {
 }
 
 #[test]
-fn a_network_releases_what_its_weights_say() {
-    // One slot: release beats hold once a quarter of the day is over, so one payment a tick from tick 1 on.
-    let network = linear(&slots(1, &[]), false, &[0.2, 0.0], &[(1, "time_of_day", 1.0)]);
-    let mut system = played(three_payments(), network);
+fn a_network_releases_by_its_weights() {
+    // One slot: release exceeds hold after a quarter of the day, so one payment settles in each tick from 1.
+    let network = linear(&slot_decision(1, &[]), false, &[0.2, 0.0], &[(1, "time_of_day", 1.0)]);
+    let mut system = system_with(three_payments(), network);
     assert_eq!(settled(&mut system), [(1, 100), (2, 400), (3, 200)]);
 }
 
 #[test]
-fn among_equal_outputs_the_first_wins() {
-    let mut system = played(three_payments(), linear(&slots(3, &[]), false, &[0.5; 6], &[]));
+fn the_first_of_equal_outputs_is_chosen() {
+    let mut system = system_with(three_payments(), linear(&slot_decision(3, &[]), false, &[0.5; 6], &[]));
     assert_eq!(settled(&mut system), []);
 }
 
 #[test]
-fn an_illegal_choice_holds_without_a_mask_and_is_not_made_with_one() {
-    // Two slots; the best is a split, the second best a release. The first payment is indivisible.
+fn an_illegal_choice_holds_without_a_mask_and_is_excluded_with_one() {
+    // Two slots that prefer a split, then a release. The first payment is indivisible.
     let biases = [0.0, 1.0, 2.0, 0.0, 1.0, 2.0];
-    let unmasked = linear(&slots(2, &[2]), false, &biases, &[]);
-    assert_eq!(settled(&mut played(three_payments(), unmasked)), [(0, 200), (0, 200)]);
-    let masked = linear(&slots(2, &[2]), true, &biases, &[]);
-    assert_eq!(settled(&mut played(three_payments(), masked)), [(0, 100), (0, 200), (0, 200), (1, 200)]);
+    let unmasked = linear(&slot_decision(2, &[2]), false, &biases, &[]);
+    assert_eq!(settled(&mut system_with(three_payments(), unmasked)), [(0, 200), (0, 200)]);
+    let masked = linear(&slot_decision(2, &[2]), true, &biases, &[]);
+    assert_eq!(settled(&mut system_with(three_payments(), masked)), [(0, 100), (0, 200), (0, 200), (1, 200)]);
 }
 
 #[test]
-fn a_network_commits_its_pool_and_what_it_does_not_decide_follows_a_rule() {
+fn parts_that_a_network_does_not_decide_follow_a_rule() {
     let mut scenario = three_payments();
     scenario["agents"][0] = json!({"id": "A", "balance": 0, "liquidity_pool": 1_000, "liquidity_share": 0.25});
-    // The second of three values is half of the pool; it also releases.
+    // The second of three choices is half of the pool, or a release.
     let biases = [0.0, 1.0, 0.0, 0.0, 1.0, 0.0];
     for (decides, committed, settles) in [
         ("both", 500, vec![(0, 100), (0, 400)]),
         ("pool", 500, vec![(0, 100), (0, 400)]),
         ("payments", 250, vec![(0, 100)]),
     ] {
-        let mut decision = slots(2, &[2]);
+        let mut decision = slot_decision(2, &[2]);
         decision["decides"] = json!(decides);
-        let mut system = played(scenario.clone(), linear(&decision, false, &biases, &[]));
+        let mut system = system_with(scenario.clone(), linear(&decision, false, &biases, &[]));
         system.tick().unwrap();
         assert_eq!(system.ledger.banks[0].committed.0, committed, "{decides}");
         assert_eq!(settled(&mut system), settles, "{decides}");
     }
-    let mut holds = slots(2, &[2]);
+    let mut holds = slot_decision(2, &[2]);
     holds["decides"] = json!("payments");
-    let mut system = played(scenario, linear(&holds, false, &[1.0, 0.0, 0.0, 1.0, 0.0, 0.0], &[]));
+    let mut system = system_with(scenario, linear(&holds, false, &[1.0, 0.0, 0.0, 1.0, 0.0, 0.0], &[]));
     assert_eq!(settled(&mut system), []);
 }
 
 #[test]
-fn the_cost_of_an_opening_is_seen_whoever_takes_it() {
+fn a_network_observes_the_cost_of_an_opening() {
     let mut scenario = three_payments();
     scenario["agents"][0] = json!({"id": "A", "balance": 0, "liquidity_pool": 1_000});
     scenario["costs"] = json!({"liquidity_rate": 0.1});
     // Releases only if the pool has cost something today.
-    let network = linear(&slots(2, &[]), false, &[0.0, -0.01, 0.0, -0.01], &[(1, "cost_today", 1.0)]);
-    for takes_opening in [false, true] {
-        let mut system = played(scenario.clone(), Arc::clone(&network));
+    let network = linear(&slot_decision(2, &[]), false, &[0.0, -0.01, 0.0, -0.01], &[(1, "cost_today", 1.0)]);
+    for has_opening_step in [false, true] {
+        let mut system = system_with(scenario.clone(), Arc::clone(&network));
         system.begin_day().unwrap();
         system.decide_pool(paysim_engine::units::BankId(0), paysim_engine::units::Rate::from_fraction(1.0));
-        if takes_opening {
+        if has_opening_step {
             system.finish_opening().unwrap();
         }
-        assert_eq!(settled(&mut system)[0], (0, 100), "{takes_opening}");
+        assert_eq!(settled(&mut system)[0], (0, 100), "{has_opening_step}");
     }
 }
 
 #[test]
-fn a_tick_asks_for_no_memory_once_it_has_run() {
+fn a_tick_does_not_allocate_once_buffers_have_grown() {
     let arrivals = json!({
         "rate_per_tick": 3.0, "distribution_type": "exponential", "amount_mean": 100, "deadline_range": [1, 6]
     });
     let bank = |id: &str| json!({"id": id, "balance": 1_000, "credit_limit": 500, "arrival_config": arrivals});
     let scenario = json!({"ticks_per_day": 24, "agents": [bank("A"), bank("B")]});
     let weights = [(1, "slot_0_amount", 1.0), (2, "balance", -1.0), (4, "time_of_day", 2.0)];
-    let network = linear(&slots(2, &[2]), true, &[0.1, 0.0, 0.0, 0.5, 0.0, 0.0], &weights);
-    let mut system = played(scenario, network);
+    let network = linear(&slot_decision(2, &[2]), true, &[0.1, 0.0, 0.0, 0.5, 0.0, 0.0], &weights);
+    let mut system = system_with(scenario, network);
     system.ledger.events = EventLog::default();
-    let mut asked = 0;
+    let mut count = 0;
     for episode in 0..40 {
-        // The same days again: every queue has been as long before.
+        // Each episode is played twice, so that every queue has its maximum length before.
         system.reset(1, episode % 20);
         let before = allocations();
         while !system.is_over() {
             system.tick().unwrap();
         }
-        asked = if episode < 20 { 0 } else { asked + allocations() - before };
+        count = if episode < 20 { 0 } else { count + allocations() - before };
     }
-    assert_eq!(asked, 0);
+    assert_eq!(count, 0);
 }

@@ -1,4 +1,4 @@
-//! Offsets against brute force, under new names for the banks, and in cases worked out by hand.
+//! Tests of offsets: brute force, relabelled banks and cases worked out by hand.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -15,23 +15,24 @@ fn for_each_digits(bases: &[usize], mut visit: impl FnMut(&[usize])) {
     let mut digits = vec![0; bases.len()];
     loop {
         visit(&digits);
-        let Some(place) = (0..bases.len()).rev().find(|place| digits[*place] + 1 < bases[*place]) else { return };
-        digits[place] += 1;
-        digits[place + 1..].fill(0);
+        let Some(index) = (0..bases.len()).rev().find(|index| digits[*index] + 1 < bases[*index]) else { return };
+        digits[index] += 1;
+        digits[index + 1..].fill(0);
     }
 }
 
-/// All systems of so many banks and payments, amounts from 1, capacities from 0, without limits or with one headroom
-/// from 0 towards all others.
+/// All systems with these numbers of banks and payments.
+///
+/// Amounts start from 1 and capacities from 0; a bank has no limits or the same headroom from 0 for all others.
 #[derive(Clone, Copy)]
 struct Family {
     banks: usize,
     payments: usize,
     amounts: usize,
     capacities: usize,
-    /// 1: none; 2: none or 0; and so on.
+    /// 1: no limit; 2: no limit or a headroom of 0; and so on.
     headrooms: usize,
-    /// 1: no payment is new; 2: each is or is not.
+    /// 1: no payment is new; 2: each payment is new or not.
     ages: usize,
 }
 
@@ -40,11 +41,11 @@ const fn family(banks: usize, payments: usize, amounts: usize, capacities: usize
 }
 
 impl Family {
-    fn for_each(self, may_pass: bool, mut visit: impl FnMut(&Queues)) {
+    fn for_each(self, may_bypass: bool, mut visit: impl FnMut(&Queues)) {
         let Self { banks, payments, .. } = self;
         let mut bases = [vec![banks - 1; payments], vec![self.amounts; payments], vec![self.ages; payments]].concat();
         bases.extend([vec![self.capacities; banks], vec![self.headrooms; banks]].concat());
-        let mut queues = Queues { may_pass, ..Queues::default() };
+        let mut queues = Queues { may_bypass, ..Queues::default() };
         for_each_digits(&vec![banks; payments], |senders| {
             if senders.is_sorted() {
                 for_each_digits(&bases, |digits| {
@@ -64,8 +65,8 @@ fn fill(queues: &mut Queues, banks: usize, senders: &[usize], digits: &[usize]) 
     let (capacities, headrooms) = rest.split_at(banks);
     queues.clear();
     for bank in 0..banks {
-        let own = (0..senders.len()).filter(|index| senders[*index] == bank);
-        let queue = own.map(|index| Queued {
+        let indices = (0..senders.len()).filter(|index| senders[*index] == bank);
+        let queue = indices.map(|index| Queued {
             receiver: u16::try_from((bank + 1 + receivers[index]) % banks).unwrap(),
             amount: cents(amounts[index] + 1),
             is_new: ages[index] == 1,
@@ -92,21 +93,21 @@ fn is_feasible(queues: &Queues, set: impl IntoIterator<Item = usize>) -> bool {
     })
 }
 
-/// The feasible set with the most of the first payments of each list, at least `least` of each; unique.
-fn largest(queues: &Queues, lists: &[Vec<usize>], least: usize) -> Option<Vec<usize>> {
+/// The unique largest feasible set with `min` or more first payments of each list.
+fn largest(queues: &Queues, lists: &[Vec<usize>], min: usize) -> Option<Vec<usize>> {
     let set = |counts: &[usize]| {
-        let taken = lists.iter().zip(counts).flat_map(|(list, count)| &list[..count + least]).copied();
+        let taken = lists.iter().zip(counts).flat_map(|(list, count)| &list[..count + min]).copied();
         taken.collect::<Vec<usize>>()
     };
-    let bases: Vec<usize> = lists.iter().map(|list| list.len() + 1 - least).collect();
+    let bases: Vec<usize> = lists.iter().map(|list| list.len() + 1 - min).collect();
     if bases.contains(&0) {
         return None;
     }
-    // The largest is unique if it is at least every other in every place.
+    // The largest set is unique if it has at least as many payments of each list as every other.
     let (mut join, mut best) = (vec![0; lists.len()], None);
     for_each_digits(&bases, |counts| {
         if is_feasible(queues, set(counts)) {
-            join.iter_mut().zip(counts).for_each(|(most, count)| *most = (*most).max(*count));
+            join.iter_mut().zip(counts).for_each(|(max, count)| *max = (*max).max(*count));
             if join == counts {
                 best = Some(counts.to_vec());
             }
@@ -120,23 +121,23 @@ fn whole_queue(queues: &Queues, bank: usize) -> Vec<usize> {
     (queues.starts[bank]..queues.starts[bank + 1]).collect()
 }
 
-/// What `bank` has for `other` that its queue order lets go.
+/// The payments of `bank` to `other` that queue order allows in an offset.
 fn list(queues: &Queues, bank: usize, other: usize) -> Vec<usize> {
     let is_to_other = |index: &usize| usize::from(queues.payments[*index].receiver) == other;
     let queue = whole_queue(queues, bank).into_iter();
-    if queues.may_pass { queue.filter(is_to_other).collect() } else { queue.take_while(is_to_other).collect() }
+    if queues.may_bypass { queue.filter(is_to_other).collect() } else { queue.take_while(is_to_other).collect() }
 }
 
 fn largest_of_pair(queues: &Queues, one: usize, other: usize) -> Option<Vec<usize>> {
     largest(queues, &[list(queues, one, other), list(queues, other, one)], 1)
 }
 
-/// Where both banks have a new first payment, they must want the same.
+/// The entry offset of a pair; both banks must find the same one.
 fn entry_of_pair(queues: &Queues, one: usize, other: usize) -> Option<Vec<usize>> {
     let both = [(one, other), (other, one)].map(|(one, other)| {
-        let (own, theirs) = (list(queues, one, other), list(queues, other, one));
-        let first = *own.first().filter(|first| queues.payments[**first].is_new)?;
-        let mut sets = (1..=theirs.len()).map(|count| [&[first], &theirs[..count]].concat());
+        let (payments, opposite) = (list(queues, one, other), list(queues, other, one));
+        let first = *payments.first().filter(|first| queues.payments[**first].is_new)?;
+        let mut sets = (1..=opposite.len()).map(|count| [&[first], &opposite[..count]].concat());
         sets.find(|set| is_feasible(queues, set.iter().copied())).map(sorted)
     });
     if let [Some(one), Some(other)] = &both {
@@ -145,7 +146,7 @@ fn entry_of_pair(queues: &Queues, one: usize, other: usize) -> Option<Vec<usize>
     both.into_iter().flatten().next()
 }
 
-/// Every bank decides, in its queue's order, about the sets in which it pays on balance.
+/// The accepted sets: each bank considers those that it pays net, in queue order.
 fn settled_by_payers(queues: &Queues, of_pair: fn(&Queues, usize, usize) -> Option<Vec<usize>>) -> Vec<usize> {
     let banks = queues.capacity.len();
     let mut chosen = Vec::new();
@@ -156,7 +157,8 @@ fn settled_by_payers(queues: &Queues, of_pair: fn(&Queues, usize, usize) -> Opti
         let mut spent = 0;
         for set in sets {
             let signed = |index: &usize| (sender(queues, *index) == bank, queues.payments[*index].amount.0);
-            let net: i64 = set.iter().map(signed).map(|(is_own, amount)| if is_own { amount } else { -amount }).sum();
+            let net: i64 =
+                set.iter().map(signed).map(|(is_outgoing, amount)| if is_outgoing { amount } else { -amount }).sum();
             if net == 0 || net > 0 && spent + net <= queues.capacity[bank].0 {
                 spent += net;
                 chosen.extend(set);
@@ -190,7 +192,7 @@ fn largest_of_all(queues: &Queues) -> Vec<usize> {
 }
 
 #[test]
-fn multilateral_is_the_largest_set_in_every_system_of_two_banks() {
+fn multilateral_offset_is_the_largest_set_in_every_system_of_two_banks() {
     let mut offsets = Offsets::default();
     for payments in 0..=6 {
         family(2, payments, 3, 3, 4).for_each(false, |queues| {
@@ -200,7 +202,7 @@ fn multilateral_is_the_largest_set_in_every_system_of_two_banks() {
 }
 
 #[test]
-fn multilateral_is_the_largest_set_in_every_small_system_of_three_or_four_banks() {
+fn multilateral_offset_is_the_largest_set_in_small_systems_of_three_or_four_banks() {
     let mut offsets = Offsets::default();
     let of_three = [family(3, 3, 3, 3, 1), family(3, 3, 2, 2, 3), family(3, 4, 3, 2, 1), family(3, 6, 2, 1, 1)];
     let of_four = [family(4, 3, 2, 2, 2), family(4, 4, 3, 1, 1), family(4, 5, 1, 2, 1), family(4, 6, 1, 1, 1)];
@@ -212,10 +214,10 @@ fn multilateral_is_the_largest_set_in_every_small_system_of_three_or_four_banks(
 }
 
 #[test]
-fn bilateral_is_the_largest_set_in_every_system_of_two_banks() {
+fn bilateral_offset_is_the_largest_set_in_every_system_of_two_banks() {
     let mut offsets = Offsets::default();
-    for (payments, may_pass) in (0..=6).flat_map(|payments| [(payments, false), (payments, true)]) {
-        family(2, payments, 3, 3, 3).for_each(may_pass, |queues| {
+    for (payments, may_bypass) in (0..=6).flat_map(|payments| [(payments, false), (payments, true)]) {
+        family(2, payments, 3, 3, 3).for_each(may_bypass, |queues| {
             let expected = largest_of_pair(queues, 0, 1).unwrap_or_default();
             assert_eq!(chosen(Offsets::bilateral, &mut offsets, queues), expected, "{queues:?}");
         });
@@ -223,7 +225,7 @@ fn bilateral_is_the_largest_set_in_every_system_of_two_banks() {
 }
 
 #[test]
-fn bilateral_is_the_largest_set_of_every_pair_whose_banks_block_each_other() {
+fn bilateral_offsets_are_the_largest_sets_of_pairs_with_blocking_heads() {
     let mut offsets = Offsets::default();
     for family in [family(3, 4, 2, 2, 2), family(3, 5, 2, 2, 1), family(4, 4, 2, 2, 1), family(4, 6, 1, 1, 1)] {
         family.for_each(false, |queues| {
@@ -236,25 +238,25 @@ fn bilateral_is_the_largest_set_of_every_pair_whose_banks_block_each_other() {
 }
 
 #[test]
-fn entry_is_the_least_cover_in_every_small_system_of_two_banks() {
+fn entry_offset_is_the_smallest_cover_in_small_systems_of_two_banks() {
     let mut offsets = Offsets::default();
-    for (payments, may_pass) in (0..=4).flat_map(|payments| [(payments, false), (payments, true)]) {
-        Family { ages: 2, ..family(2, payments, 3, 3, 2) }.for_each(may_pass, |queues| {
+    for (payments, may_bypass) in (0..=4).flat_map(|payments| [(payments, false), (payments, true)]) {
+        Family { ages: 2, ..family(2, payments, 3, 3, 2) }.for_each(may_bypass, |queues| {
             let expected = entry_of_pair(queues, 0, 1).unwrap_or_default();
             assert_eq!(chosen(Offsets::entry, &mut offsets, queues), expected, "{queues:?}");
         });
     }
 }
 
-/// A random system of up to 5 banks, with any limits.
+/// Random systems of up to 5 banks with random limits.
 fn systems() -> impl Strategy<Value = Queues> {
     (2..=5_u16).prop_flat_map(|banks| {
         let other = (1..banks, 1..=4_i64, any::<bool>());
         let headroom = prop_oneof![3 => 0..=3_i64, 1 => Just(NO_LIMIT)];
         let headrooms = prop_oneof![2 => Just(Vec::new()), 1 => vec(headroom, usize::from(banks))];
         let bank = (vec(other, 0..=4), 0..=3_i64, headrooms);
-        (vec(bank, usize::from(banks)), any::<bool>()).prop_map(move |(all, may_pass)| {
-            let mut queues = Queues { may_pass, ..Queues::default() };
+        (vec(bank, usize::from(banks)), any::<bool>()).prop_map(move |(all, may_bypass)| {
+            let mut queues = Queues { may_bypass, ..Queues::default() };
             for (bank, (payments, capacity, headroom)) in (0_u16..).zip(all) {
                 let queue = payments.into_iter().map(|(step, amount, is_new)| Queued {
                     receiver: (bank + step) % banks,
@@ -268,31 +270,31 @@ fn systems() -> impl Strategy<Value = Queues> {
     })
 }
 
-/// `queues` where bank `i` is called `names[i]`, and where each payment is then.
+/// `queues` with bank `i` relabelled `names[i]`, and the new positions of payments.
 fn renamed(queues: &Queues, names: &[u16]) -> (Queues, Vec<usize>) {
-    let mut renamed = Queues { may_pass: queues.may_pass, ..Queues::default() };
-    let mut places = vec![0; queues.payments.len()];
+    let mut renamed = Queues { may_bypass: queues.may_bypass, ..Queues::default() };
+    let mut positions = vec![0; queues.payments.len()];
     for name in 0_u16.. {
         let Some(bank) = names.iter().position(|other| *other == name) else { break };
         for index in whole_queue(queues, bank) {
-            places[index] = renamed.payments.len() + index - queues.starts[bank];
+            positions[index] = renamed.payments.len() + index - queues.starts[bank];
         }
         let payments = &queues.payments[queues.starts[bank]..queues.starts[bank + 1]];
         let queue = payments.iter().map(|p| Queued { receiver: names[usize::from(p.receiver)], ..*p });
         let mut headroom = queues.headroom[bank].clone();
-        for (most, other) in queues.headroom[bank].iter().zip(names) {
-            headroom[usize::from(*other)] = *most;
+        for (amount, other) in queues.headroom[bank].iter().zip(names) {
+            headroom[usize::from(*other)] = *amount;
         }
         renamed.push_bank(queue, queues.capacity[bank], headroom);
     }
-    (renamed, places)
+    (renamed, positions)
 }
 
-fn keeps_queue_order(queues: &Queues, is_chosen: impl Fn(&usize) -> bool, may_pass: bool) -> bool {
+fn keeps_queue_order(queues: &Queues, is_chosen: impl Fn(&usize) -> bool, may_bypass: bool) -> bool {
     let banks = 0..queues.capacity.len();
     let starts_with_chosen = |list: Vec<usize>| list.is_sorted_by_key(|index| !is_chosen(index));
     banks.clone().all(|bank| {
-        if may_pass {
+        if may_bypass {
             banks.clone().all(|other| starts_with_chosen(list(queues, bank, other)))
         } else {
             starts_with_chosen(whole_queue(queues, bank))
@@ -313,40 +315,40 @@ proptest! {
     }
 
     #[test]
-    fn what_settles_is_feasible_and_keeps_queue_order(queues in systems()) {
-        for (place, method) in METHODS.into_iter().enumerate() {
+    fn offsets_are_feasible_and_respect_queue_order(queues in systems()) {
+        for (number, method) in METHODS.into_iter().enumerate() {
             let set = chosen(method, &mut Offsets::default(), &queues);
             prop_assert!(set.is_sorted_by(|one, next| one < next));
             prop_assert!(is_feasible(&queues, set.iter().copied()));
-            // Multilateral offsets take whole queues in order, whoever may pass.
-            let may_pass = queues.may_pass && place < 2;
-            prop_assert!(keeps_queue_order(&queues, |index| set.contains(index), may_pass));
+            // Multilateral offsets never bypass.
+            let may_bypass = queues.may_bypass && number < 2;
+            prop_assert!(keeps_queue_order(&queues, |index| set.contains(index), may_bypass));
         }
     }
 
     #[test]
-    fn new_names_for_banks_change_nothing_else(
+    fn relabelling_banks_relabels_the_offsets(
         (queues, names) in systems().prop_flat_map(|queues| {
             let names: Vec<u16> = (0_u16..).take(queues.banks()).collect();
             (Just(queues), Just(names).prop_shuffle())
         })
     ) {
-        let (renamed, places) = renamed(&queues, &names);
+        let (renamed, positions) = renamed(&queues, &names);
         let mut offsets = Offsets::default();
         for method in METHODS {
             let set = chosen(method, &mut offsets, &queues);
-            let expected = sorted(set.into_iter().map(|index| places[index]).collect());
+            let expected = sorted(set.into_iter().map(|index| positions[index]).collect());
             prop_assert_eq!(chosen(method, &mut offsets, &renamed), expected);
         }
     }
 }
 
-/// One bank: its queue as (receiver, amount), its capacity, its headroom.
+/// A bank: its queue as (receiver, amount), capacity and headroom.
 type Bank<'a> = (&'a [(u16, i64)], i64, &'a [i64]);
 
-/// Queues in which the payments at the indices in `new` are new.
-fn queues(may_pass: bool, banks: &[Bank], new: &[usize]) -> Queues {
-    let mut queues = Queues { may_pass, ..Queues::default() };
+/// Queues with new payments at the indices `new`.
+fn queues(may_bypass: bool, banks: &[Bank], new: &[usize]) -> Queues {
+    let mut queues = Queues { may_bypass, ..Queues::default() };
     for (payments, capacity, headroom) in banks {
         let queue = payments.iter().map(|(receiver, amount)| (*receiver, Cents(*amount)));
         let queue = queue.map(|(receiver, amount)| Queued { receiver, amount, is_new: false });
@@ -364,14 +366,14 @@ fn all_chosen(queues: &Queues) -> [Vec<usize>; 3] {
 
 #[test]
 fn a_ring_of_four_banks_without_liquidity_settles_only_multilaterally() {
-    for may_pass in [false, true] {
+    for may_bypass in [false, true] {
         let ring = [(&[(1, 10)][..], 0, &[][..]), (&[(2, 10)], 0, &[]), (&[(3, 10)], 0, &[]), (&[(0, 10)], 0, &[])];
-        assert_eq!(all_chosen(&queues(may_pass, &ring, &[0, 1, 2, 3])), [vec![], vec![], vec![0, 1, 2, 3]]);
+        assert_eq!(all_chosen(&queues(may_bypass, &ring, &[0, 1, 2, 3])), [vec![], vec![], vec![0, 1, 2, 3]]);
     }
 }
 
 #[test]
-fn a_bilateral_limit_forbids_an_offset() {
+fn a_bilateral_limit_prevents_an_offset() {
     let with = |headroom| queues(false, &[(&[(1, 100), (1, 5)], 30, headroom), (&[(0, 80)], 0, &[])], &[]);
     assert_eq!(all_chosen(&with(&[])), [vec![], vec![0, 1, 2], vec![0, 1, 2]]);
     assert_eq!(all_chosen(&with(&[0, 20])), [vec![], vec![0, 2], vec![0, 2]]);
@@ -379,45 +381,45 @@ fn a_bilateral_limit_forbids_an_offset() {
 }
 
 #[test]
-fn a_blocked_head_stops_bilateral_offsets_unless_later_payments_may_pass() {
-    // 0 -> 2 is not covered; behind it, 0 and 1 owe each other the same.
+fn a_blocked_head_prevents_bilateral_offsets_unless_payments_may_bypass() {
+    // 0 -> 2 is blocked; behind it, 0 and 1 have equal payments to each other.
     let banks = [(&[(2, 50), (1, 10)][..], 0, &[][..]), (&[(0, 10)], 0, &[]), (&[], 0, &[])];
     assert_eq!(all_chosen(&queues(false, &banks, &[])), NOTHING);
     assert_eq!(all_chosen(&queues(true, &banks, &[])), [vec![], vec![1, 2], vec![]]);
 }
 
 #[test]
-fn entry_takes_only_as_many_payments_as_cover_the_new_one() {
-    // 100 against 60 + 30 leaves 10, which bank 0 has; a third payment is not needed.
+fn an_entry_offset_uses_the_minimum_number_of_payments() {
+    // 100 against 60 + 30 leaves 10, which bank 0 has; the third payment is not needed.
     let banks = |capacity| [(&[(1, 100)][..], capacity, &[][..]), (&[(0, 60), (0, 30), (0, 5)], 1000, &[])];
     assert_eq!(all_chosen(&queues(false, &banks(10), &[0]))[0], [0, 1, 2]);
     assert_eq!(all_chosen(&queues(false, &banks(40), &[0]))[0], [0, 1]);
     assert!(all_chosen(&queues(false, &banks(4), &[0]))[0].is_empty());
-    // Not new: not for entry.
+    // Payments that are not new have no entry offset.
     assert!(all_chosen(&queues(false, &banks(10), &[]))[0].is_empty());
-    // Bank 1's new payment stands behind older ones.
+    // Bank 1's new payment is behind older ones.
     assert!(all_chosen(&queues(false, &banks(10), &[3]))[0].is_empty());
 }
 
 #[test]
-fn entry_does_not_take_what_the_receiver_cannot_pay() {
+fn an_entry_offset_respects_the_capacity_of_the_receiver() {
     let banks = |capacity| [(&[(1, 10)][..], 0, &[][..]), (&[(0, 4), (0, 9)], capacity, &[])];
     assert_eq!(all_chosen(&queues(false, &banks(3), &[0]))[0], [0, 1, 2]);
     assert!(all_chosen(&queues(false, &banks(2), &[0]))[0].is_empty());
 }
 
 #[test]
-fn the_payer_serves_its_offsets_in_its_own_queue_order() {
-    // On balance bank 1 would pay 6 to bank 2 and 5 to bank 0, and has 8: only the first in its queue settles.
+fn a_net_payer_accepts_offsets_in_its_queue_order() {
+    // Bank 1 would pay net 6 to bank 2 and 5 to bank 0, and has 8: only the first in its queue settles.
     let banks = |queue| [(&[(1, 10)][..], 0, &[][..]), (queue, 8, &[]), (&[(1, 10)], 0, &[])];
     assert_eq!(all_chosen(&queues(true, &banks(&[(2, 16), (0, 15)]), &[]))[1], [1, 3]);
     assert_eq!(all_chosen(&queues(true, &banks(&[(0, 15), (2, 16)]), &[]))[1], [0, 1]);
-    // What it would receive in the same round does not help; what still fits settles.
+    // Receipts of the same round do not count; an offset within the remaining capacity settles.
     assert_eq!(all_chosen(&queues(true, &banks(&[(0, 15), (2, 13)]), &[]))[1], [0, 1, 2, 3]);
 }
 
 #[test]
-fn amounts_near_the_largest_do_not_overflow() {
+fn offsets_of_very_large_amounts_do_not_overflow() {
     let huge = 1 << 60;
     let limits: &[i64] = &[NO_LIMIT, NO_LIMIT];
     let banks = [(&[(1, huge), (1, huge)][..], NO_LIMIT, limits), (&[(0, huge), (0, huge - 1)], NO_LIMIT, limits)];

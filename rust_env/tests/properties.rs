@@ -1,8 +1,8 @@
-//! What must hold on any day of any system, whatever the banks do.
+//! Properties of every system under any decisions.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-mod second_books;
+mod reference_ledger;
 mod settlement_rules;
 mod strategies;
 
@@ -11,7 +11,7 @@ use paysim_engine::scenario::EndOfDay;
 use paysim_engine::system::System;
 use paysim_engine::units::{Cents, bank_at};
 use proptest::prelude::*;
-use second_books::SecondBooks;
+use reference_ledger::ReferenceLedger;
 use serde_json::{Value, json};
 use settlement_rules::{check_limits, check_tick};
 use strategies::{choices, play, read, scenarios};
@@ -20,9 +20,10 @@ fn opening_money(system: &System) -> Cents {
     system.setup.banks.iter().map(|bank| bank.balance).sum()
 }
 
-/// Scheduled payments only, as sampled ones belong to a bank's place in the seed tree, and rules that
-/// roll no dice.
-fn without_chance(mut scenario: Value) -> Value {
+/// The scenario without random arrivals and policies.
+///
+/// Their draws depend on the index of a bank.
+fn without_randomness(mut scenario: Value) -> Value {
     for agent in scenario["agents"].as_array_mut().unwrap() {
         agent["arrival_config"] = Value::Null;
         if ["random", "learner"].contains(&agent["policy"]["type"].as_str().unwrap()) {
@@ -36,7 +37,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn money_is_conserved_and_limits_are_kept(scenario in scenarios(), choices in choices()) {
+    fn money_is_conserved_and_limits_hold(scenario in scenarios(), choices in choices()) {
         play(&read(&scenario), EventLog::default(), choices, |system, before, _| {
             assert_eq!(system.ledger.money(), opening_money(system) + system.external_money());
             check_limits(&system.ledger, before);
@@ -44,7 +45,7 @@ proptest! {
     }
 
     #[test]
-    fn what_settles_is_covered_and_what_can_settle_has_settled(scenario in scenarios(), choices in choices()) {
+    fn settlements_are_feasible_and_complete(scenario in scenarios(), choices in choices()) {
         play(&read(&scenario), EventLog::recording(), choices, |system, before, outcome| {
             let events = system.ledger.events.take();
             check_tick(&system.ledger, outcome.tick, before, &events);
@@ -52,18 +53,18 @@ proptest! {
     }
 
     #[test]
-    fn no_payment_stops_costing_its_full_price_before_it_settles(scenario in scenarios(), choices in choices()) {
+    fn the_ledger_equals_the_reference_ledger(scenario in scenarios(), choices in choices()) {
         let scenario = read(&scenario);
-        let mut books = SecondBooks::new(&scenario);
+        let mut reference = ReferenceLedger::new(&scenario);
         play(&scenario, EventLog::recording(), choices, |system, _, outcome| {
             let events = system.ledger.events.take();
-            books.enter_tick(outcome.tick, &events);
-            books.compare(system);
+            reference.apply_tick(outcome.tick, &events);
+            reference.compare(system);
         });
     }
 
     #[test]
-    fn every_payment_is_somewhere(scenario in scenarios(), choices in choices()) {
+    fn payments_are_conserved(scenario in scenarios(), choices in choices()) {
         play(&read(&scenario), EventLog::default(), choices, |system, _, outcome| {
             let ledger = &system.ledger;
             let mut open = 0;
@@ -87,7 +88,7 @@ proptest! {
     }
 
     #[test]
-    fn running_totals_equal_the_sums_they_stand_for(scenario in scenarios(), choices in choices()) {
+    fn running_totals_equal_their_sums(scenario in scenarios(), choices in choices()) {
         play(&read(&scenario), EventLog::default(), choices, |system, _, _| {
             let ledger = &system.ledger;
             for (index, bank) in ledger.banks.iter().enumerate() {
@@ -95,11 +96,11 @@ proptest! {
                 assert_eq!((bank.central_value, bank.deferred), (central, Cents::ZERO));
                 let delay: i128 = bank.unsettled().map(|payment| ledger.setup.prices.delay(payment)).sum();
                 assert_eq!(bank.delay_charge, delay);
-                let to_me = |payment: &&paysim_engine::payment::Payment| {
+                let is_incoming = |payment: &&paysim_engine::payment::Payment| {
                     let is_visible = ledger.setup.rails[payment.rail.index()].incoming_queue_visible;
                     payment.is_released && payment.receiver == bank_at(index) && is_visible
                 };
-                let incoming = (0..ledger.banks.len()).flat_map(|other| ledger.banks[other].unsettled()).filter(to_me);
+                let incoming = (0..ledger.banks.len()).flat_map(|other| ledger.banks[other].unsettled()).filter(is_incoming);
                 let (count, value) = incoming.fold((0, Cents::ZERO), |(count, value), payment| (count + 1, value + payment.amount));
                 assert_eq!((bank.incoming_count, bank.incoming_value), (count, value));
                 let by_sender = (0..ledger.banks.len()).map(|other| ledger.incoming_value(other, index)).sum::<Cents>();
@@ -118,7 +119,7 @@ proptest! {
     }
 
     #[test]
-    fn demand_does_not_depend_on_what_anyone_does(scenario in scenarios(), one in choices(), other in choices()) {
+    fn demand_does_not_depend_on_decisions(scenario in scenarios(), one in choices(), other in choices()) {
         let scenario = read(&scenario);
         let arrived = |choices: &strategies::Choices| {
             let mut arrivals = Vec::new();
@@ -133,8 +134,8 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_the_banks_does_not_matter(scenario in scenarios(), shift in 1..5_usize, choices in choices()) {
-        let scenario = without_chance(scenario);
+    fn results_do_not_depend_on_the_order_of_banks(scenario in scenarios(), shift in 1..5_usize, choices in choices()) {
+        let scenario = without_randomness(scenario);
         let mut moved = scenario.clone();
         let agents = moved["agents"].as_array_mut().unwrap();
         let shift = shift % agents.len();

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).parents[2] / "docs" / "scaling.md"
 RUNNERS = (0, 1, 2)
 STOCK_RUNNERS = (1, 2)
-STOCK_TURNS = 4
+STOCK_TURNS = 6
 CORES = (1, 2, 10, 100, 10_000)
 BANDWIDTH = 1.25e9
 """Bytes per second: a network of 10 Gbit/s."""
@@ -57,13 +57,13 @@ class Speed(NamedTuple):
 
     Attributes:
         steps_per_second: Steps of all rows per second.
-        learning: Microseconds per step in the learner.
-        other: Microseconds per step outside the learner.
+        sampling: CPU microseconds per step of all env runners.
+        learning: CPU microseconds per step of the learner's process.
     """
 
     steps_per_second: float
+    sampling: float
     learning: float
-    other: float
 
 
 class TimedAlgorithm:
@@ -85,12 +85,18 @@ class TimedAlgorithm:
         """Train for at least this many seconds."""
         from paysim_training.rllib.algorithm import timesteps_of
 
-        first, self.learning = timesteps_of(self.algorithm), 0.0
+        first, sampling, learning = timesteps_of(self.algorithm), self._sampling_time(), time.process_time()
         began = time.perf_counter()
         while (elapsed := time.perf_counter() - began) < seconds:
             self.algorithm.train()
         steps = timesteps_of(self.algorithm) - first
-        return Speed(steps / elapsed, self.learning / steps * 1e6, (elapsed - self.learning) / steps * 1e6)
+        sampling, learning = self._sampling_time() - sampling, time.process_time() - learning
+        return Speed(steps / elapsed, sampling / steps * 1e6, learning / steps * 1e6)
+
+    def _sampling_time(self) -> float:
+        group = self.algorithm.env_runner_group
+        times: list[float] = group.foreach_env_runner(lambda _: time.process_time(), local_env_runner=False)
+        return sum(times)
 
 
 def configuration(num_envs: int) -> tuple[TrainConfig, Scenario]:
@@ -260,11 +266,11 @@ def comparison_table(found: Mapping[int, Mapping[str, Sequence[Speed]]], load: f
     rows = []
     for runners, speeds in found.items():
         for name, turns in speeds.items():
-            rate, learning, other = (statistics.median(column) for column in zip(*turns, strict=True))
+            rate, sampling, learning = (statistics.median(column) for column in zip(*turns, strict=True))
             ratios = [one[0] / stock[0] for one, stock in zip(turns, speeds["stock"], strict=True)]
             ratio = f"{statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})"
-            rows.append([str(runners), name, f"{rate:,.0f}", f"{other:.1f}", f"{learning:.1f}", ratio])
-    titles = ["env runners", "classes", "steps/s", "µs/step outside the learner", "µs/step in the learner"]
+            rows.append([str(runners), name, f"{rate:,.0f}", f"{sampling:.1f}", f"{learning:.1f}", ratio])
+    titles = ["env runners", "classes", "steps/s", "CPU µs/step of env runners", "CPU µs/step of learner"]
     table = _table([*titles, "speed relative to stock"], rows)
     return f"{table}\n\nMachine load before the measurement: {load:.1f}."
 
@@ -296,7 +302,7 @@ def main() -> None:
     import torch
     from paysim_training.core.ray_tasks import cluster
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(1 if given.stock else 2)
     load = os.getloadavg()[0]
     with cluster(processors=2 * max(RUNNERS)):
         if given.stock:

@@ -165,9 +165,9 @@ REFUSED: dict[str, tuple[Callable[[bytes], Any], str]] = {
         lambda _: started("five_bank").save_state(),
         "another scenario: .* must be",
     ),
-    "another version": (
-        lambda state: b"PAYSIM99" + state[8:],
-        "not a saved state of this version of the engine: .* must begin with PAYSIM03",
+    "version 0.1.0": (
+        lambda state: b"PAYSIM03" + state[8:],
+        "not a saved state of this version of the engine: .* must begin with PAYSIM04",
     ),
     "another learner": (
         lambda _: started(learner="BANK_B").save_state(),
@@ -180,7 +180,7 @@ REFUSED: dict[str, tuple[Callable[[bytes], Any], str]] = {
     "longer": (lambda state: state + b"\0", "damaged"),
     "random": (lambda state: np.random.default_rng(0).bytes(len(state)), "not a saved state"),
     "empty": (lambda _: b"", "not a saved state"),
-    "text": (lambda _: "PAYSIM03", "state = 'PAYSIM03': must be the bytes that save_state gave"),
+    "text": (lambda _: "PAYSIM04", "state = 'PAYSIM04': must be the bytes that save_state returned"),
     "nothing": (lambda _: None, "state = None: must be the bytes"),
     "a list": (lambda state: list(state), "must be the bytes"),
 }

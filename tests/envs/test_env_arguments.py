@@ -1,4 +1,4 @@
-"""Settings of an environment beside its scenario: numpy values are taken, everything else is checked."""
+"""EnvSettings of an environment beside its scenario: numpy values are taken, everything else is checked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from paysim_gym import PaymentEnv, PaymentVectorEnv
-from paysim_gym.envs.env_arguments import Settings, check_settings
+from paysim_gym.envs.env_arguments import EnvSettings, validate_env_arguments
 
 WRONG = [
     ("slots", -1, "slots = -1: must be an integer between 1 and 64"),
@@ -62,7 +62,7 @@ def test_all_wrong_settings_are_named_at_once() -> None:
 
 
 def test_numpy_values_are_taken() -> None:
-    ours = check_settings(
+    ours = validate_env_arguments(
         slots=np.int32(3),
         split_parts=np.array([2, 5]),
         reward=np.str_("blend"),
@@ -73,7 +73,7 @@ def test_numpy_values_are_taken() -> None:
         num_envs=np.uint8(2),
         num_threads=np.int64(1),
     )
-    assert ours == Settings(
+    assert ours == EnvSettings(
         slots=3,
         split_parts=(2, 5),
         reward="blend",
@@ -92,4 +92,4 @@ def test_numpy_values_are_taken() -> None:
 
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        Settings().slots = 3  # type: ignore[misc]
+        EnvSettings().slots = 3  # type: ignore[misc]

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 from paysim_agents import scripted
-from scipy.stats.mstats import winsorize
 
 from paysim_gym import PaymentEnv, PaymentVectorEnv
 from paysim_gym._engine import COST_COMPONENTS
@@ -149,10 +148,49 @@ def test_every_interval_is_a_95_percent_interval() -> None:
     baseline = np.random.default_rng(4).normal(0, 50, size=400)
     standard_error = sample.std(ddof=1) / np.sqrt(len(sample))
     # The trimmed mean's standard error from the winsorized deviation (Yuen 1974).
-    trimmed_error = winsorize(sample, (0.25, 0.25)).std(ddof=1) / (0.5 * np.sqrt(len(sample)))
+    winsorized = np.clip(sample, *np.sort(sample)[[100, 299]])
+    trimmed_error = winsorized.std(ddof=1) / (0.5 * np.sqrt(len(sample)))
     for (value, low, high), error in (
         (mean_ci95(sample), standard_error),
         (iqm_ci95(sample), trimmed_error),
         (paired_difference_ci95(baseline + sample, baseline), standard_error),
     ):
         assert (value - low, high - value) == pytest.approx((1.96 * error, 1.96 * error), rel=0.06)
+
+
+def test_a_summary_is_the_mean_of_each_column(small_scenario: dict[str, Any]) -> None:
+    table = evaluate(scripted({"type": "hold_until_deadline"}), small_scenario, range(7))
+    summary = summarise(table)
+    assert summary["episodes"] == 7
+    assert summary["settlement_rate"] == sum(table.settlement_rate.tolist()) / 7
+    assert summary["mean_delay_ticks"] == pytest.approx(sum(table.mean_delay.tolist()) / 7) != 0
+    assert summary["liquidity_used_cents_mean"] == pytest.approx(sum(table.liquidity_used.tolist()) / 7) != 0
+    for name, cents in summary["cost_components_cents_mean"].items():
+        assert cents == pytest.approx(sum(getattr(table, f"cost_{name}").tolist()) / 7)
+
+
+def test_the_interquartile_mean_of_many_values_leaves_out_exactly_a_quarter() -> None:
+    middle = [value**2 for value in range(20)]
+    assert iqm_ci95([-1_000] * 10 + middle + [1_000] * 10)[0] == sum(middle) / 20
+
+
+def test_a_policy_is_asked_for_its_best_action_and_told_where_an_episode_starts(
+    small_scenario: dict[str, Any],
+) -> None:
+    calls: list[tuple[Any, list[bool], bool]] = []
+
+    class Recurrent:
+        """Holds everything and counts its steps in the hidden state."""
+
+        def predict(
+            self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
+        ) -> tuple[Any, Any]:
+            calls.append((state, episode_start.tolist(), deterministic))
+            return np.zeros((len(observation), 8), np.int64), (state or 0) + 1
+
+    evaluate(lambda env: Recurrent(), small_scenario, [0, 1])
+    ticks = small_scenario["ticks_per_day"]
+    assert calls == [
+        (None, [True, True], True),
+        *((step, [False, False], True) for step in range(1, ticks)),
+    ]

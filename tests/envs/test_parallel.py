@@ -177,9 +177,9 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("actions", "error", "message"),
         [
-            ({}, ValueError, "actions are of nobody: must be of CORE_A, SMALL_D, CORE_B"),
-            ({"CORE_A": np.zeros(8, int)}, ValueError, "actions are of CORE_A: must be of"),
-            (dict.fromkeys([*LEARNERS, "CORE_Z"], np.zeros(8, int)), ValueError, "CORE_Z: must be of"),
+            ({}, ValueError, "actions have keys .none.: must be CORE_A, SMALL_D, CORE_B"),
+            ({"CORE_A": np.zeros(8, int)}, ValueError, "actions have keys CORE_A: must be CORE_A"),
+            (dict.fromkeys([*LEARNERS, "CORE_Z"], np.zeros(8, int)), ValueError, "CORE_Z: must be"),
             (dict.fromkeys(LEARNERS, np.zeros(7, int)), ValueError, r"shape \(7,\): must be \(8,\)"),
             (dict.fromkeys(LEARNERS, np.zeros(8)), ValueError, "float64: must be integers"),
             (by_agent(np.eye(3, 8, dtype=int) * 9), ActionError, "environment 0, bank CORE_A, slot 0"),

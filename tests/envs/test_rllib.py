@@ -160,7 +160,7 @@ class TestSeveralLearners:
             *ours, infos = door.step(by_agent)
             ends = [ends.pop("__all__") for ends in ours[2:]]
             assert_same((*ours, infos), view.step(by_agent))
-            tick = fleet.play(actions)
+            tick = fleet.step_rows(actions)
             for part, rows in zip(ours, tick[:4], strict=True):
                 assert np.array_equal([*part.values()], rows)
             assert_same([*infos.values()], row_infos(tick.infos))

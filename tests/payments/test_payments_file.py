@@ -13,7 +13,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from paysim_gym import ScenarioError
-from paysim_gym.payments.payments_file import Payments, load_payments
+from paysim_gym.payments.payments_file import PaymentTable, load_payments
 from paysim_gym.scenario.field_types import Identifier
 
 HEADER = "day,tick,sender,receiver,amount"
@@ -27,7 +27,7 @@ day,tick,sender,receiver,amount,deadline,priority,divisible
 """
 
 
-def load(tmp_path: Path, text: str | bytes, name: str = "payments.csv", **arguments: Any) -> Payments:
+def load(tmp_path: Path, text: str | bytes, name: str = "payments.csv", **arguments: Any) -> PaymentTable:
     path = tmp_path / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return load_payments(path, **{"ticks_per_day": 48, **arguments})
@@ -41,7 +41,7 @@ def refusal(tmp_path: Path, text: str | bytes, name: str = "payments.csv", **arg
     return str(caught.value).replace(f"{tmp_path}/", "")
 
 
-def columns(payments: Payments) -> dict[str, list[Any]]:
+def columns(payments: PaymentTable) -> dict[str, list[Any]]:
     names = ("day", "tick", "sender", "receiver", "amount", "deadline", "priority", "divisible")
     arrays = {name: getattr(payments, name) for name in names}
     for name, array in arrays.items():

@@ -19,7 +19,7 @@ from stable_baselines3.common.vec_env import VecVideoRecorder
 from paysim_gym import PaymentEnv, PaymentVectorEnv
 from paysim_gym.envs.parallel import PaymentParallelEnv
 from paysim_gym.envs.sb3 import PaymentVecEnv
-from paysim_gym.render import Day, canvas, picture, text
+from paysim_gym.render import DayHistory, canvas, render_picture, render_text
 from paysim_gym.render.money import axis_label, axis_marks, exact, short
 
 HOLD_BOTH, RELEASE_FIRST, RELEASE_SECOND = [0, 0], [1, 0], [0, 1]
@@ -73,18 +73,18 @@ def row(frame: str, name: str) -> list[str]:
     return line.removeprefix(name).split()
 
 
-def recorded(env: PaymentVectorEnv, actions: list[Any]) -> Day:
+def recorded(env: PaymentVectorEnv, actions: list[Any]) -> DayHistory:
     """What the first row's bank has before it from a reset on, action after action."""
     env.reset(seed=1)
-    day = Day()
-    day.record(env.views()[0])
+    day = DayHistory()
+    day.record(env.snapshots()[0])
     for action in actions:
         env.step(np.array(action)[None])
-        day.record(env.views()[0])
+        day.record(env.snapshots()[0])
     return day
 
 
-def hand_day(actions: list[Any], **changes: Any) -> Day:
+def hand_day(actions: list[Any], **changes: Any) -> DayHistory:
     return recorded(PaymentVectorEnv(1, hand_scenario(**changes), slots=2), actions)
 
 
@@ -184,11 +184,11 @@ class TestText:
     def test_fits_a_terminal_of_100_columns(self, scenario: str) -> None:
         env = PaymentVectorEnv(1, scenario, "A" if "castro" in scenario else None)
         day = recorded(env, [env.single_action_space.sample() for _ in range(12)])
-        assert max(map(len, text(day).splitlines())) <= 100
+        assert max(map(len, render_text(day).splitlines())) <= 100
 
     def test_account_chart(self) -> None:
         day = hand_day([HOLD_BOTH, HOLD_BOTH, RELEASE_SECOND])
-        assert text(day).split("\n\n")[1].splitlines() == [
+        assert render_text(day).split("\n\n")[1].splitlines() == [
             "Account by tick, credit limit 600.00 (╌)",
             "     1.2k │    ▂▂▂▂▂▂▂▂",
             "     1.0k │████████████",
@@ -204,7 +204,7 @@ class TestText:
 
     def test_flows_chart(self) -> None:
         day = hand_day([HOLD_BOTH, HOLD_BOTH, RELEASE_SECOND])
-        assert text(day).split("\n\n")[2].splitlines() == [
+        assert render_text(day).split("\n\n")[2].splitlines() == [
             "Flows by tick, at most 1.20k in a column",
             " Receipts │▁▁▁▁",
             " Payments │        ████",
@@ -212,19 +212,19 @@ class TestText:
 
     def test_long_days_share_columns(self) -> None:
         day = hand_day([RELEASE_FIRST] * 300, ticks_per_day=400)
-        chart = text(day).split("\n\n")[1].splitlines()
+        chart = render_text(day).split("\n\n")[1].splitlines()
         assert max(map(len, chart)) == len("     1.2k │") + 81
 
 
 class TestPicture:
     def test_shape_and_type(self) -> None:
-        frame = picture(hand_day([HOLD_BOTH]))
+        frame = render_picture(hand_day([HOLD_BOTH]))
         assert (frame.shape, frame.dtype) == ((640, 960, 3), np.uint8)
-        assert picture(hand_day([]), (700, 500)).shape == (500, 700, 3)
+        assert render_picture(hand_day([]), (700, 500)).shape == (500, 700, 3)
 
     def test_the_same_day_gives_the_same_picture(self) -> None:
         actions = [HOLD_BOTH, RELEASE_SECOND]
-        np.testing.assert_array_equal(picture(hand_day(actions)), picture(hand_day(actions)))
+        np.testing.assert_array_equal(render_picture(hand_day(actions)), render_picture(hand_day(actions)))
 
     def test_every_tick_changes_it(self) -> None:
         env = PaymentEnv(render_mode="rgb_array")
@@ -238,13 +238,13 @@ class TestPicture:
 
     def test_an_overdraft_shows(self) -> None:
         solvent, overdrawn = hand_day([HOLD_BOTH] * 4), hand_day([HOLD_BOTH, RELEASE_SECOND, HOLD_BOTH])
-        swatch = count(picture(hand_day([])), canvas.PALE_VERMILION)
-        assert count(picture(solvent), canvas.PALE_VERMILION) == swatch
-        assert count(picture(overdrawn), canvas.PALE_VERMILION) > 10 * swatch
+        swatch = count(render_picture(hand_day([])), canvas.PALE_VERMILION)
+        assert count(render_picture(solvent), canvas.PALE_VERMILION) == swatch
+        assert count(render_picture(overdrawn), canvas.PALE_VERMILION) > 10 * swatch
 
     def test_receipts_and_payments_show(self) -> None:
         before, received, paid = (
-            picture(hand_day(actions)) for actions in ([], [HOLD_BOTH], [HOLD_BOTH, RELEASE_SECOND])
+            render_picture(hand_day(actions)) for actions in ([], [HOLD_BOTH], [HOLD_BOTH, RELEASE_SECOND])
         )
         assert count(received, canvas.GREEN) > count(before, canvas.GREEN)
         assert count(paid, canvas.ORANGE) > count(received, canvas.ORANGE)
@@ -262,43 +262,43 @@ class TestPicture:
         scenario["agents"][0] |= {"id": "A" * 60, "credit_limit": 10**15, "balance": 10**15}
         scenario["initial_transactions"] = []
         for size in ((640, 420), (960, 640), (1600, 500), (640, 1200)):
-            frame = picture(recorded(PaymentVectorEnv(1, scenario, slots=2), [HOLD_BOTH]), size)
+            frame = render_picture(recorded(PaymentVectorEnv(1, scenario, slots=2), [HOLD_BOTH]), size)
             edges = (frame[0], frame[-1], frame[:, 0], frame[:, -1])
             assert all((edge == 255).all() for edge in edges)
 
     def test_refuses_what_nobody_could_read(self) -> None:
         with pytest.raises(ValueError, match=r"size = \(639, 480\): must be at least"):
-            picture(hand_day([]), (639, 480))
+            render_picture(hand_day([]), (639, 480))
         with pytest.raises(ValueError, match="nothing has been recorded"):
-            picture(Day())
+            render_picture(DayHistory())
 
 
 class TestDay:
     def test_looking_twice_changes_nothing(self) -> None:
         day = hand_day([HOLD_BOTH])
         day.record(dict(day.now))
-        assert len(day.views) == 2
+        assert len(day.snapshots) == 2
 
     def test_a_new_day_starts_afresh(self) -> None:
         day = hand_day([HOLD_BOTH] * 5, num_days=2)
-        assert [view["tick"] for view in day.views] == [4, 5]
+        assert [view["tick"] for view in day.snapshots] == [4, 5]
 
     def test_a_new_episode_starts_afresh(self) -> None:
         day = hand_day([HOLD_BOTH])
         day.record(hand_day([]).now)
-        assert [view["tick"] for view in day.views] == [0]
+        assert [view["tick"] for view in day.snapshots] == [0]
         # Another episode's first tick, not a later one of this.
         day.record({**day.now, "balance": 5})
-        assert [view["balance"] for view in day.views] == [5]
+        assert [view["balance"] for view in day.snapshots] == [5]
 
     def test_an_opening_belongs_to_its_day(self) -> None:
         env = PaymentVectorEnv(1, "castro_twelve_period", "A", action_mode="fraction")
         day = recorded(env, [5, 0])
-        assert [view["is_opening"] for view in day.views] == [True, False, False]
+        assert [view["is_opening"] for view in day.snapshots] == [True, False, False]
         assert [flow.tick for flow in day.flows()] == [0]
         env.reset(seed=1)
-        day.record(env.views()[0])
-        assert len(day.views) == 1
+        day.record(env.snapshots()[0])
+        assert len(day.snapshots) == 1
 
 
 class TestMoney:

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from paysim_gym import PaymentEnv, Scenario, load_scenario
-from paysim_gym.render import View, picture, text
-from paysim_gym.simulate.output import OUTPUTS, Filter, TextSink
+from paysim_gym import PaymentEnv, PaymentVectorEnv, Scenario, load_scenario
+from paysim_gym._engine import SOON_TICKS, URGENCIES, urgency_class
+from paysim_gym.render import BankSnapshot, render_picture, render_text
+from paysim_gym.simulate.output import OUTPUTS, EventFilter, TextSink
 from paysim_gym.simulate.persistence import FullReplayPersistence
 from paysim_gym.simulate.runner import LiveTicks, SimulationRunner
 from paysim_gym.simulate.store import Store
@@ -20,7 +21,9 @@ from paysim_gym.simulate.stored_day import stored_day
 
 def keep(store: Store, scenario: Scenario) -> None:
     source = LiveTicks(scenario)
-    run = store.begin_run(source.plan, scenario, mode="normal", shown=Filter(), is_full_replay=True)
+    run = store.begin_run(
+        source.plan, scenario, mode="normal", event_filter=EventFilter(), is_full_replay=True
+    )
     output = OUTPUTS["normal"](TextSink(io.StringIO()))
     SimulationRunner(source, output, FullReplayPersistence(store, run)).run()
 
@@ -36,6 +39,41 @@ def play_releasing_all(scenario: Scenario, learner: str) -> PaymentEnv:
     return env
 
 
+@pytest.mark.parametrize(
+    ("deadline", "expected"), list(enumerate(["due"] * 11 + ["soon"] * 4 + ["later"] * 3))
+)
+def test_urgency_class_of_every_deadline_around_tick_10(deadline: int, expected: str) -> None:
+    assert SOON_TICKS == 4
+    assert URGENCIES == ("overdue", "due", "soon", "later")
+    assert urgency_class(False, deadline, 10) == expected
+    assert urgency_class(True, deadline, 10) == "overdue"
+
+
+def test_urgency_class_of_the_latest_ticks() -> None:
+    assert urgency_class(False, 2**32 - 1, 2**32 - 1) == "due"
+    assert urgency_class(False, 2**32 - 1, 2**32 - 2) == "soon"
+    with pytest.raises(OverflowError):
+        urgency_class(False, -1, 0)
+
+
+def test_every_view_of_a_stored_day_is_the_view_of_the_engine(tmp_path: Path) -> None:
+    scenario = load_scenario("five_bank").model_copy(update={"seed": 5})
+    env = PaymentVectorEnv(1, scenario, learner="CORE_A", slots=64)
+    _, info = env.reset(seed=scenario.seed)
+    views = [env.views()[0]]
+    for _ in range(scenario.ticks_per_day - 1):
+        legal = info["action_mask"].reshape(1, 64, -1)
+        _, _, _, _, info = env.step(legal[..., 1].astype(np.int64))
+        views.append(env.views()[0])
+    with Store(tmp_path / "runs.duckdb") as store:
+        keep(store, scenario)
+        stored = stored_day(store, store.run("1"), bank="CORE_A").views
+    assert stored[:-1] == views
+    assert {urgency for view in views for urgency, queue in view["central_queue"].items() if queue[0]} == set(
+        URGENCIES
+    )
+
+
 @pytest.mark.parametrize(("name", "learner"), [("two_bank", "BANK_A"), ("five_bank", "CORE_A")])
 def test_a_stored_day_is_drawn_as_the_environment_draws_it(name: str, learner: str, tmp_path: Path) -> None:
     scenario = load_scenario(name).model_copy(update={"seed": 5})
@@ -43,8 +81,8 @@ def test_a_stored_day_is_drawn_as_the_environment_draws_it(name: str, learner: s
     with Store(tmp_path / "runs.duckdb") as store:
         keep(store, scenario)
         day = stored_day(store, store.run("1"), bank=learner)
-        assert text(day) == env.render()
-        assert picture(day).shape == (640, 960, 3)
+        assert render_text(day) == env.render()
+        assert render_picture(day).shape == (640, 960, 3)
         with pytest.raises(StoreError, match="--bank = 'X': must be one of"):
             stored_day(store, store.run("1"), bank="X")
 
@@ -56,7 +94,7 @@ def test_each_day_of_a_run_can_be_drawn(tmp_path: Path) -> None:
         for number, report in enumerate(store.days(1)):
             day = stored_day(store, store.run("1"), bank="BANK_B", day=number)
             (bank,) = (own for own in report.banks if own.bank == "BANK_B")
-            assert len(day.views) == 49
+            assert len(day.snapshots) == 49
             assert day.now["balance"] == bank.closing_balance
             assert day.now["costs_today"] == bank.costs
             assert (day.now["paid_today"], day.now["received_today"]) == (
@@ -76,15 +114,16 @@ def test_urgency_of_a_queued_payment_at_each_tick(tmp_path: Path) -> None:
     scenario = load_scenario({"ticks_per_day": 10, "agents": banks, "initial_transactions": payments})
     with Store(tmp_path / "runs.duckdb") as store:
         keep(store, scenario)
-        held = stored_day(store, store.run("1"), bank="A").views
-        released = stored_day(store, store.run("1"), bank="B").views
+        held = stored_day(store, store.run("1"), bank="A").snapshots
+        released = stored_day(store, store.run("1"), bank="B").snapshots
 
-    def urgencies(views: list[View], queue: str) -> list[str]:
+    def urgencies(snapshots: list[BankSnapshot], queue: str) -> list[str]:
         return [
-            " ".join(name for name, (count, _) in view[queue].items() for _ in range(count)) for view in views
+            " ".join(name for name, (count, _) in snapshot[queue].items() for _ in range(count))
+            for snapshot in snapshots
         ]
 
     overdue = ["overdue"] * 3
     assert urgencies(held, "internal_queue") == ["later"] * 2 + ["soon"] * 4 + ["due", *overdue, "overdue"]
     assert urgencies(released, "central_queue") == ["", "later", "later"] + ["soon"] * 4 + ["due", *overdue]
-    assert all(view["internal_queue"]["soon"] == (1, 100) for view in held[2:6])
+    assert all(snapshot["internal_queue"]["soon"] == (1, 100) for snapshot in held[2:6])

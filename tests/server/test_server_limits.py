@@ -1,4 +1,4 @@
-"""What the service takes from whom: limits, the token, loopback, expiry, and what a failure leaves."""
+"""Limits, token, loopback and settings of the service."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def busy(**change: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "messages"),
     [
-        ({"agents": banks(4)}, ["agents: this service takes at most 3 banks, the scenario has 4"]),
+        ({"agents": banks(4)}, ["agents: this service allows at most 3 banks, the scenario has 4"]),
         (
             {"num_days": 84},
-            ["num_days: this service takes at most 1000 ticks, all days together, the scenario has 1008"],
+            ["num_days: this service allows at most 1000 ticks, all days together, the scenario has 1008"],
         ),
         (
             {"agents": banks(3, **busy())},
-            ["agents: this service takes at most 50 expected payments a tick, the scenario has 60"],
+            ["agents: this service allows at most 50 expected payments a tick, the scenario has 60"],
         ),
         (
             {
@@ -81,11 +81,18 @@ def busy(**change: Any) -> dict[str, Any]:
                     {"type": "transfer", "tick": 1, "every_ticks": 1, "receiver": "BANK_A", "amount": 1},
                 ]
             },
-            ["events: this service takes at most 15 times that events happen, the scenario has 16"],
+            ["events: this service allows at most 15 occurrences of events, the scenario has 16"],
         ),
         (
             {"agents": banks(2, **busy(), policy={"type": "split_large", "parts": 10})},
-            ["agents: this service takes at most 50 expected payments a tick, the scenario has 400"],
+            ["agents: this service allows at most 50 expected payments a tick, the scenario has 400"],
+        ),
+        (
+            {
+                "agents": banks(3, **busy()),
+                "events": [{"type": "arrival_rate", "tick": 5, "bank": "BANK_1", "multiplier": 3}],
+            },
+            ["agents: this service allows at most 50 expected payments a tick, the scenario has 100"],
         ),
         (
             {
@@ -95,7 +102,7 @@ def busy(**change: Any) -> dict[str, Any]:
                     {"type": "payment", "tick": 1, "sender": "BANK_0", "receiver": "BANK_1", "amount": 1},
                 ],
             },
-            ["agents: this service takes at most 50 expected payments a tick, the scenario has 241"],
+            ["agents: this service allows at most 50 expected payments a tick, the scenario has 241"],
         ),
     ],
 )
@@ -149,7 +156,7 @@ def test_a_simulation_in_which_too_much_waits_fails(client: httpx2.Client) -> No
     url = f"/api/simulations/{simulation_id}"
     refused = client.post(f"{url}/run", json={"ticks": 500})
     assert refused.status_code == 409
-    assert "payments wait at tick" in refused.json()["detail"]
+    assert "payments are unsettled at tick" in refused.json()["detail"]
     summary = client.get(url).json()
     assert (summary["status"], summary["error"]) == (
         "failed",
@@ -194,17 +201,17 @@ def test_a_panic_over_a_scenario_refuses_it(monkeypatch: pytest.MonkeyPatch) -> 
         assert (refused.status_code, client.get("/health").json()["simulations"]) == (422, 0)
 
 
-def test_a_mistake_of_the_service_is_answered_without_its_traceback(
+def test_an_internal_error_is_answered_without_its_traceback(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def mistaken(*_: object) -> None:
+    def fail(*_: object) -> None:
         raise KeyError("secret")
 
-    monkeypatch.setattr(Registry, "summaries", mistaken)
+    monkeypatch.setattr(Registry, "summaries", fail)
     with TestClient(create_app(Settings()), raise_server_exceptions=False) as client:
         answer = client.get("/api/simulations")
     assert (answer.status_code, "secret" in answer.text) == (500, False)
-    assert answer.json()["detail"] == "the service made a mistake; its log says which"
+    assert answer.json()["detail"] == "internal server error; see the service log"
     assert "KeyError: 'secret'" in caplog.text
 
 
@@ -342,7 +349,7 @@ def test_without_a_token_a_name_that_points_to_loopback_is_refused(service: Serv
     assert refusal.value.response.status_code == 403
 
 
-def test_without_a_token_another_address_is_refused_whoever_has_bound_it() -> None:
+def test_without_a_token_another_address_is_refused_even_if_bound() -> None:
     with TestClient(create_app(Settings()), base_url="http://192.0.2.1") as client:
         refused = client.get("/health")
         assert (refused.status_code, refused.json()["errors"]) == (403, [])
@@ -361,11 +368,11 @@ def test_settings_come_from_the_environment() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("MAX_BANKS", "0", "PAYSIM_SERVER_MAX_BANKS: Input should be greater than or equal to 1"),
-        ("MAX_BANKS", "many", "PAYSIM_SERVER_MAX_BANKS: Input should be a valid integer"),
-        ("IDLE_SECONDS", "nan", "PAYSIM_SERVER_IDLE_SECONDS: Input should be a finite number"),
+        ("MAX_BANKS", "0", "PAYSIM_SERVER_MAX_BANKS: must be greater than or equal to 1"),
+        ("MAX_BANKS", "many", "PAYSIM_SERVER_MAX_BANKS: must be a valid integer"),
+        ("IDLE_SECONDS", "nan", "PAYSIM_SERVER_IDLE_SECONDS: must be a finite number"),
         ("MAX_BANK", "5", "PAYSIM_SERVER_MAX_BANK: unknown setting"),
-        ("TOKEN", "hunter2", "PAYSIM_SERVER_TOKEN: Value should have at least 16 items"),
+        ("TOKEN", "hunter2", "PAYSIM_SERVER_TOKEN: must have at least 16 items"),
     ],
 )
 def test_wrong_settings_are_told_without_their_value(name: str, value: str, message: str) -> None:

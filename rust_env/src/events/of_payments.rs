@@ -21,7 +21,7 @@ impl Event {
         }
     }
 
-    /// `payment` stays where it is.
+    /// The holding of `payment`.
     #[must_use]
     pub fn hold(payment: &Payment, reason: HoldReason) -> Self {
         Self::Hold {
@@ -48,7 +48,7 @@ impl Event {
         }
     }
 
-    /// `payment` waits in the central queue.
+    /// The queueing of `payment` in the central queue.
     #[must_use]
     pub fn queued(payment: &Payment, position: u32, reason: Obstacle) -> Self {
         Self::Queued {
@@ -64,7 +64,7 @@ impl Event {
         }
     }
 
-    /// `payment` is first in its queue and waits on.
+    /// The blocking of `payment`, the head of its queue.
     #[must_use]
     pub fn limit_hit(payment: &Payment, reason: Obstacle, available: Cents) -> Self {
         Self::LimitHit {
@@ -94,7 +94,7 @@ impl Event {
         }
     }
 
-    /// `payment` becomes overdue.
+    /// The missed deadline of `payment`.
     #[must_use]
     pub fn overdue(payment: &Payment, penalty: Cents) -> Self {
         Self::Overdue {

@@ -1,7 +1,7 @@
-//! Policies: what decides for a bank inside the engine.
+//! Policies that decide for a bank inside the engine.
 
 mod player;
 mod scripted;
 
 pub use player::Player;
-pub use scripted::{Desk, ScriptedPolicy, scripted};
+pub use scripted::{PolicyContext, ScriptedPolicy, scripted};

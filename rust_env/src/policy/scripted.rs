@@ -1,4 +1,4 @@
-//! Scripted policies: rules that decide for a bank inside the engine.
+//! Scripted policies.
 
 use crate::costs::Prices;
 use crate::payment::{Decision, Payment};
@@ -7,30 +7,32 @@ use crate::scenario::{PolicyConfig, clamp_u32};
 use crate::units::{Cents, Tick};
 use rand::RngExt;
 
-/// What a bank sees of itself when it decides.
-pub struct Desk<'a> {
-    /// The current tick.
+/// What a scripted policy knows about its bank.
+pub struct PolicyContext<'a> {
+    /// Current tick.
     pub now: Tick,
-    /// Balance, less all that is already released.
+    /// Balance less the value of the central queues.
     pub uncommitted_balance: Cents,
-    /// Balance and unused credit, less all that is already released.
+    /// Capacity less the value of the central queues.
     pub uncommitted_liquidity: Cents,
-    /// What waiting and borrowing cost.
+    /// Prices of the cost components.
     pub prices: &'a Prices,
-    /// Room in which a rule may put places of the queue in order.
-    pub places: &'a mut Vec<u32>,
-    /// The internal queue.
+    /// Scratch buffer for indices of the queue.
+    pub index_buffer: &'a mut Vec<u32>,
+    /// Internal queue.
     pub queue: &'a [Payment],
 }
 
-/// A rule that decides about the whole internal queue.
+/// A rule that decides about an internal queue.
 pub trait ScriptedPolicy: Send + Sync {
-    /// Appends one decision for each payment of the queue.
-    fn decide(&self, desk: &mut Desk<'_>, stream: &mut Stream, decisions: &mut Vec<Decision>);
+    /// Appends a decision for each payment of the queue.
+    fn decide(&self, context: &mut PolicyContext<'_>, stream: &mut Stream, decisions: &mut Vec<Decision>);
 }
 
-/// The rule that a scenario names. A learner that nobody teaches releases everything, and so does a bank whose
-/// network decides about its pool only.
+/// Creates the rule of a policy configuration.
+///
+/// Learners and networks get [`PolicyConfig::ReleaseAll`]: it applies to a learner without decisions from outside, and
+/// to a network that decides only about its pool.
 #[must_use]
 pub fn scripted(config: &PolicyConfig) -> Box<dyn ScriptedPolicy> {
     match config {
@@ -48,8 +50,8 @@ pub fn scripted(config: &PolicyConfig) -> Box<dyn ScriptedPolicy> {
 struct ReleaseAll;
 
 impl ScriptedPolicy for ReleaseAll {
-    fn decide(&self, desk: &mut Desk<'_>, _: &mut Stream, decisions: &mut Vec<Decision>) {
-        decisions.extend(desk.queue.iter().map(|_| Decision::Release));
+    fn decide(&self, context: &mut PolicyContext<'_>, _: &mut Stream, decisions: &mut Vec<Decision>) {
+        decisions.extend(context.queue.iter().map(|_| Decision::Release));
     }
 }
 
@@ -58,9 +60,9 @@ struct HoldUntilDeadline {
 }
 
 impl ScriptedPolicy for HoldUntilDeadline {
-    fn decide(&self, desk: &mut Desk<'_>, _: &mut Stream, decisions: &mut Vec<Decision>) {
-        let horizon = Tick(desk.now.0.saturating_add(self.margin));
-        decisions.extend(desk.queue.iter().map(|payment| release_if(payment.deadline <= horizon)));
+    fn decide(&self, context: &mut PolicyContext<'_>, _: &mut Stream, decisions: &mut Vec<Decision>) {
+        let horizon = Tick(context.now.0.saturating_add(self.margin));
+        decisions.extend(context.queue.iter().map(|payment| release_if(payment.deadline <= horizon)));
     }
 }
 
@@ -69,10 +71,10 @@ struct LiquidityAware {
 }
 
 impl ScriptedPolicy for LiquidityAware {
-    fn decide(&self, desk: &mut Desk<'_>, _: &mut Stream, decisions: &mut Vec<Decision>) {
-        let mut liquidity = desk.uncommitted_liquidity;
-        decisions.extend(desk.queue.iter().map(|payment| {
-            let release = payment.deadline <= desk.now || liquidity - payment.amount >= self.buffer;
+    fn decide(&self, context: &mut PolicyContext<'_>, _: &mut Stream, decisions: &mut Vec<Decision>) {
+        let mut liquidity = context.uncommitted_liquidity;
+        decisions.extend(context.queue.iter().map(|payment| {
+            let release = payment.deadline <= context.now || liquidity - payment.amount >= self.buffer;
             if release {
                 liquidity -= payment.amount;
             }
@@ -87,9 +89,9 @@ struct SplitLarge {
 }
 
 impl ScriptedPolicy for SplitLarge {
-    fn decide(&self, desk: &mut Desk<'_>, _: &mut Stream, decisions: &mut Vec<Decision>) {
-        let mut liquidity = desk.uncommitted_liquidity;
-        decisions.extend(desk.queue.iter().map(|payment| {
+    fn decide(&self, context: &mut PolicyContext<'_>, _: &mut Stream, decisions: &mut Vec<Decision>) {
+        let mut liquidity = context.uncommitted_liquidity;
+        decisions.extend(context.queue.iter().map(|payment| {
             let is_large = payment.amount > self.threshold && payment.amount > liquidity;
             liquidity -= payment.amount;
             if is_large && payment.can_be_split(self.parts) { Decision::Split(self.parts) } else { Decision::Release }
@@ -102,32 +104,32 @@ struct Random {
 }
 
 impl ScriptedPolicy for Random {
-    fn decide(&self, desk: &mut Desk<'_>, stream: &mut Stream, decisions: &mut Vec<Decision>) {
-        decisions.extend(desk.queue.iter().map(|_| release_if(stream.random::<f64>() < self.release_probability)));
+    fn decide(&self, context: &mut PolicyContext<'_>, stream: &mut Stream, decisions: &mut Vec<Decision>) {
+        decisions.extend(context.queue.iter().map(|_| release_if(stream.random::<f64>() < self.release_probability)));
     }
 }
 
-/// Pays first what costs most to delay for each cent that it takes; among equals, in queue order.
+/// Releases payments in descending order of their delay cost per cent.
 struct Myopic;
 
 impl ScriptedPolicy for Myopic {
-    fn decide(&self, desk: &mut Desk<'_>, _: &mut Stream, decisions: &mut Vec<Decision>) {
-        let Desk { queue, prices, places, .. } = desk;
+    fn decide(&self, context: &mut PolicyContext<'_>, _: &mut Stream, decisions: &mut Vec<Decision>) {
+        let PolicyContext { queue, prices, index_buffer: indices, .. } = context;
         let first = decisions.len();
         decisions.extend(queue.iter().map(|_| Decision::Hold));
-        let payment = |place: &u32| &queue[*place as usize];
-        places.clear();
-        places.extend((0..).take(queue.len()));
-        let worth = |place: &u32| prices.delay(payment(place)) as f64 / payment(place).amount.0 as f64;
-        places.sort_unstable_by(|one, other| worth(other).total_cmp(&worth(one)).then(one.cmp(other)));
-        let (mut balance, mut liquidity) = (desk.uncommitted_balance, desk.uncommitted_liquidity);
-        for place in places.iter() {
-            let payment = payment(place);
+        let payment = |index: &u32| &queue[*index as usize];
+        indices.clear();
+        indices.extend((0..).take(queue.len()));
+        let relative_cost = |index: &u32| prices.delay(payment(index)) as f64 / payment(index).amount.0 as f64;
+        indices.sort_unstable_by(|one, other| relative_cost(other).total_cmp(&relative_cost(one)).then(one.cmp(other)));
+        let (mut balance, mut liquidity) = (context.uncommitted_balance, context.uncommitted_liquidity);
+        for index in indices.iter() {
+            let payment = payment(index);
             let overdraft = prices.overdraft(balance - payment.amount) - prices.overdraft(balance);
             if payment.amount <= liquidity && (payment.amount <= balance || overdraft < prices.delay(payment)) {
                 balance -= payment.amount;
                 liquidity -= payment.amount;
-                decisions[first + *place as usize] = Decision::Release;
+                decisions[first + *index as usize] = Decision::Release;
             }
         }
     }

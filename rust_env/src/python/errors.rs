@@ -1,4 +1,4 @@
-//! Every engine error has one Python exception; a panic becomes a `RuntimeError`.
+//! Conversion of engine errors and panics into Python exceptions.
 
 use crate::error;
 use crate::players::NetworkError;
@@ -7,21 +7,16 @@ use pyo3::exceptions::{PyOverflowError, PyRuntimeError, PyValueError};
 use pyo3::{PyErr, PyResult, Python, create_exception};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-create_exception!(
-    paysim_gym._engine,
-    ScenarioError,
-    PyValueError,
-    "A scenario, or a setting, that the engine refuses."
-);
-create_exception!(paysim_gym._engine, ActionError, PyValueError, "An action that is not defined where it was taken.");
-create_exception!(paysim_gym._engine, EpisodeOverError, PyRuntimeError, "The last day has ended.");
+create_exception!(paysim_gym._engine, ScenarioError, PyValueError, "An invalid scenario or setting.");
+create_exception!(paysim_gym._engine, ActionError, PyValueError, "An invalid action.");
+create_exception!(paysim_gym._engine, EpisodeOverError, PyRuntimeError, "The episode is over.");
 
-/// An engine error as a Python exception.
+/// Converts an engine error into a Python exception.
 pub fn to_python(error: impl Into<EngineError>) -> PyErr {
     error.into().into()
 }
 
-/// Any error of the engine.
+/// An error of the engine.
 pub enum EngineError {
     Scenario(error::ScenarioError),
     Action(error::ActionError),
@@ -90,7 +85,7 @@ fn tick_error(error: &error::TickError, message: String) -> PyErr {
     }
 }
 
-/// Runs `work` without the GIL and turns its errors, and even a panic, into Python exceptions.
+/// Runs `work` without the GIL and converts errors and panics into exceptions.
 pub fn detached<T: Send, E: Into<EngineError> + Send>(
     py: Python<'_>,
     work: impl FnOnce() -> Result<T, E> + Send,
@@ -105,14 +100,16 @@ pub fn detached<T: Send, E: Into<EngineError> + Send>(
     }
 }
 
-/// Whether an engine object can still be trusted: a panic, or a tick that broke off, leaves its books half written.
+/// Whether an engine object is consistent.
+///
+/// A panic or a failed tick leaves its state inconsistent.
 #[derive(Default)]
 pub struct Health {
     is_broken: bool,
 }
 
 impl Health {
-    /// Runs `work` as [`detached`] does, unless an earlier call has broken off.
+    /// Runs `work` as [`detached`] does, unless an earlier call failed midway.
     pub fn guard<T: Send, E: Into<EngineError> + Send>(
         &mut self,
         py: Python<'_>,
@@ -124,18 +121,18 @@ impl Health {
         result
     }
 
-    /// Refuses to go on with broken books.
+    /// Raises a `RuntimeError` if the state is inconsistent.
     pub fn check(&self) -> PyResult<()> {
         if self.is_broken {
             return Err(PyRuntimeError::new_err(
-                "an earlier tick broke off and left the books unfinished; make a new one",
+                "a previous step failed midway and the state is inconsistent; create a new instance",
             ));
         }
         Ok(())
     }
 }
 
-/// Refused input leaves everything as it was; anything else may not have.
+/// Whether an error may leave the state inconsistent; rejected input does not.
 fn is_fatal(py: Python<'_>, error: &PyErr) -> bool {
     !error.is_instance_of::<PyValueError>(py) && !error.is_instance_of::<EpisodeOverError>(py)
 }

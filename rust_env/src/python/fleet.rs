@@ -1,4 +1,6 @@
-//! `Fleet`: arrays in, arrays out. Every array that leaves is fresh and belongs to the caller.
+//! The class `Fleet`: systems stepped together through NumPy arrays.
+//!
+//! Every returned array is newly allocated and owned by the caller.
 
 use super::errors::{Health, detached, to_python};
 use super::network::{Networks, files};
@@ -7,7 +9,7 @@ use super::payments::Payments;
 use crate::costs::{COMPONENTS, named_costs};
 use crate::decision::Process;
 use crate::error::FleetError;
-use crate::fleet::{self, Pool, QueueView, RATIO_NAMES, StepOutput, TOTAL_NAMES, URGENCIES, View};
+use crate::fleet::{self, LearnerView, Pool, QueueView, RATIO_NAMES, StepOutput, TOTAL_NAMES, URGENCIES};
 use crate::policy::scripted;
 use crate::scenario::{PolicyConfig, Scenario, in_range, read_json};
 use crate::setup::Setup;
@@ -36,22 +38,22 @@ type Stepped<'py> = (
 );
 type SteppedAlone<'py> = (Bound<'py, PyArray1<f32>>, f64, bool, bool, Bound<'py, PyDict>);
 
-/// N independent systems of one scenario, stepped together.
+/// Independent systems of one scenario, stepped together.
 #[pyclass(module = "paysim_gym._engine")]
 pub struct Fleet {
     fleet: fleet::Fleet,
     pool: Pool,
     health: Health,
-    room: Room,
+    scratch: Scratch,
 }
 
-/// What the only learner of a fleet of one sees and may do, before it becomes an array; empty in a larger fleet.
-struct Room {
+/// Observation and mask of a fleet with one system and one learner; else empty.
+struct Scratch {
     observation: Vec<f32>,
     mask: Vec<bool>,
 }
 
-impl Room {
+impl Scratch {
     fn of(fleet: &fleet::Fleet) -> Self {
         let process = &fleet.process;
         let rows = usize::from(fleet.num_envs() * process.learners.len() == 1);
@@ -82,12 +84,12 @@ impl Fleet {
             let setup = Arc::new(Setup::with_files(&Scenario::from_json(scenario_json)?, files)?);
             let process = Arc::new(Process::from_json(decision_json, &setup)?);
             let fleet = fleet::Fleet::new(setup, process, num_envs);
-            let room = Room::of(&fleet);
+            let scratch = Scratch::of(&fleet);
             Ok::<_, crate::error::ScenarioError>(Self {
                 fleet,
                 pool: Pool::new(num_threads, num_envs),
                 health: Health::default(),
-                room,
+                scratch,
             })
         })
     }
@@ -177,30 +179,31 @@ impl Fleet {
         py: Python<'py>,
         actions: PyReadonlyArrayDyn<'py, i64>,
     ) -> PyResult<SteppedAlone<'py>> {
-        let Self { fleet, pool, health, room } = self;
-        if room.mask.is_empty() {
+        let Self { fleet, pool, health, scratch } = self;
+        if scratch.mask.is_empty() {
             let (rows, learners) = (fleet.num_envs(), fleet.process.learners.len());
-            let message = format!("{rows} systems of {learners} learners: must be one system of one learner");
+            let message =
+                format!("the fleet has {rows} systems of {learners} learners: must be one system of one learner");
             return Err(PyValueError::new_err(message));
         }
         let (mut reward, mut terminated, mut truncated) = (0.0, false, false);
         let (mut costs, mut illegal) = ([0; COMPONENTS.len()], 0);
         let out = StepOutput {
-            observations: &mut room.observation,
+            observations: &mut scratch.observation,
             rewards: slice::from_mut(&mut reward),
             terminated: slice::from_mut(&mut terminated),
             truncated: slice::from_mut(&mut truncated),
             costs: &mut costs,
-            masks: &mut room.mask,
+            masks: &mut scratch.mask,
             illegal: slice::from_mut(&mut illegal),
         };
         let actions = actions.as_slice()?;
         health.guard(py, || fleet.step(actions, out, pool))?;
         let info = PyDict::new(py);
-        info.set_item(intern!(py, "costs"), named(py, costs)?)?;
+        info.set_item(intern!(py, "costs"), cost_dict(py, costs)?)?;
         info.set_item(intern!(py, "illegal_actions"), illegal)?;
-        info.set_item(intern!(py, "action_mask"), PyArray1::from_slice(py, &room.mask))?;
-        Ok((PyArray1::from_slice(py, &room.observation), reward, terminated, truncated, info))
+        info.set_item(intern!(py, "action_mask"), PyArray1::from_slice(py, &scratch.mask))?;
+        Ok((PyArray1::from_slice(py, &scratch.observation), reward, terminated, truncated, info))
     }
 
     fn scripted_actions<'py>(&mut self, py: Python<'py>, policy_json: &str) -> PyResult<Bound<'py, PyArray3<i64>>> {
@@ -208,7 +211,7 @@ impl Fleet {
         policy.validate("policy").map_err(to_python)?;
         if matches!(policy, PolicyConfig::Network { .. }) {
             return Err(PyValueError::new_err(
-                "policy = network: must be a scripted policy; a network only plays in its bank's own seat",
+                "policy = network: must be a scripted policy; set a network as the policy of its bank in the scenario",
             ));
         }
         let shape = [self.fleet.num_envs(), self.fleet.process.learners.len(), self.fleet.process.heads()];
@@ -304,8 +307,8 @@ impl Fleet {
     }
 }
 
-/// Component to cents.
-fn named(py: Python<'_>, costs: [i64; COMPONENTS.len()]) -> PyResult<Bound<'_, PyDict>> {
+/// Cents by cost component, with interned keys.
+fn cost_dict(py: Python<'_>, costs: [i64; COMPONENTS.len()]) -> PyResult<Bound<'_, PyDict>> {
     static NAMES: PyOnceLock<[Py<PyString>; COMPONENTS.len()]> = PyOnceLock::new();
     let names = NAMES.get_or_init(py, || COMPONENTS.map(|name| PyString::intern(py, name).unbind()));
     let dict = PyDict::new(py);
@@ -315,7 +318,7 @@ fn named(py: Python<'_>, costs: [i64; COMPONENTS.len()]) -> PyResult<Bound<'_, P
     Ok(dict)
 }
 
-fn view_dict<'py>(py: Python<'py>, id: &str, view: &View) -> PyResult<Bound<'py, PyDict>> {
+fn view_dict<'py>(py: Python<'py>, id: &str, view: &LearnerView) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("bank", id)?;
     dict.set_item("tick", view.tick)?;
@@ -337,7 +340,7 @@ fn view_dict<'py>(py: Python<'py>, id: &str, view: &View) -> PyResult<Bound<'py,
     Ok(dict)
 }
 
-/// Urgency to count and cents.
+/// Count and cents by urgency class.
 fn queue_dict<'py>(py: Python<'py>, queue: &QueueView) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     for ((urgency, count), value) in URGENCIES.iter().zip(queue.counts).zip(queue.values) {

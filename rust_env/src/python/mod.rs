@@ -1,15 +1,18 @@
-//! The compiled module `paysim_gym._engine`: the only code that knows Python.
+//! The Python extension module `paysim_gym._engine`.
 
 mod errors;
 mod fleet;
 mod network;
 mod orchestrator;
 mod payments;
+mod rules;
 
 use crate::costs::COMPONENTS;
 use crate::decision::SHARES;
 use crate::decision::observation::fields;
 use crate::events::{EVENT_SCHEMA_VERSION, Event, EventKey};
+use crate::fleet::URGENCIES;
+use crate::payment::SOON_TICKS;
 use crate::scenario::Scenario;
 use errors::{ActionError, EpisodeOverError, ScenarioError, to_python};
 use pyo3::prelude::*;
@@ -21,11 +24,17 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("COST_COMPONENTS", PyTuple::new(py, COMPONENTS)?)?;
     module.add("EVENT_SCHEMA_VERSION", EVENT_SCHEMA_VERSION)?;
     module.add("SHARES", SHARES)?;
+    module.add("SOON_TICKS", SOON_TICKS)?;
+    module.add("URGENCIES", PyTuple::new(py, URGENCIES)?)?;
     module.add("ScenarioError", py.get_type::<ScenarioError>())?;
     module.add("ActionError", py.get_type::<ActionError>())?;
     module.add("EpisodeOverError", py.get_type::<EpisodeOverError>())?;
     module.add_function(wrap_pyfunction!(validate_scenario, module)?)?;
     module.add_function(wrap_pyfunction!(observation_fields, module)?)?;
+    module.add_function(wrap_pyfunction!(rules::urgency_class, module)?)?;
+    module.add_function(wrap_pyfunction!(rules::busiest_rates, module)?)?;
+    module.add_function(wrap_pyfunction!(rules::minutes_of_day, module)?)?;
+    module.add_function(wrap_pyfunction!(rules::event_occurrences, module)?)?;
     module.add_function(wrap_pyfunction!(event_types, module)?)?;
     module.add_class::<fleet::Fleet>()?;
     module.add_class::<payments::Payments>()?;
@@ -33,22 +42,25 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<orchestrator::Orchestrator>()
 }
 
-/// Checks a scenario and returns it with every default filled in.
+/// Validates a scenario and returns it as JSON with all defaults.
 #[pyfunction]
 fn validate_scenario(scenario_json: &str) -> PyResult<String> {
     let scenario = Scenario::from_json(scenario_json).map_err(to_python)?;
     serde_json::to_string(&scenario).map_err(|error| pyo3::exceptions::PyRuntimeError::new_err(error.to_string()))
 }
 
-/// Name, unit, low, high and doc of every column of an observation with this many slots.
+/// Name, unit, low, high and doc of each column of an observation.
 #[pyfunction]
 fn observation_fields(slots: usize) -> Vec<(String, &'static str, f32, f32, &'static str)> {
     fields(slots).map(|(name, field)| (name, field.unit, field.low, field.high, field.doc)).collect()
 }
 
-/// Name and doc of every event type, with the name, value type and doc of each of its keys.
+/// Name, value type and doc of a key of an event.
+type KeyRow = (&'static str, String, &'static str);
+
+/// Name, doc and keys of each event type.
 #[pyfunction]
-fn event_types() -> Vec<(String, &'static str, Vec<(&'static str, String, &'static str)>)> {
+fn event_types() -> Vec<(String, &'static str, Vec<KeyRow>)> {
     let keys = |keys: Vec<EventKey>| keys.into_iter().map(|key| (key.name, key.value, key.doc)).collect();
     Event::types().into_iter().map(|event| (event.name, event.doc, keys(event.keys))).collect()
 }

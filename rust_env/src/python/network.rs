@@ -1,4 +1,4 @@
-//! `Network`: a trained policy, read once and shared by all banks and systems that it plays in.
+//! The class `Network`: a trained network, shared by banks and systems.
 
 use super::errors::detached;
 use super::payments::Payments;
@@ -10,13 +10,13 @@ use pyo3::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A trained policy, frozen.
+/// An immutable trained network.
 #[pyclass(module = "paysim_gym._engine", frozen)]
 pub struct Network {
     network: Arc<network::Network>,
 }
 
-/// Networks by the bank that they play.
+/// Network by id of its bank.
 pub type Networks = BTreeMap<String, Py<Network>>;
 
 #[pymethods]
@@ -50,7 +50,7 @@ impl Network {
         Ok(outputs)
     }
 
-    /// It never changes, so a copy is the thing itself.
+    /// Returns the network itself, as it is immutable.
     fn __copy__(this: Py<Self>) -> Py<Self> {
         this
     }
@@ -60,7 +60,7 @@ impl Network {
     }
 }
 
-/// What the files of a scenario hold, for a system to play.
+/// The contents of the files of a scenario.
 pub fn files(payments: Option<&Payments>, networks: Option<Networks>) -> Files {
     let share = |(bank, network): (String, Py<Network>)| (bank, Arc::clone(&network.get().network));
     Files {

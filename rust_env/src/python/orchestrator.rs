@@ -1,4 +1,4 @@
-//! `Orchestrator`: one system, driven tick by tick, seen as dicts. For people, not for training.
+//! The class `Orchestrator`: one system with outcomes and states as dicts.
 
 use super::errors::{Health, detached};
 use super::network::{Networks, files};
@@ -16,7 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use serde_json::Value;
 
-/// One system whose banks all follow their policies; learners release everything.
+/// One system whose banks follow their policies; learners release everything.
 #[pyclass(module = "paysim_gym._engine")]
 pub struct Orchestrator {
     system: System,
@@ -87,14 +87,14 @@ impl Orchestrator {
     fn take_events<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let events = self.system.ledger.events.take();
         let mut now = self.system.ledger.now;
-        let named = events.iter().map(|event| {
+        let values = events.iter().map(|event| {
             if let Event::Day { tick, .. } | Event::Tick { tick } = event {
                 now = *tick;
             }
-            self.named(event, now)
+            self.event_json(event, now)
         });
-        let named: Vec<Value> = named.collect();
-        py.import("json")?.call_method1("loads", (Value::Array(named).to_string(),))
+        let values: Vec<Value> = values.collect();
+        py.import("json")?.call_method1("loads", (Value::Array(values).to_string(),))
     }
 }
 
@@ -155,8 +155,8 @@ impl Orchestrator {
         Ok(dict)
     }
 
-    /// An event as people read it: with its tick, banks and rails by their ids.
-    fn named(&self, event: &Event, now: Tick) -> Value {
+    /// An event as JSON with its tick and with ids of banks and rails.
+    fn event_json(&self, event: &Event, now: Tick) -> Value {
         let setup = &self.system.setup;
         let mut value = serde_json::to_value(event).unwrap_or_default();
         value["tick"] = now.0.into();

@@ -1,7 +1,7 @@
-//! `Payments`: a file of real payments, handed over once and shared by all that replay it.
+//! The class `Payments`: recorded payments, shared by the systems that replay them.
 
 use super::errors::{detached, to_python};
-use crate::replay::{Record, Replay};
+use crate::replay::{PaymentRecord, Replay};
 use crate::scenario::Scenario;
 use numpy::{PyReadonlyArray1, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 type Column<'py> = PyReadonlyArray1<'py, i64>;
 
-/// The payments of a file, by day.
+/// The recorded payments of a file, by day.
 #[pyclass(module = "paysim_gym._engine", frozen)]
 pub struct Payments {
     replay: Arc<Replay>,
@@ -19,7 +19,7 @@ pub struct Payments {
 #[pymethods]
 impl Payments {
     #[new]
-    #[expect(clippy::too_many_arguments, reason = "one array a column")]
+    #[expect(clippy::too_many_arguments, reason = "one array per column")]
     fn new(
         py: Python<'_>,
         scenario_json: &str,
@@ -41,7 +41,7 @@ impl Payments {
             (day.as_slice()?, tick.as_slice()?, sender.as_slice()?, receiver.as_slice()?);
         let (amount, deadline, priority) = (amount.as_slice()?, deadline.as_slice()?, priority.as_slice()?);
         let divisible = divisible.as_slice()?;
-        let record = |index: usize| Record {
+        let record = |index: usize| PaymentRecord {
             day: day[index],
             tick: tick[index],
             sender: sender[index],
@@ -60,7 +60,7 @@ impl Payments {
         self.replay.num_days()
     }
 
-    /// They never change, so a copy is the thing itself.
+    /// Returns the payments themselves, as they are immutable.
     fn __copy__(this: Py<Self>) -> Py<Self> {
         this
     }
@@ -75,7 +75,7 @@ impl Payments {
 }
 
 impl Payments {
-    /// The payments, for a system to replay.
+    /// A shared reference to the payments.
     pub fn share(&self) -> Arc<Replay> {
         Arc::clone(&self.replay)
     }

@@ -1,4 +1,4 @@
-//! A scenario with its banks' ids, and the checks of what refers to them.
+//! Checks of references to banks and rails.
 
 use super::checks::{Checked, NOT_ITSELF, conflict, list};
 use super::config::Scenario;
@@ -6,7 +6,7 @@ use crate::error::ScenarioError;
 use std::collections::HashSet;
 use std::ops::Deref;
 
-/// A scenario with its banks' ids, to be looked up once for each payment, limit, weight and event.
+/// A scenario under validation, with the set of its bank ids.
 pub(super) struct Checker<'a> {
     pub(super) scenario: &'a Scenario,
     pub(super) banks: HashSet<&'a str>,
@@ -20,7 +20,7 @@ impl Deref for Checker<'_> {
 }
 
 impl Checker<'_> {
-    /// Refuses an id that is no bank's.
+    /// Rejects an id that is not the id of a bank.
     pub(super) fn known_bank(&self, path: &str, id: &str) -> Checked {
         if self.banks.contains(id) {
             return Ok(());
@@ -29,7 +29,7 @@ impl Checker<'_> {
         Err(ScenarioError::UnknownId { path: path.to_owned(), value: id.to_owned(), known })
     }
 
-    /// Refuses a rail, named under `path`, that the system has not.
+    /// Rejects an unknown `rail` of the object at `path`.
     pub(super) fn known_rail(&self, path: &str, rail: Option<&str>) -> Checked {
         match rail.filter(|id| self.rails.iter().all(|rail| rail.id != **id)) {
             None => Ok(()),
@@ -40,7 +40,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Refuses a payment, described under `path`, that is not from one bank to another.
+    /// Rejects unknown or equal parties of the payment at `path`.
     pub(super) fn validate_parties(&self, path: &str, sender: &str, receiver: &str) -> Checked {
         self.known_bank(&format!("{path}.sender"), sender)?;
         self.known_bank(&format!("{path}.receiver"), receiver)?;

@@ -1,4 +1,4 @@
-//! The configuration of a payment system, as serde reads it.
+//! The configuration of a payment system.
 
 use super::defaults::{five, half, one, two, whole, yes};
 use super::events::EventConfig;
@@ -16,7 +16,7 @@ use std::marker::PhantomData;
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
-    /// What it teaches and where its numbers come from.
+    /// Purpose of the scenario and source of its numbers.
     #[serde(default)]
     pub description: String,
     /// Ticks in a day, 1 to 1000.
@@ -24,39 +24,39 @@ pub struct Scenario {
     /// Days in an episode, 1 to 10,000.
     #[serde(default = "one")]
     pub num_days: i64,
-    /// Root of the seed tree.
+    /// Seed of all random streams.
     #[serde(default)]
     pub seed: u64,
     /// The banks, 2 to 1000.
     pub agents: Vec<AgentConfig>,
-    /// The settlement rails, 1 to 8; payments that name none go through the first.
+    /// The settlement rails, 1 to 8; the first is the default of payments.
     #[serde(default = "default_rails")]
     pub rails: Vec<RailConfig>,
-    /// What waiting, borrowing and splitting cost.
+    /// Prices of liquidity, delay and splits.
     #[serde(default)]
     pub costs: CostConfig,
-    /// Payments that are known in advance.
+    /// Payments known in advance.
     #[serde(default)]
     pub initial_transactions: Vec<TransactionConfig>,
-    /// What happens at given ticks.
+    /// Events scheduled at given ticks.
     #[serde(default)]
     pub events: Vec<EventConfig>,
-    /// A file of real payments, which whoever plays the scenario must read and bring along.
+    /// Path of a payments file, whose payments the caller passes.
     #[serde(default)]
     pub payments_file: Option<String>,
-    /// When a day opens, `HH:MM`; turns the file's times into ticks.
+    /// Start of the day, `HH:MM`; converts the file's times into ticks.
     #[serde(default)]
     pub opening_time: Option<String>,
-    /// When a day closes, `HH:MM`.
+    /// End of the day, `HH:MM`.
     #[serde(default)]
     pub closing_time: Option<String>,
-    /// How a payment gains priority as its deadline comes near; not at all if absent.
+    /// Increase of a payment's priority near its deadline; none if absent.
     #[serde(default)]
     pub priority_escalation: Option<EscalationConfig>,
-    /// What becomes of payments that are unsettled when a day ends.
+    /// Treatment of payments that are unsettled at the end of a day.
     #[serde(default)]
     pub end_of_day: EndOfDay,
-    /// What becomes of balances between two days.
+    /// Treatment of balances between two days.
     #[serde(default)]
     pub overnight: Overnight,
 }
@@ -69,49 +69,49 @@ pub struct AgentConfig {
     pub id: String,
     /// Opening balance in cents.
     pub balance: Cents,
-    /// How far the balance may fall below zero, in cents.
+    /// Intraday credit limit in cents.
     #[serde(default)]
     pub credit_limit: Cents,
-    /// Value of the assets pledged for further credit, in cents.
+    /// Value of the collateral pledged for further credit, in cents.
     #[serde(default)]
     pub collateral: Cents,
-    /// Share of that value that gives no credit.
+    /// Haircut: the share of the collateral value that gives no credit.
     #[serde(default)]
     pub collateral_haircut: f64,
-    /// Money outside the system that the bank may commit at the opening of a day, in cents.
+    /// Liquidity in cents that the bank can commit at the start of a day.
     #[serde(default)]
     pub liquidity_pool: Cents,
-    /// Share of the pool that it commits, unless it is a learner that decides so.
+    /// Share of the pool that the bank commits, unless a learner decides it.
     #[serde(default = "whole")]
     pub liquidity_share: f64,
-    /// How much more than it receives it may pay in a day.
+    /// Limits on net payments in a day.
     #[serde(default)]
     pub limits: LimitConfig,
     /// The bank's own payment orders; none if absent.
     #[serde(default)]
     pub arrival_config: Option<ArrivalConfig>,
-    /// Who decides what it releases.
+    /// The policy that decides its releases.
     #[serde(default)]
     pub policy: PolicyConfig,
 }
 
-/// How much more than it receives a bank may pay in a day; what would exceed that waits.
+/// Limits on the daily payments of a bank net of its receipts.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitConfig {
-    /// To each of these banks, in cents.
+    /// Limit per receiving bank, in cents.
     pub bilateral: UniqueMap<String, Cents>,
-    /// To all banks together, in cents.
+    /// Limit over all banks, in cents.
     pub multilateral: Option<Cents>,
 }
 
-/// How a payment gains priority as its deadline comes near.
+/// Increase of a payment's priority near its deadline.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct EscalationConfig {
-    /// Ticks before the deadline at which the gain begins.
+    /// Number of ticks before the deadline at which the increase begins.
     pub ticks: i64,
-    /// Gain at the deadline; it grows evenly up to there. No priority exceeds 10.
+    /// Increase at the deadline, reached linearly; priorities are capped at 10.
     pub boost: i64,
 }
 
@@ -119,126 +119,127 @@ pub struct EscalationConfig {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArrivalConfig {
-    /// If given, must be the id of the bank it stands under.
+    /// Id of the bank itself, if given.
     #[serde(default)]
     pub agent_id: Option<String>,
-    /// Mean number of payments a tick (Poisson).
+    /// Expected number of payments per tick (Poisson).
     pub rate_per_tick: f64,
-    /// Shape of the amounts.
+    /// Distribution of the amounts.
     pub distribution_type: DistributionType,
     /// Mean amount in cents.
     pub amount_mean: Cents,
     /// Standard deviation of the amount in cents.
     #[serde(default)]
     pub amount_std_dev: Option<Cents>,
-    /// Relative frequency of the receivers; all others alike if absent.
+    /// Relative frequency of each receiver; uniform over the other banks if absent.
     #[serde(default)]
     pub counterparty_weights: Option<UniqueMap<String, f64>>,
-    /// Parts of the day with another rate.
+    /// Windows of the day with another arrival rate.
     #[serde(default)]
     pub time_windows: Vec<TimeWindow>,
-    /// Fewest and most ticks from arrival to deadline; the end of the day if absent.
+    /// Minimum and maximum ticks to the deadline; the end of the day if absent.
     #[serde(default)]
     pub deadline_range: Option<[i64; 2]>,
-    /// Priority, or how often each occurs.
+    /// Priority, or relative frequency of each priority.
     #[serde(default)]
     pub priority: PriorityConfig,
     /// Whether the payments may be split.
     #[serde(default = "yes")]
     pub divisible: bool,
-    /// Id of their rail; the first one if absent.
+    /// Id of the rail of the payments; the first one if absent.
     #[serde(default)]
     pub rail: Option<String>,
-    /// Their class in the rail's queue; by their priority if absent.
+    /// Class of the payments in the rail's queue; by priority if absent.
     #[serde(default)]
     pub rtgs_priority: Option<RtgsPriority>,
 }
 
-/// Shape of the amounts.
+/// Distribution of the amounts.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DistributionType {
-    /// Normal, cut off at zero: mean and standard deviation are those of what is left.
+    /// Normal truncated at zero; mean and standard deviation are those after truncation.
     Normal,
-    /// Lognormal, with the mean and standard deviation of the amount itself.
+    /// Lognormal; mean and standard deviation are those of the amount.
     Lognormal,
-    /// Uniform: mean +- sqrt(3) standard deviations, or 1 to 2 means less 1.
+    /// Uniform, between one cent and twice the mean without a standard deviation.
     Uniform,
-    /// Exponential: its standard deviation is its mean.
+    /// Exponential; its standard deviation equals its mean.
     Exponential,
 }
 
-/// A part of every day in which payments arrive more or less often.
+/// A window of every day with another arrival rate.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimeWindow {
-    /// First tick of the day inside.
+    /// First tick of the day in the window.
     pub start_tick: i64,
-    /// First tick of the day after it.
+    /// First tick of the day after the window.
     pub end_tick: i64,
     /// Factor on `rate_per_tick`.
     pub multiplier: f64,
 }
 
-/// One priority, or weights by priority.
+/// A fixed priority or a distribution of priorities.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum PriorityConfig {
-    /// The same for every payment.
+    /// The priority of every payment.
     Fixed(i64),
     /// Relative frequency of each priority.
     Weights(UniqueMap<i64, f64>),
 }
 
-/// Who decides what a bank releases.
+/// The policy that decides the releases of a bank.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum PolicyConfig {
-    /// Decisions from outside.
+    /// A learner, whose decisions come from outside the engine.
     Learner {},
-    /// Releases everything on arrival.
+    /// Releases every payment on arrival.
     ReleaseAll {},
-    /// Releases a payment when `margin` ticks or fewer are left to its deadline.
+    /// Releases a payment `margin` ticks before its deadline.
     HoldUntilDeadline {
         /// Ticks before the deadline.
         #[serde(default)]
         margin: i64,
     },
-    /// Releases, in queue order, what leaves `buffer` cents of liquidity, and what is due.
+    /// Releases, in queue order, due payments and those that leave `buffer` cents of liquidity.
     LiquidityAware {
-        /// Liquidity to keep, in cents.
+        /// Liquidity reserve in cents.
         #[serde(default)]
         buffer: Cents,
     },
-    /// Releases everything; splits what exceeds both `threshold` and the liquidity.
+    /// Releases every payment; splits those above both `threshold` and the liquidity.
     SplitLarge {
-        /// Parts of a split.
+        /// Number of parts of a split.
         #[serde(default = "two")]
         parts: i64,
-        /// Amounts up to this many cents go whole.
+        /// Largest amount that is never split, in cents.
         #[serde(default)]
         threshold: Cents,
     },
-    /// Releases each payment with this probability, each tick.
+    /// Releases each payment with a fixed probability in each tick.
     Random {
         /// Probability of a release.
         #[serde(default = "half")]
         release_probability: f64,
     },
-    /// Pays what is costliest to delay first, while the balance lasts; overdraws only for a payment
-    /// whose delay costs more a tick than its overdraft.
+    /// Releases payments in descending order of delay cost while the balance lasts.
+    ///
+    /// It overdraws only for a payment whose delay costs more per tick than the overdraft.
     Myopic {},
-    /// Plays as a trained network does, which whoever plays the scenario must read and bring along.
+    /// A trained network; the caller reads its file and passes the network.
     Network {
-        /// The file of the network.
+        /// Path of the network file.
         weights: String,
-        /// Whether it takes its best action, or draws one.
+        /// Whether the network takes its most probable action instead of sampling one.
         #[serde(default = "yes")]
         deterministic: bool,
     },
 }
 
-/// A payment that is known in advance.
+/// A payment known in advance.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct TransactionConfig {
@@ -246,11 +247,11 @@ pub struct TransactionConfig {
     pub sender: String,
     /// Id of the receiving bank.
     pub receiver: String,
-    /// Cents.
+    /// Amount in cents.
     pub amount: Cents,
-    /// Tick of the episode at which the sender gets the order.
+    /// Tick of the episode at which the payment arrives.
     pub arrival_tick: i64,
-    /// Last tick of the episode at which it is on time.
+    /// Last tick of the episode at which settlement is on time.
     pub deadline_tick: i64,
     /// 0 to 10, 10 most urgent.
     #[serde(default = "five")]
@@ -266,24 +267,24 @@ pub struct TransactionConfig {
     pub rtgs_priority: Option<RtgsPriority>,
 }
 
-/// What becomes of payments that are unsettled when a day ends.
+/// Treatment of payments that are unsettled at the end of a day.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndOfDay {
-    /// Penalty; stays queued, overdue.
+    /// They incur a penalty, become overdue and stay queued.
     #[default]
     Carry,
-    /// Penalty; cancelled.
+    /// They incur a penalty and are cancelled.
     Drop,
-    /// Penalty; settled, with an overnight loan for what the sender cannot cover.
+    /// They incur a penalty and settle; an overnight loan covers missing liquidity.
     Borrow,
 }
 
-/// What becomes of balances between two days.
+/// Treatment of balances between two days.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Overnight {
-    /// They go on as they are, less overnight loans.
+    /// They carry over, less overnight loans.
     #[default]
     Carry,
     /// They return to their opening values.
@@ -292,7 +293,7 @@ pub enum Overnight {
 
 impl Scenario {
     /// Ticks in an episode.
-    pub(super) fn episode_ticks(&self) -> i64 {
+    pub(crate) fn episode_ticks(&self) -> i64 {
         self.ticks_per_day * self.num_days
     }
 }

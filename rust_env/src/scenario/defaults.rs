@@ -1,4 +1,4 @@
-//! Defaults of fields that serde asks a function for.
+//! Default values of scenario fields.
 
 pub(super) fn one() -> i64 {
     1

@@ -1,43 +1,43 @@
-//! What a scenario lets happen at given ticks.
+//! Configuration of scheduled events.
 
 use super::defaults::{five, yes};
 use crate::payment::RtgsPriority;
 use crate::units::{Cents, Tick};
 use serde::{Deserialize, Serialize};
 
-/// Something that happens at given ticks, before that tick's payments arrive.
+/// An event scheduled at given ticks, before the arrivals of the tick.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum EventConfig {
-    /// A payment order.
+    /// Arrival of a payment.
     Payment(PaymentEvent),
-    /// Money moves outside the queues.
+    /// Transfer of money outside the queues.
     Transfer(TransferEvent),
-    /// Customers bring more or fewer orders.
+    /// Change of an arrival rate.
     ArrivalRate(ArrivalRateEvent),
-    /// A bank's credit limit changes.
+    /// Change of a bank's credit limit.
     Credit(CreditEvent),
-    /// A bank's collateral changes.
+    /// Change of a bank's collateral.
     Collateral(CollateralEvent),
-    /// A bank can release nothing for a while.
+    /// Outage of a bank.
     Outage(OutageEvent),
-    /// The day ends with this tick.
+    /// Early end of a day.
     EarlyClose(EarlyCloseEvent),
 }
 
-/// Makes an event's struct: its own fields, and when it happens.
+/// Defines the struct of an event: its schedule and the given fields.
 macro_rules! event {
     ($(#[$doc:meta])* $name:ident { $($body:tt)* }) => {
         $(#[$doc])*
         #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
         #[serde(deny_unknown_fields)]
         pub struct $name {
-            /// Tick of the episode at which it happens, for the first time if it repeats.
+            /// Tick of the episode of the first occurrence.
             pub tick: i64,
-            /// Ticks from one time to the next; it happens once if absent.
+            /// Period in ticks; the event occurs once if absent.
             #[serde(default)]
             pub every_ticks: Option<i64>,
-            /// Last tick at which it may happen again; the end of the episode if absent.
+            /// Last tick of a possible occurrence; the end of the episode if absent.
             #[serde(default)]
             pub until_tick: Option<i64>,
             $($body)*
@@ -46,13 +46,13 @@ macro_rules! event {
 }
 
 event! {
-    /// A payment order reaches its bank.
+    /// Arrival of a payment.
     PaymentEvent {
         /// Id of the paying bank.
         pub sender: String,
         /// Id of the receiving bank.
         pub receiver: String,
-        /// Cents.
+        /// Amount in cents.
         pub amount: Cents,
         /// Ticks to its deadline; the end of that day if absent.
         #[serde(default)]
@@ -73,34 +73,34 @@ event! {
 }
 
 event! {
-    /// Money moves from one account to another, or into or out of the system, outside the queues.
+    /// Transfer of money between accounts, or into or out of the system.
     ///
-    /// It takes what the sender's liquidity allows.
+    /// It bypasses the queues and is capped at the sender's liquidity.
     TransferEvent {
-        /// Id of the bank that gives; the money comes from outside if absent.
+        /// Id of the paying bank; the money comes from outside if absent.
         #[serde(default)]
         pub sender: Option<String>,
-        /// Id of the bank that gets; the money leaves the system if absent.
+        /// Id of the receiving bank; the money leaves the system if absent.
         #[serde(default)]
         pub receiver: Option<String>,
-        /// Cents.
+        /// Amount in cents.
         pub amount: Cents,
     }
 }
 
 event! {
-    /// From now on customers bring this many times the usual number of orders.
+    /// Change of the arrival rate from this tick on.
     ArrivalRateEvent {
-        /// Id of their bank; all banks if absent.
+        /// Id of the bank; all banks if absent.
         #[serde(default)]
         pub bank: Option<String>,
-        /// Factor on `rate_per_tick`, in place of an earlier one.
+        /// Multiplier of `rate_per_tick`; it replaces that of earlier events.
         pub multiplier: f64,
     }
 }
 
 event! {
-    /// A bank's credit limit changes.
+    /// Change of a bank's credit limit.
     CreditEvent {
         /// Id of the bank.
         pub bank: String,
@@ -110,7 +110,7 @@ event! {
 }
 
 event! {
-    /// The value of a bank's pledged assets changes.
+    /// Change of the value of a bank's collateral.
     CollateralEvent {
         /// Id of the bank.
         pub bank: String,
@@ -120,26 +120,25 @@ event! {
 }
 
 event! {
-    /// A bank can release nothing; what it has released still settles.
+    /// Outage of a bank: it cannot release payments; released ones still settle.
     OutageEvent {
         /// Id of the bank.
         pub bank: String,
-        /// For how many ticks, this one included.
+        /// Length in ticks, including this one.
         pub ticks: i64,
     }
 }
 
 event! {
-    /// The day ends with this tick; the rest of its ticks are left out.
+    /// Early end of a day, after this tick.
     ///
-    /// Customers bring nothing in them, neither sampled nor replayed payments. A payment that the
-    /// scenario names for one of them comes when the next day opens, its deadline as much later, if
-    /// there is a next day.
+    /// The remaining ticks are skipped, without sampled or replayed arrivals. Payments that the scenario lists for
+    /// them arrive at the start of the next day, if there is one, with deadlines postponed by as much.
     EarlyCloseEvent {}
 }
 
 impl EventConfig {
-    /// First tick, period and last tick.
+    /// First tick, period and last tick of its occurrences.
     pub(super) fn schedule(&self) -> (i64, Option<i64>, Option<i64>) {
         match self {
             Self::Payment(event) => (event.tick, event.every_ticks, event.until_tick),
@@ -152,7 +151,7 @@ impl EventConfig {
         }
     }
 
-    /// The ticks of an episode of `episode_ticks` at which it happens.
+    /// The ticks at which it occurs in an episode of `episode_ticks`.
     pub(crate) fn ticks(&self, episode_ticks: i64) -> impl Iterator<Item = Tick> + use<> {
         let (first, every, last) = self.schedule();
         let end = match every {
@@ -163,7 +162,7 @@ impl EventConfig {
         (first..=end).step_by(step).map(|tick| Tick(u32::try_from(tick).unwrap_or_default()))
     }
 
-    /// How often it happens in an episode of `episode_ticks`.
+    /// Number of occurrences in an episode of `episode_ticks`.
     pub(crate) fn occurrences(&self, episode_ticks: i64) -> i64 {
         i64::try_from(self.ticks(episode_ticks).count()).unwrap_or(i64::MAX)
     }

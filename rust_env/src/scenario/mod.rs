@@ -1,7 +1,7 @@
-//! The scenario: everything that defines a payment system and its days, as people write it.
+//! The scenario: the definition of a payment system and its days.
 //!
-//! The same keys, defaults and ranges as `paysim_gym/scenario/models.py`. Reading refuses unknown keys and
-//! wrong types; [`Scenario::validate`] refuses everything else that the engine could not play.
+//! Keys, defaults and ranges equal those of `paysim_gym/scenario/models.py`. Parsing rejects unknown keys and
+//! wrong types; [`Scenario::validate`] rejects everything else that the engine cannot simulate.
 
 mod checker;
 mod checks;
@@ -16,7 +16,8 @@ mod totals;
 mod validate;
 mod validate_events;
 
-pub(crate) use checks::{MOST_PARTS, conflict, in_range};
+pub use checks::minutes_of_day;
+pub(crate) use checks::{MAX_PARTS, conflict, in_range};
 pub use config::{
     AgentConfig, ArrivalConfig, DistributionType, EndOfDay, EscalationConfig, LimitConfig, Overnight, PolicyConfig,
     PriorityConfig, Scenario, TimeWindow, TransactionConfig,

@@ -1,54 +1,55 @@
-//! What waiting, borrowing and splitting cost.
+//! Prices of liquidity, delay and splits.
 
 use super::read::UniqueMap;
 use crate::units::Cents;
 use serde::{Deserialize, Serialize};
 
-/// Prices.
+/// Prices of liquidity, delay and splits; rates are fractions.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CostConfig {
-    /// Fraction of the overdrawn balance per tick.
+    /// Charge per tick as a fraction of the overdraft.
     pub overdraft_rate: f64,
     /// Marginal prices of deeper overdrafts.
     pub overdraft_tiers: Vec<OverdraftTier>,
-    /// Cents per unsettled payment per tick.
+    /// Charge in cents per unsettled payment and tick.
     pub delay_penalty_per_tick: Cents,
-    /// Fraction of the unsettled value per tick.
+    /// Charge per tick as a fraction of the unsettled value.
     pub delay_rate: f64,
-    /// Factor on both delay prices by priority; 1 where absent.
+    /// Multiplier of both delay prices by priority; 1 if absent.
     pub priority_multipliers: UniqueMap<i64, f64>,
-    /// Factor on both delay prices once a payment is overdue.
+    /// Multiplier of both delay prices for overdue payments.
     pub overdue_multiplier: f64,
-    /// Cents, once, when a payment becomes overdue.
+    /// Charge in cents, once, when a payment becomes overdue.
     pub deadline_penalty: Cents,
-    /// Cents per extra part of a split.
+    /// Charge in cents per additional part of a split.
     pub split_fee: Cents,
-    /// Cents per payment that is unsettled when a day ends.
+    /// Charge in cents per payment that is unsettled at the end of a day.
     pub eod_penalty: Cents,
-    /// Fraction of the value unsettled (or borrowed) when a day ends.
+    /// Charge as a fraction of the value unsettled or borrowed overnight.
     pub eod_rate: f64,
-    /// Fraction of the collateral per tick.
+    /// Charge per tick as a fraction of the collateral.
     pub collateral_rate: f64,
-    /// Which collateral that is.
+    /// The collateral that `collateral_rate` is charged on.
     pub collateral_charged: CollateralCharged,
-    /// Fraction of the committed pool, once a day.
+    /// Charge per day as a fraction of the committed pool.
     pub liquidity_rate: f64,
-    /// Whether waiting in the central queue is charged like waiting in the internal one.
+    /// Whether delay is charged in the central queue, too.
     pub delay_in_central_queue: bool,
-    /// Whether a day's last tick charges the delay of what its close then settles with borrowed money.
+    /// Whether the last tick charges delay on payments that the close settles with loans.
     pub delay_at_close: bool,
 }
 
-/// Which collateral costs money.
+/// The collateral that is charged.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CollateralCharged {
-    /// All of it, whatever it is used for.
+    /// All posted collateral.
     #[default]
     Posted,
-    /// What backs the part of the overdraft beyond the credit limit, once a tick's payments have
-    /// settled and before deferred receipts land.
+    /// The collateral that backs the overdraft beyond the credit limit.
+    ///
+    /// It is measured after a tick's payments have settled and before deferred receipts are credited.
     Used,
 }
 
@@ -74,12 +75,12 @@ impl Default for CostConfig {
     }
 }
 
-/// The price of the part of an overdraft that lies above a depth.
+/// The marginal price of an overdraft above a threshold.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct OverdraftTier {
-    /// Depth in cents at which it starts.
+    /// Threshold in cents.
     pub above: Cents,
-    /// Fraction per tick.
+    /// Charge per tick as a fraction of the overdraft above the threshold.
     pub rate: f64,
 }

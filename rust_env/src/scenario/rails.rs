@@ -1,4 +1,4 @@
-//! The settlement rails.
+//! Configuration of settlement rails.
 
 use super::defaults::yes;
 use serde::{Deserialize, Serialize};
@@ -9,59 +9,61 @@ use serde::{Deserialize, Serialize};
 pub struct RailConfig {
     /// Unique, `^[A-Z0-9_]+$`.
     pub id: String,
-    /// How it settles.
+    /// Gross or net settlement.
     #[serde(default)]
     pub settlement_type: SettlementType,
-    /// Who may pay before whom in the central queue.
+    /// Order of settlement within a central queue.
     #[serde(default)]
     pub queue_discipline: QueueDiscipline,
-    /// Whether a bank sees what is queued in its favour.
+    /// Whether a bank sees the payments queued in its favour.
     #[serde(default = "yes")]
     pub incoming_queue_visible: bool,
-    /// What saves liquidity beyond settling queues one payment at a time.
+    /// Liquidity-saving mechanism.
     #[serde(default)]
     pub lsm: LsmConfig,
-    /// Whether receipts can be used only from the next tick on.
+    /// Whether receipts are credited only at the end of the tick.
     #[serde(default)]
     pub deferred_crediting: bool,
-    /// Ticks from one cycle of a deferred net rail to the next.
+    /// Length in ticks of the cycles of a deferred net rail.
     #[serde(default)]
     pub cycle_ticks: Option<i64>,
 }
 
-/// How a rail settles.
+/// Settlement type of a rail.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SettlementType {
-    /// Gross, as soon as the sender's liquidity allows.
+    /// Real-time gross settlement, as soon as the sender's liquidity allows.
     #[default]
     Immediate,
-    /// Net: all that waits at the end of a cycle settles together, or waits on.
+    /// Net settlement of all queued payments at the end of each cycle.
     DeferredNet,
 }
 
-/// The liquidity-saving mechanism of a gross rail, tried in this order once single payments are stuck.
+/// Liquidity-saving mechanism of a gross rail.
+///
+/// Its offsets are tried in this order when no single payment can settle.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LsmConfig {
-    /// A newcomer that would queue is offset against its receiver's queued payments to its sender.
+    /// Offset of a new payment against its receiver's queued payments to its sender.
     pub entry_offset: bool,
-    /// Payments between two banks settle together.
+    /// Offset of queued payments between two banks.
     pub bilateral: bool,
-    /// The largest set of payments between all banks that can settle together does so.
+    /// Offset of the largest feasible set of queued payments between all banks.
     pub multilateral: bool,
 }
 
-/// Who may pay before whom in a bank's central queue.
+/// Order of settlement within a bank's central queue.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum QueueDiscipline {
-    /// First in, first out: a blocked head blocks its bank.
+    /// First in, first out; a blocked head blocks the queue.
     #[default]
     Fifo,
-    /// First in, first out, but what can be paid may pass what cannot.
+    /// First in, first out; payments may bypass blocked ones.
     FifoBypass,
-    /// The most urgent first, first in first out among equals: a blocked head blocks its bank.
+    /// By priority class, then first in, first out; a blocked head blocks the queue.
     Priority,
 }
 

@@ -1,4 +1,4 @@
-//! Reading JSON so that every error says where it is and what would be right.
+//! JSON parsing with errors that name the field and the expected type.
 
 use crate::error::ScenarioError;
 use serde::de::{Error as _, MapAccess, Visitor};
@@ -9,7 +9,7 @@ use std::fmt::{self, Display};
 use std::marker::PhantomData;
 use std::ops::Deref;
 
-/// Reads `T` from JSON; `root` names the document in errors that belong to no field.
+/// Parses `T` from JSON; `root` names the document in errors without a field.
 pub(crate) fn read_json<'de, T: Deserialize<'de> + Serialize>(json: &'de str, root: &str) -> Result<T, ScenarioError> {
     let mut reader = serde_json::Deserializer::from_str(json);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
@@ -17,45 +17,46 @@ pub(crate) fn read_json<'de, T: Deserialize<'de> + Serialize>(json: &'de str, ro
             path if path == "." => root.to_owned(),
             path => path,
         };
-        ScenarioError::Malformed { path, problem: in_plain_words(&error.into_inner()) }
+        ScenarioError::Malformed { path, problem: problem_text(&error.into_inner()) }
     })?;
     let malformed =
         |error: serde_json::Error| ScenarioError::Malformed { path: root.to_owned(), problem: error.to_string() };
     reader.end().map_err(malformed)?;
     let (given, read) =
         (serde_json::from_str(json).map_err(malformed)?, serde_json::to_value(&value).map_err(malformed)?);
-    check_kinds(root, "", &given, &read)?;
+    check_types(root, "", &given, &read)?;
     Ok(value)
 }
 
-/// Refuses a list or a mapping where the other one, or a plain value, belongs.
+/// Rejects lists and mappings where another type is expected.
 ///
-/// serde would take a list for a mapping's values in order, and a mapping of one key for a choice.
-fn check_kinds(root: &str, path: &str, given: &Value, read: &Value) -> Result<(), ScenarioError> {
+/// serde would accept a list of a struct's values in order, and a mapping of one key as an enum variant.
+fn check_types(root: &str, path: &str, given: &Value, read: &Value) -> Result<(), ScenarioError> {
     match (given, read) {
         (Value::Object(given), Value::Object(read)) => given.iter().try_for_each(|(key, value)| {
             let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-            read.get(key).map_or(Ok(()), |read| check_kinds(root, &path, value, read))
+            read.get(key).map_or(Ok(()), |read| check_types(root, &path, value, read))
         }),
         (Value::Array(given), Value::Array(read)) => {
             let mut pairs = given.iter().zip(read).enumerate();
-            pairs.try_for_each(|(index, (given, read))| check_kinds(root, &format!("{path}[{index}]"), given, read))
+            pairs.try_for_each(|(index, (given, read))| check_types(root, &format!("{path}[{index}]"), given, read))
         }
         (Value::Array(_) | Value::Object(_), _) => {
-            let kind = |value: &Value| match value {
+            let type_name = |value: &Value| match value {
                 Value::Array(_) => "a list",
                 Value::Object(_) => "a mapping",
                 _ => "a plain value",
             };
             let path = if path.is_empty() { root } else { path };
-            let problem = format!("invalid type: {}, expected {}", kind(given), kind(read));
+            let problem = format!("invalid type: {}, expected {}", type_name(given), type_name(read));
             Err(ScenarioError::Malformed { path: path.to_owned(), problem })
         }
         _ => Ok(()),
     }
 }
 
-fn in_plain_words(error: &serde_json::Error) -> String {
+/// The text of a parser error without line numbers and names of Rust types.
+fn problem_text(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let text = if error.is_data() { text.split(" at line ").next().unwrap_or_default() } else { &text };
     text.replace("expected i64", "expected an integer")
@@ -63,7 +64,7 @@ fn in_plain_words(error: &serde_json::Error) -> String {
         .replace("expected f64", "expected a number")
 }
 
-/// A map that refuses a key that stands twice, where serde would let the last one win.
+/// A map whose parser rejects duplicate keys, where serde would keep the last one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct UniqueMap<K: Ord, V>(BTreeMap<K, V>);
@@ -81,7 +82,7 @@ impl<'de, K: Deserialize<'de> + Ord + Display, V: Deserialize<'de>> Deserialize<
     }
 }
 
-/// Reads a [`UniqueMap`].
+/// Visitor of a [`UniqueMap`].
 pub(super) struct MapVisitor<K, V>(pub(super) PhantomData<(K, V)>);
 
 impl<'de, K: Deserialize<'de> + Ord + Display, V: Deserialize<'de>> Visitor<'de> for MapVisitor<K, V> {
@@ -95,7 +96,7 @@ impl<'de, K: Deserialize<'de> + Ord + Display, V: Deserialize<'de>> Visitor<'de>
         let mut entries = BTreeMap::new();
         while let Some((key, value)) = map.next_entry()? {
             if entries.contains_key(&key) {
-                return Err(A::Error::custom(format_args!("key {key} stands twice")));
+                return Err(A::Error::custom(format_args!("duplicate key {key}")));
             }
             entries.insert(key, value);
         }

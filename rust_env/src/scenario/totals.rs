@@ -1,45 +1,45 @@
-//! What an episode may come to at worst: money is refused before it could outgrow 64 bits.
+//! Upper bounds of the money totals of an episode.
 
-use super::checks::{Checked, MOST_PARTS, conflict};
+use super::checks::{Checked, MAX_PARTS, conflict};
 use super::config::{AgentConfig, EndOfDay, Scenario};
 use super::events::EventConfig;
 use crate::error::ScenarioError;
 
-/// Money totals of an episode must stay below this many cents (half of what 64 bits hold).
+/// Upper limit of money totals in cents: half of the range of 64 bits.
 const TOTAL_LIMIT: f64 = 4.6e18;
-/// Payments that all banks together may expect in a tick, at most.
-const MOST_A_TICK: f64 = 1_000_000.0;
-/// How many times its mean a random total may reach before the engine gives up on it.
+/// Maximum expected number of arrivals of all banks in a tick.
+const MAX_ARRIVALS_PER_TICK: f64 = 1_000_000.0;
+/// Safety factor between the mean of a random total and its upper bound.
 const SLACK: f64 = 100.0;
 
-/// Number and value of an episode's payments at worst.
+/// Upper bound of the number and value of an episode's payments.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Load {
-    /// How many.
+    /// Number of payments.
     pub count: f64,
-    /// Cents.
+    /// Value in cents.
     pub value: f64,
 }
 
 impl Scenario {
-    /// Refuses a scenario whose totals could outgrow 64 bits, with a generous margin for chance.
+    /// Rejects a scenario whose totals could exceed 64 bits.
     pub(super) fn validate_totals(&self) -> Checked {
         self.validate_load(Load::default())
     }
 
-    /// The same with `replayed` payments beside those that the scenario names.
+    /// Rejects a scenario whose totals with `replayed` payments could exceed 64 bits.
     pub(crate) fn validate_load(&self, replayed: Load) -> Checked {
-        let a_tick: f64 = self.agents.iter().map(|agent| self.busiest_rate(agent)).sum();
-        if a_tick > MOST_A_TICK {
+        let arrivals: f64 = self.busiest_rates().sum();
+        if arrivals > MAX_ARRIVALS_PER_TICK {
             let allowed = format!(
-                "must be at most {MOST_A_TICK} payments a tick at the busiest, all banks together: lower \
+                "must be at most {MAX_ARRIVALS_PER_TICK} expected payments in the busiest tick of all banks: lower \
                  rate_per_tick or the multipliers of time_windows and events"
             );
-            return conflict("rate_per_tick", a_tick, allowed);
+            return conflict("rate_per_tick", arrivals, allowed);
         }
         let load = self.load(replayed);
         below_limit("value of all payments", load.value)?;
-        below_limit("balances, credit, collateral and pools of all banks", self.most_money())?;
+        below_limit("balances, credit, collateral and pools of all banks", self.max_money())?;
         below_limit("costs", self.worst_case_cost(load))
     }
 
@@ -67,24 +67,29 @@ impl Scenario {
         Load { count, value }
     }
 
-    /// Payments that a bank's customers bring in its busiest tick, on average.
+    /// Each bank's expected number of arrivals in its busiest tick.
+    pub(crate) fn busiest_rates(&self) -> impl Iterator<Item = f64> {
+        self.agents.iter().map(|agent| self.busiest_rate(agent))
+    }
+
+    /// A bank's arrival rate under the largest multipliers of windows and events.
     fn busiest_rate(&self, agent: &AgentConfig) -> f64 {
         let Some(arrivals) = &agent.arrival_config else { return 0.0 };
-        let window = arrivals.time_windows.iter().fold(1.0_f64, |most, window| most.max(window.multiplier));
-        let surge = self.events.iter().fold(1.0_f64, |most, event| match event {
+        let window = arrivals.time_windows.iter().fold(1.0_f64, |max, window| max.max(window.multiplier));
+        let surge = self.events.iter().fold(1.0_f64, |max, event| match event {
             EventConfig::ArrivalRate(change) if change.bank.as_ref().is_none_or(|bank| *bank == agent.id) => {
-                most.max(change.multiplier)
+                max.max(change.multiplier)
             }
-            _ => most,
+            _ => max,
         });
         arrivals.rate_per_tick * window * surge
     }
 
-    /// Balances, pools, and all credit that the banks ever have.
-    fn most_money(&self) -> f64 {
+    /// Upper bound of all balances, pools, transfers and credit.
+    fn max_money(&self) -> f64 {
         let banks: f64 = self.agents.iter().map(|agent| (agent.balance + agent.liquidity_pool).0 as f64).sum();
         let transfers: f64 = self.events.iter().map(|event| self.transferred(event)).sum();
-        banks + transfers + self.most_credit() + self.most_collateral()
+        banks + transfers + self.max_credit() + self.max_collateral()
     }
 
     fn transferred(&self, event: &EventConfig) -> f64 {
@@ -96,7 +101,7 @@ impl Scenario {
         }
     }
 
-    fn most_credit(&self) -> f64 {
+    fn max_credit(&self) -> f64 {
         let opening = self.agents.iter().map(|agent| agent.credit_limit.0 as f64);
         let changes = self.events.iter().map(|event| match event {
             EventConfig::Credit(change) => change.credit_limit.0 as f64,
@@ -105,7 +110,7 @@ impl Scenario {
         opening.chain(changes).sum()
     }
 
-    fn most_collateral(&self) -> f64 {
+    fn max_collateral(&self) -> f64 {
         let opening = self.agents.iter().map(|agent| agent.collateral.0 as f64);
         let changes = self.events.iter().map(|event| match event {
             EventConfig::Collateral(change) => change.collateral.0 as f64,
@@ -116,19 +121,18 @@ impl Scenario {
 
     fn worst_case_cost(&self, load: Load) -> f64 {
         let (costs, ticks) = (&self.costs, self.episode_ticks() as f64);
-        // Beside its splits, a bank may cut one payment a tick to pay a share of its queue.
-        let parts = load.count * f64::from(MOST_PARTS) + ticks * self.agents.len() as f64;
+        // Beside its splits, a bank can cut one payment per tick to release a share of its queue.
+        let parts = load.count * f64::from(MAX_PARTS) + ticks * self.agents.len() as f64;
         let pools: f64 = self.agents.iter().map(|agent| agent.liquidity_pool.0 as f64).sum();
-        // Overnight loans that fall due may take a bank below its limit, by all that it has ever
-        // borrowed, and a pool that is taken back by what it had committed.
+        // The repayment of overnight loans and of a committed pool can take a balance below the credit limit.
         let loans = if self.end_of_day == EndOfDay::Borrow { load.value } else { 0.0 };
-        let overdraft = self.most_credit() + self.most_collateral() + pools + loans;
-        let overdraft_rate = costs.overdraft_tiers.iter().fold(costs.overdraft_rate, |most, tier| most.max(tier.rate));
-        let multiplier = costs.priority_multipliers.values().fold(1.0_f64, |most, factor| most.max(*factor));
+        let overdraft = self.max_credit() + self.max_collateral() + pools + loans;
+        let overdraft_rate = costs.overdraft_tiers.iter().fold(costs.overdraft_rate, |max, tier| max.max(tier.rate));
+        let multiplier = costs.priority_multipliers.values().fold(1.0_f64, |max, factor| max.max(*factor));
         let delay = parts * costs.delay_penalty_per_tick.0 as f64 + load.value * costs.delay_rate;
         let once = parts * (costs.deadline_penalty.0 as f64 + costs.split_fee.0 as f64);
         let daily = parts * costs.eod_penalty.0 as f64 + load.value * costs.eod_rate + pools * costs.liquidity_rate;
-        let collateral = self.most_collateral() * costs.collateral_rate;
+        let collateral = self.max_collateral() * costs.collateral_rate;
         ticks * (overdraft * overdraft_rate + collateral + delay * multiplier * costs.overdue_multiplier)
             + once
             + daily * self.num_days as f64

@@ -1,7 +1,7 @@
-//! Everything about a scenario that its types cannot say.
+//! Validation of a scenario beyond the types of its fields.
 
 use super::checker::Checker;
-use super::checks::{Checked, MOST_PARTS, NOT_ITSELF, as_json, conflict, in_range, money};
+use super::checks::{Checked, MAX_PARTS, NOT_ITSELF, as_json, conflict, in_range, money, time_of_day};
 use super::config::{
     AgentConfig, ArrivalConfig, DistributionType, PolicyConfig, PriorityConfig, Scenario, TimeWindow, TransactionConfig,
 };
@@ -13,13 +13,15 @@ use crate::units::{Cents, MAX_MONEY};
 use std::collections::HashSet;
 use std::fmt::Display;
 
-/// Largest standard deviation of normal amounts, in means: that of the half of a normal above its peak is 0.7555.
-const WIDEST_NORMAL: f64 = 0.755;
-/// Most rails of a system.
-const MOST_RAILS: usize = 8;
+/// Maximum standard deviation of normal amounts, in means.
+///
+/// A half-normal, the limit of truncation at the peak, has 0.7555.
+const MAX_NORMAL_DEVIATION: f64 = 0.755;
+/// Maximum number of rails.
+const MAX_RAILS: usize = 8;
 
 impl Scenario {
-    /// Reads and validates a scenario.
+    /// Parses and validates a scenario.
     ///
     /// # Errors
     /// [`ScenarioError`] with the path of the field, its value and what is allowed.
@@ -29,7 +31,7 @@ impl Scenario {
         Ok(scenario)
     }
 
-    /// Checks everything that its types cannot say.
+    /// Validates everything beyond the types of the fields.
     ///
     /// # Errors
     /// [`ScenarioError`] with the path of the field, its value and what is allowed.
@@ -43,7 +45,7 @@ impl Checker<'_> {
         in_range("ticks_per_day", self.ticks_per_day, 1, 1000, "")?;
         in_range("num_days", self.num_days, 1, 10_000, "")?;
         in_range("agents", self.agents.len(), 2, 1000, " (banks)")?;
-        in_range("rails", self.rails.len(), 1, MOST_RAILS, " (rails)")?;
+        in_range("rails", self.rails.len(), 1, MAX_RAILS, " (rails)")?;
         self.validate_ids()?;
         self.validate_day()?;
         for (index, rail) in self.rails.iter().enumerate() {
@@ -136,7 +138,7 @@ impl Checker<'_> {
 
     fn validate_arrivals(&self, path: &str, agent: &AgentConfig, arrivals: &ArrivalConfig) -> Checked {
         if let Some(id) = arrivals.agent_id.as_ref().filter(|id| **id != agent.id) {
-            let allowed = format!("must be the id of the bank it stands under, {:?}", agent.id);
+            let allowed = format!("must be the id of its own bank, {:?}", agent.id);
             return conflict(&format!("{path}.agent_id"), format!("{id:?}"), allowed);
         }
         if arrivals.rate_per_tick <= 0.0 {
@@ -211,7 +213,7 @@ impl Checker<'_> {
 }
 
 impl PolicyConfig {
-    /// Checks the parameters of a policy that stands at `path`.
+    /// Validates the parameters of the policy at `path`.
     pub(crate) fn validate(&self, path: &str) -> Checked {
         match self {
             Self::Learner {} | Self::ReleaseAll {} | Self::Myopic {} => Ok(()),
@@ -220,7 +222,7 @@ impl PolicyConfig {
             }
             Self::LiquidityAware { buffer } => money(&format!("{path}.buffer"), *buffer, 0),
             Self::SplitLarge { parts, threshold } => {
-                in_range(&format!("{path}.parts"), *parts, 2, i64::from(MOST_PARTS), "")?;
+                in_range(&format!("{path}.parts"), *parts, 2, i64::from(MAX_PARTS), "")?;
                 money(&format!("{path}.threshold"), *threshold, 0)
             }
             Self::Random { release_probability } => {
@@ -246,24 +248,26 @@ fn validate_amounts(path: &str, arrivals: &ArrivalConfig) -> Checked {
             conflict(&path, "null", allowed)
         }
         (DistributionType::Normal, Some(deviation)) => {
-            at_most(&path, deviation, arrivals.amount_mean.0 as f64 * WIDEST_NORMAL, "normal")
+            deviation_at_most(&path, deviation, arrivals.amount_mean.0 as f64 * MAX_NORMAL_DEVIATION, "normal")
         }
         (DistributionType::Exponential, Some(deviation)) => {
             conflict(&path, deviation.0, "must be absent: the standard deviation of an exponential amount is its mean")
         }
         (DistributionType::Uniform, Some(deviation)) => {
-            at_most(&path, deviation, (arrivals.amount_mean.0 - 1) as f64 / 3.0_f64.sqrt(), "uniform")
+            deviation_at_most(&path, deviation, (arrivals.amount_mean.0 - 1) as f64 / 3.0_f64.sqrt(), "uniform")
         }
         _ => Ok(()),
     }
 }
 
-fn at_most(path: &str, deviation: Cents, most: f64, kind: &str) -> Checked {
-    if deviation.0 as f64 <= most {
+fn deviation_at_most(path: &str, deviation: Cents, max: f64, distribution: &str) -> Checked {
+    if deviation.0 as f64 <= max {
         return Ok(());
     }
-    let allowed =
-        format!("must be at most {:.0}, or {kind} amounts would fall below zero; or use lognormal", most.floor());
+    let allowed = format!(
+        "must be at most {:.0} for {distribution} amounts, which must not be negative; or use lognormal",
+        max.floor()
+    );
     conflict(path, deviation.0, allowed)
 }
 
@@ -325,18 +329,4 @@ fn unique_ids<'a>(path: &str, ids: impl Iterator<Item = &'a str>) -> Checked {
         }
     }
     Ok(())
-}
-
-/// Minutes after midnight of `HH:MM`; the last is 24:00.
-fn time_of_day(path: &str, text: Option<&str>) -> Result<Option<u32>, ScenarioError> {
-    let Some(text) = text else { return Ok(None) };
-    let allowed = || conflict(path, format!("{text:?}"), "must be a time HH:MM between 00:00 and 24:00");
-    let &[ten_hours, hours, b':', ten_minutes, minutes] = text.as_bytes() else { return allowed().map(|()| None) };
-    if ![ten_hours, hours, ten_minutes, minutes].iter().all(u8::is_ascii_digit) {
-        return allowed().map(|()| None);
-    }
-    let number = |tens: u8, ones: u8| u32::from(tens - b'0') * 10 + u32::from(ones - b'0');
-    let (hours, minutes) = (number(ten_hours, hours), number(ten_minutes, minutes));
-    let total = hours * 60 + minutes;
-    if minutes < 60 && total <= 24 * 60 { Ok(Some(total)) } else { allowed().map(|()| None) }
 }

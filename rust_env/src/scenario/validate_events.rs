@@ -1,14 +1,14 @@
-//! Checks of the scenario's events.
+//! Validation of scheduled events.
 
 use super::checker::Checker;
 use super::checks::{Checked, conflict, in_range, money};
 use super::events::{EventConfig, PaymentEvent, TransferEvent};
 
-/// Occurrences of all events in an episode, at most.
-const MOST_OCCURRENCES: i64 = 1_000_000;
+/// Maximum number of occurrences of all events in an episode.
+const MAX_OCCURRENCES: i64 = 1_000_000;
 
 impl Checker<'_> {
-    /// Checks the events.
+    /// Validates all scheduled events.
     pub(super) fn validate_events(&self) -> Checked {
         let mut occurrences = 0;
         for (index, event) in self.events.iter().enumerate() {
@@ -16,8 +16,8 @@ impl Checker<'_> {
             self.validate_schedule(&path, event)?;
             self.validate_event(&path, event)?;
             occurrences += event.occurrences(self.episode_ticks());
-            let allowed = format!("all events together must not happen more than {MOST_OCCURRENCES} times");
-            if occurrences > MOST_OCCURRENCES {
+            let allowed = format!("all events together must not occur more than {MAX_OCCURRENCES} times");
+            if occurrences > MAX_OCCURRENCES {
                 return conflict(&path, format!("occurrence {occurrences}"), allowed);
             }
         }
@@ -33,9 +33,7 @@ impl Checker<'_> {
         }
         match (every, until) {
             (_, None) => Ok(()),
-            (None, Some(until)) => {
-                conflict(&format!("{path}.until_tick"), until, "must be absent, as there is no every_ticks")
-            }
+            (None, Some(until)) => conflict(&format!("{path}.until_tick"), until, "must be absent without every_ticks"),
             (Some(_), Some(until)) => in_range(&format!("{path}.until_tick"), until, tick, last, " (ticks)"),
         }
     }

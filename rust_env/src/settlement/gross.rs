@@ -1,4 +1,4 @@
-//! Gross settlement: one payment at a time, in full, against the sender's own liquidity.
+//! Gross settlement: each payment settles alone and in full.
 
 use crate::bank::Bank;
 use crate::events::Mechanism;
@@ -7,33 +7,34 @@ use crate::payment::Payment;
 use crate::scenario::QueueDiscipline;
 use crate::units::{Cents, RailId};
 
-/// Gross settlement of the central queues. Holds only scratch space.
+/// Gross settlement of the central queues; contains only scratch buffers.
 #[derive(Clone, Debug, Default)]
 pub struct Gross {
-    /// Banks with a queue. Nobody joins them while payments settle.
+    /// Banks with a queue; no bank is added while payments settle.
     waiting: Vec<usize>,
     pending: Vec<usize>,
     is_pending: Vec<bool>,
-    /// Banks that have the means for some payment, or have been paid since their queue was last walked: no other can
-    /// pay anything.
+    /// Whether each bank may be able to pay one of its queued payments.
+    ///
+    /// True for banks with enough liquidity for one, and for banks that were paid since the last scan of their queue.
     may_pay: Vec<bool>,
     bypassing: Vec<Payment>,
-    /// What the bank whose queue is walked pays each other bank; kept for banks with bilateral limits.
+    /// Amount that the scanned queue pays each other bank; empty without bilateral limits.
     paid_to: Vec<Cents>,
     touched: Vec<usize>,
 }
 
 impl Gross {
-    /// Settles the payments of a rail until nothing more can; returns how many payments settled.
+    /// Settles payments of a rail until none can; returns the number of settled payments.
     ///
-    /// With blocking heads the result does not depend on the order of the banks: a settlement only
-    /// ever adds to what other banks can pay, so every order reaches the same fixed point.
+    /// Where blocked heads block their queues, the result does not depend on the order of the banks: a settlement
+    /// only adds liquidity to other banks, so every order reaches the same fixed point.
     pub fn settle(&mut self, ledger: &mut Ledger, rail: RailId) -> u32 {
         self.touched.clear();
         if !ledger.banks.iter().any(may_pay) {
             return 0;
         }
-        // Threads share this room, and a panic in another system may have left something in it.
+        // The systems of a thread share these buffers, and a panic may have left some of them filled.
         self.pending.clear();
         self.waiting.clear();
         self.waiting.extend((0..ledger.banks.len()).filter(|bank| waits(&ledger.banks[*bank], rail.index())));
@@ -54,7 +55,7 @@ impl Gross {
         settled
     }
 
-    /// The banks that paid or were paid when heads last settled, some of them more than once.
+    /// Banks that paid or were paid in the last call, possibly with duplicates.
     pub fn touched(&self) -> &[usize] {
         &self.touched
     }
@@ -85,14 +86,15 @@ impl Gross {
         settled
     }
 
-    /// Every bank pays what it can, in queue order, from the liquidity it has before anyone else
-    /// pays; so no bank gains from its place in the list.
+    /// Settles payments of all banks in queue order and lets them bypass blocked ones.
+    ///
+    /// Every bank pays from its liquidity before the others pay, so the order of the banks does not matter.
     fn settle_bypassing(&mut self, ledger: &mut Ledger, rail: RailId) -> u32 {
         self.bypassing.clear();
-        for place in 0..self.waiting.len() {
-            let bank = self.waiting[place];
+        for index in 0..self.waiting.len() {
+            let bank = self.waiting[index];
             if std::mem::take(&mut self.may_pay[bank]) && may_pay(&ledger.banks[bank]) {
-                self.walk(ledger, bank, rail.index());
+                self.scan(ledger, bank, rail.index());
             }
         }
         for payment in &self.bypassing {
@@ -102,24 +104,24 @@ impl Gross {
         u32::try_from(self.bypassing.len()).unwrap_or(u32::MAX)
     }
 
-    /// Takes out of a bank's queue what it can pay.
-    fn walk(&mut self, ledger: &mut Ledger, bank: usize, rail: usize) {
+    /// Moves the payments that a bank can pay from its queue to `bypassing`.
+    fn scan(&mut self, ledger: &mut Ledger, bank: usize, rail: usize) {
         self.paid_to.clear();
         self.paid_to.resize(ledger.setup.banks[bank].limits.bilateral.len(), Cents::ZERO);
         let mut liquidity = ledger.banks[bank].capacity();
         let mut queue = std::mem::take(&mut ledger.banks[bank].central[rail]);
         let mut floor = Cents(i64::MAX);
         let (payments, mut kept) = (queue.make_contiguous(), 0);
-        for place in 0..payments.len() {
-            let (amount, receiver) = (payments[place].amount, payments[place].receiver.index());
+        for index in 0..payments.len() {
+            let (amount, receiver) = (payments[index].amount, payments[index].receiver.index());
             if amount <= liquidity && self.is_within_limit(ledger, bank, receiver, amount) {
                 liquidity -= amount;
                 self.paid_to.get_mut(receiver).into_iter().for_each(|paid| *paid += amount);
-                self.bypassing.push(payments[place]);
+                self.bypassing.push(payments[index]);
             } else {
                 floor = floor.min(amount);
-                if kept < place {
-                    payments[kept] = payments[place];
+                if kept < index {
+                    payments[kept] = payments[index];
                 }
                 kept += 1;
             }
@@ -132,24 +134,26 @@ impl Gross {
         }
     }
 
-    /// Whether a bank may pay another one `amount` on top of what it pays it in this walk.
+    /// Whether the bilateral limit allows `amount` beside the payments of this scan.
     fn is_within_limit(&self, ledger: &Ledger, bank: usize, receiver: usize, amount: Cents) -> bool {
         let Some(paid) = self.paid_to.get(receiver) else { return true };
         ledger.bilateral_headroom(bank, receiver).is_none_or(|headroom| *paid + amount <= headroom)
     }
 }
 
-/// The value is at hand where the queue itself is further away.
+/// Whether a bank has payments in a queue.
+///
+/// The queue itself is read only where the bank's total, which is in cache, is not zero.
 fn waits(bank: &Bank, queue: usize) -> bool {
     bank.central_value > Cents::ZERO && !bank.central[queue].is_empty()
 }
 
-/// Whether a bank has the liquidity for any of its queued payments.
+/// Whether a bank has the liquidity for its smallest queued payment.
 fn may_pay(bank: &Bank) -> bool {
     bank.central_floor <= bank.capacity()
 }
 
-/// Takes the head out of a bank's queue if it can be paid now.
+/// Removes and returns the head of a bank's queue if it can settle.
 fn take_payable_head(ledger: &mut Ledger, bank: usize, rail: usize) -> Option<Payment> {
     let is_payable = may_pay(&ledger.banks[bank]) && ledger.can_settle(ledger.banks[bank].central[rail].front()?);
     if is_payable { ledger.banks[bank].central[rail].pop_front() } else { None }

@@ -1,5 +1,7 @@
-//! Offsets on a rail where nothing may pass a blocked payment: there, only the first payments of a
-//! queue can be offset, and a bank can be in one offset with one other bank at a time.
+//! Offsets on rails where payments cannot bypass a blocked head.
+//!
+//! There, an offset of two banks consists of the first payments of both queues, and a bank can be in one such
+//! offset at a time.
 
 use super::offset::{Offsets, Queued, Queues};
 use crate::events::Mechanism;
@@ -8,10 +10,10 @@ use crate::payment::Payment;
 use crate::scenario::LsmConfig;
 use crate::units::{Cents, RailId};
 
-/// Offsets of two queues' heads against each other. Holds only scratch space.
+/// Offsets of the heads of two queues; contains only scratch buffers.
 #[derive(Clone, Debug, Default)]
 pub struct Heads {
-    /// Pairs of banks whose heads go to each other, the lower bank first.
+    /// Pairs of banks whose heads pay each other, the lower bank first.
     pairs: Vec<[usize; 2]>,
     /// The two banks of a pair, as banks 0 and 1.
     queues: Queues,
@@ -20,10 +22,10 @@ pub struct Heads {
 }
 
 impl Heads {
-    /// Offsets each pair that one of `touched` belongs to, on entry or bilaterally; returns how many
-    /// payments settled. `touched` becomes the banks that took part.
+    /// Offsets pairs of banks, on entry or bilaterally; returns the number of settled payments.
     ///
-    /// The pairs have no bank in common, so none takes anything from another.
+    /// Only pairs with a bank of `touched` are tried; `touched` becomes the banks of the offsets. The pairs
+    /// have no bank in common, so they do not affect each other.
     pub fn offset(
         &mut self,
         ledger: &mut Ledger,
@@ -63,9 +65,9 @@ impl Heads {
     ) -> u32 {
         self.queues.clear();
         for (own, other) in [(pair[0], pair[1]), (pair[1], pair[0])] {
-            let place = u16::from(own == pair[0]);
+            let receiver = u16::from(own == pair[0]);
             let run = leading_run(ledger, rail, own, other).map(|payment| Queued {
-                receiver: place,
+                receiver,
                 amount: payment.amount,
                 is_new: payment.released == ledger.now,
             });
@@ -89,11 +91,12 @@ impl Heads {
     }
 }
 
+/// The receiver of the head of a bank's queue.
 fn head_receiver(ledger: &Ledger, rail: RailId, bank: usize) -> Option<usize> {
     Some(ledger.banks[bank].central[rail.index()].front()?.receiver.index())
 }
 
-/// The payments at the head of a bank's queue that go to one other bank.
+/// The payments at the head of a bank's queue with the receiver `other`.
 fn leading_run(ledger: &Ledger, rail: RailId, bank: usize, other: usize) -> impl Iterator<Item = &Payment> {
     let queue = ledger.banks[bank].central[rail.index()].iter();
     queue.take_while(move |payment| payment.receiver.index() == other)

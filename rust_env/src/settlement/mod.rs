@@ -1,4 +1,4 @@
-//! Settlement: what moves released payments from the central queues to finality.
+//! Settlement of the released payments in the central queues.
 
 mod gross;
 mod heads;
@@ -18,7 +18,7 @@ use heads::Heads;
 use net::Net;
 use std::cell::RefCell;
 
-/// Settlement of all rails. Holds only scratch space.
+/// Settlement of all rails; contains only scratch buffers.
 #[derive(Clone, Debug, Default)]
 struct Settler {
     gross: Gross,
@@ -32,17 +32,17 @@ struct Settler {
 }
 
 thread_local! {
-    /// One for all systems of a thread: room that is at hand, where each system's own would be far away.
+    /// Scratch buffers of a thread, shared by all systems so they stay in cache.
     static SETTLER: RefCell<Settler> = RefCell::default();
 }
 
-/// Settles until nothing more can; returns how many payments settled.
+/// Settles payments until none can; returns the number of settled payments.
 pub fn settle(ledger: &mut Ledger) -> u32 {
     SETTLER.with_borrow_mut(|settler| settler.settle(ledger))
 }
 
 impl Settler {
-    /// Rails share the banks' accounts and are served in turn, the first one first.
+    /// Settles the rails in turn, as they share the accounts of the banks.
     fn settle(&mut self, ledger: &mut Ledger) -> u32 {
         let rails = u8::try_from(ledger.setup.rails.len()).unwrap_or(u8::MAX);
         let mut settled = 0;
@@ -64,12 +64,14 @@ impl Settler {
         if lsm == LsmConfig::default() {
             return settled;
         }
-        let may_pass = ledger.setup.rails[rail.index()].queue_discipline == QueueDiscipline::FifoBypass;
-        settled + if may_pass { self.offset_queues(ledger, rail, lsm) } else { self.offset_heads(ledger, rail, lsm) }
+        let may_bypass = ledger.setup.rails[rail.index()].queue_discipline == QueueDiscipline::FifoBypass;
+        settled + if may_bypass { self.offset_queues(ledger, rail, lsm) } else { self.offset_heads(ledger, rail, lsm) }
     }
 
-    /// Offsets on entry and bilaterally wherever something has changed, then multilaterally; gross
-    /// settlement again after each success. Returns how many payments settled.
+    /// Offsets payments on rails where heads block; returns the number of settled payments.
+    ///
+    /// Entry and bilateral offsets are tried for the banks that changed, then a multilateral one. Gross settlement
+    /// follows each offset.
     fn offset_heads(&mut self, ledger: &mut Ledger, rail: RailId, lsm: LsmConfig) -> u32 {
         self.touched.clear();
         self.touched.extend(0..ledger.banks.len());
@@ -89,7 +91,7 @@ impl Settler {
         }
     }
 
-    /// The same where payments may pass: then every queue is one with all the others.
+    /// Offsets payments on rails with bypassing; returns the number of settled payments.
     fn offset_queues(&mut self, ledger: &mut Ledger, rail: RailId, lsm: LsmConfig) -> u32 {
         let mut settled = 0;
         loop {
@@ -101,7 +103,7 @@ impl Settler {
         }
     }
 
-    /// The first kind of offset that settles anything settles it; returns how many payments that is.
+    /// Settles the first possible type of offset; returns the number of settled payments.
     fn offset_once(&mut self, ledger: &mut Ledger, rail: RailId, lsm: LsmConfig) -> u32 {
         let Self { offsets, queues, chosen, payments, .. } = self;
         if lsm == LsmConfig::default() || !fill(queues, ledger, rail) {
@@ -116,16 +118,18 @@ impl Settler {
         } else {
             return 0;
         };
-        take(ledger, rail, queues, chosen, payments);
+        remove_chosen(ledger, rail, queues, chosen, payments);
         ledger.settle_together(payments, mechanism);
         u32::try_from(payments.len()).unwrap_or(u32::MAX)
     }
 }
 
-/// Lays out the central queues of a rail; false if fewer than two banks have one.
+/// Copies the central queues of a rail to `queues`.
+///
+/// Returns false if fewer than two banks have a queue.
 fn fill(queues: &mut Queues, ledger: &Ledger, rail: RailId) -> bool {
     queues.clear();
-    queues.may_pass = ledger.setup.rails[rail.index()].queue_discipline == QueueDiscipline::FifoBypass;
+    queues.may_bypass = ledger.setup.rails[rail.index()].queue_discipline == QueueDiscipline::FifoBypass;
     let mut waiting = 0;
     for (index, bank) in ledger.banks.iter().enumerate() {
         let queue = &bank.central[rail.index()];
@@ -143,20 +147,20 @@ fn fill(queues: &mut Queues, ledger: &Ledger, rail: RailId) -> bool {
     waiting > 1
 }
 
-/// Takes the chosen payments out of the central queues of a rail.
-fn take(ledger: &mut Ledger, rail: RailId, queues: &Queues, chosen: &[usize], payments: &mut Vec<Payment>) {
+/// Moves the chosen payments of a rail from the central queues to `payments`.
+fn remove_chosen(ledger: &mut Ledger, rail: RailId, queues: &Queues, chosen: &[usize], payments: &mut Vec<Payment>) {
     payments.clear();
     let mut chosen = chosen.iter().copied().peekable();
     for (index, bank) in ledger.banks.iter_mut().enumerate() {
         let queue = &mut bank.central[rail.index()];
-        let mut place = queues.starts[index];
-        let end = place + queue.len();
+        let mut position = queues.starts[index];
+        let end = position + queue.len();
         if chosen.peek().is_none_or(|next| *next >= end) {
             continue;
         }
         queue.retain(|payment| {
-            let is_chosen = chosen.next_if_eq(&place).is_some();
-            place += 1;
+            let is_chosen = chosen.next_if_eq(&position).is_some();
+            position += 1;
             if is_chosen {
                 payments.push(*payment);
             }

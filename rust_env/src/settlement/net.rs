@@ -1,11 +1,11 @@
-//! A deferred net rail: what waits when a cycle ends settles all together, or waits on.
+//! Deferred net settlement at the end of each cycle.
 
 use crate::events::Mechanism;
 use crate::ledger::Ledger;
 use crate::payment::Payment;
 use crate::units::{Cents, RailId};
 
-/// Settlement of deferred net rails. Holds only scratch space.
+/// Settlement of deferred net rails; contains only scratch buffers.
 #[derive(Clone, Debug, Default)]
 pub struct Net {
     payments: Vec<Payment>,
@@ -13,10 +13,10 @@ pub struct Net {
 }
 
 impl Net {
-    /// Settles the cycles of a rail that have ended, if every net debtor can pay; returns how many payments settled.
+    /// Settles the ended cycles of a rail; returns the number of settled payments.
     ///
-    /// Nothing is unwound: a cycle that cannot settle stays as it is, is tried again in every tick,
-    /// and is joined by the next cycle that ends.
+    /// They settle if every net debtor can pay. Otherwise no payment is unwound: they are tried again in every tick,
+    /// together with cycles that end later.
     pub fn settle(&mut self, ledger: &mut Ledger, rail: RailId) -> u32 {
         self.payments.clear();
         for bank in &ledger.banks {
@@ -34,7 +34,7 @@ impl Net {
         u32::try_from(self.payments.len()).unwrap_or(u32::MAX)
     }
 
-    /// Whether every bank can pay what it owes on balance, to all and to each within its limits.
+    /// Whether every bank can pay its net amount within its liquidity and limits.
     fn is_covered(&mut self, ledger: &Ledger) -> bool {
         let Self { payments, owed } = self;
         owed.clear();
@@ -48,6 +48,7 @@ impl Net {
         covered && (0..ledger.banks.len()).all(|bank| self.is_within_limits(ledger, bank))
     }
 
+    /// Whether the net amounts that a bank owes each other bank respect its limits.
     fn is_within_limits(&mut self, ledger: &Ledger, bank: usize) -> bool {
         if ledger.setup.banks[bank].limits.bilateral.is_empty() {
             return true;

@@ -1,41 +1,43 @@
-//! Offsetting: finds sets of queued payments that settle together where none would settle alone.
+//! Offsetting: finds sets of queued payments that can settle together.
 //!
-//! A set settles at once, as a whole, on its net positions: no bank pays more on balance than its
-//! capacity, nor more to another bank than its bilateral limit. Nothing here moves any money.
+//! A set settles on its net positions: no bank pays more net than its capacity, nor more net to another bank than
+//! its bilateral limit. This module moves no money.
 
 use crate::units::{BankId, Cents, bank_at};
 use std::ops::Range;
 
-/// A payment that waits in a central queue, as an offset sees it.
+/// A payment in a central queue, as input of an offset.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Queued {
-    /// The index of the bank that it pays, never the sender's own.
+    /// Index of the receiver, never that of the sender.
     pub receiver: u16,
-    /// What it pays, not below zero.
+    /// Amount, not negative.
     pub amount: Cents,
     /// Whether it joined the queue in this tick.
     pub is_new: bool,
 }
 
-/// The central queues of one rail, bank after bank, each in queue order. Reused from call to call.
+/// The central queues of one rail, concatenated by bank; reused between calls.
 #[derive(Clone, Debug, Default)]
 pub struct Queues {
-    /// All queued payments.
+    /// The payments of all queues, each in queue order.
     pub payments: Vec<Queued>,
-    /// Where each bank's queue starts in `payments`; one more entry than banks.
+    /// Start of each bank's queue in `payments`, and the end of the last one.
     pub starts: Vec<usize>,
-    /// Most that each bank may pay on balance now: its liquidity or, if less, the headroom of its
-    /// multilateral limit; not below zero.
+    /// Maximum net amount that each bank can pay, not negative.
+    ///
+    /// It is the smaller one of the liquidity and the headroom of the multilateral limit.
     pub capacity: Vec<Cents>,
-    /// For a bank with bilateral limits, most that it may pay each bank on balance now, not below
-    /// zero (`Cents(i64::MAX)`: no limit); else empty.
+    /// Maximum net amount that each bank can pay each other bank, not negative.
+    ///
+    /// Empty for banks without bilateral limits; `Cents(i64::MAX)` for pairs without a limit.
     pub headroom: Vec<Vec<Cents>>,
-    /// Whether later payments may pass a blocked one.
-    pub may_pass: bool,
+    /// Whether payments may bypass a blocked one.
+    pub may_bypass: bool,
 }
 
 impl Queues {
-    /// Removes all banks and keeps their memory.
+    /// Removes all banks and keeps the allocated memory.
     pub fn clear(&mut self) {
         self.payments.clear();
         self.starts.clear();
@@ -43,7 +45,7 @@ impl Queues {
         self.headroom.iter_mut().for_each(Vec::clear);
     }
 
-    /// Adds the next bank with its queue; a capacity or headroom below zero counts as zero.
+    /// Adds the next bank; negative capacity and headroom become zero.
     pub fn push_bank(
         &mut self,
         queue: impl IntoIterator<Item = Queued>,
@@ -60,65 +62,68 @@ impl Queues {
         if self.headroom.len() == bank {
             self.headroom.push(Vec::new());
         }
-        self.headroom[bank].extend(headroom.into_iter().map(|most| most.max(Cents::ZERO)));
+        self.headroom[bank].extend(headroom.into_iter().map(|amount| amount.max(Cents::ZERO)));
     }
 
-    /// How many banks there are.
+    /// Number of banks.
     #[must_use]
     pub fn banks(&self) -> usize {
         self.capacity.len()
     }
 
-    /// The indices in `payments` of `bank`'s queue.
+    /// Index range in `payments` of the queue of `bank`.
     #[must_use]
     pub fn queue(&self, bank: usize) -> Range<usize> {
         self.starts[bank]..self.starts[bank + 1]
     }
 
-    /// Most that `bank` may pay `other` on balance by its bilateral limit, if it has one.
+    /// Maximum net amount that `bank` can pay `other`, if it is limited.
     fn bilateral_limit(&self, bank: usize, other: usize) -> Option<Cents> {
         self.headroom.get(bank)?.get(other).copied()
     }
 
-    /// The payments of `bank` that its queue order lets take part in an offset of two banks.
+    /// Indices of the payments of `bank` that queue order allows in bilateral offsets.
     fn offsettable(&self, bank: usize) -> impl Iterator<Item = usize> {
         let queue = self.queue(bank);
         let head = queue.start;
-        queue.take_while(move |index| self.may_pass || self.payments[*index].receiver == self.payments[head].receiver)
+        queue.take_while(move |index| self.may_bypass || self.payments[*index].receiver == self.payments[head].receiver)
     }
 }
 
-/// Finds the payments that can settle together. Holds only scratch space.
+/// Search for offsets; contains only scratch buffers.
 #[derive(Clone, Debug, Default)]
 pub struct Offsets {
     by_pair: Vec<Offsettable>,
     by_higher: Vec<Offsettable>,
-    places: Vec<usize>,
+    positions: Vec<usize>,
     found: Vec<Offset>,
     remaining: Vec<Cents>,
     netting: Netting,
 }
 
 impl Offsets {
-    /// Offsets each new payment that is the first from its sender to its receiver against as few as
-    /// will do of the receiver's payments to the sender.
+    /// Offsets new payments against queued payments from their receiver to their sender.
     ///
-    /// `chosen` becomes the indices in `queues.payments` of all that settle, ascending; true if any.
+    /// It considers new payments that are the first from their sender to their receiver, and uses as few payments
+    /// of the receiver as possible.
+    ///
+    /// Sets `chosen` to the ascending indices in `queues.payments` of the settling payments; true if there are any.
     pub fn entry(&mut self, queues: &Queues, chosen: &mut Vec<usize>) -> bool {
         self.offset_pairs(queues, chosen, entry_offset)
     }
 
-    /// Offsets the queues of every two banks against each other, as far as possible.
+    /// Offsets the largest possible part of the queues of each pair of banks.
     ///
-    /// `chosen` becomes the indices in `queues.payments` of all that settle, ascending; true if any.
+    /// Sets `chosen` to the ascending indices in `queues.payments` of the settling payments; true if there are any.
     pub fn bilateral(&mut self, queues: &Queues, chosen: &mut Vec<usize>) -> bool {
         self.offset_pairs(queues, chosen, largest_offset)
     }
 
-    /// Offsets the queues of all banks against each other: the one largest set made of the first
-    /// payments of each queue, whether or not later ones may pass.
+    /// Offsets the largest feasible set of first payments of all queues.
     ///
-    /// `chosen` becomes the indices in `queues.payments` of all that settle, ascending; true if any.
+    /// Queue order is respected even where payments may bypass.
+    ///
+    /// Sets `chosen` to the ascending indices in `queues.payments` of the settling payments; true if there are any.
     pub fn multilateral(&mut self, queues: &Queues, chosen: &mut Vec<usize>) -> bool {
         self.netting.resolve(queues);
         chosen.clear();
@@ -134,8 +139,9 @@ impl Offsets {
         !chosen.is_empty()
     }
 
-    /// Brings together what any two banks have for each other: first the lower bank's payments,
-    /// then the higher's, each in queue order.
+    /// Groups the payments by pair of banks.
+    ///
+    /// Within a pair, the payments of the lower bank come first; those of a bank stay in queue order.
     fn group_by_pair(&mut self, queues: &Queues) {
         self.by_pair.clear();
         for bank in 0..queues.banks() {
@@ -144,13 +150,13 @@ impl Offsets {
                 Offsettable { pair: (sender.min(receiver), sender.max(receiver)), index }
             }));
         }
-        // Two counting sorts: a comparison sort would take most of the time of an offset.
+        // Two counting sorts, as a comparison sort would take most of the time of an offset.
         let banks = queues.banks();
-        sort_by_bank(&self.by_pair, &mut self.by_higher, &mut self.places, banks, |one| one.pair.1);
-        sort_by_bank(&self.by_higher, &mut self.by_pair, &mut self.places, banks, |one| one.pair.0);
+        sort_by_bank(&self.by_pair, &mut self.by_higher, &mut self.positions, banks, |one| one.pair.1);
+        sort_by_bank(&self.by_higher, &mut self.by_pair, &mut self.positions, banks, |one| one.pair.0);
     }
 
-    /// Solves every pair of banks as if it were the only one.
+    /// Finds an offset of each pair of banks, independently of other pairs.
     fn find_offsets(&mut self, queues: &Queues, find: Find) {
         self.found.clear();
         let mut start = 0;
@@ -166,8 +172,9 @@ impl Offsets {
         }
     }
 
-    /// Settles what was found as far as capacities go: each bank decides on its own, in the order of
-    /// its queue, about the offsets in which it pays on balance, and counts on no receipts.
+    /// Accepts the found offsets that the capacities of the net payers allow.
+    ///
+    /// Each bank considers the offsets that it pays net in the order of its queue, without counting on receipts.
     fn settle_offsets(&mut self, queues: &Queues, chosen: &mut Vec<usize>) {
         self.remaining.clone_from(&queues.capacity);
         self.found.sort_unstable_by_key(|offset| self.by_pair[offset.payments[0].start].index);
@@ -183,42 +190,42 @@ impl Offsets {
     }
 }
 
-/// How to find the set that two banks can settle: the number of payments of each, none of them zero.
+/// A search for an offset of two banks, as positive numbers of payments.
 type Find = fn(&Queues, &[Side; 2]) -> Option<[usize; 2]>;
 
-/// The payment at `index`, filed under its two banks, the lower one first.
+/// The payment at `index` with its two banks, the lower one first.
 #[derive(Clone, Copy, Debug)]
 struct Offsettable {
     pair: (BankId, BankId),
     index: usize,
 }
 
-/// Makes `sorted` a copy of `payments` in the order of `bank_of`, and in their own where that is the same.
+/// Copies `payments` to `sorted`, stably sorted by `bank_of`.
 fn sort_by_bank(
     payments: &[Offsettable],
     sorted: &mut Vec<Offsettable>,
-    places: &mut Vec<usize>,
+    positions: &mut Vec<usize>,
     banks: usize,
     bank_of: fn(&Offsettable) -> BankId,
 ) {
-    places.clear();
-    places.resize(banks + 1, 0);
+    positions.clear();
+    positions.resize(banks + 1, 0);
     for payment in payments {
-        places[bank_of(payment).index() + 1] += 1;
+        positions[bank_of(payment).index() + 1] += 1;
     }
     for bank in 0..banks {
-        places[bank + 1] += places[bank];
+        positions[bank + 1] += positions[bank];
     }
     sorted.clear();
     sorted.extend_from_slice(payments);
     for payment in payments {
-        let place = &mut places[bank_of(payment).index()];
-        sorted[*place] = *payment;
-        *place += 1;
+        let position = &mut positions[bank_of(payment).index()];
+        sorted[*position] = *payment;
+        *position += 1;
     }
 }
 
-/// One of the two banks of a pair: its payments to the other, and most that it may pay on balance.
+/// One bank of a pair, with its payments and maximum net amount.
 struct Side<'a> {
     bank: usize,
     payments: &'a [Offsettable],
@@ -232,22 +239,24 @@ impl<'a> Side<'a> {
         Self { bank, payments, limit }
     }
 
-    fn payment(&self, queues: &Queues, place: usize) -> Queued {
-        queues.payments[self.payments[place].index]
+    fn payment(&self, queues: &Queues, position: usize) -> Queued {
+        queues.payments[self.payments[position].index]
     }
 
-    /// What the first `count` payments come to.
+    /// Total amount of the first `count` payments.
     fn total(&self, queues: &Queues, count: usize) -> Cents {
-        (0..count).map(|place| self.payment(queues, place).amount).sum()
+        (0..count).map(|position| self.payment(queues, position).amount).sum()
     }
 }
 
-/// A set of payments between two banks. If none pays on balance, either may stand as the payer.
+/// A set of payments between two banks.
+///
+/// At a net amount of zero, either bank may be the payer.
 #[derive(Clone, Debug)]
 struct Offset {
     payer: usize,
     outflow: Cents,
-    /// The payer's payments and the other bank's, as ranges of `by_pair`.
+    /// Payments of the payer and of the other bank, as ranges of `by_pair`.
     payments: [Range<usize>; 2],
 }
 
@@ -263,7 +272,7 @@ impl Offset {
     }
 }
 
-/// The largest set of first payments of both sides, if it holds payments of both.
+/// The largest feasible offset of first payments of both sides.
 fn largest_offset(queues: &Queues, sides: &[Side; 2]) -> Option<[usize; 2]> {
     let [low, high] = sides;
     let mut counts = [low.payments.len(), high.payments.len()];
@@ -281,56 +290,57 @@ fn largest_offset(queues: &Queues, sides: &[Side; 2]) -> Option<[usize; 2]> {
     }
 }
 
-/// The set that brings in a new first payment of either side.
+/// The offset of a new first payment of either side.
 ///
-/// Where both sides have one, it does not matter who is asked first. Either the two first payments
-/// settle alone, and both sides find just these; or one sender is not covered by the other's first
-/// payment, and the other finds nothing, as more of that sender's payments would cover it less.
+/// Where both sides have one, the order does not matter. Either the two first payments offset each other, and both
+/// searches find just these; or one of them does not cover the other, and the search that starts from the smaller
+/// one finds nothing, as further payments of the larger side would only increase its net amount.
 fn entry_offset(queues: &Queues, sides: &[Side; 2]) -> Option<[usize; 2]> {
     let [low, high] = sides;
     covering(queues, low, high).map(|count| [1, count]).or_else(|| covering(queues, high, low).map(|count| [count, 1]))
 }
 
-/// How many payments of `other`, at least, cover the first of `sender` if that is new, while `other` can pay them.
+/// The minimum number of payments of `other` that cover a new first payment.
 fn covering(queues: &Queues, sender: &Side, other: &Side) -> Option<usize> {
     let first = sender.payment(queues, 0);
     if !first.is_new {
         return None;
     }
     let mut net = first.amount;
-    let mut places = 0..other.payments.len();
-    let last = places.find(|place| {
-        net -= other.payment(queues, *place).amount;
+    let mut positions = 0..other.payments.len();
+    let last = positions.find(|position| {
+        net -= other.payment(queues, *position).amount;
         net <= sender.limit
     })?;
     (-net <= other.limit).then_some(last + 1)
 }
 
-/// The gridlock-resolution algorithm of Bech and Soramäki (2001, Gridlock resolution in interbank
-/// payment systems, Bank of Finland DP 9/2001). Holds only scratch space.
+/// The gridlock-resolution algorithm of Bech and Soramäki; contains only scratch buffers.
 ///
-/// From all queued payments it takes away the last of any bank that pays too much on balance. No
-/// feasible set holds such a payment, because with less the other banks would only pay that bank less.
+/// It starts from all queued payments and removes the last one of any bank whose net amount is infeasible. No
+/// feasible set contains such a payment, as removing payments of other banks only reduces what they pay the bank.
+/// Source: Gridlock resolution in interbank payment systems, Bank of Finland Discussion Paper 9/2001.
 #[derive(Clone, Debug, Default)]
 struct Netting {
-    /// Where the part of each queue that settles ends.
+    /// End of the settling part of each queue.
     ends: Vec<usize>,
-    /// What each bank pays on balance.
+    /// Net amount that each bank pays.
     outflows: Vec<Cents>,
-    /// What each bank with bilateral limits pays each other bank on balance.
+    /// Net amount that each bank with bilateral limits pays each other bank.
     outflows_to: Vec<Vec<Cents>>,
-    /// How many of its bilateral limits each bank exceeds.
+    /// Number of bilateral limits that each bank exceeds.
     exceeded: Vec<usize>,
     pending: Vec<usize>,
     is_pending: Vec<bool>,
 }
 
 impl Netting {
+    /// Sets `ends` to the largest feasible set.
     fn resolve(&mut self, queues: &Queues) {
         self.start(queues);
         while let Some(bank) = self.pending.pop() {
             self.is_pending[bank] = false;
-            while self.is_over(queues, bank) {
+            while self.is_infeasible(queues, bank) {
                 self.ends[bank] -= 1;
                 let payment = queues.payments[self.ends[bank]];
                 let receiver = usize::from(payment.receiver);
@@ -340,7 +350,7 @@ impl Netting {
         }
     }
 
-    /// Lets all queued payments settle and lists the banks that cannot.
+    /// Starts from all queued payments and lists the infeasible banks.
     fn start(&mut self, queues: &Queues) {
         let banks = queues.banks();
         self.ends.clear();
@@ -365,19 +375,19 @@ impl Netting {
         (0..banks).for_each(|bank| self.check(queues, bank));
     }
 
-    /// Lists `bank` if it pays too much.
+    /// Lists `bank` if its net amount is infeasible.
     fn check(&mut self, queues: &Queues, bank: usize) {
-        if !self.is_pending[bank] && self.is_over(queues, bank) {
+        if !self.is_pending[bank] && self.is_infeasible(queues, bank) {
             self.is_pending[bank] = true;
             self.pending.push(bank);
         }
     }
 
-    fn is_over(&self, queues: &Queues, bank: usize) -> bool {
+    fn is_infeasible(&self, queues: &Queues, bank: usize) -> bool {
         self.outflows[bank] > queues.capacity[bank] || self.exceeded[bank] > 0
     }
 
-    /// Adds a payment; one of a negative amount takes it away again.
+    /// Adds a payment to the net amounts; a negative amount removes it.
     fn add(&mut self, queues: &Queues, sender: usize, receiver: usize, amount: Cents) {
         self.outflows[sender] += amount;
         self.outflows[receiver] -= amount;

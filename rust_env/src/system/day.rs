@@ -1,4 +1,4 @@
-//! How a day opens and how it closes.
+//! Opening and end of a day.
 
 use super::record::opening_event;
 use super::state::{Stage, System};
@@ -12,12 +12,12 @@ use crate::scenario::{EndOfDay, Overnight};
 use crate::units::{BankId, Cents, Rate, bank_at};
 
 impl System {
-    /// Opens a new day, up to the point where the pools are committed; does nothing within a day.
+    /// Opens a day, up to the commitment of the pools. No-op within a day.
     ///
     /// # Errors
     /// [`TickError::EpisodeOver`].
     pub fn begin_day(&mut self) -> Result<(), TickError> {
-        if self.progress.stage != Stage::Night {
+        if self.progress.stage != Stage::BeforeDay {
             return Ok(());
         }
         if self.is_over() {
@@ -30,32 +30,32 @@ impl System {
         } else {
             self.record_first_opening();
         }
-        self.progress.next_replayed = 0;
-        self.ledger.banks.iter_mut().for_each(|bank| bank.open_books());
+        self.progress.next_replayed_order = 0;
+        self.ledger.banks.iter_mut().for_each(|bank| bank.begin_step());
         self.progress.stage = Stage::Opening;
         Ok(())
     }
 
-    /// Commits the pools, as a step of its own: its costs are those of this step, not of the day's first tick.
+    /// Commits the pools as a step with its own costs.
     ///
     /// # Errors
-    /// [`TickError`] if the episode is over or a cost outgrows 64 bits.
+    /// [`TickError`] if the episode is over or a cost exceeds 64 bits.
     pub fn finish_opening(&mut self) -> Result<(), TickError> {
         self.begin_day()?;
         if self.progress.stage == Stage::Opening {
             self.commit_pools()?;
             self.record_costs();
-            self.ledger.banks.iter_mut().for_each(Bank::close_books);
+            self.ledger.banks.iter_mut().for_each(Bank::end_step);
         }
         Ok(())
     }
 
-    /// What a learner wants to commit of its pool at this opening, as a share.
+    /// Sets the share of its pool that a bank commits at this opening.
     pub fn decide_pool(&mut self, bank: BankId, share: Rate) {
         self.ledger.banks[bank.index()].pool_decision = Some(share);
     }
 
-    /// Repays overnight loans and, if the scenario says so, returns balances to their opening values.
+    /// Repays overnight loans and applies the overnight rule to the balances.
     fn open_accounts(&mut self) {
         for (index, (bank, setup)) in self.ledger.banks.iter_mut().zip(&self.setup.banks).enumerate() {
             let (closing, loan) = (bank.balance, bank.loan);
@@ -71,9 +71,9 @@ impl System {
         }
     }
 
-    /// Pays the committed share of every pool into its bank's account, and charges it.
+    /// Credits and charges the liquidity committed from each pool.
     pub(super) fn commit_pools(&mut self) -> Result<(), TickError> {
-        self.play(|system, bank| system.ledger.banks[bank.index()].pool_decision.is_none());
+        self.run_players(|system, bank| system.ledger.banks[bank.index()].pool_decision.is_none());
         for (index, (bank, setup)) in self.ledger.banks.iter_mut().zip(&self.setup.banks).enumerate() {
             let share = bank.pool_decision.take().unwrap_or(setup.pool_share);
             let amount = share.share_of(setup.pool);
@@ -83,12 +83,13 @@ impl System {
                 self.ledger.events.record(|| Event::PoolCommitment { bank: bank_at(index), amount });
             }
         }
-        self.progress.stage = Stage::Between;
+        self.progress.stage = Stage::BeforeTick;
         self.accrue_each(Component::Liquidity, |setup, bank, _| setup.prices.liquidity(bank.committed))
     }
 
-    /// Charges what is unsettled, does with it what the scenario says, and takes back the pools.
-    /// Returns how many payments were settled and how many dropped.
+    /// Ends the day: charges unsettled payments, applies the end-of-day rule and returns the pools.
+    ///
+    /// Returns the numbers of settled and dropped payments.
     pub(super) fn end_day(&mut self) -> Result<(u32, u32), TickError> {
         self.charge_unsettled()?;
         let unsettled = u32::try_from(self.ledger.num_unsettled()).unwrap_or(u32::MAX);
@@ -108,7 +109,7 @@ impl System {
                 (unsettled, 0)
             }
         };
-        self.take_back_pools();
+        self.return_pools();
         let day = self.day();
         self.ledger.events.record(|| Event::DayEnd { day });
         Ok(done)
@@ -138,7 +139,7 @@ impl System {
         })
     }
 
-    /// Pays out the overnight loans.
+    /// Credits the overnight loans.
     fn lend(&mut self) {
         for bank in &mut self.ledger.banks {
             bank.balance += bank.loan;
@@ -148,7 +149,7 @@ impl System {
 
     fn empty_queues(&mut self, take: impl Fn(&mut Ledger, &Payment)) {
         for index in 0..self.ledger.banks.len() {
-            self.ledger.collect(index);
+            self.ledger.move_to_central(index);
             for rail in 0..self.setup.rails.len() {
                 self.ledger.banks[index].in_ended_cycle[rail] = 0;
                 while let Some(payment) = self.ledger.banks[index].central[rail].pop_front() {
@@ -158,8 +159,8 @@ impl System {
         }
     }
 
-    /// What was committed leaves the account again, even if that takes it below its limit.
-    fn take_back_pools(&mut self) {
+    /// Debits the committed liquidity, even if the balance falls below its limit.
+    fn return_pools(&mut self) {
         for (index, bank) in self.ledger.banks.iter_mut().enumerate() {
             let amount = std::mem::take(&mut bank.committed);
             bank.balance -= amount;

@@ -1,17 +1,17 @@
-//! One running copy of a scenario, and the tick that drives it.
+//! A running copy of a scenario, advanced tick by tick.
 
 mod accrue;
-mod arrive;
+mod begin_tick;
 mod day;
 mod decide;
 mod record;
 mod roles;
-mod saved;
+mod serialization;
 mod state;
 mod tick;
 
 pub use roles::Roles;
-pub use saved::RestoreError;
-pub(crate) use saved::is_marked;
+pub use serialization::RestoreError;
+pub(crate) use serialization::has_current_format;
 pub use state::System;
 pub use tick::TickOutcome;

@@ -1,7 +1,9 @@
-//! The rules of settlement, checked on a tick's event log: nothing settles that may not, and at the
-//! end of the tick a search over all sets of payments finds none that could still settle.
+//! Checks of the settlement rules on the event log of a tick.
+//!
+//! Every settlement is feasible, and at the end of the tick a search over sets of payments finds none that could
+//! still settle.
 
-use crate::strategies::Before;
+use crate::strategies::Snapshot;
 use paysim_engine::events::{Event, Mechanism};
 use paysim_engine::ledger::Ledger;
 use paysim_engine::scenario::{LsmConfig, QueueDiscipline};
@@ -9,8 +11,8 @@ use paysim_engine::system_setup::Settlement;
 use paysim_engine::units::{Cents, PaymentId, RailId, Tick};
 use std::collections::HashMap;
 
-/// Sets that a search looks at, at most.
-const MOST_SETS: usize = 3_000;
+/// Maximum number of sets in a search.
+const MAX_SETS: usize = 3_000;
 
 #[derive(Clone, Copy, Debug)]
 struct Transfer {
@@ -20,11 +22,12 @@ struct Transfer {
     amount: Cents,
 }
 
-/// What every bank could pay while a tick's payments settled.
+/// Liquidity and limits of all banks during the settlements of a tick.
 struct Accounts {
-    /// Balance without receipts that have yet to land, and how much of it the log leaves in doubt.
+    /// Balance without deferred receipts.
     usable: Vec<Cents>,
-    doubtful: Vec<Cents>,
+    /// Part of the usable balance that the log does not determine.
+    uncertain: Vec<Cents>,
     deferred: Vec<Cents>,
     credit: Vec<Cents>,
     multilateral: Vec<Option<Cents>>,
@@ -32,11 +35,11 @@ struct Accounts {
 }
 
 impl Accounts {
-    fn new(ledger: &Ledger, before: &Before) -> Self {
+    fn new(ledger: &Ledger, before: &Snapshot) -> Self {
         let accounts = || before.accounts.iter();
         Self {
             usable: accounts().map(|account| account.balance).collect(),
-            doubtful: vec![Cents::ZERO; ledger.banks.len()],
+            uncertain: vec![Cents::ZERO; ledger.banks.len()],
             deferred: vec![Cents::ZERO; ledger.banks.len()],
             credit: ledger.banks.iter().map(|bank| bank.credit_limit + bank.collateral_credit).collect(),
             multilateral: accounts().map(|account| account.multilateral_headroom).collect(),
@@ -44,18 +47,18 @@ impl Accounts {
         }
     }
 
-    /// Most that a bank may pay on balance, without what is in doubt.
+    /// Maximum net amount that a bank can pay, without uncertain receipts.
     fn capacity(&self, bank: usize) -> Cents {
-        let liquidity = self.usable[bank] - self.doubtful[bank] + self.credit[bank];
+        let liquidity = self.usable[bank] - self.uncertain[bank] + self.credit[bank];
         self.multilateral[bank].map_or(liquidity, |headroom| headroom.min(liquidity)).max(Cents::ZERO)
     }
 
-    /// Whether these could settle together.
+    /// Whether the transfers can settle together.
     fn allow(&self, transfers: &[Transfer]) -> bool {
         let banks = self.usable.len();
         let paid = |from: usize, to: usize| -> Cents {
-            let own = transfers.iter().filter(|transfer| transfer.sender == from && transfer.receiver == to);
-            own.map(|transfer| transfer.amount).sum()
+            let selected = transfers.iter().filter(|transfer| transfer.sender == from && transfer.receiver == to);
+            selected.map(|transfer| transfer.amount).sum()
         };
         (0..banks).all(|bank| {
             let net = |other: usize| paid(bank, other) - paid(other, bank);
@@ -66,7 +69,7 @@ impl Accounts {
         })
     }
 
-    /// Moves the money of a group that settles in one instant.
+    /// Settles a group of simultaneous transfers.
     fn settle(&mut self, group: &[Transfer], is_deferred: bool, mechanism: Mechanism) {
         let mut received = vec![Cents::ZERO; self.usable.len()];
         let mut paid = received.clone();
@@ -82,16 +85,16 @@ impl Accounts {
             let used = if is_deferred { received[bank].min(paid[bank]) } else { received[bank] };
             self.usable[bank] += used - paid[bank];
             self.deferred[bank] += received[bank] - used;
-            // Two offsets in a row look like one in the log, in which more receipts would be used.
+            // The log does not separate two consecutive offsets; as one, they would use more receipts.
             if is_deferred && mechanism != Mechanism::Gross {
-                self.doubtful[bank] += used;
+                self.uncertain[bank] += used;
             }
         }
     }
 }
 
-/// Checks a tick whose events are `events`; `ledger` is as it stands after it.
-pub fn check_tick(ledger: &Ledger, tick: Tick, before: &Before, events: &[Event]) {
+/// Checks a tick with these events; `ledger` is the state at its end.
+pub fn check_tick(ledger: &Ledger, tick: Tick, before: &Snapshot, events: &[Event]) {
     let accounts = replay(ledger, before, events);
     for (index, rail) in ledger.setup.rails.iter().enumerate() {
         match rail.settlement {
@@ -101,8 +104,8 @@ pub fn check_tick(ledger: &Ledger, tick: Tick, before: &Before, events: &[Event]
     }
 }
 
-/// Plays a tick's settlements again, each against what its banks could pay at that moment.
-fn replay(ledger: &Ledger, before: &Before, events: &[Event]) -> Accounts {
+/// Replays the settlements of a tick and checks that each is feasible.
+fn replay(ledger: &Ledger, before: &Snapshot, events: &[Event]) -> Accounts {
     let mut rails: HashMap<PaymentId, RailId> = before.rails.clone();
     let mut accounts = Accounts::new(ledger, before);
     let mut group: Vec<Transfer> = Vec::new();
@@ -134,9 +137,9 @@ fn replay(ledger: &Ledger, before: &Before, events: &[Event]) -> Accounts {
 fn settle_group(ledger: &Ledger, accounts: &mut Accounts, group: &mut Vec<Transfer>, mechanism: Mechanism) {
     let Some(first) = group.first() else { return };
     let is_deferred = ledger.setup.rails[first.rail.index()].deferred_crediting;
-    let doubtful = std::mem::replace(&mut accounts.doubtful, vec![Cents::ZERO; ledger.banks.len()]);
-    assert!(accounts.allow(group), "{mechanism:?} {group:?} is not covered");
-    accounts.doubtful = doubtful;
+    let uncertain = std::mem::replace(&mut accounts.uncertain, vec![Cents::ZERO; ledger.banks.len()]);
+    assert!(accounts.allow(group), "{mechanism:?} {group:?} is infeasible");
+    accounts.uncertain = uncertain;
     accounts.settle(group, is_deferred, mechanism);
     group.clear();
 }
@@ -172,13 +175,13 @@ fn ended_cycle_can_settle(ledger: &Ledger, accounts: &Accounts, rail: usize) -> 
 
 fn check_gross_rail(ledger: &Ledger, accounts: &Accounts, rail: usize, lsm: LsmConfig, tick: Tick) {
     let queues = waiting(ledger, rail, tick);
-    let may_pass = ledger.setup.rails[rail].queue_discipline == QueueDiscipline::FifoBypass;
+    let may_bypass = ledger.setup.rails[rail].queue_discipline == QueueDiscipline::FifoBypass;
     for queue in &queues {
-        let heads = queue.iter().take(if may_pass { usize::MAX } else { 1 });
+        let heads = queue.iter().take(if may_bypass { usize::MAX } else { 1 });
         heads.for_each(|head| assert!(!accounts.allow(&[head.transfer]), "{head:?} can settle", head = head.transfer));
     }
     for (one, other) in (0..queues.len()).flat_map(|one| (0..one).map(move |other| (one, other))) {
-        let sides = [offsettable(&queues, one, other, may_pass), offsettable(&queues, other, one, may_pass)];
+        let sides = [offsettable(&queues, one, other, may_bypass), offsettable(&queues, other, one, may_bypass)];
         for first in 1..=sides[0].len() {
             for second in 1..=sides[1].len() {
                 let both = sides[0][..first].iter().chain(&sides[1][..second]);
@@ -186,7 +189,7 @@ fn check_gross_rail(ledger: &Ledger, accounts: &Accounts, rail: usize, lsm: LsmC
                 let is_entry =
                     lsm.entry_offset && (first == 1 && sides[0][0].is_new || second == 1 && sides[1][0].is_new);
                 let is_tried = lsm.bilateral || is_entry;
-                assert!(!is_tried || !accounts.allow(&transfers), "offset of {transfers:?} was left out");
+                assert!(!is_tried || !accounts.allow(&transfers), "offset of {transfers:?} is missing");
             }
         }
     }
@@ -195,20 +198,20 @@ fn check_gross_rail(ledger: &Ledger, accounts: &Accounts, rail: usize, lsm: LsmC
     }
 }
 
-/// The payments of one bank to another that an offset may take, in order.
-fn offsettable(queues: &[Vec<Waiting>], from: usize, to: usize, may_pass: bool) -> Vec<&Waiting> {
+/// The payments of one bank to another that queue order allows in an offset.
+fn offsettable(queues: &[Vec<Waiting>], from: usize, to: usize, may_bypass: bool) -> Vec<&Waiting> {
     let is_for = |waiting: &&Waiting| waiting.transfer.receiver == to;
-    if may_pass {
+    if may_bypass {
         queues[from].iter().filter(is_for).collect()
     } else {
         queues[from].iter().take_while(is_for).collect()
     }
 }
 
-/// No set made of the first payments of each queue can settle together.
+/// Checks that no set of first payments of each queue can settle.
 fn check_multilateral(queues: &[Vec<Waiting>], accounts: &Accounts) {
     let sets: usize = queues.iter().map(|queue| queue.len() + 1).product();
-    for set in (1..sets).take(MOST_SETS) {
+    for set in (1..sets).take(MAX_SETS) {
         let mut rest = set;
         let mut transfers = Vec::new();
         for queue in queues {
@@ -216,16 +219,17 @@ fn check_multilateral(queues: &[Vec<Waiting>], accounts: &Accounts) {
             rest /= queue.len() + 1;
             transfers.extend(queue[..count].iter().map(|waiting| waiting.transfer));
         }
-        assert!(!accounts.allow(&transfers), "{transfers:?} could settle together");
+        assert!(!accounts.allow(&transfers), "{transfers:?} can settle together");
     }
 }
 
-/// No account may have fallen below its limit by paying, nor further below it.
-pub fn check_limits(ledger: &Ledger, before: &Before) {
+/// Checks that no payment took a balance below its credit limit.
+pub fn check_limits(ledger: &Ledger, before: &Snapshot) {
     for (index, (bank, account)) in ledger.banks.iter().zip(&before.accounts).enumerate() {
-        // A day's close takes the pool back.
-        let paid_back = if bank.committed == Cents::ZERO { account.committed } else { Cents::ZERO };
+        // The pool is returned at the end of a day.
+        let returned_pool = if bank.committed == Cents::ZERO { account.committed } else { Cents::ZERO };
         let lowest = account.balance.min(-bank.credit());
-        assert!(bank.balance + paid_back >= lowest, "bank {index}: {} < {}", (bank.balance + paid_back).0, lowest.0);
+        let balance = bank.balance + returned_pool;
+        assert!(balance >= lowest, "bank {index}: {} < {}", balance.0, lowest.0);
     }
 }

@@ -1,6 +1,6 @@
-//! A fleet with everything that a step writes.
+//! A fleet with the output buffers of a step.
 
-#![allow(dead_code, reason = "not every file of tests plays at random")]
+#![allow(dead_code, reason = "some test files draw no actions")]
 
 use paysim_engine::costs::COMPONENTS;
 use paysim_engine::decision::Process;
@@ -26,12 +26,12 @@ pub struct SteppedFleet {
 }
 
 impl SteppedFleet {
-    /// Rows with the seeds 0, 1, ...
+    /// A fleet whose rows have the seeds 0, 1, ...
     pub fn new(scenario: &Scenario, rows: usize, threads: usize, decision: &Value) -> Self {
         Self::of(Setup::new(scenario).unwrap(), rows, threads, decision)
     }
 
-    /// The same, of a scenario that may name files.
+    /// A fleet of a scenario that may need files, with the same seeds.
     pub fn of(setup: Setup, rows: usize, threads: usize, decision: &Value) -> Self {
         let setup = Arc::new(setup);
         let process = Arc::new(Process::from_json(&decision.to_string(), &setup).unwrap());
@@ -71,14 +71,14 @@ impl SteppedFleet {
         self.fleet.step(actions, out, &self.pool)
     }
 
-    /// Actions drawn among the legal ones.
-    pub fn legal_actions(&self, dice: &mut Stream) -> Vec<i64> {
-        self.masks.chunks(self.fleet.process.choices()).map(|flags| draw(flags, dice)).collect()
+    /// Random legal actions.
+    pub fn legal_actions(&self, rng: &mut Stream) -> Vec<i64> {
+        self.masks.chunks(self.fleet.process.choices()).map(|flags| draw(flags, rng)).collect()
     }
 }
 
-/// One of the flags that are up.
-pub fn draw(flags: &[bool], dice: &mut Stream) -> i64 {
-    let up: Vec<usize> = (0..flags.len()).filter(|action| flags[*action]).collect();
-    i64::try_from(up[dice.random_range(0..up.len())]).unwrap()
+/// Index of a random true flag.
+pub fn draw(flags: &[bool], rng: &mut Stream) -> i64 {
+    let legal: Vec<usize> = (0..flags.len()).filter(|action| flags[*action]).collect();
+    i64::try_from(legal[rng.random_range(0..legal.len())]).unwrap()
 }

@@ -1,6 +1,6 @@
-//! Random scenarios with every feature switched on at random, and random legal decisions in them.
+//! Strategies for random scenarios with random features, and random legal decisions.
 
-#![allow(dead_code, reason = "each file of properties needs a part of it")]
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use paysim_engine::events::EventLog;
 use paysim_engine::ledger::Ledger;
@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
-/// How large a scenario may be.
+/// Size of a scenario.
 #[derive(Clone, Copy, Debug)]
 struct Shape {
     ticks: i64,
@@ -23,7 +23,7 @@ struct Shape {
     rails: usize,
 }
 
-/// 2 to 5 banks on 1 to 3 rails, with small amounts so that liquidity binds.
+/// Scenarios of 2 to 5 banks and 1 to 3 rails with scarce liquidity.
 pub fn scenarios() -> impl Strategy<Value = Value> {
     let shape = (1..=8_i64, 1..=3_i64, 2..=5_usize, 1..=3_usize);
     shape.prop_flat_map(|(ticks, days, banks, rails)| {
@@ -38,7 +38,7 @@ pub fn scenarios() -> impl Strategy<Value = Value> {
             (vec(agent(shape), banks), vec(rail(ticks), rails), vec(payment(shape), 0..12), vec(event(shape), 0..6));
         (parts, costs(), rules).prop_map(
             move |((mut agents, mut rails, payments, events), costs, (end_of_day, overnight, escalation, seed))| {
-                agents.iter_mut().enumerate().for_each(|(index, agent)| name(agent, index, banks));
+                agents.iter_mut().enumerate().for_each(|(index, agent)| set_ids(agent, index, banks));
                 rails.iter_mut().enumerate().for_each(|(index, rail)| rail["id"] = json!(rail_id(index)));
                 json!({
                     "ticks_per_day": ticks, "num_days": days, "seed": seed, "agents": agents, "rails": rails,
@@ -51,12 +51,12 @@ pub fn scenarios() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Gives a bank its id, and its bilateral limits, in the order of the banks after it, the ids of those.
-fn name(agent: &mut Value, index: usize, banks: usize) {
+/// Sets the id of a bank and the bank ids of its bilateral limits.
+fn set_ids(agent: &mut Value, index: usize, banks: usize) {
     agent["id"] = json!(bank_id(index));
     let limits = agent["limits"]["bilateral"].as_array().unwrap().iter().enumerate();
     let given = limits.filter(|(_, limit)| !limit.is_null());
-    let by_id = given.map(|(place, limit)| (bank_id((index + 1 + place) % banks), limit.clone()));
+    let by_id = given.map(|(offset, limit)| (bank_id((index + 1 + offset) % banks), limit.clone()));
     agent["limits"]["bilateral"] = Value::Object(by_id.collect());
 }
 
@@ -189,7 +189,7 @@ fn event(shape: Shape) -> impl Strategy<Value = Value> {
             })
         ),
         (party(), party(), 1..300_i64)
-            .prop_filter("a transfer names somebody, and nobody twice", |(sender, receiver, _)| sender != receiver)
+            .prop_filter("a transfer has one or two different parties", |(sender, receiver, _)| sender != receiver)
             .prop_map(|(sender, receiver, amount)| json!({
                 "type": "transfer", "sender": sender.map(bank_id), "receiver": receiver.map(bank_id), "amount": amount
             })),
@@ -211,19 +211,19 @@ fn event(shape: Shape) -> impl Strategy<Value = Value> {
     })
 }
 
-/// Reads a scenario that must be good.
+/// Parses a valid scenario.
 pub fn read(scenario: &Value) -> Scenario {
     Scenario::from_json(&scenario.to_string()).unwrap()
 }
 
-/// A system in which whoever calls decides for the learners, and who they are.
+/// A system whose learners are decided from outside, and the learners.
 pub fn system(scenario: &Scenario, events: EventLog) -> (System, Vec<BankId>) {
     let is_learner = |index: &usize| matches!(scenario.agents[*index].policy, PolicyConfig::Learner {});
     let learners: Vec<BankId> = (0..scenario.agents.len()).filter(is_learner).map(bank_at).collect();
     (Setup::new(scenario).unwrap().system(&learners, events), learners)
 }
 
-/// Numbers from which decisions are made, as many as are asked for.
+/// An endless sequence of numbers that determine decisions.
 #[derive(Clone, Debug)]
 pub struct Choices {
     numbers: Vec<u8>,
@@ -240,7 +240,7 @@ impl Choices {
         self.numbers[(self.next - 1) % self.numbers.len()]
     }
 
-    /// Decides about every learner's payments, anything that is legal, once a tick has begun.
+    /// Makes legal decisions about all learners' payments in a tick that has begun.
     pub fn decide(&mut self, system: &mut System, learners: &[BankId]) {
         for learner in learners {
             let queue = system.ledger.banks[learner.index()].internal.clone();
@@ -251,7 +251,7 @@ impl Choices {
                 _ => Decision::Hold,
             });
             let decisions: Vec<Decision> = decisions.collect();
-            // Those at the end that are missing are held as well.
+            // Payments without a decision are held as well.
             let given = decisions.len() - usize::from(self.draw().is_multiple_of(4) && !decisions.is_empty());
             system.decisions_mut(*learner).extend_from_slice(&decisions[..given]);
         }
@@ -261,7 +261,7 @@ impl Choices {
         Cents((amount.0 * i64::from(self.draw()) / 256).clamp(1, amount.0 - 1))
     }
 
-    /// Opens a day, if one begins, as a step of its own or not, with pools that learners decide or not.
+    /// Begins a day, with or without a separate opening step and pool decisions.
     pub fn open(&mut self, system: &mut System, learners: &[BankId]) {
         system.begin_day().unwrap();
         if system.is_opening() {
@@ -277,7 +277,7 @@ impl Choices {
         }
     }
 
-    /// Plays a tick up to the decisions, and takes them.
+    /// Begins a tick and makes the decisions.
     pub fn begin_tick(&mut self, system: &mut System, learners: &[BankId]) {
         self.open(system, learners);
         system.begin_tick().unwrap();
@@ -285,7 +285,7 @@ impl Choices {
     }
 }
 
-/// A bank before its tick's payments move.
+/// A bank before the settlements of a tick.
 #[derive(Clone, Debug)]
 pub struct Account {
     pub balance: Cents,
@@ -294,15 +294,15 @@ pub struct Account {
     pub bilateral_headroom: Vec<Option<Cents>>,
 }
 
-/// What a tick found when its decisions had been taken.
+/// The state after the decisions of a tick and before its settlements.
 #[derive(Clone, Debug)]
-pub struct Before {
+pub struct Snapshot {
     pub accounts: Vec<Account>,
-    /// The rails of all unsettled payments.
+    /// Rail of each unsettled payment.
     pub rails: HashMap<PaymentId, RailId>,
 }
 
-impl Before {
+impl Snapshot {
     fn of(ledger: &Ledger) -> Self {
         let banks = 0..ledger.banks.len();
         let account = |index: usize| Account {
@@ -319,17 +319,17 @@ impl Before {
     }
 }
 
-/// Plays an episode and hands every tick to `check`.
+/// Plays an episode and calls `check` after every tick.
 pub fn play(
     scenario: &Scenario,
     events: EventLog,
     mut choices: Choices,
-    mut check: impl FnMut(&mut System, &Before, &TickOutcome),
+    mut check: impl FnMut(&mut System, &Snapshot, &TickOutcome),
 ) -> System {
     let (mut system, learners) = system(scenario, events);
     while !system.is_over() {
         choices.begin_tick(&mut system, &learners);
-        let before = Before::of(&system.ledger);
+        let before = Snapshot::of(&system.ledger);
         let outcome = system.finish_tick().unwrap();
         check(&mut system, &before, &outcome);
     }

@@ -20,8 +20,8 @@ from stable_baselines3.common.logger import Logger, configure
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from paysim_gym import PaymentVectorEnv, Scenario
-from paysim_gym.files import write_atomically
-from paysim_training.algorithms.callbacks import EPISODE_SCALARS, saved_files, segment_seed
+from paysim_gym.files import atomic_folder, write_atomically
+from paysim_training.algorithms.callbacks import EPISODE_SCALARS, model_files, segment_seed
 from paysim_training.algorithms.imitation import imitate
 from paysim_training.algorithms.ppo import make_env, make_model, make_progress, policy_arguments
 from paysim_training.core.config import ConfigError, DistributedConfig, TrainConfig
@@ -58,7 +58,7 @@ def learn(run: RunFolder, console: Console, env_runners: int | None = None) -> N
     Raises:
         ConfigError: If the rows cannot be divided among that many env runners.
     """
-    config, distribution = run.config(), run.spread()
+    config, distribution = run.config(), run.distributed_config()
     if env_runners is not None:
         distribution = distribution.model_copy(update={"env_runners": env_runners})
     torch.set_num_threads(config.torch_threads)
@@ -88,7 +88,7 @@ def algorithm_config(config: TrainConfig, scenario: Scenario, distribution: Dist
     policies = _policies(distribution, example.learners)
     if distribution.env_runners:
         arguments.setdefault("num_threads", 1)
-    rows = distribution.rows_of_each(config)
+    rows = distribution.rows_per_runner(config)
     ppo = config.ppo
     spec = RLModuleSpec(
         module_class=QueueModule,
@@ -207,7 +207,7 @@ def _train(algorithm: PPO, run: RunFolder, config: TrainConfig, console: Console
             bar = progress.add_task("Training", total=config.timesteps, completed=done, cost="?")
             while done < config.timesteps:
                 if done >= next_checkpoint:
-                    with run.new_folder(run.checkpoints / f"{done:012d}") as folder:
+                    with atomic_folder(run.checkpoints / f"{done:012d}") as folder:
                         algorithm.save_to_path(str(folder.absolute()))
                     next_checkpoint = _start_segment(algorithm, config)
                 result = algorithm.train()
@@ -259,18 +259,7 @@ def _log(logger: Logger, result: Mapping[str, Any], timesteps: int) -> float | N
         The mean cost in cents of the episodes that ended, if any.
     """
     sampled = result.get(ENV_RUNNER_RESULTS, {})
-    sums: dict[str, float] = {}
-    for bank, totals in sampled.get(EPISODES, {}).items():
-        if not totals["count"] > 0:  # NaN if no episode ended since the last call
-            continue
-        for name, value in totals.items():
-            sums[name] = sums.get(name, 0.0) + value
-        if len(sampled[EPISODES]) > 1:
-            logger.record(f"bank_cost_cents/{bank}", totals["cost"] / totals["count"])
-    count = sums.get("count", 0)
-    if count:
-        for name, key in {"episode/reward": "reward", **EPISODE_SCALARS}.items():
-            logger.record(name, sums[key] / count)
+    cost = _log_episodes(logger, sampled.get(EPISODES, {}))
     seconds = sampled.get(SECONDS, {})
     if seconds:
         for part in ("environment", "policy"):
@@ -284,7 +273,25 @@ def _log(logger: Logger, result: Mapping[str, Any], timesteps: int) -> float | N
             logger.record(f"{name}{suffix}", float(losses[key]))
         logger.record(f"train/entropy_loss{suffix}", -float(losses["entropy"]))
     logger.dump(timesteps)
-    return sums["cost"] / count if count else None
+    return cost
+
+
+def _log_episodes(logger: Logger, episodes: Mapping[str, Mapping[str, float]]) -> float | None:
+    """Log the episodes that ended, and return their mean cost, if any."""
+    sums: dict[str, float] = {}
+    for bank, totals in episodes.items():
+        if not totals["count"] > 0:  # NaN if no episode ended since the last call
+            continue
+        for name, value in totals.items():
+            sums[name] = sums.get(name, 0.0) + value
+        if len(episodes) > 1:
+            logger.record(f"bank_cost_cents/{bank}", totals["cost"] / totals["count"])
+    count = sums.get("count", 0)
+    if not count:
+        return None
+    for name, key in {"episode/reward": "reward", **EPISODE_SCALARS}.items():
+        logger.record(name, sums[key] / count)
+    return sums["cost"] / count
 
 
 def _save_models(algorithm: PPO, run: RunFolder, config: TrainConfig) -> None:
@@ -295,11 +302,11 @@ def _save_models(algorithm: PPO, run: RunFolder, config: TrainConfig) -> None:
         model = make_model(config, env)
         model.policy.load_state_dict(algorithm.get_module(policy).policy.state_dict())
         model.num_timesteps = timesteps_of(algorithm)
-        models[policy] = saved_files(model)["model.zip"]
+        models[policy] = model_files(model)["model.zip"]
     env.close()
     if SHARED in models:
         write_atomically(run.model, models[SHARED])
         return
-    with run.new_folder(run.bank_models) as folder:
+    with atomic_folder(run.bank_models) as folder:
         for bank, content in models.items():
             write_atomically(Path(folder) / f"{bank}.zip", content)

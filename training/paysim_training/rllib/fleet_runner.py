@@ -123,7 +123,7 @@ class FleetEnvRunner(EnvRunner, Checkpointable):
 
     def _play(self, actions: NDArray[np.int64], buffer: _RolloutBuffer, step: int) -> None:
         began = time.perf_counter()
-        tick = self.env.play(actions)
+        tick = self.env.step_rows(actions)
         ended = tick.terminated | tick.truncated
         self._observations = self.env.start_next_episodes() if ended.any() else tick.observations
         self._spent["environment"] += time.perf_counter() - began

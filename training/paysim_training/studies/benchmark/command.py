@@ -13,15 +13,16 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from paysim_agents.tasks.suite import RESULTS_FILE, Task, choose, load_results
+from paysim_agents.tasks.suite import RESULTS_FILE, Task, load_results, select_tasks
 from rich.console import Console
 
 from paysim_gym import load_scenario
 from paysim_gym.cli.terminal import interrupt_hint, progress_bar
 from paysim_gym.files import write_atomically
+from paysim_gym.provenance import source_commit
 from paysim_training.core.config import CONFIG_FOLDER, ConfigError, SeedRange, TrainConfig, load_config
 from paysim_training.core.ray_tasks import cluster
-from paysim_training.core.run_folder import RunFolder, source_commit
+from paysim_training.core.run_folder import RunFolder
 from paysim_training.studies.benchmark.results import BASELINES, brief, compare_learned, markdown
 from paysim_training.studies.benchmark.training_runs import (
     TrainingRun,
@@ -97,7 +98,7 @@ def benchmark(
     paysim tasks --out mine.json && paysim benchmark --out bench --tasks mine.json
     """
     ray = ray or address is not None
-    chosen = list(dict.fromkeys(choose(task)))
+    chosen = list(dict.fromkeys(select_tasks(task)))
     measured = load_results(tasks)
     days = _days(measured, quick)
     baselines = {one.id: _baselines(measured, one, len(days), tasks) for one in chosen}

@@ -64,7 +64,7 @@ def plot_costs(details: Mapping[str, Any]) -> Figure:
 
 
 def plot_gap_closed(details: Mapping[str, Any]) -> Figure:
-    """Share of the gap closed by PPO and by the planner, one bar per task."""
+    """Share of the gap closed by PPO and by the planner, by task."""
     tasks = {task: entry for task, entry in details["tasks"].items() if entry["gap_closed"] is not None}
     layout = ConstrainedLayoutEngine(rect=(0, 0.06, 1, 0.94))
     figure = Figure(figsize=(8, 1.2 + 0.6 * max(1, len(tasks))), layout=layout)

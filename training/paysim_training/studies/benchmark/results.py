@@ -118,9 +118,10 @@ def _gap_closed(policies: Mapping[str, Mapping[str, Any]], key: str) -> float | 
 
 
 def _iqm(values: NDArray[np.float64]) -> float:
-    from scipy.stats import trim_mean  # SciPy would slow down --help
-
-    return float(trim_mean(values, 0.25))
+    # The bytes of `scipy.stats.trim_mean(values, 0.25)`, whose checks take longer than a resample's mean.
+    cut = len(values) // 4
+    middle = np.partition(values, (cut, len(values) - cut - 1))[cut : len(values) - cut]
+    return float(middle.mean())
 
 
 def _row(task: str, entry: Mapping[str, Any]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,10 +21,11 @@ from torch import Tensor
 from paysim_gym import PaymentVectorEnv, Scenario
 from paysim_gym.envs.export import export_network
 from paysim_gym.envs.sb3 import PaymentVecEnv
-from paysim_training.algorithms.callbacks import entropy_coefficient, saved_files
+from paysim_gym.files import atomic_folder, remove_temporaries
+from paysim_training.algorithms.callbacks import entropy_coefficient, model_files
 from paysim_training.algorithms.ppo import make_model
 from paysim_training.core.config import TRAINING_SEEDS_END, EnvConfig, TrainConfig, dump_yaml
-from paysim_training.core.run_folder import RunFolder, RunFolderError
+from paysim_training.core.run_folder import RunFolderError
 from paysim_training.core.task import constructor_arguments
 from paysim_training.studies.strategic.learner_envs import SharedVecEnv
 
@@ -224,15 +224,14 @@ def with_learners(config: TrainConfig, banks: list[str]) -> TrainConfig:
 def _save(
     profile: LearnedProfile, config: TrainConfig, curve: Mapping[str, Any], models: Mapping[str, PPO]
 ) -> None:
-    for leftover in profile.path.parent.glob(f".{profile.path.name}.*.tmp"):
-        shutil.rmtree(leftover)
-    with RunFolder(profile.path).new_folder(profile.path) as folder:
+    remove_temporaries(profile.path.parent, profile.path.name)
+    with atomic_folder(profile.path) as folder:
         for name, model in models.items():
             (folder / name).mkdir()
             export_network(model, folder / f"{name}.safetensors")
             model.num_timesteps = 0
             model.observation_space.seed(config.seed)  # never sampled from, but saved with the model
-            for file, content in saved_files(model).items():
+            for file, content in model_files(model).items():
                 (folder / name / file).write_bytes(content)
         (folder / "curve.json").write_text(json.dumps(curve) + "\n", encoding="utf-8")
         (folder / "config.yaml").write_text(dump_yaml(config.model_dump(mode="json")), encoding="utf-8")

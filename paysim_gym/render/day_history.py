@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-View = Mapping[str, Any]
+from paysim_gym import _engine
+
+BankSnapshot = Mapping[str, Any]
 """What a bank has before it, as the engine's `Fleet.view` gives it for each learner; money in int cents.
 
 * `bank`; `tick` (to be played next, from the start of the episode), `day` (from 0), `num_days`,
@@ -16,8 +18,14 @@ View = Mapping[str, Any]
 * `received_today`, `paid_today`; `costs_today` and `costs` (of the episode): component to cents
 """
 
-URGENCIES = {"overdue": "overdue", "due": "due now", "soon": "soon (1-4 ticks)", "later": "later"}
-"""How urgent a queued payment is, and how people say it."""
+URGENCIES = dict(
+    zip(
+        _engine.URGENCIES,
+        ("overdue", "due now", f"soon (1-{_engine.SOON_TICKS} ticks)", "later"),
+        strict=True,
+    )
+)
+"""Label of each urgency class of queued payments."""
 QUEUES = {"internal_queue": "Internal queue", "central_queue": "Central queue"}
 """Payments that the bank has not released, and those that it has and that wait for settlement."""
 
@@ -55,39 +63,39 @@ class Scale(NamedTuple):
     shows_limit: bool
 
 
-class Day:
+class DayHistory:
     """What a bank had before it at each tick of one day."""
 
     def __init__(self) -> None:
-        self.views: list[View] = []
+        self.snapshots: list[BankSnapshot] = []
 
-    def record(self, view: View) -> None:
+    def record(self, view: BankSnapshot) -> None:
         """Add what the bank has before it now; unless that is later on the same day, start afresh."""
-        if self.views and view == self.views[-1]:
+        if self.snapshots and view == self.snapshots[-1]:
             return
-        if self.views and not _follows(view, self.views[-1]):
-            self.views.clear()
-        self.views.append(view)
+        if self.snapshots and not _follows(view, self.snapshots[-1]):
+            self.snapshots.clear()
+        self.snapshots.append(view)
 
     @property
-    def now(self) -> View:
+    def now(self) -> BankSnapshot:
         """The last view.
 
         Raises:
             ValueError: If there is none.
         """
-        if not self.views:
+        if not self.snapshots:
             raise ValueError("nothing has been recorded of this day")
-        return self.views[-1]
+        return self.snapshots[-1]
 
     def balances(self) -> list[tuple[int, int]]:
         """Tick of the day and balance in cents, view after view."""
-        return [(tick_of_day(view), view["balance"]) for view in self.views]
+        return [(tick_of_day(view), view["balance"]) for view in self.snapshots]
 
     def limits(self) -> list[tuple[int, int]]:
         """Ticks of the day from which on the credit allows a lowest balance, and that in cents."""
         changes: list[tuple[int, int]] = []
-        for view in self.views:
+        for view in self.snapshots:
             if not changes or changes[-1][1] != -view["limit"]:
                 changes.append((tick_of_day(view), -view["limit"]))
         return changes
@@ -109,18 +117,18 @@ class Day:
                 after["received_today"] - before["received_today"],
                 after["paid_today"] - before["paid_today"],
             )
-            for before, after in zip(self.views, self.views[1:], strict=False)
+            for before, after in zip(self.snapshots, self.snapshots[1:], strict=False)
             if not before["is_opening"]
         ]
 
 
-def tick_of_day(view: View) -> int:
+def tick_of_day(view: BankSnapshot) -> int:
     """Ticks of the day that are over."""
     tick: int = view["tick"] - view["day"] * view["ticks_per_day"]
     return tick
 
 
-def headline(view: View) -> str:
+def headline(view: BankSnapshot) -> str:
     """Which moment of which day this is."""
     tick, ticks = tick_of_day(view), view["ticks_per_day"]
     day = f"day {view['day'] + 1} of {view['num_days']}"
@@ -134,7 +142,7 @@ def queue_total(queue: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
     return sum(count for count, _ in queue.values()), sum(value for _, value in queue.values())
 
 
-def _follows(view: View, last: View) -> bool:
+def _follows(view: BankSnapshot, last: BankSnapshot) -> bool:
     same_day = all(view[key] == last[key] for key in ("bank", "day", "num_days", "ticks_per_day"))
     has_opened = last["is_opening"] and not view["is_opening"] and view["tick"] == last["tick"]
     return same_day and (view["tick"] > last["tick"] or has_opened)

@@ -1,6 +1,6 @@
-//! What days worked out by hand are made of.
+//! Small scenarios and readings for days worked out by hand.
 
-#![allow(dead_code, reason = "each file of days needs a part of it")]
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use paysim_engine::costs::Component;
 use paysim_engine::events::{Event, EventLog, Mechanism};
@@ -15,7 +15,7 @@ pub const A: usize = 0;
 pub const B: usize = 1;
 pub const C: usize = 2;
 
-/// Banks A, B and C; A as given, B and C without money unless they get some.
+/// Banks A, B and C; A as given, B and C without balances.
 pub fn scenario(ticks: i64, a: Value, payments: Vec<Value>) -> Value {
     let mut bank = json!({"id": "A", "balance": 0});
     bank.as_object_mut().unwrap().extend(a.as_object().unwrap().clone());
@@ -25,22 +25,22 @@ pub fn scenario(ticks: i64, a: Value, payments: Vec<Value>) -> Value {
     })
 }
 
-/// The same with more or other keys.
+/// The scenario with further or replaced keys.
 pub fn with(mut scenario: Value, keys: Value) -> Value {
     scenario.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
     scenario
 }
 
-/// A payment that is never late and names no rail.
+/// A payment without a rail that never becomes overdue.
 pub fn pay(sender: &str, receiver: &str, amount: i64, arrival: i64) -> Value {
     json!({"sender": sender, "receiver": receiver, "amount": amount, "arrival_tick": arrival, "deadline_tick": 1_000})
 }
 
 pub fn system(scenario: &Value) -> System {
-    learning(scenario, &[])
+    system_with_learners(scenario, &[])
 }
 
-pub fn learning(scenario: &Value, learners: &[usize]) -> System {
+pub fn system_with_learners(scenario: &Value, learners: &[usize]) -> System {
     let scenario = Scenario::from_json(&scenario.to_string()).unwrap();
     let learners: Vec<BankId> = learners.iter().map(|bank| bank_at(*bank)).collect();
     Setup::new(&scenario).unwrap().system(&learners, EventLog::recording())
@@ -50,14 +50,14 @@ pub fn play(system: &mut System, ticks: usize) -> Vec<TickOutcome> {
     (0..ticks).map(|_| system.tick().unwrap()).collect()
 }
 
-/// Plays a tick in which A, a learner, decides this.
+/// Plays a tick with these decisions of the learner A.
 pub fn decide(system: &mut System, decisions: &[Decision]) -> TickOutcome {
     system.begin_tick().unwrap();
     system.decisions_mut(bank_at(A)).extend_from_slice(decisions);
     system.finish_tick().unwrap()
 }
 
-/// How many payments settle in each of so many ticks.
+/// Number of settled payments in each of the next ticks.
 pub fn settlements(system: &mut System, ticks: usize) -> Vec<u32> {
     play(system, ticks).iter().map(|outcome| outcome.settlements).collect()
 }
@@ -70,7 +70,7 @@ pub fn cost(system: &System, bank: usize, component: Component) -> i64 {
     system.ledger.banks[bank].costs[component as usize].0
 }
 
-/// Amounts that have settled since the last call, in order, and how.
+/// Amounts and mechanisms of the settlements since the last call.
 pub fn settled(system: &mut System) -> Vec<(i64, Mechanism)> {
     let events = system.ledger.events.take();
     let settled = events.iter().filter_map(|event| match event {

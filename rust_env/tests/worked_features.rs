@@ -1,17 +1,17 @@
-//! Limits, collateral, pools, priorities, deferred crediting and policies, in days short enough to
-//! work out by hand. The arithmetic stands beside the numbers.
+//! Limits, collateral, pools, priorities, deferred crediting and policies, worked out by hand.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-mod short_days;
+mod small_scenarios;
 
 use paysim_engine::costs::Component;
 use paysim_engine::events::Mechanism;
 use paysim_engine::payment::Decision;
 use paysim_engine::units::{Cents, PaymentId, Rate, bank_at};
 use serde_json::{Value, json};
-use short_days::{
-    A, B, C, balances, cost, decide, held, learning, pay, play, queued, scenario, settled, settlements, system, with,
+use small_scenarios::{
+    A, B, C, balances, cost, decide, held, pay, play, queued, scenario, settled, settlements, system,
+    system_with_learners, with,
 };
 use std::num::NonZeroU64;
 
@@ -22,7 +22,7 @@ fn urgent(amount: i64, arrival: i64, priority: i64) -> Value {
 }
 
 #[test]
-fn a_bilateral_limit_blocks_is_freed_by_receipts_and_starts_anew_next_day() {
+fn a_bilateral_limit_blocks_payments_until_receipts_or_the_next_day() {
     let payments = vec![
         pay("A", "B", 80, 0),
         pay("A", "B", 50, 0),
@@ -34,8 +34,8 @@ fn a_bilateral_limit_blocks_is_freed_by_receipts_and_starts_anew_next_day() {
     ];
     let a = json!({"balance": 1_000, "limits": {"bilateral": {"B": 100}}});
     let mut system = system(&with(scenario(3, a, payments), json!({"num_days": 2})));
-    // Tick 0: 80 leave 20 of 100, too few for 50. Tick 1: 30 come from B, 50 = 20 + 30 go, and so
-    // does what C gets. Tick 2: nothing is left for 1. Tick 3: 100 anew, for 1 + 99. Tick 4: none.
+    // Tick 0: 80 leave 20 of 100, less than 50. Tick 1: 30 arrive from B, so 50 = 20 + 30 settle, and the payment
+    // to C. Tick 2: no headroom remains for 1. Tick 3: a new headroom of 100 covers 1 + 99. Tick 4: none remains.
     assert_eq!(settlements(&mut system, 5), [1, 3, 0, 2, 0]);
     assert_eq!(balances(&system), [1_000 - 80 - 50 + 30 - 500 - 100, 80 + 50 - 30 + 100, 500]);
     assert_eq!(system.ledger.bilateral_headroom(A, B), Some(Cents(0)));
@@ -43,7 +43,7 @@ fn a_bilateral_limit_blocks_is_freed_by_receipts_and_starts_anew_next_day() {
 }
 
 #[test]
-fn a_multilateral_limit_counts_all_banks_and_starts_anew_next_day() {
+fn a_multilateral_limit_covers_all_banks_until_the_next_day() {
     let payments = vec![
         pay("A", "B", 60, 0),
         pay("A", "C", 60, 0),
@@ -54,8 +54,8 @@ fn a_multilateral_limit_counts_all_banks_and_starts_anew_next_day() {
     let mut day = scenario(3, json!({"balance": 1_000, "limits": {"multilateral": 100}}), payments);
     day["agents"][C]["balance"] = json!(30);
     let mut system = system(&with(day, json!({"num_days": 2})));
-    // 60 leave 40, too few for 60; 30 more are enough; then 10 are left, too few for 20. Next day
-    // 100 are enough for 20 + 80.
+    // 60 leave 40, less than 60; 30 more are enough; then 10 remain, less than 20. On the next day 100 cover
+    // 20 + 80.
     assert_eq!(settlements(&mut system, 3), [1, 2, 0]);
     assert_eq!(system.ledger.banks[A].capacity(), Cents(10));
     assert_eq!(settlements(&mut system, 1), [2]);
@@ -63,20 +63,20 @@ fn a_multilateral_limit_counts_all_banks_and_starts_anew_next_day() {
 }
 
 #[test]
-fn collateral_gives_credit_less_its_haircut_rounded_down() {
+fn collateral_credit_is_reduced_by_the_haircut_and_rounded_down() {
     let a = json!({"credit_limit": 100, "collateral": 1_001, "collateral_haircut": 0.1});
     let mut day = scenario(3, a, vec![pay("A", "B", 1_000, 0), pay("A", "B", 1, 1)]);
     day["costs"] = json!({"collateral_rate": 0.01});
     let mut system = system(&day);
-    // 1,001 x 0.9 = 900.9, so 900: with 100 of credit 1,000 can go, and not a cent more.
+    // 1,001 x 0.9 = 900.9, so 900: with 100 of credit 1,000 can be paid, and no more.
     assert_eq!(settlements(&mut system, 3), [1, 0, 0]);
     assert_eq!(system.ledger.banks[A].credit(), Cents(100 + 900));
-    // 1% of the 1,001 that are posted, 3 times: 30.03.
+    // 1% of the 1,001 posted, in 3 ticks: 30.03.
     assert_eq!(cost(&system, A, Component::Collateral), 30);
 }
 
 #[test]
-fn used_collateral_is_what_backs_the_overdraft_beyond_the_credit_limit_rounded_up() {
+fn used_collateral_backs_the_overdraft_beyond_the_credit_limit_rounded_up() {
     let a = json!({"credit_limit": 100, "collateral": 1_000, "collateral_haircut": 0.3});
     let mut day = scenario(4, a, vec![pay("A", "B", 100, 0), pay("A", "B", 101, 1), pay("A", "B", 599, 3)]);
     day["costs"] = json!({"collateral_rate": 0.1, "collateral_charged": "used"});
@@ -85,15 +85,15 @@ fn used_collateral_is_what_backs_the_overdraft_beyond_the_credit_limit_rounded_u
     // The credit limit alone backs the first 100.
     assert_eq!(cost(&system, A, Component::Collateral), 0);
     play(&mut system, 2);
-    // 101 / 0.7 = 144.3, so 145, at 10% twice: 29. Without rounding up it would be 28.9.
+    // 101 / 0.7 = 144.3, so 145, at 10% in two ticks: 29. Without rounding up it would be 28.9.
     assert_eq!(cost(&system, A, Component::Collateral), 29);
     play(&mut system, 1);
-    // 700 / 0.7 = 1,000: all of it.
+    // 700 / 0.7 = 1,000, all the collateral.
     assert_eq!(cost(&system, A, Component::Collateral), 29 + 100);
 }
 
 #[test]
-fn deferred_receipts_land_too_late_to_free_collateral_but_not_to_end_an_overdraft() {
+fn deferred_receipts_reduce_overdraft_cost_but_not_collateral_cost() {
     let payments = vec![pay("A", "B", 70, 0), pay("C", "A", 70, 0)];
     let mut day = scenario(1, json!({"collateral": 100, "collateral_haircut": 0.3}), payments);
     day["agents"][C]["balance"] = json!(70);
@@ -113,17 +113,17 @@ fn pool_days(overnight: &str) -> Value {
 }
 
 #[test]
-fn a_pool_is_paid_in_at_the_opening_charged_once_a_day_and_taken_back_at_the_close() {
+fn a_pool_is_committed_at_the_opening_charged_once_a_day_and_returned_at_the_close() {
     let mut system = system(&pool_days("carry"));
-    // 250 of 1,000 are committed: 200 go, 50 are too few for 100. 2% of 250 are 5.
+    // 250 of 1,000 are committed: 200 settle, and 50 are less than 100. 2% of 250 is 5.
     assert_eq!(settlements(&mut system, 1), [1]);
     assert_eq!((balances(&system), cost(&system, A, Component::Liquidity)), (vec![50, 200, 0], 5));
     assert_eq!((system.external_money(), system.ledger.banks[A].committed), (Cents(250), Cents(250)));
     assert_eq!(settlements(&mut system, 1), [0]);
-    // At the close they leave again.
+    // The close returns the 250.
     assert_eq!((balances(&system), cost(&system, A, Component::Liquidity)), (vec![50 - 250, 200, 0], 5));
     assert_eq!((system.external_money(), system.ledger.banks[A].committed), (Cents(0), Cents(0)));
-    // -200 + 250 + 60 = 110: the 100 go. The second day costs 5 as well.
+    // -200 + 250 + 60 = 110: the 100 settle. The second day costs 5 as well.
     assert_eq!(settlements(&mut system, 2), [2, 0]);
     assert_eq!((balances(&system), cost(&system, A, Component::Liquidity)), (vec![10 - 250, 240, 0], 10));
     assert_eq!(system.external_money(), Cents(0));
@@ -134,8 +134,7 @@ fn after_an_overnight_reset_a_pool_starts_from_the_opening_balance() {
     let mut system = system(&pool_days("reset"));
     play(&mut system, 2);
     assert_eq!((balances(&system), system.external_money()), (vec![-200, 200, 0], Cents(0)));
-    // A gets 200 and loses B's 200; 0 + 250 cover the 100 with or without the 60 that B no longer has,
-    // until it has the 100.
+    // The reset cancels the transfer of 200. A's 0 + 250 cover the 100, from which B then pays its 60.
     assert_eq!(settlements(&mut system, 1), [2]);
     assert_eq!((balances(&system), system.external_money()), (vec![250 - 100 + 60, 40, 0], Cents(250)));
     play(&mut system, 1);
@@ -143,31 +142,31 @@ fn after_an_overnight_reset_a_pool_starts_from_the_opening_balance() {
 }
 
 #[test]
-fn an_opening_is_a_step_of_its_own_when_somebody_decides() {
-    let mut system = learning(&pool_days("carry"), &[A]);
+fn an_opening_is_a_separate_step_if_a_learner_decides() {
+    let mut system = system_with_learners(&pool_days("carry"), &[A]);
     system.begin_day().unwrap();
     assert!(system.is_opening());
     system.decide_pool(bank_at(A), Rate::from_fraction(0.5));
     system.finish_opening().unwrap();
-    // 2% of 500.
+    // The charge is 2% of 500.
     let liquidity = Component::Liquidity as usize;
     assert_eq!((balances(&system)[A], system.ledger.banks[A].tick_costs[liquidity]), (500, Cents(10)));
     assert_eq!(decide(&mut system, &[Decision::Release]).costs[liquidity], Cents(0));
     decide(&mut system, &[]);
-    // Nobody decides about the second day: the scenario's share.
+    // Without a decision, the second day commits the scenario's share.
     decide(&mut system, &[]);
     assert_eq!((system.ledger.banks[A].committed, cost(&system, A, Component::Liquidity)), (Cents(250), 10 + 5));
 }
 
 #[test]
-fn classes_of_the_rail_follow_priority_and_then_release() {
+fn the_queue_order_follows_priority_classes_and_then_releases() {
     let payments = vec![urgent(20, 0, 6), urgent(30, 1, 8), urgent(10, 2, 5), urgent(40, 3, 9), pay("C", "A", 95, 4)];
     let mut day = scenario(5, json!({}), payments);
     day["agents"][C]["balance"] = json!(100);
     day["rails"] = json!([{"id": "RTGS", "queue_discipline": "priority"}]);
     let mut system = system(&day);
     play(&mut system, 4);
-    // 9 is highly urgent; 6 and 8 are urgent alike, the older first; 5 is normal.
+    // 9 is highly urgent; 6 and 8 are both urgent, the older one first; 5 is normal.
     assert_eq!(queued(&system, A, 0), [40, 20, 30, 10]);
     play(&mut system, 1);
     // 95 = 40 + 20 + 30 + 5.
@@ -175,7 +174,7 @@ fn classes_of_the_rail_follow_priority_and_then_release() {
 }
 
 #[test]
-fn a_class_of_its_own_goes_before_priority_and_a_blocked_urgent_head_blocks() {
+fn an_explicit_class_overrides_priority() {
     let mut low = urgent(25, 0, 0);
     low["rtgs_priority"] = json!("highly_urgent");
     let mut high = urgent(15, 0, 10);
@@ -183,7 +182,7 @@ fn a_class_of_its_own_goes_before_priority_and_a_blocked_urgent_head_blocks() {
     let mut day = scenario(1, json!({"balance": 20}), vec![high, low]);
     day["rails"] = json!([{"id": "RTGS", "queue_discipline": "priority"}]);
     let mut urgent_first = system(&day);
-    // 20 would pay 15, but 25 are more urgent to the rail, though not to the bank.
+    // 20 would cover 15, but the rail puts the 25 first, in spite of their lower priority.
     assert_eq!(settlements(&mut urgent_first, 1), [0]);
     assert_eq!(queued(&urgent_first, A, 0), [25, 15]);
     day["rails"] = json!([{"id": "RTGS"}]);
@@ -191,27 +190,27 @@ fn a_class_of_its_own_goes_before_priority_and_a_blocked_urgent_head_blocks() {
 }
 
 #[test]
-fn escalation_moves_the_queue_and_the_class_but_not_the_price() {
+fn escalation_changes_queue_order_and_class_but_not_the_price() {
     let due = |amount: i64, priority: i64, deadline: i64| json!({"sender": "A", "receiver": "B", "amount": amount, "arrival_tick": 0, "deadline_tick": deadline, "priority": priority});
     let costs =
         json!({"delay_penalty_per_tick": 10, "priority_multipliers": {"6": 2, "7": 50, "8": 50, "9": 50, "10": 50}});
     let rules = json!({"priority_escalation": {"ticks": 4, "boost": 4}, "costs": costs});
     let day = with(scenario(10, json!({}), vec![due(5, 5, 4), due(6, 6, 9)]), rules);
-    let mut system = learning(&day, &[A]);
+    let mut system = system_with_learners(&day, &[A]);
     let urgencies = |system: &paysim_engine::system::System| -> Vec<u8> {
         system.ledger.banks[A].internal.iter().map(|payment| payment.urgency).collect()
     };
     system.begin_tick().unwrap();
-    // 4 ticks before the deadline nothing is gained: 6 before 5.
+    // 4 ticks before the deadline there is no increase: 6 before 5.
     assert_eq!((held(&system, A), urgencies(&system)), (vec![6, 5], vec![6, 5]));
     system.finish_tick().unwrap();
     for (tick, expected) in [(1, vec![6, 6]), (2, vec![7, 6]), (3, vec![8, 6]), (4, vec![9, 6])] {
         system.begin_tick().unwrap();
-        // 5 + 4 x tick / 4, and among equals the nearer deadline first.
+        // The urgency is 5 + 4 x tick / 4; of equal payments the nearer deadline comes first.
         assert_eq!((held(&system, A), urgencies(&system)), (vec![5, 6], expected), "tick {tick}");
         system.finish_tick().unwrap();
     }
-    // 5 ticks at 10 and at 2 x 10.
+    // 5 ticks cost 10 and 2 x 10.
     assert_eq!(cost(&system, A, Component::Delay), 5 * 10 + 5 * 20);
     decide(&mut system, &[Decision::Release]);
     let head = &system.ledger.banks[A].central[0][0];
@@ -232,13 +231,13 @@ fn deferred_receipts_can_be_used_from_the_next_tick() {
 }
 
 #[test]
-fn an_offset_nets_deferred_receipts_but_what_is_gained_waits() {
+fn an_offset_nets_deferred_receipts_but_defers_the_net_gain() {
     let payments = vec![pay("A", "B", 100, 0), pay("A", "C", 30, 0), pay("B", "A", 130, 0)];
     let mut day = scenario(2, json!({}), payments);
     day["agents"][B]["balance"] = json!(30);
     day["rails"] = json!([{"id": "RTGS", "deferred_crediting": true, "lsm": {"bilateral": true}}]);
     let mut system = system(&day);
-    // B pays 130 - 100 = 30 on balance, all it has. A's gain of 30 pays C only at tick 1.
+    // B pays 130 - 100 = 30 net, its whole balance. A's net gain of 30 can pay C only at tick 1.
     assert_eq!(settlements(&mut system, 1), [2]);
     assert_eq!(settled(&mut system), [(100, Mechanism::Bilateral), (130, Mechanism::Bilateral)]);
     assert_eq!(settlements(&mut system, 1), [1]);
@@ -246,17 +245,17 @@ fn an_offset_nets_deferred_receipts_but_what_is_gained_waits() {
 }
 
 #[test]
-fn a_cut_pays_a_fee_and_leaves_the_rest_in_its_place() {
+fn a_cut_incurs_a_fee_and_keeps_the_rest_in_the_queue() {
     let payments = vec![pay("A", "B", 300, 0), pay("A", "B", 50, 0)];
     let mut day = scenario(3, json!({"balance": 100}), payments);
     day["costs"] = json!({"split_fee": 7, "delay_penalty_per_tick": 1});
-    let mut system = learning(&day, &[A]);
+    let mut system = system_with_learners(&day, &[A]);
     assert_eq!(decide(&mut system, &[Decision::Cut(Cents(100)), Decision::Hold]).settlements, 1);
     assert_eq!((held(&system, A), balances(&system)[A]), (vec![200, 50], 0));
     let rest = system.ledger.banks[A].internal[0];
     assert_eq!((rest.id, rest.parent, rest.deadline.0, rest.is_released), (PaymentId::FIRST, None, 1_000, false));
     assert_eq!((cost(&system, A, Component::Split), cost(&system, A, Component::Delay)), (7, 2));
-    // Another 20 of it wait for money, which costs like any other payment: 3 wait now.
+    // Another 20 of it are queued, with delay costs of their own: 3 payments are unsettled now.
     decide(&mut system, &[Decision::Cut(Cents(20))]);
     let part = system.ledger.banks[A].central[0][0];
     assert_eq!(
@@ -268,23 +267,23 @@ fn a_cut_pays_a_fee_and_leaves_the_rest_in_its_place() {
 }
 
 #[test]
-fn the_myopic_bank_pays_by_what_waiting_costs_and_borrows_when_waiting_costs_more() {
+fn myopic_orders_by_delay_cost_and_overdraws_if_delay_costs_more() {
     let a = json!({"balance": 100, "credit_limit": 1_000, "policy": {"type": "myopic"}});
     let payments = vec![urgent(90, 0, 5), urgent(60, 0, 5), urgent(400, 0, 5), urgent(400, 1, 9), urgent(600, 1, 9)];
     let mut day = scenario(2, a, payments);
     day["costs"] = json!({"overdraft_rate": 0.01, "delay_penalty_per_tick": 2, "priority_multipliers": {"9": 2.5}});
     let mut system = system(&day);
     play(&mut system, 1);
-    // Each costs 2 to delay, so the smaller first: 60 leave 40. 90 take it to -50, for 0.5 < 2. 400
-    // more would cost 4 > 2.
+    // Each delay costs 2, so the smaller payment is first: 60 leave 40. 90 take the balance to -50, for 0.5 < 2.
+    // 400 more would cost 4 > 2.
     assert_eq!((held(&system, A), balances(&system)[A]), (vec![400], -50));
     play(&mut system, 1);
-    // To delay one of priority 9 costs 2.5 x 2 = 5 > 4: 400 go. 600 would cost 6 > 5.
+    // A delay at priority 9 costs 2.5 x 2 = 5 > 4: 400 settle. 600 would cost 6 > 5.
     assert_eq!((held(&system, A), balances(&system)[A]), (vec![600, 400], -450));
 }
 
 #[test]
-fn what_is_short_on_any_rail_is_borrowed_and_deferred_receipts_do_not_help() {
+fn overnight_loans_cover_all_rails_without_deferred_receipts() {
     let mut by_net = pay("A", "B", 200, 0);
     by_net["rail"] = json!("ACH");
     let mut day = scenario(2, json!({"balance": 300}), vec![pay("A", "B", 1_000, 0), by_net, pay("B", "C", 50, 1)]);
@@ -293,8 +292,8 @@ fn what_is_short_on_any_rail_is_borrowed_and_deferred_receipts_do_not_help() {
         {"id": "ACH", "settlement_type": "deferred_net", "cycle_ticks": 2, "deferred_crediting": true}
     ]);
     let mut system = system(&with(day, json!({"end_of_day": "borrow", "costs": {"eod_rate": 0.1}, "num_days": 2})));
-    // The cycle's 200 settle at tick 1 with A's own money, so 900 of the 1,000 are borrowed. B's 200
-    // cannot be used in the tick in which they come, not even at its close: B borrows 50.
+    // The cycle's 200 settle at tick 1 from A's balance, so 900 of the 1,000 are borrowed. B cannot use its 200 in
+    // the tick of their receipt, not even at the close, so it borrows 50.
     assert_eq!(settlements(&mut system, 2), [0, 1 + 2]);
     assert_eq!(balances(&system), [0, 200 + 1_000 + 50 - 50, 50]);
     assert_eq!((cost(&system, A, Component::EndOfDay), cost(&system, B, Component::EndOfDay)), (90, 5));

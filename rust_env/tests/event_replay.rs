@@ -1,4 +1,4 @@
-//! The state of a system at the end of every tick, from its event log alone.
+//! Replays of event logs, compared with the state of the system after every tick.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -20,7 +20,7 @@ use strategies::{choices, play, read, scenarios};
 
 /// An unsettled payment.
 #[derive(Clone, Debug, PartialEq)]
-struct Open {
+struct OpenPayment {
     id: PaymentId,
     parent: Option<PaymentId>,
     sender: BankId,
@@ -35,7 +35,7 @@ struct Open {
     is_overdue: bool,
 }
 
-impl Open {
+impl OpenPayment {
     fn of(payment: &Payment) -> Self {
         Self {
             id: payment.id,
@@ -61,57 +61,57 @@ struct Account {
     collateral: Cents,
     collateral_credit: Cents,
     committed: Cents,
-    internal: Vec<Open>,
-    /// By rail; rails without payments are left out.
-    central: BTreeMap<u8, Vec<Open>>,
+    internal: Vec<OpenPayment>,
+    /// Queues by rail, without empty ones.
+    central: BTreeMap<u8, Vec<OpenPayment>>,
     costs: BTreeMap<&'static str, Cents>,
 }
 
-/// What the events so far add up to.
+/// The state computed from events.
 #[derive(Default)]
-struct Rebuilt {
+struct EventReplay {
     now: Tick,
     banks: BTreeMap<BankId, Account>,
-    /// Released in this tick, neither settled nor queued yet.
-    on_the_way: BTreeMap<PaymentId, Open>,
-    /// Split or cut, its parts on the way.
-    whole: Option<Open>,
+    /// Payments released in this tick that are neither settled nor queued yet.
+    in_transit: BTreeMap<PaymentId, OpenPayment>,
+    /// The payment whose parts are being released.
+    split_payment: Option<OpenPayment>,
 }
 
-impl Rebuilt {
+impl EventReplay {
     fn bank(&mut self, bank: BankId) -> &mut Account {
         self.banks.get_mut(&bank).unwrap()
     }
 
-    fn payment(&mut self, bank: BankId, id: PaymentId) -> &mut Open {
+    fn payment(&mut self, bank: BankId, id: PaymentId) -> &mut OpenPayment {
         let account = self.banks.get_mut(&bank).unwrap();
         let mut queues = account.internal.iter_mut().chain(account.central.values_mut().flatten());
         queues.find(|payment| payment.id == id).unwrap()
     }
 
-    fn take(&mut self, bank: BankId, id: PaymentId) -> Open {
-        if let Some(payment) = self.on_the_way.remove(&id) {
+    fn take(&mut self, bank: BankId, id: PaymentId) -> OpenPayment {
+        if let Some(payment) = self.in_transit.remove(&id) {
             return payment;
         }
         let account = self.bank(bank);
         for queue in std::iter::once(&mut account.internal).chain(account.central.values_mut()) {
-            if let Some(place) = queue.iter().position(|payment| payment.id == id) {
-                return queue.remove(place);
+            if let Some(index) = queue.iter().position(|payment| payment.id == id) {
+                return queue.remove(index);
             }
         }
-        unreachable!("{id:?} of {bank:?} is nowhere")
+        unreachable!("{id:?} of {bank:?} does not exist")
     }
 
-    fn put_in_order(&mut self, bank: BankId) {
+    fn sort_internal_queue(&mut self, bank: BankId) {
         self.bank(bank).internal.sort_by_key(|payment| (Reverse(payment.urgency), payment.deadline, payment.id));
     }
 
-    fn enter(&mut self, event: &Event) {
+    fn apply(&mut self, event: &Event) {
         match *event {
             Event::Tick { tick } | Event::Day { tick, .. } => self.now = tick,
             Event::Urgency { payment, sender, urgency } => {
                 self.payment(sender, payment).urgency = urgency;
-                self.put_in_order(sender);
+                self.sort_internal_queue(sender);
             }
             Event::Overdue { payment, sender, amount, .. } => {
                 let open = self.payment(sender, payment);
@@ -127,12 +127,12 @@ impl Rebuilt {
             | Event::EndOfDay { .. }
             | Event::PoolCommitment { .. }
             | Event::PoolReturn { .. }
-            | Event::Transfer { .. } => self.enter_account(event),
-            _ => self.enter_payment(event),
+            | Event::Transfer { .. } => self.apply_account(event),
+            _ => self.apply_payment(event),
         }
     }
 
-    fn enter_account(&mut self, event: &Event) {
+    fn apply_account(&mut self, event: &Event) {
         match *event {
             Event::Opening { bank, balance, closing_balance, credit_limit, collateral, collateral_credit, .. } => {
                 if self.now == Tick(0) {
@@ -170,54 +170,26 @@ impl Rebuilt {
         }
     }
 
-    fn enter_payment(&mut self, event: &Event) {
+    fn apply_payment(&mut self, event: &Event) {
         match *event {
-            Event::Arrival {
-                payment: id,
-                sender,
-                receiver,
-                amount,
-                deadline_tick: deadline,
-                priority,
-                urgency,
-                divisible,
-                rail,
-            } => {
-                let (parent, arrival, rail, is_overdue) = (None, self.now, rail.0, false);
-                let terms = Open {
-                    id,
-                    parent,
-                    sender,
-                    receiver,
-                    amount,
-                    arrival,
-                    deadline,
-                    priority,
-                    urgency,
-                    divisible,
-                    rail,
-                    is_overdue,
-                };
-                self.bank(sender).internal.push(terms);
-                self.put_in_order(sender);
-            }
+            Event::Arrival { .. } => self.apply_arrival(event),
             Event::Split { payment, sender, amount, .. } => {
-                self.whole = Some(self.take(sender, payment));
-                assert_eq!(self.whole.as_ref().unwrap().amount, amount);
+                self.split_payment = Some(self.take(sender, payment));
+                assert_eq!(self.split_payment.as_ref().unwrap().amount, amount);
             }
             Event::Cut { payment, sender, remaining_amount, .. } => {
                 self.payment(sender, payment).amount = remaining_amount;
-                self.whole = Some(self.payment(sender, payment).clone());
+                self.split_payment = Some(self.payment(sender, payment).clone());
             }
             Event::Release { payment, parent, sender, amount, .. } => {
                 let released = match parent {
-                    Some(_) => Open { id: payment, parent, amount, ..self.whole.clone().unwrap() },
+                    Some(_) => OpenPayment { id: payment, parent, amount, ..self.split_payment.clone().unwrap() },
                     None => self.take(sender, payment),
                 };
-                self.on_the_way.insert(payment, released);
+                self.in_transit.insert(payment, released);
             }
             Event::Queued { payment, sender, rail, position, .. } => {
-                let queued = self.on_the_way.remove(&payment).unwrap();
+                let queued = self.in_transit.remove(&payment).unwrap();
                 self.bank(sender).central.entry(rail.0).or_default().insert(position as usize, queued);
             }
             Event::Settlement { payment, sender, receiver, amount, arrival_tick, .. } => {
@@ -244,12 +216,36 @@ impl Rebuilt {
         }
     }
 
-    /// Every bank must be as the system has it.
+    fn apply_arrival(&mut self, event: &Event) {
+        let Event::Arrival { payment, sender, receiver, amount, deadline_tick, priority, urgency, divisible, rail } =
+            *event
+        else {
+            unreachable!("{event:?}")
+        };
+        let arrived = OpenPayment {
+            id: payment,
+            parent: None,
+            sender,
+            receiver,
+            amount,
+            arrival: self.now,
+            deadline: deadline_tick,
+            priority,
+            urgency,
+            divisible,
+            rail: rail.0,
+            is_overdue: false,
+        };
+        self.bank(sender).internal.push(arrived);
+        self.sort_internal_queue(sender);
+    }
+
+    /// Compares every bank with the system.
     fn compare(&mut self, system: &System) {
-        assert!(self.on_the_way.is_empty(), "{:?}", self.on_the_way);
+        assert!(self.in_transit.is_empty(), "{:?}", self.in_transit);
         let ledger = &system.ledger;
-        for ((bank, account), rebuilt) in ledger.banks.iter().zip(0..).zip(self.banks.values_mut()) {
-            rebuilt.central.retain(|_, queue| !queue.is_empty());
+        for ((bank, account), replay) in ledger.banks.iter().zip(0..).zip(self.banks.values_mut()) {
+            replay.central.retain(|_, queue| !queue.is_empty());
             let queues = bank.central.iter().zip(0..).filter(|(queue, _)| !queue.is_empty());
             let costs = COMPONENTS.into_iter().zip(bank.costs).filter(|(_, cost)| *cost != Cents::ZERO);
             let expected = Account {
@@ -258,11 +254,11 @@ impl Rebuilt {
                 collateral: bank.collateral,
                 collateral_credit: bank.collateral_credit,
                 committed: bank.committed,
-                internal: bank.internal.iter().map(Open::of).collect(),
-                central: queues.map(|(queue, rail)| (rail, queue.iter().map(Open::of).collect())).collect(),
+                internal: bank.internal.iter().map(OpenPayment::of).collect(),
+                central: queues.map(|(queue, rail)| (rail, queue.iter().map(OpenPayment::of).collect())).collect(),
                 costs: costs.collect(),
             };
-            assert_eq!(*rebuilt, expected, "bank {account}");
+            assert_eq!(*replay, expected, "bank {account}");
         }
         assert_eq!(self.banks.len(), ledger.banks.len());
     }
@@ -272,16 +268,16 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn events_add_up_to_the_state(scenario in scenarios(), choices in choices()) {
-        let mut rebuilt = Rebuilt::default();
+    fn a_replay_of_events_equals_the_state(scenario in scenarios(), choices in choices()) {
+        let mut replay = EventReplay::default();
         play(&read(&scenario), EventLog::recording(), choices, |system, _, _| {
-            system.ledger.events.take().iter().for_each(|event| rebuilt.enter(event));
-            rebuilt.compare(system);
+            system.ledger.events.take().iter().for_each(|event| replay.apply(event));
+            replay.compare(system);
         });
     }
 
     #[test]
-    fn recording_changes_nothing(scenario in scenarios(), choices in choices()) {
+    fn recording_events_does_not_change_the_run(scenario in scenarios(), choices in choices()) {
         let mut states = Vec::new();
         play(&read(&scenario), EventLog::recording(), choices.clone(), |system, _, outcome| states.push((*outcome, system.save())));
         let mut recorded = states.into_iter();
@@ -291,7 +287,7 @@ proptest! {
     }
 }
 
-/// The events of a run in which all banks release everything.
+/// The events of a run with the policies of the scenario.
 fn events(scenario: &serde_json::Value) -> Vec<Event> {
     let (mut system, _) = strategies::system(&read(scenario), EventLog::recording());
     while !system.is_over() {
@@ -301,7 +297,7 @@ fn events(scenario: &serde_json::Value) -> Vec<Event> {
 }
 
 #[test]
-fn a_payment_that_waits_is_told_with_what_it_waits_for() {
+fn events_of_queued_payments_give_the_obstacle() {
     let pay = |sender: &str, receiver: &str, amount: i64| json!({"sender": sender, "receiver": receiver, "amount": amount, "arrival_tick": 0, "deadline_tick": 1});
     let scenario = json!({
         "ticks_per_day": 2,
@@ -326,7 +322,7 @@ fn a_payment_that_waits_is_told_with_what_it_waits_for() {
         Event::LimitHit { payment, available, .. } => Some((payment.0.get(), available.0)),
         _ => None,
     });
-    // In both ticks, but only for the first payment of each queue.
+    // One event in each tick, for the head of each queue only.
     assert_eq!(hits.collect::<Vec<_>>(), [(1, 10), (3, 5), (4, 7), (1, 10), (3, 5), (4, 7)]);
 }
 
@@ -354,7 +350,7 @@ fn every_event_type_occurs_with_the_keys_of_the_schema() {
 }
 
 #[test]
-fn a_payment_event_names_the_paying_bank_sender() {
+fn events_of_payments_call_the_paying_bank_sender() {
     for event in Event::types() {
         let has = |key: &str| event.keys.iter().any(|other| other.name == key);
         assert_eq!(has("payment") || has("receiver"), has("sender"), "{}", event.name);

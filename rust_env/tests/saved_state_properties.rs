@@ -1,4 +1,4 @@
-//! The same seed and choices give the same bytes, and a saved state goes on as if nothing had been.
+//! Properties of saved states: determinism, continuation and rejection of damage.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -11,16 +11,16 @@ use proptest::prelude::*;
 use serde_json::json;
 use strategies::{Choices, choices, read, scenarios, system};
 
-/// Where in a tick a state is saved.
+/// Point within a tick at which a state is saved.
 #[derive(Clone, Copy, Debug)]
 enum Moment {
-    Night,
+    BeforeDay,
     Opening,
     BeforeDecisions,
     AfterDecisions,
 }
 
-/// Plays a tick, and saves at `moment` if there is one; the state at the tick's end.
+/// Plays a tick and calls `reload` at `moment`; returns the state at its end.
 fn tick(
     system: &mut System,
     choices: &mut Choices,
@@ -28,12 +28,12 @@ fn tick(
     moment: Option<Moment>,
     mut reload: impl FnMut(&mut System),
 ) -> (TickOutcome, Vec<u8>) {
-    let mut at = |system: &mut System, wanted: Moment| {
-        if moment.is_some_and(|moment| moment as u8 == wanted as u8) {
+    let mut at = |system: &mut System, current: Moment| {
+        if moment.is_some_and(|moment| moment as u8 == current as u8) {
             reload(system);
         }
     };
-    at(system, Moment::Night);
+    at(system, Moment::BeforeDay);
     system.begin_day().unwrap();
     at(system, Moment::Opening);
     choices.open(system, learners);
@@ -55,7 +55,7 @@ fn episode(scenario: &Scenario, mut choices: Choices) -> Vec<(TickOutcome, Vec<u
 }
 
 fn moments() -> impl Strategy<Value = Moment> {
-    prop::sample::select(vec![Moment::Night, Moment::Opening, Moment::BeforeDecisions, Moment::AfterDecisions])
+    prop::sample::select(vec![Moment::BeforeDay, Moment::Opening, Moment::BeforeDecisions, Moment::AfterDecisions])
 }
 
 proptest! {
@@ -66,7 +66,7 @@ proptest! {
         let scenario = read(&scenario);
         let first = episode(&scenario, choices.clone());
         assert!(first == episode(&scenario, choices.clone()));
-        // A system that has played something else starts its next episode like a new one.
+        // A used system starts an episode like a new one.
         let (mut used, learners) = system(&scenario, EventLog::default());
         used.reset(scenario.seed ^ 1, 3);
         while !used.is_over() {
@@ -80,16 +80,16 @@ proptest! {
     }
 
     #[test]
-    fn a_restored_state_goes_on_as_the_saved_one(
-        scenario in scenarios(), choices in choices(), place in any::<prop::sample::Index>(), moment in moments()
+    fn a_restored_state_continues_like_the_saved_one(
+        scenario in scenarios(), choices in choices(), start in any::<prop::sample::Index>(), moment in moments()
     ) {
         let scenario = read(&scenario);
         let expected = episode(&scenario, choices.clone());
-        let place = place.index(expected.len());
+        let start = start.index(expected.len());
         let (mut playing, learners) = system(&scenario, EventLog::default());
         let mut choices = choices;
         for (index, expected) in expected.iter().enumerate() {
-            let moment = Some(moment).filter(|_| index >= place);
+            let moment = Some(moment).filter(|_| index >= start);
             let found = tick(&mut playing, &mut choices, &learners, moment, |playing| {
                 let bytes = playing.save();
                 let (mut fresh, _) = system(&scenario, EventLog::default());
@@ -102,9 +102,9 @@ proptest! {
     }
 
     #[test]
-    fn damaged_bytes_are_refused_and_change_nothing(
+    fn damaged_states_are_rejected_without_effect(
         scenario in scenarios(), choices in choices(), ticks in 0..8_usize,
-        place in any::<prop::sample::Index>(), bit in 0..8_u8
+        byte in any::<prop::sample::Index>(), bit in 0..8_u8
     ) {
         let given = scenario;
         let scenario = read(&given);
@@ -114,27 +114,27 @@ proptest! {
             tick(&mut system, &mut choices, &learners, None, |_| ());
         }
         let good = system.save();
-        let mut refuse = |bytes: &[u8]| {
+        let mut rejected = |bytes: &[u8]| {
             let error = system.restore(bytes).unwrap_err();
             assert_eq!(system.save(), good);
             error
         };
-        let place = place.index(good.len());
-        refuse(&good[..place]);
+        let byte = byte.index(good.len());
+        rejected(&good[..byte]);
         let mut longer = good.clone();
         longer.push(0);
-        assert_eq!(refuse(&longer), RestoreError::Damaged);
+        assert_eq!(rejected(&longer), RestoreError::Damaged);
         let mut flipped = good.clone();
-        flipped[place] ^= 1 << bit;
-        let error = refuse(&flipped);
-        match place {
+        flipped[byte] ^= 1 << bit;
+        let error = rejected(&flipped);
+        match byte {
             0..8 => assert_eq!(error, RestoreError::NotAState { length: good.len() }),
             8..16 => assert!(matches!(error, RestoreError::OtherScenario { .. })),
             _ => assert_eq!(error, RestoreError::Damaged),
         }
         let mut other = given;
         other["agents"][1]["balance"] = json!(other["agents"][1]["balance"].as_i64().unwrap() + 1);
-        let (mut stranger, _) = strategies::system(&read(&other), EventLog::default());
-        assert!(matches!(stranger.restore(&good), Err(RestoreError::OtherScenario { .. })));
+        let (mut other_system, _) = strategies::system(&read(&other), EventLog::default());
+        assert!(matches!(other_system.restore(&good), Err(RestoreError::OtherScenario { .. })));
     }
 }

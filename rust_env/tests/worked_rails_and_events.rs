@@ -1,24 +1,24 @@
-//! Rails, offsets, events and replayed payments, in days short enough to work out by hand. The
-//! arithmetic stands beside the numbers.
+//! Rails, offsets, events and replayed payments, worked out by hand.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-mod short_days;
+mod small_scenarios;
 
 use paysim_engine::costs::Component;
 use paysim_engine::events::{Event, EventLog, Mechanism};
 use paysim_engine::payment::Decision;
-use paysim_engine::replay::{Record, Replay};
+use paysim_engine::replay::{PaymentRecord, Replay};
 use paysim_engine::scenario::Scenario;
 use paysim_engine::setup::{Files, Setup};
 use paysim_engine::units::{Cents, RailId};
 use serde_json::{Value, json};
-use short_days::{
-    A, B, C, balances, cost, decide, held, learning, pay, play, queued, scenario, settled, settlements, system, with,
+use small_scenarios::{
+    A, B, C, balances, cost, decide, held, pay, play, queued, scenario, settled, settlements, system,
+    system_with_learners, with,
 };
 use std::sync::Arc;
 
-fn by(rail: &str, mut payment: Value) -> Value {
+fn on_rail(rail: &str, mut payment: Value) -> Value {
     payment["rail"] = json!(rail);
     payment
 }
@@ -28,10 +28,10 @@ fn net_rail(cycle_ticks: i64) -> Value {
 }
 
 #[test]
-fn a_net_rail_settles_when_a_cycle_ends_and_at_the_days_close() {
+fn a_net_rail_settles_at_the_end_of_cycles_and_of_the_day() {
     let payments = vec![pay("A", "B", 100, 0), pay("B", "A", 70, 1), pay("A", "C", 5, 3), pay("A", "C", 5, 4)];
     let mut system = system(&with(scenario(5, json!({"balance": 40}), payments), json!({"rails": net_rail(3)})));
-    // Tick 2 ends the first cycle: A owes 100 - 70 = 30 of its 40. The day's last tick ends another.
+    // Tick 2 ends the first cycle: A owes 100 - 70 = 30 and has 40. The last tick of the day ends the second one.
     assert_eq!(settlements(&mut system, 5), [0, 0, 2, 0, 2]);
     assert_eq!(
         settled(&mut system),
@@ -41,7 +41,7 @@ fn a_net_rail_settles_when_a_cycle_ends_and_at_the_days_close() {
 }
 
 #[test]
-fn a_cycle_that_cannot_settle_waits_without_those_that_came_after_it() {
+fn an_unsettled_cycle_is_joined_only_by_ended_cycles() {
     let payments = vec![pay("A", "B", 50, 0), pay("A", "B", 5, 2), pay("B", "A", 5, 5)];
     let rules = json!({
         "rails": net_rail(2), "num_days": 2,
@@ -49,25 +49,25 @@ fn a_cycle_that_cannot_settle_waits_without_those_that_came_after_it() {
     });
     let mut system = system(&with(scenario(3, json!({}), payments), rules));
     play(&mut system, 2);
-    // The cycle ended at tick 1 with A short of 50. The day's close, tick 2, lets the 5 join it.
+    // The cycle ended at tick 1, and A lacks 50. The 5 join it at the close of the day, tick 2.
     assert_eq!(system.ledger.banks[A].in_ended_cycle.as_slice(), [1]);
     play(&mut system, 1);
     assert_eq!(system.ledger.banks[A].in_ended_cycle.as_slice(), [2]);
-    // Next day credit of 50 comes at tick 4, which ends a cycle: A owes 55. At tick 5, 5 less.
+    // A gets credit of 50 at tick 4, which ends a cycle with A owing 55. At tick 5 it owes 50.
     assert_eq!(settlements(&mut system, 3), [0, 0, 3]);
     assert_eq!(balances(&system), [-50, 50, 0]);
 }
 
 #[test]
-fn a_waiting_cycle_is_tried_in_every_tick() {
+fn an_unsettled_cycle_is_tried_in_every_tick() {
     let rules =
         json!({"rails": net_rail(2), "events": [{"type": "transfer", "receiver": "A", "amount": 50, "tick": 2}]});
     let payments = vec![pay("A", "B", 50, 0), pay("A", "C", 1, 2), pay("B", "C", 2, 2)];
     let mut system = system(&with(scenario(6, json!({}), payments), rules));
-    // Tick 2 ends no cycle: the 50 settle alone, and what came at tick 2 waits for tick 3. There A
-    // has nothing left, and B's 2 wait with A's 1.
+    // Tick 2 ends no cycle: the 50 settle alone, and payments that arrive at tick 2 wait for tick 3. Then A has no
+    // liquidity left, so B's 2 wait with A's 1.
     assert_eq!(settlements(&mut system, 2), [0, 0]);
-    // That it has ended is part of the state.
+    // The end of the cycle is part of the saved state.
     let saved = system.save();
     play(&mut system, 1);
     system.restore(&saved).unwrap();
@@ -76,34 +76,33 @@ fn a_waiting_cycle_is_tried_in_every_tick() {
 }
 
 #[test]
-fn payments_go_by_the_first_rail_unless_they_name_another_and_the_first_is_served_first() {
+fn the_first_rail_is_the_default_and_settles_first() {
     let rails = json!([{"id": "RTGS"}, {"id": "ACH", "settlement_type": "deferred_net", "cycle_ticks": 2}]);
-    let payments = vec![pay("A", "B", 10, 0), by("ACH", pay("A", "B", 20, 0))];
+    let payments = vec![pay("A", "B", 10, 0), on_rail("ACH", pay("A", "B", 20, 0))];
     let mut both = system(&with(scenario(2, json!({"balance": 100}), payments), json!({"rails": rails})));
     assert_eq!(settlements(&mut both, 2), [1, 1]);
     assert_eq!(settled(&mut both), [(10, Mechanism::Gross), (20, Mechanism::Net)]);
-    // 100 pay for one of two: the first rail's, though the other came first.
+    // 100 cover one of two payments: that of the first rail, although the other one arrived first.
     let rails = json!([{"id": "FIRST"}, {"id": "SECOND"}]);
-    let payments = vec![by("SECOND", pay("A", "B", 100, 0)), pay("A", "C", 100, 0)];
+    let payments = vec![on_rail("SECOND", pay("A", "B", 100, 0)), pay("A", "C", 100, 0)];
     let mut system = system(&with(scenario(1, json!({"balance": 100}), payments), json!({"rails": rails})));
     assert_eq!(settlements(&mut system, 1), [1]);
     assert_eq!((queued(&system, A, 0), queued(&system, A, 1), balances(&system)[C]), (vec![], vec![100], 100));
-    // The balance is shared, so what waits on one rail counts on the other.
+    // The rails share the balance, so the queue of one reduces the free liquidity of the other.
     assert_eq!(system.ledger.free_liquidity(A, RailId(0)), Cents(-100));
 }
 
 #[test]
-fn what_one_rail_brings_in_is_used_on_another_in_the_same_tick() {
+fn receipts_of_one_rail_fund_another_in_the_same_tick() {
     let rails = json!([{"id": "FIRST"}, {"id": "SECOND"}]);
-    let payments = vec![pay("B", "C", 30, 0), by("SECOND", pay("A", "B", 30, 0))];
+    let payments = vec![pay("B", "C", 30, 0), on_rail("SECOND", pay("A", "B", 30, 0))];
     let mut system = system(&with(scenario(1, json!({"balance": 30}), payments), json!({"rails": rails})));
     assert_eq!(settlements(&mut system, 1), [2]);
     assert_eq!(balances(&system), [0, 0, 30]);
 }
 
-/// Settlements a tick with this liquidity-saving mechanism.
-/// Payments that settle in one tick of a bilateral rail between five banks of which only B has 5.
-fn bilaterally(payments: &[Value]) -> u32 {
+/// Number of settlements in one tick with bilateral offsets, where only B has 5.
+fn bilateral_settlements(payments: &[Value]) -> u32 {
     let bank = |id: &str| json!({"id": id, "balance": if id == "B" { 5 } else { 0 }});
     let banks: Vec<Value> = ["A", "B", "C", "D", "E"].map(bank).into();
     let rules = json!({"agents": banks, "rails": [{"id": "RTGS", "lsm": {"bilateral": true}}]});
@@ -111,14 +110,14 @@ fn bilaterally(payments: &[Value]) -> u32 {
 }
 
 #[test]
-fn an_offset_makes_way_for_the_next_one() {
-    // A's payment to C comes up once that to B has gone.
+fn an_offset_enables_the_next_one() {
+    // A's payment to C is the head once that to B has settled.
     let chain = [pay("A", "B", 10, 0), pay("A", "C", 10, 0), pay("B", "A", 10, 0), pay("C", "A", 10, 0)];
-    assert_eq!(bilaterally(&chain), 4);
-    // A gains 5 from B, which go on to C and D; then C and E, whom no offset had touched, can offset.
+    assert_eq!(bilateral_settlements(&chain), 4);
+    // A gains 5 from B, which C and D receive in turn; then C and E can offset for the first time.
     let gain = [pay("A", "B", 10, 0), pay("B", "A", 15, 0), pay("A", "C", 5, 0), pay("C", "D", 5, 0)];
     let after = [pay("C", "E", 10, 0), pay("E", "C", 10, 0)];
-    assert_eq!(bilaterally(&[&gain[..], &after].concat()), 6);
+    assert_eq!(bilateral_settlements(&[&gain[..], &after].concat()), 6);
 }
 
 fn with_lsm(lsm: &Value, a: Value, payments: &[Value], events: Value) -> Vec<u32> {
@@ -127,20 +126,20 @@ fn with_lsm(lsm: &Value, a: Value, payments: &[Value], events: Value) -> Vec<u32
 }
 
 #[test]
-fn each_kind_of_offset_settles_what_it_should_and_only_when_it_is_on() {
+fn each_type_of_offset_settles_only_if_enabled() {
     let (entry, bilateral, multilateral) =
         (json!({"entry_offset": true}), json!({"bilateral": true}), json!({"multilateral": true}));
-    // A ring of three: no two banks owe each other anything.
+    // A ring of three: no pair of banks has payments in both directions.
     let ring = [pay("A", "B", 100, 0), pay("B", "C", 100, 0), pay("C", "A", 100, 0)];
     for (lsm, expected) in [(&json!({}), 0), (&entry, 0), (&bilateral, 0), (&multilateral, 3)] {
         assert_eq!(with_lsm(lsm, json!({}), &ring, json!([])), [expected, 0], "{lsm}");
     }
-    // A newcomer meets what already waits for it.
+    // A new payment is offset against a queued one.
     let pair = [pay("A", "B", 100, 0), pay("B", "A", 100, 1)];
     for (lsm, expected) in [(&json!({}), 0), (&entry, 2), (&bilateral, 2), (&multilateral, 2)] {
         assert_eq!(with_lsm(lsm, json!({}), &pair, json!([])), [0, expected], "{lsm}");
     }
-    // A is short of the difference of 40 until its credit is raised; by then nobody is new.
+    // A lacks the net amount of 40 until its credit is raised; then no payment is new.
     let late = [pay("A", "B", 100, 0), pay("B", "A", 60, 0)];
     let credit = json!([{"type": "credit", "bank": "A", "credit_limit": 40, "tick": 1}]);
     for (lsm, expected) in [(&json!({}), 0), (&entry, 0), (&bilateral, 2), (&multilateral, 2)] {
@@ -149,7 +148,7 @@ fn each_kind_of_offset_settles_what_it_should_and_only_when_it_is_on() {
 }
 
 #[test]
-fn an_offset_keeps_to_the_limits() {
+fn offsets_respect_limits() {
     let pair = [pay("A", "B", 100, 0), pay("B", "A", 60, 0)];
     for limits in [json!({"bilateral": {"B": 39}}), json!({"multilateral": 39})] {
         let a = |limits: &Value| json!({"balance": 90, "limits": limits});
@@ -165,7 +164,7 @@ fn an_offset_keeps_to_the_limits() {
 }
 
 #[test]
-fn events_happen_when_they_should_and_again() {
+fn events_occur_at_their_ticks() {
     let events = json!([
         {"type": "payment", "sender": "A", "receiver": "B", "amount": 10, "tick": 1, "every_ticks": 2, "until_tick": 5},
         {"type": "transfer", "receiver": "A", "amount": 15, "tick": 2},
@@ -178,8 +177,8 @@ fn events_happen_when_they_should_and_again() {
     let mut system = system(&with(scenario(8, a, vec![]), json!({"events": events})));
     let outcomes = play(&mut system, 8);
     assert_eq!(outcomes.iter().map(|outcome| outcome.arrivals).collect::<Vec<_>>(), [0, 1, 0, 1, 0, 1, 0, 0]);
-    // 15 - 10 = 5 at tick 2; 3 are left at tick 4, and leave at tick 6, when none of the new credit is
-    // there yet. Then the two payments that wait take 20 of 30.
+    // 15 - 10 = 5 at tick 2; 3 remain at tick 4 and are transferred at tick 6, before the new credit applies. Then
+    // the two queued payments use 20 of 30.
     assert_eq!(outcomes.iter().map(|outcome| outcome.settlements).collect::<Vec<_>>(), [0, 0, 1, 0, 0, 0, 2, 0]);
     assert_eq!((balances(&system), system.external_money()), (vec![-20, 30, 2], Cents(15 - 3)));
     assert_eq!(system.ledger.banks[A].credit(), Cents(30 + 4));
@@ -198,7 +197,7 @@ fn events_happen_when_they_should_and_again() {
 }
 
 #[test]
-fn a_transfer_takes_nothing_from_a_bank_below_its_limit() {
+fn a_transfer_takes_nothing_from_a_bank_beyond_its_credit_limit() {
     let events = json!([
         {"type": "credit", "bank": "A", "credit_limit": 0, "tick": 1},
         {"type": "transfer", "sender": "A", "receiver": "C", "amount": 5, "tick": 1}
@@ -210,7 +209,7 @@ fn a_transfer_takes_nothing_from_a_bank_below_its_limit() {
 }
 
 #[test]
-fn customers_bring_as_many_times_the_usual_orders_as_the_event_says() {
+fn an_arrival_rate_event_multiplies_the_rate() {
     let arrivals = json!({"rate_per_tick": 10, "distribution_type": "uniform", "amount_mean": 1});
     let mut day = scenario(1_000, json!({"arrival_config": arrivals}), vec![]);
     day["agents"][B]["arrival_config"] = arrivals;
@@ -226,7 +225,7 @@ fn customers_bring_as_many_times_the_usual_orders_as_the_event_says() {
         play(&mut system, 250);
         arrived.push([A, B].map(|bank| system.ledger.banks[bank].statistics.arrived_count - before[bank]));
     }
-    // 250 ticks at 10, 30 and 0 a tick; 6 standard deviations of 2,500 are 300, of 7,500 are 520.
+    // 250 ticks with 10, 30 and 0 arrivals; 6 standard deviations of 2,500 are 300, of 7,500 are 520.
     for (found, (expected, margin)) in arrived.iter().flatten().zip([
         (2_500, 300),
         (2_500, 300),
@@ -242,15 +241,15 @@ fn customers_bring_as_many_times_the_usual_orders_as_the_event_says() {
 }
 
 #[test]
-fn in_an_outage_nothing_is_released_but_what_is_released_still_settles() {
+fn an_outage_prevents_releases_but_not_settlements() {
     let payments = vec![pay("A", "B", 10, 0), pay("A", "B", 20, 1), pay("C", "A", 30, 1)];
     let mut day = scenario(4, json!({}), payments);
     day["agents"][C]["balance"] = json!(30);
     day["events"] = json!([{"type": "outage", "bank": "A", "ticks": 2, "tick": 1}, {"type": "outage", "bank": "A", "ticks": 1, "tick": 1}]);
-    // At tick 1 C's 30 come and pay the 10 of tick 0; the 20 are released at tick 3.
+    // At tick 1 C's 30 arrive and cover the 10 of tick 0; the 20 are released at tick 3.
     assert_eq!(settlements(&mut system(&day), 4), [0, 2, 0, 1]);
-    // A learner's decisions are not kept for later either.
-    let mut learner = learning(&day, &[A]);
+    // The decisions of a learner during the outage have no later effect.
+    let mut learner = system_with_learners(&day, &[A]);
     decide(&mut learner, &[Decision::Release]);
     assert_eq!(decide(&mut learner, &[Decision::Release]).settlements, 2);
     assert_eq!(decide(&mut learner, &[Decision::Split(2)]).settlements, 0);
@@ -259,7 +258,7 @@ fn in_an_outage_nothing_is_released_but_what_is_released_still_settles() {
 }
 
 #[test]
-fn an_early_close_ends_the_day_and_what_was_to_come_opens_the_next() {
+fn an_early_close_moves_later_payments_to_the_next_day() {
     let payments = vec![pay("A", "B", 10, 0), pay("A", "C", 20, 3), pay("A", "C", 3, 5), pay("A", "C", 4, 7)];
     let rules = json!({
         "num_days": 2, "costs": {"eod_penalty": 7},
@@ -271,21 +270,21 @@ fn an_early_close_ends_the_day_and_what_was_to_come_opens_the_next() {
     });
     let mut system = system(&with(scenario(5, json!({"liquidity_pool": 5}), payments), rules));
     let first = play(&mut system, 2);
-    // The day ends with tick 1: 10 are unsettled, the pool leaves.
+    // The day ends with tick 1: 10 are unsettled, and the pool is returned.
     assert_eq!((cost(&system, A, Component::EndOfDay), system.external_money()), (7, Cents(0)));
     let rest = play(&mut system, 2);
     let ticks: Vec<u32> = first.iter().chain(&rest).map(|outcome| outcome.tick.0).collect();
     assert_eq!(ticks, [0, 1, 5, 6]);
-    // The close of tick 3 has nothing to close; 100 and 20 come at tick 5 with the 3 of that tick.
+    // The close of tick 3 has no effect; 100 and 20 arrive at tick 5 with the 3 of that tick.
     assert_eq!((rest[0].arrivals, rest[0].settlements, rest[1].arrivals), (2, 3, 0));
     assert_eq!(balances(&system), [100 - 10 - 20 - 3, 10, 23]);
-    // What was to come after the last day's close never does.
+    // Payments after the close of the last day never arrive.
     assert!(system.is_over() && system.tick().is_err());
     assert_eq!((system.ledger.num_unsettled(), system.ledger.now.0), (0, 10));
 }
 
 #[test]
-fn what_an_early_close_keeps_away_has_as_long_as_it_would_have_had() {
+fn an_early_close_postpones_deadlines() {
     let late = json!({
         "num_days": 2, "costs": {"deadline_penalty": 9},
         "events": [
@@ -299,14 +298,14 @@ fn what_an_early_close_keeps_away_has_as_long_as_it_would_have_had() {
     system.begin_tick().unwrap();
     let dates: Vec<_> =
         system.ledger.banks[A].unsettled().map(|payment| (payment.arrival.0, payment.deadline.0)).collect();
-    // Both come at tick 5, two ticks late: 4 becomes 6, 3 becomes 5.
+    // Both arrive at tick 5, two ticks late: 4 becomes 6, 3 becomes 5.
     assert_eq!(dates, [(5, 5), (5, 6)]);
     system.finish_tick().unwrap();
     assert_eq!(cost(&system, A, Component::Deadline), 9);
 }
 
-fn record(day: i64, tick: i64, amount: i64) -> Record {
-    Record { day, tick, sender: 0, receiver: 1, amount, deadline: -1, priority: 5, divisible: true }
+fn record(day: i64, tick: i64, amount: i64) -> PaymentRecord {
+    PaymentRecord { day, tick, sender: 0, receiver: 1, amount, deadline: -1, priority: 5, divisible: true }
 }
 
 fn replayed() -> Scenario {
@@ -315,15 +314,15 @@ fn replayed() -> Scenario {
 }
 
 #[test]
-fn a_file_is_replayed_day_by_day_further_on_with_every_episode_and_seed() {
+fn the_first_replayed_day_depends_on_seed_and_episode() {
     let scenario = replayed();
-    // Three days, given in no order; the second has its payment in its last tick.
+    // Three days in any order; the second one has its payment in the last tick.
     let records = [record(2, 0, 300), record(1, 1, 200), record(0, 0, 100), record(0, 0, 101)];
     let replay = Arc::new(Replay::new(&scenario, records.into_iter()).unwrap());
     let files = Files { replay: Some(replay), ..Files::default() };
     let setup = Arc::new(Setup::with_files(&scenario, files).unwrap());
     let mut system = setup.system(&[], EventLog::recording());
-    // (tick, amount, deadline) of days 0 and 1 of the file, or of days (seed + episode) x 2 modulo 3 and the next.
+    // (tick, amount, deadline) of two consecutive days from day (seed + episode) x 2 modulo 3 of the file.
     let day = |of_file: i64, of_episode: u32| match of_file {
         0 => vec![(2 * of_episode, 100, 2 * of_episode + 1), (2 * of_episode, 101, 2 * of_episode + 1)],
         1 => vec![(2 * of_episode + 1, 200, 2 * of_episode + 1)],
@@ -359,20 +358,23 @@ fn a_file_is_replayed_day_by_day_further_on_with_every_episode_and_seed() {
 }
 
 #[test]
-fn records_that_are_no_payments_of_the_scenario_are_refused() {
+fn invalid_records_are_rejected() {
     let scenario = replayed();
     let good = record(0, 0, 1);
     let cases = [
-        (Record { day: -1, ..good }, "payments[1].day = -1: must be between 0 and 999999"),
-        (Record { tick: 2, ..good }, "payments[1].tick = 2: must be between 0 and 1 (ticks)"),
-        (Record { sender: 3, ..good }, "payments[1].sender = 3: must be between 0 and 2"),
-        (Record { receiver: -1, ..good }, "payments[1].receiver = -1: must be between 0 and 2"),
-        (Record { receiver: 0, ..good }, "payments[1].receiver = 0: a bank cannot pay itself; must be another bank"),
-        (Record { amount: 0, ..good }, "payments[1].amount = 0: must be between 1 and 1000000000000000 (cents)"),
-        (Record { priority: 11, ..good }, "payments[1].priority = 11: must be between 0 and 10"),
-        (Record { tick: 1, deadline: 0, ..good }, "payments[1].deadline = 0: must be between 1 and 1 (ticks)"),
-        (Record { deadline: 2, ..good }, "payments[1].deadline = 2: must be between 0 and 1 (ticks)"),
-        (Record { deadline: -2, ..good }, "payments[1].deadline = -2: must be between 0 and 1 (ticks)"),
+        (PaymentRecord { day: -1, ..good }, "payments[1].day = -1: must be between 0 and 999999"),
+        (PaymentRecord { tick: 2, ..good }, "payments[1].tick = 2: must be between 0 and 1 (ticks)"),
+        (PaymentRecord { sender: 3, ..good }, "payments[1].sender = 3: must be between 0 and 2"),
+        (PaymentRecord { receiver: -1, ..good }, "payments[1].receiver = -1: must be between 0 and 2"),
+        (
+            PaymentRecord { receiver: 0, ..good },
+            "payments[1].receiver = 0: a bank cannot pay itself; must be another bank",
+        ),
+        (PaymentRecord { amount: 0, ..good }, "payments[1].amount = 0: must be between 1 and 1000000000000000 (cents)"),
+        (PaymentRecord { priority: 11, ..good }, "payments[1].priority = 11: must be between 0 and 10"),
+        (PaymentRecord { tick: 1, deadline: 0, ..good }, "payments[1].deadline = 0: must be between 1 and 1 (ticks)"),
+        (PaymentRecord { deadline: 2, ..good }, "payments[1].deadline = 2: must be between 0 and 1 (ticks)"),
+        (PaymentRecord { deadline: -2, ..good }, "payments[1].deadline = -2: must be between 0 and 1 (ticks)"),
     ];
     for (wrong, message) in cases {
         assert_eq!(Replay::new(&scenario, [good, wrong].into_iter()).unwrap_err().to_string(), message);

@@ -1,4 +1,4 @@
-//! The books of all banks kept a second time, from the event log and the scenario's prices alone.
+//! A second ledger, computed from the event log and the prices alone.
 
 use paysim_engine::costs::{COMPONENTS, Component};
 use paysim_engine::events::{Event, Mechanism};
@@ -20,26 +20,26 @@ pub struct Entry {
     is_released: bool,
 }
 
-/// All unsettled payments, and what every bank owes in costs, in 10^-12 cents.
-pub struct SecondBooks {
+/// Unsettled payments, balances and charges of all banks; charges in 10^-12 cents.
+pub struct ReferenceLedger {
     scenario: Scenario,
     payments: BTreeMap<PaymentId, Entry>,
-    /// The payment that is being split or cut, and the amounts of its parts that are to be released.
+    /// The payment that is split or cut, and the amounts of its unreleased parts.
     parts: (Option<Entry>, VecDeque<Cents>),
     charges: Vec<[i128; COMPONENTS.len()]>,
     collateral: Vec<Cents>,
     credit_limits: Vec<Cents>,
-    out_until: Vec<Tick>,
+    outage_until: Vec<Tick>,
     balances: Vec<Cents>,
     loans: Vec<Cents>,
     committed: Vec<Cents>,
     has_accrued: bool,
-    /// This tick's close settles everything with borrowed money, and the loan is all that this costs.
+    /// Whether overnight loans settle all payments of this tick without a delay charge.
     is_delay_free: bool,
     now: Tick,
 }
 
-impl SecondBooks {
+impl ReferenceLedger {
     pub fn new(scenario: &Scenario) -> Self {
         let banks = scenario.agents.len();
         Self {
@@ -48,7 +48,7 @@ impl SecondBooks {
             charges: vec![[0; COMPONENTS.len()]; banks],
             collateral: scenario.agents.iter().map(|agent| agent.collateral).collect(),
             credit_limits: scenario.agents.iter().map(|agent| agent.credit_limit).collect(),
-            out_until: vec![Tick(0); banks],
+            outage_until: vec![Tick(0); banks],
             balances: scenario.agents.iter().map(|agent| agent.balance).collect(),
             loans: vec![Cents::ZERO; banks],
             committed: vec![Cents::ZERO; banks],
@@ -59,8 +59,8 @@ impl SecondBooks {
         }
     }
 
-    /// Enters a tick's events, and checks on the way that each may follow the others.
-    pub fn enter_tick(&mut self, tick: Tick, events: &[Event]) {
+    /// Applies the events of a tick and checks that their order is valid.
+    pub fn apply_tick(&mut self, tick: Tick, events: &[Event]) {
         if tick.0 > 0 && i64::from(tick.0) % self.scenario.ticks_per_day == 0 {
             self.open_day();
         }
@@ -80,7 +80,7 @@ impl SecondBooks {
             if is_after_settlement {
                 self.accrue();
             }
-            self.enter(event);
+            self.apply(event);
         }
         self.accrue();
     }
@@ -96,9 +96,41 @@ impl SecondBooks {
         }
     }
 
-    fn enter(&mut self, event: &Event) {
+    fn apply(&mut self, event: &Event) {
         match *event {
             Event::Tick { tick } => self.now = tick,
+            Event::EndOfDay { bank, unsettled_count, unsettled_value, borrowed } => {
+                self.end_day(bank, unsettled_count, unsettled_value, borrowed);
+                self.loans[bank.index()] = borrowed;
+                self.balances[bank.index()] += borrowed;
+            }
+            Event::PoolCommitment { bank, amount } => {
+                self.committed[bank.index()] = amount;
+                self.balances[bank.index()] += amount;
+                let rate = self.scenario.costs.liquidity_rate;
+                self.charge(bank, Component::Liquidity, Rate::from_fraction(rate).of(amount));
+            }
+            Event::CollateralChange { bank, collateral, .. } => self.collateral[bank.index()] = collateral,
+            Event::CreditChange { bank, credit_limit, .. } => self.credit_limits[bank.index()] = credit_limit,
+            Event::Outage { bank, until_tick } => {
+                let until = &mut self.outage_until[bank.index()];
+                *until = (*until).max(until_tick);
+            }
+            Event::PoolReturn { bank, amount } => {
+                assert_eq!(std::mem::take(&mut self.committed[bank.index()]), amount);
+                self.balances[bank.index()] -= amount;
+            }
+            Event::Transfer { sender, receiver, requested_amount, amount } => {
+                assert!(amount >= Cents::ZERO && amount <= requested_amount);
+                sender.into_iter().for_each(|bank| self.balances[bank.index()] -= amount);
+                receiver.into_iter().for_each(|bank| self.balances[bank.index()] += amount);
+            }
+            _ => self.apply_to_payment(event),
+        }
+    }
+
+    fn apply_to_payment(&mut self, event: &Event) {
+        match *event {
             Event::Arrival { payment, sender, receiver, amount, deadline_tick: deadline, priority, .. } => {
                 let (is_overdue, is_released) = (false, false);
                 let entry = Entry { sender, receiver, amount, deadline, priority, is_overdue, is_released };
@@ -134,38 +166,12 @@ impl SecondBooks {
                 assert_eq!(self.scenario.end_of_day, EndOfDay::Drop);
                 self.payments.remove(&payment).unwrap();
             }
-            Event::EndOfDay { bank, unsettled_count, unsettled_value, borrowed } => {
-                self.end_day(bank, unsettled_count, unsettled_value, borrowed);
-                self.loans[bank.index()] = borrowed;
-                self.balances[bank.index()] += borrowed;
-            }
-            Event::PoolCommitment { bank, amount } => {
-                self.committed[bank.index()] = amount;
-                self.balances[bank.index()] += amount;
-                let rate = self.scenario.costs.liquidity_rate;
-                self.charge(bank, Component::Liquidity, Rate::from_fraction(rate).of(amount));
-            }
-            Event::CollateralChange { bank, collateral, .. } => self.collateral[bank.index()] = collateral,
-            Event::CreditChange { bank, credit_limit, .. } => self.credit_limits[bank.index()] = credit_limit,
-            Event::Outage { bank, until_tick } => {
-                let until = &mut self.out_until[bank.index()];
-                *until = (*until).max(until_tick);
-            }
-            Event::PoolReturn { bank, amount } => {
-                assert_eq!(std::mem::take(&mut self.committed[bank.index()]), amount);
-                self.balances[bank.index()] -= amount;
-            }
-            Event::Transfer { sender, receiver, requested_amount, amount } => {
-                assert!(amount >= Cents::ZERO && amount <= requested_amount);
-                sender.into_iter().for_each(|bank| self.balances[bank.index()] -= amount);
-                receiver.into_iter().for_each(|bank| self.balances[bank.index()] += amount);
-            }
             _ => {}
         }
     }
 
     fn release(&mut self, payment: PaymentId, parent: Option<PaymentId>, bank: BankId) {
-        assert!(self.out_until[bank.index()] <= self.now, "released in an outage");
+        assert!(self.outage_until[bank.index()] <= self.now, "released in an outage");
         if parent.is_some() {
             let part = Entry { amount: self.parts.1.pop_front().unwrap(), ..self.parts.0.unwrap() };
             self.payments.insert(payment, part);
@@ -175,11 +181,11 @@ impl SecondBooks {
         entry.is_released = true;
     }
 
-    /// A bank's costs at a day's end; its unsettled payments must be what the event says.
+    /// Charges a bank at the end of a day and checks its unsettled payments.
     fn end_day(&mut self, bank: BankId, count: u32, value: Cents, borrowed: Cents) {
-        let own = || self.payments.values().filter(|entry| entry.sender == bank);
-        assert_eq!(own().count(), count as usize);
-        assert_eq!(own().map(|entry| entry.amount).sum::<Cents>(), value);
+        let unsettled = || self.payments.values().filter(|entry| entry.sender == bank);
+        assert_eq!(unsettled().count(), count as usize);
+        assert_eq!(unsettled().map(|entry| entry.amount).sum::<Cents>(), value);
         let base = match self.scenario.end_of_day {
             EndOfDay::Borrow => borrowed,
             EndOfDay::Carry | EndOfDay::Drop => value,
@@ -190,7 +196,7 @@ impl SecondBooks {
         self.charge(bank, Component::EndOfDay, rate.of(base));
     }
 
-    /// Charges a tick, once its payments have settled: every unsettled payment its full price.
+    /// Charges delay, overdraft and collateral after the settlements of a tick.
     fn accrue(&mut self) {
         if std::mem::replace(&mut self.has_accrued, true) {
             return;
@@ -216,9 +222,9 @@ impl SecondBooks {
             CollateralCharged::Used => {
                 let backed = (-self.balances[bank] - self.credit_limits[bank]).max(Cents::ZERO);
                 let credit = Rate::from_fraction(self.scenario.agents[bank].collateral_haircut).complement();
-                // The least value whose credit, before it is rounded down to the cent, covers what it backs.
-                let enough = |value: &i64| credit.of(Cents(*value)) >= i128::from(Rate::ONE) * i128::from(backed.0);
-                Cents((0..self.collateral[bank].0).find(enough).unwrap_or(self.collateral[bank].0))
+                // The smallest value whose credit, before rounding down to the cent, covers the overdraft.
+                let is_enough = |value: &i64| credit.of(Cents(*value)) >= i128::from(Rate::ONE) * i128::from(backed.0);
+                Cents((0..self.collateral[bank].0).find(is_enough).unwrap_or(self.collateral[bank].0))
             }
         };
         let has_credit = self.scenario.agents[bank].collateral_haircut < 1.0;
@@ -234,7 +240,7 @@ impl SecondBooks {
         self.charge(bank, component, i128::from(Rate::ONE) * i128::from(price.0) * i128::from(count));
     }
 
-    /// Both books must say the same at the end of a tick.
+    /// Compares both ledgers at the end of a tick.
     pub fn compare(&self, system: &System) {
         let ledger = &system.ledger;
         let payments = (0..ledger.banks.len()).flat_map(|bank| ledger.banks[bank].unsettled());
@@ -255,13 +261,13 @@ impl SecondBooks {
         assert_eq!(self.committed, ledger.banks.iter().map(|bank| bank.committed).collect::<Vec<_>>());
         for (bank, charges) in ledger.banks.iter().zip(&self.charges) {
             for ((name, cost), charge) in COMPONENTS.iter().zip(bank.costs).zip(charges) {
-                let is_known = *name != "collateral" || !self.is_collateral_hidden();
-                assert!(!is_known || i128::from(cost.0) == charge.div_euclid(i128::from(Rate::ONE)), "{name}");
+                let is_comparable = *name != "collateral" || !self.is_collateral_hidden();
+                assert!(!is_comparable || i128::from(cost.0) == charge.div_euclid(i128::from(Rate::ONE)), "{name}");
             }
         }
     }
 
-    /// Which collateral is used depends on receipts that have not landed, which no event tells.
+    /// Whether the used collateral depends on deferred receipts, which no event reports.
     fn is_collateral_hidden(&self) -> bool {
         self.scenario.costs.collateral_charged == CollateralCharged::Used
             && self.scenario.rails.iter().any(|rail| rail.deferred_crediting)

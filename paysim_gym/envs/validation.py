@@ -1,4 +1,4 @@
-"""Checks of what `reset` and `step` are given."""
+"""Validation of what `reset` and `step` are given."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from numpy.typing import NDArray
 
 from paysim_gym._engine import ActionError
 from paysim_gym.envs.env_arguments import Seeding
-from paysim_gym.validation_errors import shown
+from paysim_gym.validation_errors import format_value
 
 Seeds = int | Sequence[int | None] | None
 
 MAX_SEED = 2**64 - 1
 
 
-def check_seed(seed: object) -> int:
-    """The seed as a Python int.
+def validate_seed(seed: object) -> int:
+    """Return the seed as a Python int.
 
     Raises:
         ValueError: If it is not an integer between 0 and 2**64 - 1.
     """
     if isinstance(seed, int | np.integer) and not isinstance(seed, bool) and 0 <= seed <= MAX_SEED:
         return int(seed)
-    raise ValueError(f"seed = {shown(seed)}: must be an integer between 0 and {MAX_SEED}")
+    raise ValueError(f"seed = {format_value(seed)}: must be an integer between 0 and {MAX_SEED}")
 
 
-def check_state(state: object) -> bytes:
-    """The saved state, whose bytes the engine checks.
+def validate_state(state: object) -> bytes:
+    """Return the saved state; the engine validates its content.
 
     Raises:
         ValueError: If it is not bytes.
     """
     if isinstance(state, bytes):
         return state
-    raise ValueError(f"state = {shown(state)}: must be the bytes that save_state gave")
+    raise ValueError(f"state = {format_value(state)}: must be the bytes that save_state returned")
 
 
-def row_seeds(seed: Seeds, num_envs: int, seeding: Seeding = "consecutive") -> list[int | None]:
-    """The seed of each row; None goes on to the row's next episode.
+def validate_seeds(seed: Seeds, num_envs: int, seeding: Seeding = "consecutive") -> list[int | None]:
+    """Return the seed of each row; None starts the row's next episode.
 
     Args:
         seed: As `PaymentVectorEnv.reset` takes it.
@@ -48,7 +48,7 @@ def row_seeds(seed: Seeds, num_envs: int, seeding: Seeding = "consecutive") -> l
         seeding: Whether an int s seeds row i with s + i, or the rows with `spread_seeds`.
 
     Raises:
-        ValueError: If a seed is wrong, or there is not one for each row.
+        ValueError: If a seed is invalid, or there is not one for each row.
     """
     if seed is None:
         return [None] * num_envs
@@ -57,29 +57,29 @@ def row_seeds(seed: Seeds, num_envs: int, seeding: Seeding = "consecutive") -> l
     if isinstance(seed, Sequence | np.ndarray):
         if len(seed) != num_envs:
             raise ValueError(f"seed has {len(seed)} entries: must have one for each of {num_envs} rows")
-        return [None if lane is None else check_seed(lane) for lane in seed]
+        return [None if row_seed is None else validate_seed(row_seed) for row_seed in seed]
     if seeding == "spread":
         return [*spread_seeds(seed, num_envs)]
-    return [check_seed(check_seed(seed) + row) for row in range(num_envs)]
+    return [validate_seed(validate_seed(seed) + row) for row in range(num_envs)]
 
 
 def spread_seeds(seed: int, count: int, worker: int = 0) -> list[int]:
-    """Seeds that another seed or worker does not share, drawn by `numpy.random.SeedSequence`.
+    """Draw seeds that no other seed or worker shares, with `numpy.random.SeedSequence`.
 
     Args:
         seed: Between 0 and 2**64 - 1.
-        count: How many are drawn; fewer are the first of more.
+        count: Number of seeds; fewer are a prefix of more.
         worker: Number of the process that draws, for processes that draw from one seed.
 
     Raises:
         ValueError: If the seed is not an integer between 0 and 2**64 - 1.
     """
-    sequence = np.random.SeedSequence(check_seed(seed), spawn_key=(worker,))
+    sequence = np.random.SeedSequence(validate_seed(seed), spawn_key=(worker,))
     return [int(drawn) for drawn in sequence.generate_state(count, np.uint64)]
 
 
-def check_options(options: object) -> Mapping[str, Any]:
-    """The options of a reset; none are an empty mapping.
+def validate_options(options: object) -> Mapping[str, Any]:
+    """Return the options of a reset; None is an empty mapping.
 
     Raises:
         ValueError: If they are not a mapping.
@@ -87,17 +87,17 @@ def check_options(options: object) -> Mapping[str, Any]:
     if options is None:
         return {}
     if not isinstance(options, Mapping):
-        raise ValueError(f"options = {shown(options)}: must be a mapping or None")
+        raise ValueError(f"options = {format_value(options)}: must be a mapping or None")
     return options
 
 
-def rows_to_reset(options: object, num_envs: int) -> NDArray[np.bool_]:
-    """Rows that `options["reset_mask"]` names, all without it: contiguous bool of shape (num_envs,).
+def validate_reset_mask(options: object, num_envs: int) -> NDArray[np.bool_]:
+    """Return `options["reset_mask"]`, or all rows: contiguous bool of shape (num_envs,).
 
     Raises:
-        ValueError: If the options are not a mapping, or the mask is not as described or names no row.
+        ValueError: If the options are not a mapping, or the mask has the wrong type or shape or no row.
     """
-    mask = check_options(options).get("reset_mask")
+    mask = validate_options(options).get("reset_mask")
     if mask is None:
         return np.ones(num_envs, np.bool_)
     if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (num_envs,):
@@ -107,7 +107,7 @@ def rows_to_reset(options: object, num_envs: int) -> NDArray[np.bool_]:
     return np.ascontiguousarray(mask)
 
 
-def check_shape(actions: NDArray[Any], shape: tuple[int, ...]) -> None:
+def validate_shape(actions: NDArray[Any], shape: tuple[int, ...]) -> None:
     """Refuse actions of another shape.
 
     Raises:
@@ -117,35 +117,34 @@ def check_shape(actions: NDArray[Any], shape: tuple[int, ...]) -> None:
         raise ValueError(f"actions have shape {actions.shape}: must be {shape}")
 
 
-def check_actions(
+def validate_actions(
     actions: object, shape: tuple[int, ...], learners: Sequence[str], choices: int
 ) -> NDArray[np.int64]:
-    """The actions as the engine takes them, which checks their range.
+    """Return the actions as the engine takes them; the engine validates their range.
 
     Args:
         actions: Integers of the given shape.
         shape: (num_envs, slots), or (num_envs,) where an action is one number.
         learners: The banks that act in the rows of a system, for the error message.
-        choices: Number of values an action can have, for the error message.
+        choices: Number of values of an action, for the error message.
 
     Returns:
         Contiguous int64 of that shape.
 
     Raises:
         ValueError: If the shape or the type is wrong.
-        ActionError: If an action is beyond int64, which a cast would turn into another action.
+        ActionError: If an action exceeds int64, which a cast would turn into another action.
     """
     array = np.asarray(actions)
-    kind = array.dtype.kind
-    if kind not in "iu":
+    if array.dtype.kind not in "iu":
         raise ValueError(f"actions have dtype {array.dtype}: must be integers")
-    check_shape(array, shape)
-    if kind == "u" and array.dtype == np.uint64 and (array > np.iinfo(np.int64).max).any():
-        place = tuple(np.argwhere(array > np.iinfo(np.int64).max)[0])
-        slot = place[1] if len(place) > 1 else 0
-        system, learner = divmod(int(place[0]), len(learners))
+    validate_shape(array, shape)
+    if array.dtype == np.uint64 and (array > np.iinfo(np.int64).max).any():
+        index = tuple(np.argwhere(array > np.iinfo(np.int64).max)[0])
+        slot = index[1] if len(index) > 1 else 0
+        system, learner = divmod(int(index[0]), len(learners))
         raise ActionError(
-            f"environment {system}, bank {learners[learner]}, slot {slot}: action {array[place]} "
+            f"environment {system}, bank {learners[learner]}, slot {slot}: action {array[index]} "
             f"must be between 0 and {choices - 1}"
         )
     return np.ascontiguousarray(array, np.int64)

@@ -1,42 +1,42 @@
-//! How a tick begins: what the scenario lets happen, and the payments that arrive.
+//! Start of a tick: scheduled events and arrivals.
 
 use super::state::System;
 use crate::events::Event;
-use crate::happenings::Happening;
+use crate::scheduled_events::ScheduledEvent;
 use crate::units::{BankId, Cents, bank_at};
 
 impl System {
-    /// Lets happen what the timeline says up to now.
-    pub(super) fn happen(&mut self) {
-        while let Some((tick, happening)) = self.setup.timeline.get(self.progress.next_happening as usize).copied()
+    /// Applies the scheduled events up to now.
+    pub(super) fn apply_scheduled_events(&mut self) {
+        while let Some((tick, event)) = self.setup.timeline.get(self.progress.next_scheduled_event as usize).copied()
             && tick <= self.ledger.now
         {
-            self.progress.next_happening += 1;
+            self.progress.next_scheduled_event += 1;
             let is_late = tick < self.ledger.now;
-            match happening {
-                Happening::Payment(order) => {
+            match event {
+                ScheduledEvent::Payment(order) => {
                     let (sender, receiver, amount) = (order.sender, order.receiver, order.amount);
                     self.ledger.events.record(|| Event::PaymentEvent { sender, receiver, amount });
-                    self.ledger.enter(&order.coming(self.ledger.now));
+                    self.ledger.add_order(&order.postponed_to(self.ledger.now));
                     self.progress.arrivals += 1;
                 }
-                Happening::Transfer { sender, receiver, amount } => self.transfer(sender, receiver, amount),
-                Happening::ArrivalRate { bank, multiplier } => self.change_rate(bank, multiplier),
-                Happening::Credit { bank, credit_limit } => {
+                ScheduledEvent::Transfer { sender, receiver, amount } => self.transfer(sender, receiver, amount),
+                ScheduledEvent::ArrivalRate { bank, multiplier } => self.change_rate(bank, multiplier),
+                ScheduledEvent::Credit { bank, credit_limit } => {
                     let limit = &mut self.ledger.banks[bank.index()].credit_limit;
                     let previous_credit_limit = std::mem::replace(limit, credit_limit);
                     let event = || Event::CreditChange { bank, previous_credit_limit, credit_limit };
                     self.ledger.events.record(event);
                 }
-                Happening::Collateral { bank, collateral } => self.change_collateral(bank, collateral),
-                Happening::Outage { bank, until } => {
+                ScheduledEvent::Collateral { bank, collateral } => self.change_collateral(bank, collateral),
+                ScheduledEvent::Outage { bank, until } => {
                     let outage = &mut self.ledger.banks[bank.index()].outage_until;
                     *outage = (*outage).max(until);
                     self.ledger.events.record(|| Event::Outage { bank, until_tick: until });
                 }
-                // One that an early close has skipped has nothing left to close.
-                Happening::EarlyClose if is_late => {}
-                Happening::EarlyClose => {
+                // An early close of a tick that another early close skipped has no effect.
+                ScheduledEvent::EarlyClose if is_late => {}
+                ScheduledEvent::EarlyClose => {
                     self.progress.closes_early = true;
                     self.ledger.events.record(|| Event::EarlyClose);
                 }
@@ -77,51 +77,52 @@ impl System {
         self.ledger.events.record(event);
     }
 
-    /// Lets the tick's payments enter the internal queues: scheduled, replayed, sampled.
-    pub(super) fn arrive(&mut self) {
-        let mut arrivals = self.arrive_scheduled() + self.arrive_replayed();
-        let morning = self.morning();
+    /// Adds the tick's payments to the internal queues: scheduled, replayed, sampled.
+    pub(super) fn add_arrivals(&mut self) {
+        let mut arrivals = self.add_scheduled_orders() + self.add_replayed_orders();
+        let day_start = self.day_start();
         let Self { setup, ledger, demand_streams, progress, .. } = self;
         let now = ledger.now;
         for (index, (bank, stream)) in setup.banks.iter().zip(demand_streams).enumerate() {
             let Some(demand) = &bank.demand else { continue };
             let factor = ledger.banks[index].arrival_factor;
-            demand.sample(now, morning, factor, stream, |order| {
-                ledger.enter(&order);
+            demand.sample(now, day_start, factor, stream, |order| {
+                ledger.add_order(&order);
                 arrivals += 1;
             });
         }
         progress.arrivals += arrivals;
     }
 
-    fn arrive_scheduled(&mut self) -> u32 {
+    /// Adds the initial transactions up to now; returns their number.
+    fn add_scheduled_orders(&mut self) -> u32 {
         let Self { setup, ledger, progress, .. } = self;
         let mut arrivals = 0;
-        while let Some(order) = setup.schedule.get(progress.next_scheduled as usize)
+        while let Some(order) = setup.schedule.get(progress.next_scheduled_order as usize)
             && order.arrival <= ledger.now
         {
-            ledger.enter(&order.coming(ledger.now));
-            progress.next_scheduled += 1;
+            ledger.add_order(&order.postponed_to(ledger.now));
+            progress.next_scheduled_order += 1;
             arrivals += 1;
         }
         arrivals
     }
 
-    /// The payments of this tick from the file, as if they came today; returns how many.
-    fn arrive_replayed(&mut self) -> u32 {
-        let (morning, tick) = (self.morning().0, self.tick_of_day());
+    /// Adds the replayed payments of this tick; returns their number.
+    fn add_replayed_orders(&mut self) -> u32 {
+        let (day_start, tick) = (self.day_start().0, self.tick_of_day());
         let Self { setup, ledger, progress, .. } = self;
         let Some(replay) = &setup.replay else { return 0 };
         let orders = replay.day(progress.seed, progress.episode, setup.num_days, progress.day);
         let mut arrivals = 0;
-        while let Some(order) = orders.get(progress.next_replayed as usize)
+        while let Some(order) = orders.get(progress.next_replayed_order as usize)
             && order.arrival.0 <= tick
         {
             let mut today = *order;
-            today.arrival.0 += morning;
-            today.deadline.0 += morning;
-            ledger.enter(&today);
-            progress.next_replayed += 1;
+            today.arrival.0 += day_start;
+            today.deadline.0 += day_start;
+            ledger.add_order(&today);
+            progress.next_replayed_order += 1;
             arrivals += 1;
         }
         arrivals

@@ -1,6 +1,6 @@
-//! An allocator that counts how often memory is asked for.
+//! An allocator that counts allocations.
 
-#![allow(dead_code, reason = "not every file of tests counts in other threads")]
+#![allow(dead_code, reason = "some test files count only in their own thread")]
 #![allow(unsafe_code, reason = "an allocator is unsafe to write")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -8,17 +8,17 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 thread_local! {
-    static HERE: Cell<u64> = const { Cell::new(0) };
+    static IN_THREAD: Cell<u64> = const { Cell::new(0) };
 }
 
 static IN_POOLS: AtomicU64 = AtomicU64::new(0);
 
-/// How often this thread has asked for memory.
+/// Number of allocations of this thread.
 pub fn allocations() -> u64 {
-    HERE.get()
+    IN_THREAD.get()
 }
 
-/// How often the threads of all pools have.
+/// Number of allocations of the threads of all pools.
 pub fn allocations_in_pools() -> u64 {
     IN_POOLS.load(Ordering::SeqCst)
 }
@@ -26,13 +26,13 @@ pub fn allocations_in_pools() -> u64 {
 struct Counting;
 
 fn count() {
-    HERE.set(HERE.get() + 1);
+    IN_THREAD.set(IN_THREAD.get() + 1);
     if rayon::current_thread_index().is_some() {
         IN_POOLS.fetch_add(1, Ordering::SeqCst);
     }
 }
 
-// Growing a vector asks for memory too: `realloc` comes by `alloc`.
+// The default `realloc`, as of a growing vector, calls `alloc`.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();

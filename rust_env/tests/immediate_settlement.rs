@@ -1,5 +1,6 @@
-//! A payment that settles the moment it is released settles like one that waits for all releases. Where
-//! events are recorded every payment waits, so a system that records is what the other is held against.
+//! Settlement of a payment at its release equals settlement after all releases.
+//!
+//! A system that records events settles after all releases, so it is the reference.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -9,7 +10,7 @@ use paysim_engine::setup::Setup;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// Four banks with too little money, on the given rails.
+/// Four banks with scarce liquidity on the given rails.
 fn setup(rails: &Value) -> Arc<Setup> {
     let policies = [
         json!({"type": "release_all"}),
@@ -27,7 +28,7 @@ fn setup(rails: &Value) -> Arc<Setup> {
             }
         })
     });
-    // Last in A's internal queue, first in its central one.
+    // Last in A's internal queue, first in its central queue.
     let late = |tick: i64| {
         json!({
             "sender": "A", "receiver": "C", "amount": 4_000, "arrival_tick": tick, "deadline_tick": tick + 5, "priority": 0,
@@ -43,7 +44,7 @@ fn setup(rails: &Value) -> Arc<Setup> {
 }
 
 #[test]
-fn settling_at_once_changes_nothing() {
+fn immediate_settlement_equals_settlement_after_all_releases() {
     let lsm = json!({"entry_offset": true, "bilateral": true, "multilateral": true});
     for rails in [
         json!([{"id": "R", "queue_discipline": "fifo"}]),
@@ -54,14 +55,14 @@ fn settling_at_once_changes_nothing() {
         json!([{"id": "R", "settlement_type": "deferred_net", "cycle_ticks": 3}]),
     ] {
         let setup = setup(&rails);
-        let mut waiting = setup.system(&[], EventLog::recording());
-        let mut at_once = setup.system(&[], EventLog::default());
+        let mut reference = setup.system(&[], EventLog::recording());
+        let mut immediate = setup.system(&[], EventLog::default());
         let mut settled = 0;
-        while !waiting.is_over() {
-            let (expected, found) = (waiting.tick().unwrap(), at_once.tick().unwrap());
+        while !reference.is_over() {
+            let (expected, found) = (reference.tick().unwrap(), immediate.tick().unwrap());
             assert_eq!(found, expected, "{rails}");
             settled += found.settlements;
-            for (found, expected) in at_once.ledger.banks.iter().zip(&waiting.ledger.banks) {
+            for (found, expected) in immediate.ledger.banks.iter().zip(&reference.ledger.banks) {
                 assert_eq!(found.statistics, expected.statistics, "{rails}");
                 assert_eq!((found.balance, found.costs), (expected.balance, expected.costs), "{rails}");
                 assert_eq!(found.delay_charge, expected.delay_charge, "{rails}");

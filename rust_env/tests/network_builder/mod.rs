@@ -1,6 +1,6 @@
-//! Networks as files, with weights of one's own.
+//! Networks with given or random weights.
 
-#![allow(dead_code, reason = "not every user draws weights")]
+#![allow(dead_code, reason = "some tests use only given weights")]
 
 use paysim_engine::decision::DecisionConfig;
 use paysim_engine::decision::observation::{fields, size};
@@ -14,15 +14,20 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// What a network with these slots and splits decides about.
-pub fn slots(count: usize, split_parts: &[u8]) -> Value {
+/// Decision settings of a network with these slots and splits.
+pub fn slot_decision(count: usize, split_parts: &[u8]) -> Value {
     json!({
         "action_mode": "slots", "slots": count, "split_parts": split_parts, "decides": "both", "reward_scale": null
     })
 }
 
-/// A network whose layers have these weights, output after output, and biases.
-pub fn network(decision: &Value, masked: bool, activation: &str, layers: &[(Vec<f32>, Vec<f32>)]) -> Arc<Network> {
+/// A network with these row-major weights and biases of its layers.
+pub fn build_network(
+    decision: &Value,
+    masked: bool,
+    activation: &str,
+    layers: &[(Vec<f32>, Vec<f32>)],
+) -> Arc<Network> {
     let slots = usize::try_from(decision["slots"].as_u64().unwrap()).unwrap();
     let names: Vec<String> = fields(slots).map(|(name, _)| name).collect();
     let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
@@ -48,21 +53,21 @@ pub fn network(decision: &Value, masked: bool, activation: &str, layers: &[(Vec<
     Arc::new(Network::from_bytes(&safetensors::serialize(tensors, Some(metadata)).unwrap()).unwrap())
 }
 
-/// A network of the default slots and splits with these hidden layers, small random weights and a mask.
-pub fn drawn(hidden: &[usize]) -> Arc<Network> {
+/// A masked network with the default decision settings and small random weights.
+pub fn random_network(hidden: &[usize]) -> Arc<Network> {
     let config = DecisionConfig::of("");
     let outputs = config.slots * (2 + config.split_parts.len());
-    let mut dice = stream(0, 0, BankId(0), Purpose::Policy);
+    let mut rng = stream(0, 0, BankId(0), Purpose::Policy);
     let mut inputs = size(config.slots);
     let mut layer = |outputs: usize| {
-        let weights = draw(inputs * outputs, &mut dice);
+        let weights = random_weights(inputs * outputs, &mut rng);
         inputs = outputs;
-        (weights, draw(outputs, &mut dice))
+        (weights, random_weights(outputs, &mut rng))
     };
     let layers: Vec<_> = hidden.iter().chain([&outputs]).map(|outputs| layer(*outputs)).collect();
-    network(&slots(config.slots, &config.split_parts), true, "tanh", &layers)
+    build_network(&slot_decision(config.slots, &config.split_parts), true, "tanh", &layers)
 }
 
-fn draw(count: usize, dice: &mut Stream) -> Vec<f32> {
-    (0..count).map(|_| dice.random_range(-0.2..0.2)).collect()
+fn random_weights(count: usize, rng: &mut Stream) -> Vec<f32> {
+    (0..count).map(|_| rng.random_range(-0.2..0.2)).collect()
 }

@@ -1,4 +1,4 @@
-//! What must hold for the decision process in any system.
+//! Properties of the decision process in every system.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -30,18 +30,18 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn rewards_sum_to_minus_the_cost_and_observations_keep_their_bounds(
+    fn rewards_sum_to_the_negative_cost_and_observations_are_within_bounds(
         scenario in scenarios(), decision in decisions(), seed in any::<u64>()
     ) {
         let mut fleet = SteppedFleet::new(&read(&scenario), 1, 1, &decision);
         let bounds: Vec<_> = fields(fleet.fleet.process.slots).map(|(_, field)| field.low..=field.high).collect();
-        let mut dice = stream(seed, 0, bank_at(0), Purpose::Policy);
+        let mut rng = stream(seed, 0, bank_at(0), Purpose::Policy);
         let mut sum = 0.0;
         while !fleet.terminated[0] {
             for (column, (value, bounds)) in fleet.observations.iter().zip(&bounds).enumerate() {
                 assert!(bounds.contains(value), "column {column}: {value}");
             }
-            let actions = fleet.legal_actions(&mut dice);
+            let actions = fleet.legal_actions(&mut rng);
             fleet.step(&actions).unwrap();
             assert_eq!(fleet.illegal, [0]);
             assert!((fleet.rewards[0] + fleet.costs.iter().sum::<i64>() as f64 / 8.0).abs() < 1e-9);

@@ -1,4 +1,4 @@
-//! Days short enough to work out by hand. The arithmetic stands beside the numbers.
+//! Short days worked out by hand, with the arithmetic in comments.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -20,7 +20,7 @@ fn system(scenario: &Value, learners: &[BankId]) -> System {
     Setup::new(&scenario).unwrap().system(learners, EventLog::default())
 }
 
-/// Bank A pays bank B: amount, arrival, deadline, priority.
+/// A payment of bank A to bank B.
 fn pay(amount: i64, arrival: i64, deadline: i64, priority: i64) -> Value {
     json!({"sender": "A", "receiver": "B", "amount": amount, "arrival_tick": arrival, "deadline_tick": deadline, "priority": priority})
 }
@@ -29,7 +29,7 @@ fn receive(amount: i64, arrival: i64) -> Value {
     json!({"sender": "B", "receiver": "A", "amount": amount, "arrival_tick": arrival, "deadline_tick": arrival + 3})
 }
 
-/// Two banks and a day of `ticks`; B is rich.
+/// Two banks and a day of `ticks`; B has ample liquidity.
 fn two_banks(ticks: i64, a: Value, costs: Value, payments: Vec<Value>) -> Value {
     let mut bank = json!({"id": "A"});
     bank.as_object_mut().unwrap().extend(a.as_object().unwrap().clone());
@@ -53,7 +53,7 @@ fn settlements(outcomes: &[TickOutcome]) -> Vec<u32> {
 }
 
 #[test]
-fn day_1_a_covered_payment_settles_at_once_and_costs_nothing() {
+fn a_covered_payment_settles_immediately_without_cost() {
     let costs = json!({"overdraft_rate": 0.5, "delay_penalty_per_tick": 100, "eod_penalty": 100});
     let mut system = system(&two_banks(2, json!({"balance": 1_000}), costs, vec![pay(600, 0, 1, 5)]), &[]);
     let outcomes = play(&mut system, 2);
@@ -64,7 +64,7 @@ fn day_1_a_covered_payment_settles_at_once_and_costs_nothing() {
 }
 
 #[test]
-fn day_2_an_overdraft_is_charged_at_the_end_of_every_tick() {
+fn an_overdraft_is_charged_at_the_end_of_every_tick() {
     let scenario = two_banks(
         4,
         json!({"balance": 100, "credit_limit": 1_000}),
@@ -73,9 +73,8 @@ fn day_2_an_overdraft_is_charged_at_the_end_of_every_tick() {
     );
     let mut system = system(&scenario, &[]);
     play(&mut system, 4);
-    // Overdrawn by 600 - 100 = 500 at the end of ticks 0 and 1, by 500 - 450 = 50 at the end of
-    // tick 2, and 50 above zero at the end of tick 3: 1% of 500 + 500 + 50 = 10.5 cents, of which
-    // the half cent is carried on.
+    // The overdraft is 600 - 100 = 500 at the end of ticks 0 and 1, and 500 - 450 = 50 at the end of tick 2; the
+    // balance is 50 at the end of tick 3. 1% of 500 + 500 + 50 is 10.5 cents, and the half cent is carried.
     assert_eq!(balance(&system, A), 50);
     assert_eq!(cost(&system, A, Component::Overdraft), 10);
     assert_eq!(cost(&system, B, Component::Overdraft), 0);
@@ -83,35 +82,35 @@ fn day_2_an_overdraft_is_charged_at_the_end_of_every_tick() {
 }
 
 #[test]
-fn day_3_under_fifo_a_blocked_head_blocks_its_bank() {
+fn under_fifo_a_blocked_head_blocks_the_queue() {
     let payments = vec![pay(300, 0, 3, 5), pay(50, 0, 3, 5), receive(250, 2)];
     let scenario = two_banks(4, json!({"balance": 100}), json!({"delay_penalty_per_tick": 7}), payments);
     let mut system = system(&scenario, &[]);
     let outcomes = play(&mut system, 4);
-    // 100 < 300: nothing moves until 250 come in at tick 2; then 350 = 300 + 50 go out.
+    // 100 < 300: nothing settles until 250 arrive at tick 2; then 350 = 300 + 50 are paid.
     assert_eq!(settlements(&outcomes), [0, 0, 3, 0]);
     assert_eq!(balance(&system, A), 100 + 250 - 300 - 50);
-    // Two payments wait at the end of ticks 0 and 1: 2 x 2 x 7.
+    // Two payments are unsettled at the end of ticks 0 and 1: 2 x 2 x 7.
     assert_eq!(cost(&system, A, Component::Delay), 28);
 }
 
 #[test]
-fn day_4_with_bypass_the_small_payment_passes_the_blocked_head() {
+fn with_bypass_a_small_payment_settles_before_the_blocked_head() {
     let payments = vec![pay(300, 0, 3, 5), pay(50, 0, 3, 5), receive(250, 2)];
     let mut scenario = two_banks(4, json!({"balance": 100}), json!({"delay_penalty_per_tick": 7}), payments);
     scenario["rails"] = json!([{"id": "RTGS", "queue_discipline": "fifo_bypass"}]);
     let mut system = system(&scenario, &[]);
     let outcomes = play(&mut system, 4);
-    // The 50 go at tick 0; at tick 2 there are 100 - 50 + 250 = 300 for the head.
+    // The 50 settle at tick 0; at tick 2 the balance is 100 - 50 + 250 = 300, enough for the head.
     assert_eq!(settlements(&outcomes), [1, 0, 2, 0]);
     assert_eq!(balance(&system, A), 0);
-    // One payment waits at the end of ticks 0 and 1: 2 x 7.
+    // One payment is unsettled at the end of ticks 0 and 1: 2 x 7.
     assert_eq!(cost(&system, A, Component::Delay), 14);
 }
 
 #[test]
-fn what_waits_comes_first_unless_it_may_be_passed() {
-    // 100 are there and 300 wait: a new payment could use them only if it may pass.
+fn free_liquidity_excludes_queued_payments_unless_they_can_be_bypassed() {
+    // The balance is 100 and 300 are queued: a new payment can use the 100 only by bypassing.
     for (discipline, free) in [("fifo", 100 - 300), ("priority", 100 - 300), ("fifo_bypass", 100)] {
         let mut scenario = two_banks(2, json!({"balance": 100}), json!({}), vec![pay(300, 0, 1, 5)]);
         scenario["rails"] = json!([{"id": "RTGS", "queue_discipline": discipline}]);
@@ -122,7 +121,7 @@ fn what_waits_comes_first_unless_it_may_be_passed() {
 }
 
 #[test]
-fn a_days_close_releases_nothing() {
+fn the_close_of_a_day_releases_nothing() {
     let held = json!({"balance": 100, "policy": {"type": "random", "release_probability": 0}});
     for rule in ["drop", "borrow"] {
         let mut scenario = two_banks(1, held.clone(), json!({}), vec![pay(50, 0, 0, 5)]);
@@ -136,7 +135,7 @@ fn a_days_close_releases_nothing() {
 }
 
 #[test]
-fn day_5_by_priority_the_urgent_newcomer_goes_before_the_older_payment() {
+fn under_priority_an_urgent_payment_settles_before_an_older_one() {
     let payments = vec![pay(100, 0, 3, 2), pay(100, 1, 3, 9), receive(100, 2)];
     let costs = json!({"delay_penalty_per_tick": 10, "priority_multipliers": {"2": 0.5, "9": 3}});
     let mut scenario = two_banks(4, json!({"balance": 0}), costs, payments);
@@ -144,56 +143,56 @@ fn day_5_by_priority_the_urgent_newcomer_goes_before_the_older_payment() {
     let mut system = system(&scenario, &[]);
     let outcomes = play(&mut system, 4);
     assert_eq!(settlements(&outcomes), [0, 0, 2, 0]);
-    // Priority 2 (5 cents a tick) waits at the end of all 4 ticks, priority 9 (30) at the end of tick 1.
+    // Priority 2 (5 cents per tick) is unsettled at the end of all 4 ticks, priority 9 (30) at the end of tick 1.
     assert_eq!(cost(&system, A, Component::Delay), 4 * 5 + 30);
     assert_eq!(system.ledger.banks[A].central[0][0].priority, 2);
 }
 
 #[test]
-fn day_5b_among_equals_the_older_payment_goes_first() {
+fn under_priority_the_older_of_equal_payments_settles_first() {
     let payments = vec![pay(100, 0, 3, 7), pay(100, 1, 3, 7), receive(100, 2)];
     let mut scenario = two_banks(3, json!({"balance": 0}), json!({}), payments);
     scenario["rails"] = json!([{"id": "RTGS", "queue_discipline": "priority"}]);
     let mut system = system(&scenario, &[]);
     assert_eq!(settlements(&play(&mut system, 3)), [0, 0, 2]);
-    // The one that is left arrived at tick 1.
+    // The remaining payment arrived at tick 1.
     assert_eq!(system.ledger.banks[A].central[0][0].arrival.0, 1);
 }
 
 #[test]
-fn day_6_a_payment_becomes_overdue_once_and_then_costs_more() {
+fn a_payment_becomes_overdue_once_and_then_costs_more() {
     let costs = json!({"delay_rate": 0.001, "overdue_multiplier": 4, "deadline_penalty": 500});
     let scenario = two_banks(6, json!({"balance": 0}), costs, vec![pay(10_000, 1, 2, 5), receive(10_000, 4)]);
     let mut system = system(&scenario, &[]);
     play(&mut system, 6);
-    // 0.1% of 10,000 = 10 a tick. Ends of ticks 1 and 2: 10 each; it is overdue from the end of
-    // tick 2, so the end of tick 3 costs 4 x 10; at tick 4 it settles.
+    // 0.1% of 10,000 is 10 per tick. Ticks 1 and 2 cost 10 each; the payment is overdue from the end of tick 2, so
+    // tick 3 costs 4 x 10; it settles at tick 4.
     assert_eq!(cost(&system, A, Component::Delay), 10 + 10 + 40);
     assert_eq!(cost(&system, A, Component::Deadline), 500);
-    // It waited from tick 1 to tick 4: 3 ticks x 10,000.
+    // The delay is 3 ticks, from tick 1 to tick 4: 3 x 10,000.
     assert_eq!(system.ledger.banks[A].statistics.delay_value, 30_000);
 }
 
 #[test]
-fn day_7_a_split_pays_a_fee_and_settles_what_it_can() {
+fn parts_of_a_split_settle_separately_for_a_fee() {
     let costs = json!({"split_fee": 25, "delay_penalty_per_tick": 3});
     let scenario = two_banks(2, json!({"balance": 500}), costs, vec![pay(1_001, 0, 1, 5)]);
     let mut system = system(&scenario, &[BankId(0)]);
     system.begin_tick().unwrap();
     system.decisions_mut(BankId(0)).push(Decision::Split(4));
     let outcome = system.finish_tick().unwrap();
-    // 1,001 / 4 = 250, remainder 1: parts 250, 250, 250, 251. 500 pay two of them.
+    // 1,001 / 4 = 250, remainder 1: parts 250, 250, 250, 251. The balance of 500 covers two of them.
     assert_eq!((outcome.settlements, outcome.settled_value.0, outcome.queue_depth), (2, 500, 2));
     assert_eq!(system.ledger.banks[A].central_value.0, 250 + 251);
     system.finish_tick().unwrap();
-    // 3 extra parts x 25; two parts wait at the end of both ticks: 2 x 2 x 3.
+    // 3 additional parts x 25; two parts are unsettled at the end of both ticks: 2 x 2 x 3.
     assert_eq!(cost(&system, A, Component::Split), 75);
     assert_eq!(cost(&system, A, Component::Delay), 12);
     assert_eq!(system.ledger.banks[A].statistics.split_count, 3);
 }
 
 #[test]
-fn day_8_carried_payments_are_fined_and_wait_for_the_next_day() {
+fn carried_payments_incur_a_penalty_and_stay_queued() {
     let costs = json!({"eod_penalty": 40, "eod_rate": 0.01, "deadline_penalty": 7, "delay_penalty_per_tick": 1, "overdue_multiplier": 2});
     let mut scenario =
         two_banks(2, json!({"balance": 0}), costs, vec![pay(1_000, 0, 3, 5), pay(500, 1, 1, 5), receive(1_500, 2)]);
@@ -203,15 +202,15 @@ fn day_8_carried_payments_are_fined_and_wait_for_the_next_day() {
     assert_eq!(settlements(&outcomes), [0, 0, 3, 0]);
     // End of day 1: two payments x 40, and 1% of 1,500.
     assert_eq!(cost(&system, A, Component::EndOfDay), 2 * 40 + 15);
-    // The 500 miss their deadline at tick 1; the 1,000 count as overdue because the day is over.
+    // The 500 miss their deadline at tick 1; the 1,000 become overdue at the end of the day.
     assert_eq!(cost(&system, A, Component::Deadline), 7 + 7);
-    // End of tick 0: 1. End of tick 1: 2. Both settle at tick 2.
+    // Tick 0 costs 1 and tick 1 costs 2. Both settle at tick 2.
     assert_eq!(cost(&system, A, Component::Delay), 1 + 2);
     assert_eq!(balance(&system, A), 0);
 }
 
 #[test]
-fn day_9_dropped_payments_are_fined_and_gone() {
+fn dropped_payments_incur_a_penalty_and_are_cancelled() {
     let mut scenario =
         two_banks(2, json!({"balance": 100}), json!({"eod_penalty": 40}), vec![pay(1_000, 0, 1, 5), pay(60, 0, 1, 5)]);
     scenario["end_of_day"] = json!("drop");
@@ -225,7 +224,7 @@ fn day_9_dropped_payments_are_fined_and_gone() {
 }
 
 #[test]
-fn day_10_what_is_short_at_the_end_is_borrowed_overnight_and_repaid_in_the_morning() {
+fn overnight_loans_cover_shortfalls_and_are_repaid_the_next_day() {
     let mut scenario =
         two_banks(2, json!({"balance": 300}), json!({"eod_rate": 0.1}), vec![pay(1_000, 0, 1, 5), receive(50, 2)]);
     scenario["end_of_day"] = json!("borrow");
@@ -237,16 +236,16 @@ fn day_10_what_is_short_at_the_end_is_borrowed_overnight_and_repaid_in_the_morni
     assert_eq!(cost(&system, A, Component::EndOfDay), 70);
     assert_eq!((balance(&system, A), balance(&system, B)), (0, 101_000));
     assert_eq!((system.external_money().0, system.ledger.money().0), (700, 100_300 + 700));
-    // Settled by a loan is not settled in time for the day.
+    // Settlement by a loan does not count as settlement within the day.
     assert_eq!(Totals::of(&system.ledger, A).ratios[0].to_bits(), 0.0_f64.to_bits());
-    // In the morning the 700 are repaid; 50 come in.
+    // At the start of the next day the 700 are repaid; 50 arrive.
     play(&mut system, 2);
     assert_eq!((balance(&system, A), balance(&system, B)), (-700 + 50, 101_000 - 50));
     assert_eq!((system.external_money().0, system.ledger.money().0), (0, 100_300));
 }
 
 #[test]
-fn day_11_overnight_reset_brings_back_the_opening_balances() {
+fn an_overnight_reset_restores_the_opening_balances() {
     let mut scenario = two_banks(1, json!({"balance": 300}), json!({}), vec![pay(200, 0, 0, 5), pay(250, 1, 1, 5)]);
     scenario["num_days"] = json!(2);
     scenario["overnight"] = json!("reset");
@@ -258,7 +257,7 @@ fn day_11_overnight_reset_brings_back_the_opening_balances() {
 }
 
 #[test]
-fn day_12_holding_to_the_deadline_waits_for_the_receipts() {
+fn hold_until_deadline_waits_for_receipts() {
     let mut scenario = two_banks(
         5,
         json!({"balance": 100, "credit_limit": 1_000, "policy": {"type": "hold_until_deadline", "margin": 1}}),
@@ -267,17 +266,17 @@ fn day_12_holding_to_the_deadline_waits_for_the_receipts() {
     );
     let mut held = system(&scenario, &[]);
     play(&mut held, 5);
-    // Held at ticks 0 and 1, released at tick 2 = 3 - 1, when 100 + 400 cover it.
+    // Held at ticks 0 and 1, released at tick 3 - 1 = 2, when 100 + 400 cover it.
     assert_eq!((cost(&held, A, Component::Overdraft), cost(&held, A, Component::Delay)), (0, 8));
     scenario["agents"][0]["policy"] = json!({"type": "release_all"});
     let mut released = system(&scenario, &[]);
     play(&mut released, 5);
-    // Released at tick 0: overdrawn by 400 for one tick.
+    // Released at tick 0: an overdraft of 400 for one tick.
     assert_eq!((cost(&released, A, Component::Overdraft), cost(&released, A, Component::Delay)), (40, 0));
 }
 
 #[test]
-fn day_13_the_liquidity_aware_bank_keeps_its_buffer_until_a_payment_is_due() {
+fn liquidity_aware_keeps_its_buffer_until_a_payment_is_due() {
     let scenario = two_banks(
         3,
         json!({"balance": 1_000, "policy": {"type": "liquidity_aware", "buffer": 300}}),
@@ -287,13 +286,13 @@ fn day_13_the_liquidity_aware_bank_keeps_its_buffer_until_a_payment_is_due() {
     let mut system = system(&scenario, &[]);
     let outcomes = play(&mut system, 3);
     // 1,000 - 600 = 400 >= 300: released. 400 - 200 = 200 < 300: held. 400 - 100 = 300: released.
-    // The 200 are due at tick 2 and go, buffer or not.
+    // The 200 are due at tick 2 and are released regardless of the buffer.
     assert_eq!(settlements(&outcomes), [2, 0, 1]);
     assert_eq!(balance(&system, A), 100);
 }
 
 #[test]
-fn day_14_the_splitting_bank_splits_what_it_cannot_cover_and_is_above_the_threshold() {
+fn split_large_splits_payments_above_threshold_and_liquidity() {
     let scenario = two_banks(
         1,
         json!({"balance": 450, "policy": {"type": "split_large", "parts": 2, "threshold": 300}}),
@@ -302,15 +301,15 @@ fn day_14_the_splitting_bank_splits_what_it_cannot_cover_and_is_above_the_thresh
     );
     let mut system = system(&scenario, &[]);
     let outcomes = play(&mut system, 1);
-    // 200 are covered (250 left); 400 > 250 and > 300: split into 200 + 200; 300 are not above the
-    // threshold. Of 200, 200, 200, 300 the first two settle: 450 - 400 = 50.
+    // 200 is covered (250 remain); 400 > 250 and > 300 is split into 200 + 200; 300 is not above the threshold. Of
+    // 200, 200, 200, 300 the first two settle: 450 - 400 = 50.
     assert_eq!((settlements(&outcomes), outcomes[0].queue_depth), (vec![2], 2));
     assert_eq!((balance(&system, A), cost(&system, A, Component::Split)), (50, 10));
 }
 
 #[test]
-fn a_gridlock_of_blocked_heads_stays_and_one_receipt_resolves_it() {
-    // A owes B 100, B owes A 100, neither has any money: gross settlement cannot move.
+fn one_receipt_resolves_a_gridlock() {
+    // A and B have a payment of 100 to each other and no liquidity, so neither can settle gross.
     let scenario = json!({
         "ticks_per_day": 2,
         "agents": [{"id": "A", "balance": 0}, {"id": "B", "balance": 0}, {"id": "C", "balance": 100}],

@@ -1,34 +1,33 @@
-//! Wrong rails, limits, collateral, pools, events and files are refused, with the path of the field,
-//! its value and what is allowed.
+//! Invalid rails, limits, collateral, pools, events and files are rejected.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use paysim_engine::replay::{Record, Replay};
+use paysim_engine::replay::{PaymentRecord, Replay};
 use paysim_engine::scenario::Scenario;
 use paysim_engine::setup::{Files, Setup};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-fn good() -> Value {
+fn valid_scenario() -> Value {
     json!({"ticks_per_day": 10, "num_days": 2, "agents": [{"id": "A", "balance": 100}, {"id": "B", "balance": 100}]})
 }
 
-/// The error after `keys` have been added to a good scenario.
-fn refusal(keys: &Value) -> String {
+/// The error of a valid scenario with these further keys.
+fn error_with(keys: &Value) -> String {
     Scenario::from_json(&extended(keys).to_string()).unwrap_err().to_string()
 }
 
 fn extended(keys: &Value) -> Value {
-    let mut scenario = good();
+    let mut scenario = valid_scenario();
     scenario.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
     scenario
 }
 
 fn check(cases: Vec<(Value, &[&str])>) {
     for (keys, parts) in cases {
-        let message = refusal(&keys);
+        let message = error_with(&keys);
         for part in parts {
-            assert!(message.contains(part), "{keys}: {message:?} does not say {part:?}");
+            assert!(message.contains(part), "{keys}: {message:?} does not contain {part:?}");
         }
     }
 }
@@ -39,7 +38,7 @@ fn rail(keys: Value) -> Value {
     json!({"rails": [rail]})
 }
 
-/// Bank A with these keys beside its own.
+/// Bank A with these further keys.
 fn bank(keys: Value) -> Value {
     let mut bank = json!({"id": "A", "balance": 100});
     bank.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
@@ -53,7 +52,7 @@ fn event(kind: &str, keys: Value) -> Value {
 }
 
 #[test]
-fn wrong_rails_are_refused() {
+fn invalid_rails_are_rejected() {
     let nine: Vec<Value> = (0..9).map(|index| json!({"id": format!("R{index}")})).collect();
     let net = |keys: Value| {
         let mut both = json!({"settlement_type": "deferred_net", "cycle_ticks": 5});
@@ -80,7 +79,7 @@ fn wrong_rails_are_refused() {
 }
 
 #[test]
-fn wrong_limits_collateral_and_pools_are_refused() {
+fn invalid_limits_collateral_and_pools_are_rejected() {
     check(vec![
         (bank(json!({"limits": {"bilateral": {"A": 5}}})), &["agents[0].limits.bilateral.A = 5", "cannot pay itself"]),
         (bank(json!({"limits": {"bilateral": {"Z": 5}}})), &["agents[0].limits.bilateral.Z", "A, B"]),
@@ -100,7 +99,7 @@ fn wrong_limits_collateral_and_pools_are_refused() {
 }
 
 #[test]
-fn wrong_events_are_refused() {
+fn invalid_events_are_rejected() {
     let pay = |keys: Value| {
         let mut payment = json!({"sender": "A", "receiver": "B", "amount": 1});
         payment.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
@@ -112,7 +111,10 @@ fn wrong_events_are_refused() {
         (event("early_close", json!({"tick": -1})), &["events[0].tick = -1", "between 0 and 19"]),
         (event("early_close", json!({"bank": "A"})), &["events[0]", "bank"]),
         (event("early_close", json!({"every_ticks": 0})), &["events[0].every_ticks = 0", "between 1"]),
-        (event("early_close", json!({"until_tick": 5})), &["events[0].until_tick = 5", "no every_ticks"]),
+        (
+            event("early_close", json!({"until_tick": 5})),
+            &["events[0].until_tick = 5", "must be absent without every_ticks"],
+        ),
         (
             event("early_close", json!({"every_ticks": 1, "until_tick": 2})),
             &["events[0].until_tick = 2", "between 3 and 19"],
@@ -151,7 +153,7 @@ fn wrong_events_are_refused() {
 }
 
 #[test]
-fn wrong_days_and_escalations_are_refused() {
+fn invalid_days_and_escalations_are_rejected() {
     let day = |opening: &str, closing: &str| json!({"opening_time": opening, "closing_time": closing});
     check(vec![
         (day("18:00", "07:00"), &["closing_time = \"07:00\"", "later than opening_time"]),
@@ -172,11 +174,19 @@ fn wrong_days_and_escalations_are_refused() {
 }
 
 #[test]
-fn a_file_needs_its_payments_and_payments_need_their_file() {
-    let record =
-        Record { day: 0, tick: 0, sender: 0, receiver: 1, amount: 5, deadline: -1, priority: 5, divisible: true };
-    let without = Scenario::from_json(&good().to_string()).unwrap();
-    let mut named = good();
+fn a_payments_file_and_its_payments_require_each_other() {
+    let record = PaymentRecord {
+        day: 0,
+        tick: 0,
+        sender: 0,
+        receiver: 1,
+        amount: 5,
+        deadline: -1,
+        priority: 5,
+        divisible: true,
+    };
+    let without = Scenario::from_json(&valid_scenario().to_string()).unwrap();
+    let mut named = valid_scenario();
     named["payments_file"] = json!("days.csv");
     let with = Scenario::from_json(&named.to_string()).unwrap();
     let replay = Arc::new(Replay::new(&with, std::iter::once(record)).unwrap());
@@ -184,17 +194,17 @@ fn a_file_needs_its_payments_and_payments_need_their_file() {
     let message = |setup: Result<Setup, paysim_engine::error::ScenarioError>| setup.err().unwrap().to_string();
     assert_eq!(
         message(Setup::new(&with)),
-        "payments_file = \"days.csv\": the payments of this file must be read and given beside the scenario"
+        "payments_file = \"days.csv\": the payments of this file must be read and passed with the scenario"
     );
     assert_eq!(
         message(Setup::with_files(&without, files())),
-        "payments_file = \"\": must name the file of the payments that are given beside the scenario"
+        "payments_file = \"\": must name the file of the payments that were passed with the scenario"
     );
     assert!(Setup::with_files(&with, files()).is_ok() && Setup::new(&without).is_ok());
 }
 
 #[test]
-fn what_pools_transfers_and_changes_of_credit_could_come_to_must_fit() {
+fn totals_of_pools_transfers_and_credit_must_fit() {
     let largest = 1_000_000_000_000_000_i64;
     let long = |keys: Value| {
         let mut long = json!({"ticks_per_day": 1_000, "num_days": 10});
@@ -213,9 +223,9 @@ fn what_pools_transfers_and_changes_of_credit_could_come_to_must_fit() {
     let mut pool = bank(json!({"liquidity_pool": largest}));
     pool["num_days"] = json!(10_000);
     pool["costs"] = json!({"liquidity_rate": 1.0});
-    let mut seldom = every_tick(event("early_close", json!({})));
-    let hundred: Vec<Value> = (0..101).map(|_| seldom["events"][0].clone()).collect();
-    seldom["events"] = json!(hundred);
+    let mut frequent = every_tick(event("early_close", json!({})));
+    let hundred: Vec<Value> = (0..101).map(|_| frequent["events"][0].clone()).collect();
+    frequent["events"] = json!(hundred);
     check(vec![
         (every_tick(event("transfer", json!({"receiver": "A", "amount": largest}))), &[money, "must stay below"]),
         (
@@ -225,12 +235,12 @@ fn what_pools_transfers_and_changes_of_credit_could_come_to_must_fit() {
         (json!({"events": credits}), &[money]),
         (json!({"events": collaterals}), &[money]),
         (pool, &["costs = ", "must stay below"]),
-        (seldom, &["events[100]", "more than 1000000 times"]),
+        (frequent, &["events[100]", "more than 1000000 times"]),
     ]);
 }
 
 #[test]
-fn more_payments_a_tick_than_memory_holds_are_refused() {
+fn too_many_expected_payments_per_tick_are_rejected() {
     let arrivals = json!({
         "rate_per_tick": 1000, "distribution_type": "exponential", "amount_mean": 1,
         "time_windows": [{"start_tick": 0, "end_tick": 1, "multiplier": 500}]
@@ -239,7 +249,7 @@ fn more_payments_a_tick_than_memory_holds_are_refused() {
     let accepted = |keys: &Value| Scenario::from_json(&extended(keys).to_string()).unwrap();
     accepted(&keys);
     keys["events"] = json!([{"type": "arrival_rate", "tick": 0, "bank": "A", "multiplier": 3}]);
-    check(vec![(keys.clone(), &["rate_per_tick = 1500000", "at most 1000000 payments a tick"])]);
+    check(vec![(keys.clone(), &["rate_per_tick = 1500000", "at most 1000000 expected payments in the busiest tick"])]);
     keys["events"][0]["bank"] = json!("B");
     accepted(&keys);
 }

@@ -1,91 +1,99 @@
-//! The scenario's events, laid out in time.
+//! The timeline of a scenario's scheduled events.
 
 use crate::payment::Order;
 use crate::scenario::{EventConfig, PaymentEvent, Scenario, banks_by_id, clamp_u32, priority_of, rail};
 use crate::units::{BankId, Cents, Tick};
 use std::collections::HashMap;
 
-/// Something that happens at a tick, before that tick's payments arrive.
+/// A scheduled event; it applies before the tick's payments arrive.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Happening {
-    /// An order reaches its bank.
+pub enum ScheduledEvent {
+    /// A payment order arrives.
     Payment(Order),
-    /// Money moves outside the queues; from or to outside where there is no bank.
+    /// Money moves outside the queues; `None` is outside the system.
     Transfer {
-        /// Who gives.
+        /// Debited bank.
         sender: Option<BankId>,
-        /// Who gets.
+        /// Credited bank.
         receiver: Option<BankId>,
-        /// At most.
+        /// Maximum amount; the sender's liquidity limits it.
         amount: Cents,
     },
-    /// Customers of a bank, or of all, bring this many times the usual number of orders.
+    /// The arrival rate of a bank, or of all banks, changes.
     ArrivalRate {
-        /// The bank.
+        /// The bank; `None`: all banks.
         bank: Option<BankId>,
-        /// The factor.
+        /// Factor on the usual rate.
         multiplier: f64,
     },
     /// A bank's credit limit changes.
     Credit {
         /// The bank.
         bank: BankId,
-        /// The new limit.
+        /// New limit.
         credit_limit: Cents,
     },
     /// A bank's collateral changes.
     Collateral {
         /// The bank.
         bank: BankId,
-        /// Its new value.
+        /// New value of its pledged assets.
         collateral: Cents,
     },
-    /// A bank can release nothing until a tick.
+    /// A bank cannot release payments until a tick.
     Outage {
         /// The bank.
         bank: BankId,
-        /// First tick at which it can release again.
+        /// First tick after the outage.
         until: Tick,
     },
     /// The day ends with this tick.
     EarlyClose,
 }
 
-/// All that happens in an episode, in time; at the same tick in the order of the scenario, which must be valid.
+/// All scheduled events of an episode of a valid scenario, by tick.
+///
+/// Events of one tick keep the order of the scenario.
 #[must_use]
-pub fn timeline(scenario: &Scenario) -> Vec<(Tick, Happening)> {
+pub fn timeline(scenario: &Scenario) -> Vec<(Tick, ScheduledEvent)> {
     let episode_ticks = scenario.ticks_per_day * scenario.num_days;
     let banks = banks_by_id(scenario);
-    let mut timeline: Vec<(Tick, Happening)> = Vec::new();
+    let mut timeline: Vec<(Tick, ScheduledEvent)> = Vec::new();
     for event in &scenario.events {
-        timeline.extend(event.ticks(episode_ticks).map(|tick| (tick, happening(scenario, &banks, event, tick))));
+        timeline.extend(event.ticks(episode_ticks).map(|tick| (tick, scheduled_event(scenario, &banks, event, tick))));
     }
     timeline.sort_by_key(|(tick, _)| *tick);
     timeline
 }
 
-fn happening(scenario: &Scenario, banks: &HashMap<&str, BankId>, event: &EventConfig, tick: Tick) -> Happening {
+fn scheduled_event(
+    scenario: &Scenario,
+    banks: &HashMap<&str, BankId>,
+    event: &EventConfig,
+    tick: Tick,
+) -> ScheduledEvent {
     let bank = |id: &String| banks[id.as_str()];
     match event {
-        EventConfig::Payment(payment) => Happening::Payment(order(scenario, banks, payment, tick)),
-        EventConfig::Transfer(transfer) => Happening::Transfer {
+        EventConfig::Payment(payment) => ScheduledEvent::Payment(order(scenario, banks, payment, tick)),
+        EventConfig::Transfer(transfer) => ScheduledEvent::Transfer {
             sender: transfer.sender.as_ref().map(bank),
             receiver: transfer.receiver.as_ref().map(bank),
             amount: transfer.amount,
         },
         EventConfig::ArrivalRate(change) => {
-            Happening::ArrivalRate { bank: change.bank.as_ref().map(bank), multiplier: change.multiplier }
+            ScheduledEvent::ArrivalRate { bank: change.bank.as_ref().map(bank), multiplier: change.multiplier }
         }
         EventConfig::Credit(change) => {
-            Happening::Credit { bank: bank(&change.bank), credit_limit: change.credit_limit }
+            ScheduledEvent::Credit { bank: bank(&change.bank), credit_limit: change.credit_limit }
         }
         EventConfig::Collateral(change) => {
-            Happening::Collateral { bank: bank(&change.bank), collateral: change.collateral }
+            ScheduledEvent::Collateral { bank: bank(&change.bank), collateral: change.collateral }
         }
-        EventConfig::Outage(outage) => {
-            Happening::Outage { bank: bank(&outage.bank), until: Tick(tick.0.saturating_add(clamp_u32(outage.ticks))) }
-        }
-        EventConfig::EarlyClose(_) => Happening::EarlyClose,
+        EventConfig::Outage(outage) => ScheduledEvent::Outage {
+            bank: bank(&outage.bank),
+            until: Tick(tick.0.saturating_add(clamp_u32(outage.ticks))),
+        },
+        EventConfig::EarlyClose(_) => ScheduledEvent::EarlyClose,
     }
 }
 

@@ -10,7 +10,7 @@ import pytest
 from paysim_agents import ScriptedAgent, scripted
 
 from paysim_gym import ActionError, PaymentEnv, PaymentVectorEnv
-from paysim_gym.envs.checks import spread_seeds
+from paysim_gym.envs.validation import spread_seeds
 
 WRONG_POLICIES = [
     ({"type": "liquidity_aware", "buffer": 1.5}, "policy.buffer = 1.5: must be an integer number of cents"),
@@ -25,11 +25,11 @@ WRONG_POLICIES = [
     ("release_all", "policy = 'release_all': must be a mapping with a `type`, one of release_all, "),
     (
         {"type": "learner"},
-        "policy = {'type': 'learner'}: a learner has no rule to follow; must be a mapping with",
+        "policy = {'type': 'learner'}: the policy of a learner is not scripted; must be a mapping with",
     ),
     (
         {"type": "network", "weights": "file"},
-        "policy = {'type': 'network', 'weights': 'file'}: a network plays only in its bank's own seat; must",
+        "policy = {'type': 'network', 'weights': 'file'}: a network plays only for the bank that names it; ",
     ),
 ]
 
