@@ -1,4 +1,4 @@
-"""The scenario: a payment system and its days, as a validated, immutable object."""
+"""The scenario: a payment system and its days, as a validated immutable object."""
 
 from paysim_gym.scenario.loader import bundled_scenarios
 from paysim_gym.scenario.models import (

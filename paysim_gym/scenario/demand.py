@@ -1,4 +1,4 @@
-"""The part of a scenario that says which payments banks are asked to make: sampled, or known in advance."""
+"""Scenario models of payment demand: random arrivals, and payments known in advance."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _priority_form(value: object) -> str:
 
 
 class TimeWindow(Model):
-    """A part of the day in which payments arrive more or less often."""
+    """A part of the day with its own arrival rate."""
 
     start_tick: Annotated[int, IntRange(0, 999)]
     """First tick of the day inside the window."""
@@ -40,26 +40,26 @@ class TimeWindow(Model):
 
 
 class ArrivalConfig(Model):
-    """The payments a bank's customers ask it to make."""
+    """Random payment orders of a bank's customers."""
 
     agent_id: Identifier | None = None
-    """The bank this belongs to; if given, it must be the id of the agent that holds it."""
+    """The bank; if given, it must be the id of the agent with this config."""
     rate_per_tick: Annotated[float, FloatRange(0, 1000, above_low=True)]
-    """Expected number of payments a tick (Poisson)."""
+    """Expected number of payments per tick (Poisson)."""
     distribution_type: Literal["normal", "lognormal", "uniform", "exponential"]
-    """Distribution of a payment's amount."""
+    """Distribution of the amounts."""
     amount_mean: Amount
     """Mean amount in cents (of the amount itself, not of its logarithm)."""
     amount_std_dev: Money | None = None
     """Standard deviation of the amount in cents: required for normal and lognormal, optional for
-    uniform (without it amounts lie between one cent and twice the mean), refused for exponential."""
+    uniform (by default amounts lie between one cent and twice the mean), not allowed for exponential."""
     counterparty_weights: CounterpartyWeights | None = None
-    """Receiver's bank to relative frequency; without it all other banks are equally likely."""
+    """Receiver to relative frequency; by default all other banks are equally likely."""
     time_windows: tuple[TimeWindow, ...] = ()
-    """Windows of the day that must not overlap; outside them the multiplier is 1."""
+    """Windows of the day, which must not overlap; outside them the multiplier is 1."""
     deadline_range: tuple[TickSpan, TickSpan] | None = None
-    """Least and most ticks from arrival to deadline (uniform, capped at the day's last tick); without
-    it every payment is due on the day's last tick."""
+    """Minimum and maximum of ticks from arrival to deadline (uniform, capped at the day's last tick); by
+    default every payment is due on the day's last tick."""
     priority: Annotated[
         Annotated[Priority, Tag("level")] | Annotated[PriorityWeights, Tag("weights")],
         Discriminator(_priority_form),
@@ -68,14 +68,14 @@ class ArrivalConfig(Model):
     divisible: StrictBool = True
     """Whether payments may be split."""
     rail: Identifier | None = None
-    """Rail they are sent through (the first one, if absent)."""
+    """Rail of the payments (by default the first one)."""
     rtgs_priority: RtgsPriority | None = None
-    """Their class in the rail's queue; if absent, their priority decides: 0 to 5 is normal, 6 to 8
-    urgent, 9 and 10 highly urgent."""
+    """Class in the rail's queue; by default their priority decides: 0 to 5 is normal, 6 to 8 urgent, 9
+    and 10 highly urgent."""
 
 
 class InitialTransaction(Model):
-    """A payment known in advance, beside the sampled ones."""
+    """A payment known in advance."""
 
     sender: Identifier
     """The bank that pays."""
@@ -84,15 +84,15 @@ class InitialTransaction(Model):
     amount: Amount
     """In cents."""
     arrival_tick: EpisodeTick
-    """Tick of the episode in which it enters the sender's internal queue."""
+    """Tick of the episode at which it enters the sender's internal queue."""
     deadline_tick: Tick
-    """Last tick of the episode in which it settles on time."""
+    """Last tick of the episode at which settlement is on time."""
     priority: Priority = 5
-    """How urgent it is, 0 to 10."""
+    """Urgency, 0 to 10."""
     divisible: StrictBool = True
     """Whether it may be split."""
     rail: Identifier | None = None
-    """Rail it is sent through (the first one, if absent)."""
+    """Rail of the payment (by default the first one)."""
     rtgs_priority: RtgsPriority | None = None
-    """Its class in the rail's queue; if absent, its priority decides: 0 to 5 is normal, 6 to 8 urgent,
-    9 and 10 highly urgent."""
+    """Class in the rail's queue; by default its priority decides: 0 to 5 is normal, 6 to 8 urgent, 9 and
+    10 highly urgent."""

@@ -1,4 +1,4 @@
-"""Bounds of a scenario's numbers and lists: nothing is silently converted, errors say what is allowed."""
+"""Ranges of a scenario's numbers and lists, without silent conversion."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 @dataclass(frozen=True)
 class IntRange:
-    """An integer between two bounds; a bool, a float or a text is not one.
+    """An integer between two bounds; no bool, float or text.
 
     Attributes:
-        low: Least value allowed.
-        high: Greatest value allowed.
-        unit: What is counted, for the error message.
-        is_key: Whether it is the key of a mapping, which JSON can only write as text. Only the one text
-            that JSON would write is taken, or else "5" and "05" would become the same key.
+        low: Minimum.
+        high: Maximum.
+        unit: Unit, for the error message.
+        is_key: Whether it is the key of a mapping, which is text in JSON. Only the canonical text is
+            accepted, because "5" and "05" would be the same key.
     """
 
     low: int
@@ -29,7 +29,7 @@ class IntRange:
     is_key: bool = False
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Check before pydantic does, so that one sentence names type, unit and range."""
+        """Validate before pydantic, so that one message names type, unit and range."""
         schema = core_schema.int_schema(ge=self.low, le=self.high)
         return core_schema.no_info_before_validator_function(self._check, schema)
 
@@ -38,18 +38,18 @@ class IntRange:
             value = int(value)
         if type(value) is int and self.low <= value <= self.high:
             return value
-        kind = f"an integer number of {self.unit}" if self.unit else "an integer"
-        raise PydanticCustomError("whole", f"must be {kind} between {self.low} and {self.high}")
+        expected = f"an integer number of {self.unit}" if self.unit else "an integer"
+        raise PydanticCustomError("int_range", f"must be {expected} between {self.low} and {self.high}")
 
 
 @dataclass(frozen=True)
 class FloatRange:
-    """A finite number between two bounds; a bool or a text is not one.
+    """A finite number between two bounds; no bool or text.
 
     Attributes:
-        low: Least value allowed.
-        high: Greatest value allowed.
-        above_low: Whether `low` itself is refused.
+        low: Minimum.
+        high: Maximum.
+        above_low: Whether `low` itself is excluded.
     """
 
     low: float
@@ -57,7 +57,7 @@ class FloatRange:
     above_low: bool = False
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Check before pydantic does, so that one sentence names type and range."""
+        """Validate before pydantic, so that one message names type and range."""
         schema = core_schema.float_schema(
             allow_inf_nan=False,
             gt=self.low if self.above_low else None,
@@ -67,12 +67,12 @@ class FloatRange:
         return core_schema.no_info_before_validator_function(self._check, schema)
 
     def _check(self, value: object) -> float:
-        if isinstance(value, int | float) and not isinstance(value, bool) and self._admits(value):
+        if isinstance(value, int | float) and not isinstance(value, bool) and self._contains(value):
             return float(value)
         start = f"above {self.low:g} and at most" if self.above_low else f"between {self.low:g} and"
-        raise PydanticCustomError("real", f"must be a number {start} {self.high:g}")
+        raise PydanticCustomError("float_range", f"must be a number {start} {self.high:g}")
 
-    def _admits(self, value: float) -> bool:
+    def _contains(self, value: float) -> bool:
         above = value > self.low if self.above_low else value >= self.low
         return above and value <= self.high
 
@@ -81,28 +81,28 @@ class FloatRange:
 class LengthRange:
     """A list with a bounded number of items.
 
-    Pydantic counts only the valid items, and so would report a second problem for each wrong one.
+    Pydantic counts only valid items, and would report a second error for each invalid one.
 
     Attributes:
-        low: Least number of items.
-        high: Greatest number of items.
+        low: Minimum number of items.
+        high: Maximum number of items.
     """
 
     low: int
     high: int
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Count before the items are checked."""
+        """Count items before they are validated."""
         return core_schema.no_info_before_validator_function(self._check, handler(source))
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Tell JSON Schema about the bounds."""
+        """Add the bounds to the JSON schema."""
         return {**handler(schema), "minItems": self.low, "maxItems": self.high}
 
     def _check(self, value: object) -> object:
         if not isinstance(value, list | tuple) or self.low <= len(value) <= self.high:
             return value
         allowed = str(self.low) if self.low == self.high else f"{self.low} to {self.high}"
-        raise PydanticCustomError("length", f"must have length {allowed}, has {len(value)}")
+        raise PydanticCustomError("length_range", f"must have length {allowed}, has {len(value)}")

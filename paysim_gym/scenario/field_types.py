@@ -1,4 +1,4 @@
-"""What the fields of a scenario hold: ids, texts, times, money, ticks and shares, each with its range."""
+"""Types of scenario fields: ids, texts, times, money, ticks and shares."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from paysim_gym._engine import minutes_of_day
 from paysim_gym.scenario.field_limits import FloatRange, IntRange
 
 MAX_MONEY = 10**15
-"""The largest amount, balance or fee a scenario may name, in cents."""
+"""Maximum of an amount, balance or fee of a scenario, in cents."""
 
 
 class Model(BaseModel):
-    """A part of a scenario: it cannot be changed, and has no keys but its own."""
+    """A part of a scenario: immutable, without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 def by_type(members: Iterable[type[Model]]) -> dict[str, type[Model]]:
-    """The members of a union by the one value that the `type` of each may have."""
+    """Map the value of `type` to the member of a union."""
     return {member.model_fields["type"].default: member for member in members}
 
 
-def typed(members: Mapping[str, type[Model]]) -> BeforeValidator:
-    """The check that a value says by its `type` which member of a union it is."""
+def has_type(members: Mapping[str, type[Model]]) -> BeforeValidator:
+    """Return a validator that a value has the `type` of a union member."""
 
     def check(value: object) -> object:
-        kind = value.get("type") if isinstance(value, Mapping) else None
-        if isinstance(value, Model) or (isinstance(kind, str) and kind in members):
+        name = value.get("type") if isinstance(value, Mapping) else None
+        if isinstance(value, Model) or (isinstance(name, str) and name in members):
             return value
-        raise PydanticCustomError("typed", f"must be a mapping with a `type`, one of {', '.join(members)}")
+        raise PydanticCustomError("has_type", f"must be a mapping with a `type`, one of {', '.join(members)}")
 
     return BeforeValidator(check)
 
 
 ID = "[A-Z0-9_]{1,64}"
-"""What an id matches, all of it."""
+"""Pattern of a whole id."""
 ID_RULE = "must be 1 to 64 characters from A-Z, 0-9 and _"
 
 
@@ -52,17 +52,17 @@ def _check_id(value: object) -> object:
 
 def _check_text(value: str) -> str:
     if any("\ud800" <= character <= "\udfff" for character in value):
-        raise PydanticCustomError("text", "must be text without lone surrogates, which no file can hold")
+        raise PydanticCustomError("text", "must be text without lone surrogates, which UTF-8 cannot encode")
     return value
 
 
-def _file(kind: str) -> BeforeValidator:
-    """The check that a value can be the path of a file; `kind` says of which."""
+def _is_path(file_type: str) -> BeforeValidator:
+    """Return a validator that a value can be the path of a file."""
 
     def check(value: object) -> object:
         if isinstance(value, str) and value:
             return _check_text(value)
-        raise PydanticCustomError("file", f"must be the path of a {kind} file")
+        raise PydanticCustomError("file", f"must be the path of a {file_type} file")
 
     return BeforeValidator(check)
 
@@ -73,14 +73,14 @@ def _check_time(value: object) -> object:
     raise PydanticCustomError("time", "must be a time HH:MM between 00:00 and 24:00")
 
 
-def _check_some(value: object) -> object:
+def _check_not_empty(value: object) -> object:
     if isinstance(value, Mapping) and not value:
         raise PydanticCustomError("weights", "must have at least one weight")
     return value
 
 
 def _check_keys(value: object) -> object:
-    """Keys that are equal once JSON has made them text would lose a value."""
+    """Refuse keys that are equal as text, because JSON would lose a value."""
     if isinstance(value, Mapping) and len({str(key) for key in value}) < len(value):
         raise PydanticCustomError("repeated_key", "must name each priority once")
     return value
@@ -93,8 +93,8 @@ TIME_OF_DAY = f"^(?:{MINUTE}|24:00)$"
 
 Identifier = Annotated[str, Field(pattern=r"^[A-Z0-9_]+$", max_length=64), BeforeValidator(_check_id)]
 Text = Annotated[StrictStr, AfterValidator(_check_text)]
-PaymentsPath = Annotated[str, Field(min_length=1), _file("CSV or Parquet")]
-NetworkPath = Annotated[str, Field(min_length=1), _file("safetensors")]
+PaymentsPath = Annotated[str, Field(min_length=1), _is_path("CSV or Parquet")]
+NetworkPath = Annotated[str, Field(min_length=1), _is_path("safetensors")]
 TimeOfDay = Annotated[str, Field(pattern=TIME_OF_DAY), BeforeValidator(_check_time)]
 Money = Annotated[int, IntRange(0, MAX_MONEY, "cents")]
 Amount = Annotated[int, IntRange(1, MAX_MONEY, "cents")]
@@ -109,7 +109,7 @@ Share = Annotated[float, FloatRange(0, 1)]
 Weight = Annotated[float, FloatRange(0, 1e9)]
 Multiplier = Annotated[float, FloatRange(0, 1000)]
 PriorityWeights = Annotated[
-    dict[PriorityKey, Weight], BeforeValidator(_check_keys), BeforeValidator(_check_some)
+    dict[PriorityKey, Weight], BeforeValidator(_check_keys), BeforeValidator(_check_not_empty)
 ]
 PriorityMultipliers = Annotated[dict[PriorityKey, Multiplier], BeforeValidator(_check_keys)]
-CounterpartyWeights = Annotated[dict[Identifier, Weight], BeforeValidator(_check_some)]
+CounterpartyWeights = Annotated[dict[Identifier, Weight], BeforeValidator(_check_not_empty)]

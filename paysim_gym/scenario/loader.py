@@ -1,4 +1,4 @@
-"""Scenario files: where they are, and YAML in which nothing is lost or misread."""
+"""Loads scenario files with a strict YAML loader."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from paysim_gym._engine import ScenarioError
 
 
 def bundled_scenarios() -> list[str]:
-    """Names of the scenarios that come with the package."""
+    """Return the names of the bundled scenarios."""
     folder = resources.files("paysim_gym") / "scenarios"
     return sorted(
         entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
@@ -23,7 +23,7 @@ def bundled_scenarios() -> list[str]:
 
 
 def read_scenario(source: str | os.PathLike[str]) -> Any:
-    """What a scenario file holds, unchecked, with the paths of the files that it names made absolute.
+    """Read a scenario file without validation; paths in it become absolute.
 
     Args:
         source: A bundled scenario's name, or the path of a YAML file.
@@ -43,25 +43,25 @@ def read_scenario(source: str | os.PathLike[str]) -> Any:
 
 
 def parse_scenario(text: str, *, allow_aliases: bool = True) -> Any:
-    """What the text of a scenario file holds, unchecked.
+    """Parse the text of a scenario file without validation.
 
     Args:
         text: YAML.
-        allow_aliases: Whether it may say `*name` for what it has marked `&name`. A few nested ones stand
-            for more data than any memory holds, so texts of strangers should not.
+        allow_aliases: Whether `*name` may refer to an anchor `&name`. Nested aliases can expand to more
+            data than fits into memory, so do not allow them in untrusted text.
 
     Raises:
         ScenarioError: If it is not YAML.
     """
     try:
-        return yaml.load(text, Loader=_ScenarioLoader if allow_aliases else _PlainLoader)
-    # PyYAML lets its constructors' own errors through, of any kind: 2024-13-45, `!!bool x`, `!!seq x: 1`.
+        return yaml.load(text, Loader=_ScenarioLoader if allow_aliases else _NoAliasLoader)
+    # PyYAML's constructors raise errors of any type: 2024-13-45, `!!bool x`, `!!seq x: 1`.
     except Exception as error:
         raise ScenarioError(f"not a valid YAML file: {error}") from None
 
 
 def file_keys(data: Any) -> Iterator[tuple[dict[str, Any], str, str]]:
-    """Every mapping of an unchecked scenario that may name a file, the key for it, and that key's path."""
+    """Yield the mappings that may name a file, with the key and its path."""
     if not isinstance(data, dict):
         return
     yield data, "payments_file", "payments_file"
@@ -73,7 +73,7 @@ def file_keys(data: Any) -> Iterator[tuple[dict[str, Any], str, str]]:
 
 
 def scenario_text(source: str | os.PathLike[str]) -> str:
-    """The text of a scenario file, comments and all.
+    """Return the text of a scenario file, with comments.
 
     Args:
         source: A bundled scenario's name, or the path of a YAML file.
@@ -85,7 +85,7 @@ def scenario_text(source: str | os.PathLike[str]) -> str:
 
 
 def _read_text(source: str | os.PathLike[str]) -> tuple[str, Path]:
-    """Text of a scenario, and where it stands."""
+    """Return the text of a scenario and its path."""
     if isinstance(source, str) and source in bundled_scenarios():
         source = str(resources.files("paysim_gym") / "scenarios" / f"{source}.yaml")
     try:
@@ -99,7 +99,7 @@ def _read_text(source: str | os.PathLike[str]) -> tuple[str, Path]:
 
 
 class _ScenarioLoader(yaml.SafeLoader):
-    """Plain YAML lets the last of two equal keys win; a scenario must not lose a line that way."""
+    """A YAML loader that refuses duplicate keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
@@ -108,19 +108,19 @@ class _ScenarioLoader(yaml.SafeLoader):
                 continue
             key = self.construct_object(key_node)
             if key in seen:
-                problem = f"duplicate key {key!r}"
-                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
+                message = f"duplicate key {key!r}"
+                raise yaml.constructor.ConstructorError(None, None, message, key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
 
     def construct_integer(self, node: yaml.ScalarNode) -> int | str:
-        """In YAML 1.1 the time 18:00 is the number 1080; in 1.2 it is a text."""
+        """Return text for 18:00, as YAML 1.2 does; in YAML 1.1 it is 1080."""
         text = str(self.construct_scalar(node))
         return text if ":" in text else self.construct_yaml_int(node)
 
 
-class _PlainLoader(_ScenarioLoader):
-    """Every value is written where it stands."""
+class _NoAliasLoader(_ScenarioLoader):
+    """A YAML loader that also refuses aliases."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -130,7 +130,7 @@ class _PlainLoader(_ScenarioLoader):
 
 _ScenarioLoader.add_constructor("tag:yaml.org,2002:int", _ScenarioLoader.construct_integer)
 
-# PyYAML follows YAML 1.1, in which 1e-5 is a text; this is the float of YAML 1.2 (10.3.2, core schema).
+# In YAML 1.1, which PyYAML implements, 1e-5 is text; this is the float of YAML 1.2 (10.3.2, core schema).
 _ScenarioLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(?:(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)$"),

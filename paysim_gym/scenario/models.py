@@ -1,8 +1,8 @@
-"""The scenario: everything that defines a payment system and its days, as a typed and checked object.
+"""The scenario model: everything that defines a payment system and its days.
 
-This module and those it imports are the public schema. They check each field by itself; the rules that
-tie fields together (unknown banks, overlapping windows, costs that could overflow) live in the engine,
-which sees every scenario before it becomes an object here.
+This module and those that it imports are the public schema. They validate each field by itself. The engine
+validates rules between fields (unknown banks, overlapping windows, costs that could overflow) before a
+`Scenario` exists.
 """
 
 from __future__ import annotations
@@ -59,98 +59,98 @@ __all__ = [
 
 
 class PaymentLimits(Model):
-    """How much more than it receives a bank may pay in a day; what would exceed that waits."""
+    """Net amounts that a bank may pay in a day; excess payments wait."""
 
     bilateral: dict[Identifier, Money] = Field(default={})
-    """Other bank to what may be paid to it, net of what it pays, in cents; no limit where absent."""
+    """Other bank to the net amount that may be paid to it, in cents; no limit if absent."""
     multilateral: Money | None = None
-    """What may be paid to all banks together, net of what they pay, in cents; no limit if absent."""
+    """Net amount that may be paid to all banks together, in cents; no limit if absent."""
 
 
 class Agent(Model):
     """A bank."""
 
     id: Identifier
-    """Its unique name."""
+    """Unique name."""
     balance: Money
     """Opening balance in cents."""
     credit_limit: Money = 0
     """How far the balance may fall below zero, in cents."""
     collateral: Money = 0
-    """Value of the assets it has pledged for further credit, in cents."""
+    """Value of pledged assets, which give further credit, in cents."""
     collateral_haircut: Share = 0.0
     """Fraction of that value that gives no credit."""
     liquidity_pool: Money = 0
-    """Money outside the system of which it may commit a share at the opening of a day, in cents."""
+    """Liquidity outside the system, in cents; the bank commits a share of it at the opening of a day."""
     liquidity_share: Share = 1.0
-    """Fraction of the pool that it commits, unless it is a learner that decides so."""
+    """Fraction of the pool that it commits, unless a learner decides it."""
     limits: PaymentLimits = PaymentLimits()
-    """How much more than it receives it may pay in a day."""
+    """Net amounts that it may pay in a day."""
     arrival_config: ArrivalConfig | None = None
-    """Its customers' payments; without it the bank sends only what `initial_transactions`, `events` and
-    the `payments_file` name."""
+    """Random payments of its customers; without it the bank has only the payments of
+    `initial_transactions`, `events` and `payments_file`."""
     policy: PolicyConfig = ReleaseAllPolicy()
-    """Who decides when its payments are released."""
+    """Decides when its payments are released."""
 
 
 class PriorityEscalation(Model):
-    """How a payment gains priority as its deadline comes near; no priority exceeds 10."""
+    """Increase of a payment's priority towards its deadline, to at most 10."""
 
     ticks: Annotated[int, IntRange(1, 10**6, "ticks")]
-    """Ticks before the deadline at which the gain begins."""
+    """Ticks before the deadline at which the increase begins."""
     boost: Annotated[int, IntRange(1, 10)]
-    """Gain at the deadline, in steps of priority; it grows evenly up to there."""
+    """Increase at the deadline; it is linear in time."""
 
 
 class Scenario(Model):
-    """A payment system: its clock, banks, rails, prices, known payments and events."""
+    """A payment system: clock, banks, rails, prices, known payments and events."""
 
     description: Text = ""
-    """What it models and where its numbers come from."""
+    """What it models, and the sources of its numbers."""
     ticks_per_day: Annotated[int, IntRange(1, 1000)]
-    """Decision moments in a day."""
+    """Ticks in a day."""
     num_days: Annotated[int, IntRange(1, 10_000)] = 1
     """Days in an episode."""
     seed: Annotated[int, IntRange(0, 2**64 - 1)] = 0
-    """Seed of the plain simulator (`Orchestrator`); an environment is seeded by `reset(seed=)`."""
+    """Seed of the simulator (`Orchestrator`); environments are seeded by `reset(seed=)`."""
     agents: Annotated[tuple[Agent, ...], LengthRange(2, 1000)]
     """The banks."""
     rails: Annotated[tuple[Rail, ...], LengthRange(1, 8)] = (Rail(id="RTGS"),)
-    """The settlement systems; payments that name none go through the first."""
+    """The settlement systems; the first is the default of payments."""
     costs: Costs = Costs()
     """The prices."""
     initial_transactions: tuple[InitialTransaction, ...] = ()
     """Payments known in advance."""
     events: tuple[EventConfig, ...] = ()
-    """What happens at given ticks."""
+    """Scheduled events."""
     payments_file: PaymentsPath | None = None
-    """CSV or Parquet file of real payments to replay; in a scenario file, relative to its folder."""
+    """CSV or Parquet file of payments to replay; in a scenario file, relative to its folder."""
     opening_time: TimeOfDay | None = None
-    """When a day opens, as HH:MM; with `closing_time` it turns the times of `payments_file` into ticks."""
+    """When a day opens, as HH:MM; with `closing_time` it converts times of `payments_file` to ticks."""
     closing_time: TimeOfDay | None = None
     """When a day closes, as HH:MM, later than `opening_time`; 24:00 is midnight."""
     priority_escalation: PriorityEscalation | None = None
-    """How a payment gains priority as its deadline comes near; not at all if absent."""
+    """Increase of priorities towards the deadline; none if absent."""
     end_of_day: Literal["carry", "drop", "borrow"] = "carry"
     """What happens to unsettled payments: they stay queued, are cancelled, or settle with borrowed money.
 
-    `borrow`: every bank borrows overnight what its unsettled payments exceed its own positive balance by,
-    gross (no netting between banks), whatever its credit limit; the loan is repaid when the next day
-    opens, which may leave it overdrawn beyond its limit until money comes in."""
+    `borrow`: every bank borrows overnight the excess of its unsettled payments over its positive balance,
+    gross (no netting between banks), regardless of its credit limit. Repayment when the next day opens may
+    leave it overdrawn beyond its limit until it receives money."""
     overnight: Literal["carry", "reset"] = "carry"
-    """Whether balances go on as they are or return to their opening values."""
+    """Whether balances carry over to the next day or return to their opening values."""
 
     @model_validator(mode="after")
-    def _pass_engine(self) -> Self:
+    def _validate_in_engine(self) -> Self:
         _engine.validate_scenario(self.model_dump_json())
         return self
 
     @cached_property
     def payments(self) -> _engine.Payments | None:
-        """The payments of `payments_file` as the engine replays them, read once; None without a file.
+        """The payments of `payments_file`, read once; None without a file.
 
         Raises:
-            ScenarioError: If the file cannot be read or holds what the scenario cannot play.
+            ScenarioError: If the file cannot be read, or does not fit the scenario.
         """
         if self.payments_file is None:
             return None
@@ -168,10 +168,10 @@ class Scenario(Model):
 
     @cached_property
     def networks(self) -> dict[str, _engine.Network]:
-        """Bank to the network that plays it, for each whose policy is one; every file is read once.
+        """Networks by the bank whose policy they are; every file is read once.
 
         Raises:
-            ScenarioError: If a file cannot be read, or holds no network that the engine can play.
+            ScenarioError: If a file cannot be read, or is not a supported network.
         """
         files: dict[str, _engine.Network] = {}
         networks = {}
@@ -187,20 +187,20 @@ class Scenario(Model):
         return networks
 
     def __getstate__(self) -> dict[Any, Any]:
-        """All but what was read from files, which is read anew where it is needed."""
+        """The state without content of files, which is read again on demand."""
         state = super().__getstate__()
-        fields = {key: value for key, value in state["__dict__"].items() if key not in _READ}
+        fields = {key: value for key, value in state["__dict__"].items() if key not in _FROM_FILES}
         return state | {"__dict__": fields}
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Copy the scenario, some fields replaced (unchecked, as pydantic does); files are read anew."""
+        """Copy the scenario with some fields replaced, unvalidated; files are read again."""
         copy = super().model_copy(update=update, deep=deep)
-        for name in _READ:
+        for name in _FROM_FILES:
             copy.__dict__.pop(name, None)
         return copy
 
 
-_READ = ("payments", "networks")
+_FROM_FILES = ("payments", "networks")
 
 
 ScenarioSource = str | os.PathLike[str] | Mapping[str, Any] | Scenario
@@ -208,24 +208,21 @@ ScenarioSource = str | os.PathLike[str] | Mapping[str, Any] | Scenario
 
 
 def load_scenario(source: ScenarioSource) -> Scenario:
-    """Read and check a scenario, and the payments and networks that it names.
+    """Load and validate a scenario with its payments and networks.
 
     Args:
         source: A bundled scenario's name, the path of a YAML file, a mapping, or a scenario.
 
-    Returns:
-        The checked scenario.
-
     Raises:
-        ScenarioError: If it cannot be read or breaks a rule: one line for each problem, as
+        ScenarioError: If it cannot be read or is invalid: one line for each error, as
             `path = value: what is allowed`.
     """
-    scenario = source if isinstance(source, Scenario) else _check(source)
+    scenario = source if isinstance(source, Scenario) else _validate(source)
     _ = scenario.payments, scenario.networks
     return scenario
 
 
-def _check(source: str | os.PathLike[str] | Mapping[str, Any]) -> Scenario:
+def _validate(source: str | os.PathLike[str] | Mapping[str, Any]) -> Scenario:
     data = source if isinstance(source, Mapping) else read_scenario(source)
     try:
         return Scenario.model_validate(data)

@@ -1,4 +1,4 @@
-"""The part of a scenario that says who decides when a bank's payments are released."""
+"""Scenario models of bank policies, which decide when payments are released."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, StrictBool
 
 from paysim_gym.scenario.field_limits import IntRange
-from paysim_gym.scenario.field_types import Model, Money, NetworkPath, Share, TickSpan, by_type, typed
+from paysim_gym.scenario.field_types import Model, Money, NetworkPath, Share, TickSpan, by_type, has_type
 
 
 class LearnerPolicy(Model):
-    """Decisions come from outside, through an environment."""
+    """An environment takes the decisions."""
 
     type: Literal["learner"] = "learner"
 
@@ -31,9 +31,10 @@ class HoldUntilDeadlinePolicy(Model):
 
 
 class LiquidityAwarePolicy(Model):
-    """Go through the queue in order and release each payment that leaves liquidity at or above `buffer`.
+    """Release payments in queue order while liquidity stays at or above `buffer`.
 
-    A smaller payment may so go although a larger one before it is held. Whatever is due is released.
+    A smaller payment may be released although a larger one before it is held. Due payments are always
+    released.
     """
 
     type: Literal["liquidity_aware"] = "liquidity_aware"
@@ -42,7 +43,7 @@ class LiquidityAwarePolicy(Model):
 
 
 class SplitLargePolicy(Model):
-    """Release everything, splitting what exceeds both `threshold` and the bank's liquidity."""
+    """Release everything; split payments above both `threshold` and the bank's liquidity."""
 
     type: Literal["split_large"] = "split_large"
     parts: Annotated[int, IntRange(2, 100)] = 2
@@ -60,7 +61,7 @@ class RandomPolicy(Model):
 
 
 class MyopicPolicy(Model):
-    """Pay what is costliest to delay first, while the balance lasts.
+    """Release payments in descending order of delay cost while the balance lasts.
 
     It overdraws only for a payment whose delay costs more per tick than its overdraft.
     """
@@ -69,16 +70,17 @@ class MyopicPolicy(Model):
 
 
 class NetworkPolicy(Model):
-    """Decide as a trained network does, which sees and decides what it did in training.
+    """Follow a trained network, with its observations and actions in training.
 
-    It releases everything if it decides only its pool, and commits `liquidity_share` if only its payments.
+    Releases everything if it was trained to decide only the pool, and commits `liquidity_share` if it was
+    trained to decide only payments.
     """
 
     type: Literal["network"] = "network"
     weights: NetworkPath
-    """File that `paysim_gym.envs.export.export_network` wrote; in a scenario file, relative to its folder."""
+    """File of `paysim_gym.envs.export.export_network`; in a scenario file, relative to its folder."""
     deterministic: StrictBool = True
-    """Whether it takes its best action, or draws one with the probabilities that it gives."""
+    """Whether it takes its most likely action, or samples one."""
 
 
 _Policy = (
@@ -93,4 +95,4 @@ _Policy = (
 )
 POLICIES = by_type(get_args(_Policy))
 """Type of a policy to its model."""
-PolicyConfig = Annotated[_Policy, Field(discriminator="type"), typed(POLICIES)]
+PolicyConfig = Annotated[_Policy, Field(discriminator="type"), has_type(POLICIES)]

@@ -1,4 +1,4 @@
-"""The part of a scenario that prices what banks do and leave undone."""
+"""Scenario models of costs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from paysim_gym.scenario.field_types import Amount, Model, Money, PriorityMultip
 
 
 class OverdraftTier(Model):
-    """A higher price for the part of an overdraft above a threshold."""
+    """A higher rate for the part of an overdraft above a threshold."""
 
     above: Amount
     """Threshold in cents."""
@@ -20,18 +20,18 @@ class OverdraftTier(Model):
 
 
 class Costs(Model):
-    """What waiting, borrowing and failing cost. Everything is free unless priced."""
+    """Costs of liquidity, delay and failure; all default to zero."""
 
     overdraft_rate: Share = 0.0
     """Fraction of the overdrawn balance, per tick."""
     overdraft_tiers: tuple[OverdraftTier, ...] = ()
-    """Marginal prices of larger overdrafts, in ascending order of `above`."""
+    """Marginal rates of larger overdrafts, in ascending order of `above`."""
     delay_penalty_per_tick: Money = 0
     """Cents per unsettled payment per tick."""
     delay_rate: Share = 0.0
     """Fraction of an unsettled payment's value, per tick."""
     priority_multipliers: PriorityMultipliers = Field(default={})
-    """Priority to factor on the cost of delay (1 where absent)."""
+    """Priority to factor on the cost of delay (1 if absent)."""
     overdue_multiplier: Annotated[float, FloatRange(1, 1000)] = 1.0
     """Factor on the cost of delay from the tick after the deadline."""
     deadline_penalty: Money = 0
@@ -45,12 +45,12 @@ class Costs(Model):
     collateral_rate: Share = 0.0
     """Fraction of the collateral, per tick."""
     collateral_charged: Literal["posted", "used"] = "posted"
-    """Which collateral that is: all of it (posted), or what backs the part of the overdraft beyond the
-    credit limit, once a tick's payments have settled and before deferred receipts land (used)."""
+    """Which collateral is charged: all of it (posted), or the part that backs the overdraft beyond the credit
+    limit, after a tick's settlement and before deferred credits (used)."""
     liquidity_rate: Share = 0.0
     """Fraction of the committed part of the liquidity pool, once a day."""
     delay_in_central_queue: StrictBool = True
     """Whether delay also costs while a payment waits in the central queue."""
     delay_at_close: StrictBool = True
-    """Whether a day's last tick charges the delay of what its close then settles with borrowed money; it
-    matters only where `end_of_day` is `borrow`."""
+    """Whether a day's last tick charges the delay of payments that its close settles with borrowed money;
+    only relevant if `end_of_day` is `borrow`."""

@@ -1,4 +1,4 @@
-"""The part of a scenario that lets something happen at given ticks, before that tick's payments arrive."""
+"""Scenario models of scheduled events, which happen before a tick's arrivals."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from paysim_gym.scenario.field_types import (
     RtgsPriority,
     TickSpan,
     by_type,
-    typed,
+    has_type,
 )
 
 
 class _Event(Model):
-    """When something happens."""
+    """Schedule of an event."""
 
     tick: EpisodeTick
-    """Tick of the episode at which it happens, for the first time if it repeats."""
+    """Tick of the episode at which it happens (first)."""
     every_ticks: EpisodeSpan | None = None
-    """Ticks from one time to the next; without it, it happens once."""
+    """Ticks between repetitions; without it, it happens once."""
     until_tick: EpisodeTick | None = None
-    """Last tick of the episode at which it may happen again (the episode's last, if absent); only
-    beside `every_ticks`."""
+    """Last tick of the episode at which it may repeat (by default the episode's last); requires
+    `every_ticks`."""
 
 
 class PaymentEvent(_Event):
-    """A payment order reaches its bank."""
+    """A customer orders a payment."""
 
     type: Literal["payment"] = "payment"
     sender: Identifier
@@ -45,41 +45,41 @@ class PaymentEvent(_Event):
     amount: Amount
     """In cents."""
     deadline_ticks: TickSpan | None = None
-    """Ticks from its arrival to its deadline; without it, it is due on that day's last tick."""
+    """Ticks from arrival to deadline; by default it is due on the day's last tick."""
     priority: Priority = 5
-    """How urgent it is, 0 to 10."""
+    """Urgency, 0 to 10."""
     divisible: StrictBool = True
     """Whether it may be split."""
     rail: Identifier | None = None
-    """Rail it is sent through (the first one, if absent)."""
+    """Rail of the payment (by default the first one)."""
     rtgs_priority: RtgsPriority | None = None
-    """Its class in the rail's queue; if absent, its priority decides: 0 to 5 is normal, 6 to 8 urgent,
-    9 and 10 highly urgent."""
+    """Class in the rail's queue; by default its priority decides: 0 to 5 is normal, 6 to 8 urgent, 9 and
+    10 highly urgent."""
 
 
 class TransferEvent(_Event):
-    """Money moves from one account to another, or into or out of the system, outside the queues.
+    """Money moves between accounts, or into or out of the system, outside the queues.
 
-    It takes what the sender's liquidity allows.
+    The amount is limited by the sender's liquidity.
     """
 
     type: Literal["transfer"] = "transfer"
     sender: Identifier | None = None
-    """The bank that gives; without it the money comes from outside the system."""
+    """The bank that pays; without it the money comes from outside the system."""
     receiver: Identifier | None = None
-    """The bank that gets; without it the money leaves the system."""
+    """The bank that receives; without it the money leaves the system."""
     amount: Amount
     """In cents."""
 
 
 class ArrivalRateEvent(_Event):
-    """From now on customers bring more or fewer payment orders than usual."""
+    """The arrival rate changes until the next such event."""
 
     type: Literal["arrival_rate"] = "arrival_rate"
     bank: Identifier | None = None
-    """Whose customers (all banks', if absent)."""
+    """The bank (by default all banks)."""
     multiplier: Multiplier
-    """Factor on `rate_per_tick`, in place of that of an earlier event."""
+    """Factor on `rate_per_tick`; replaces that of an earlier event."""
 
 
 class CreditEvent(_Event):
@@ -87,36 +87,36 @@ class CreditEvent(_Event):
 
     type: Literal["credit"] = "credit"
     bank: Identifier
-    """Whose limit."""
+    """The bank."""
     credit_limit: Money
     """The new limit in cents."""
 
 
 class CollateralEvent(_Event):
-    """The value of what a bank has pledged changes."""
+    """The value of a bank's collateral changes."""
 
     type: Literal["collateral"] = "collateral"
     bank: Identifier
-    """Whose collateral."""
+    """The bank."""
     collateral: Money
     """The new value in cents."""
 
 
 class OutageEvent(_Event):
-    """A bank can release nothing for a while; what it has released still settles."""
+    """A bank cannot release payments for some ticks; released payments still settle."""
 
     type: Literal["outage"] = "outage"
     bank: Identifier
-    """Which bank."""
+    """The bank."""
     ticks: EpisodeSpan
-    """For how many ticks, this one included."""
+    """Duration in ticks, including this one."""
 
 
 class EarlyCloseEvent(_Event):
-    """The day ends with this tick; the rest of its ticks are left out.
+    """The day ends with this tick; its remaining ticks are skipped.
 
-    Customers bring nothing in them, neither sampled nor replayed payments. A payment that the scenario
-    names for one of them comes when the next day opens, its deadline as much later, if there is a next day.
+    Random and replayed payments of the skipped ticks do not arrive. Payments that the scenario lists for
+    them arrive when the next day opens, if there is one, with deadlines later by as much.
     """
 
     type: Literal["early_close"] = "early_close"
@@ -133,4 +133,4 @@ _AnyEvent = (
 )
 EVENTS = by_type(get_args(_AnyEvent))
 """Type of an event to its model."""
-EventConfig = Annotated[_AnyEvent, Field(discriminator="type"), typed(EVENTS)]
+EventConfig = Annotated[_AnyEvent, Field(discriminator="type"), has_type(EVENTS)]

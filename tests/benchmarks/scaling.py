@@ -95,7 +95,8 @@ class TimedAlgorithm:
 
     def _sampling_time(self) -> float:
         group = self.algorithm.env_runner_group
-        return sum(group.foreach_env_runner(lambda _: time.process_time(), local_env_runner=False))
+        times: list[float] = group.foreach_env_runner(lambda _: time.process_time(), local_env_runner=False)
+        return sum(times)
 
 
 def configuration(num_envs: int) -> tuple[TrainConfig, Scenario]:
