@@ -194,7 +194,7 @@ def test_the_file_is_a_scenario_with_a_preface(fitted: dict[str, Any], tmp_path:
     scenario = load_scenario(path)
     assert scenario == load_scenario(fitted)
     assert scenario.description.startswith("Calibrated from truth.csv: ")
-    assert text.startswith("# A payment system calibrated from payments")
+    assert text.startswith("# A payment system calibrated to a payments file")
     assert scenario.costs.overdraft_rate == 2 * load_scenario("two_bank").costs.overdraft_rate
 
 
@@ -295,7 +295,7 @@ def test_what_no_scenario_can_hold_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "huge.csv"
     rows = ["1,0,A,B,1000000000000000"] * 3
     path.write_text("day,tick,sender,receiver,amount\n" + "\n".join(rows), "utf-8")
-    with pytest.raises(ScenarioError, match=r"huge\.csv: does not fit into a scenario: agents\[0\]\.balance"):
+    with pytest.raises(ScenarioError, match=r"huge\.csv: the calibrated scenario is invalid: agents\[0\]\.balance"):
         calibrate(path)
 
 

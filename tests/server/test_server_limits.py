@@ -28,6 +28,7 @@ from paysim_gym.server.problem_details import ServiceError
 from paysim_gym.server.registry import Registry
 from paysim_gym.server.scenario_library import expected_payments_per_tick
 from paysim_gym.server.settings import Settings
+from paysim_gym.server.simulation import Simulation
 
 TOKEN = "correct horse battery staple"
 
@@ -115,7 +116,7 @@ def test_a_scenario_that_is_too_large_is_refused(
 
 
 def test_a_body_that_is_too_large_is_refused(service: Service, client: httpx2.Client) -> None:
-    fits = {"content": b" " * 5_000, "headers": {"content-type": "application/json"}}
+    fits: dict[str, Any] = {"content": b" " * 5_000, "headers": {"content-type": "application/json"}}
     assert client.post("/api/simulations", **fits).status_code == 400
     refused = client.post("/api/simulations", **fits | {"content": b" " * 5_001})
     assert (refused.status_code, refused.json()["detail"]) == (
@@ -220,11 +221,15 @@ def test_idle_simulations_expire_and_busy_ones_do_not(monkeypatch: pytest.Monkey
     monkeypatch.setattr("paysim_gym.server.registry.time", SimpleNamespace(monotonic=lambda: now))
     held, is_over = threading.Event(), threading.Event()
 
+    def hold(_: Simulation) -> None:
+        held.set()
+        is_over.wait(20)
+
     async def play() -> None:
         nonlocal now
         registry = Registry(Settings(idle_seconds=60))
         idle, busy, read = [await registry.create(load_scenario(SMALL), None) for _ in range(3)]
-        long = asyncio.create_task(registry.read(busy, lambda _: (held.set(), is_over.wait(20))))
+        long = asyncio.create_task(registry.read(busy, hold))
         while not held.is_set():
             await asyncio.sleep(0.001)
         for ids in ([idle, busy, read], [busy, read]):
@@ -265,7 +270,7 @@ def test_an_idle_simulation_goes_by_itself_and_its_websocket_is_told() -> None:
 
 def test_a_token_is_asked_for_everywhere() -> None:
     wrong = ["", "Bearer", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", TOKEN, "Bearer \xff"]
-    strange = [{}, *({"authorization": value.encode("latin-1")} for value in wrong)]
+    strange = [{}, *({b"authorization": value.encode("latin-1")} for value in wrong)]
     with serving("--host", "0.0.0.0", token=TOKEN) as service:
         service.url = service.url.replace("0.0.0.0", "127.0.0.1")
         with service.client(headers={"authorization": f"Bearer {TOKEN}"}) as client:

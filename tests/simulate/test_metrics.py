@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import pandas as pd  # type: ignore[import-untyped]
 import polars as pl
 import pytest
 from full_scenario import FULL
@@ -238,8 +238,8 @@ def check_polars(metrics: RunMetrics, folder: Path) -> None:
             assert (int(total["delay_value"]) + int(waiting)) / total["arrived_value"] == bank.mean_delay
         # And from the payments themselves.
         settled = payments.filter((pl.col("sender") == bank.bank) & (pl.col("status") == "settled"))
-        before_close = settled.filter(pl.col("mechanism") != "close")["amount"].sum()
-        ordered = payments.filter(pl.col("sender") == bank.bank)["ordered_amount"].sum()
+        before_close = int(settled.filter(pl.col("mechanism") != "close")["amount"].sum())
+        ordered = int(payments.filter(pl.col("sender") == bank.bank)["ordered_amount"].sum())
         assert (len(settled), settled["amount"].sum()) == (bank.settlements, bank.sent)
         assert bank.settlement_rate == (before_close / ordered if ordered else 1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -107,7 +108,7 @@ def test_a_stream_has_the_outcome_of_each_tick_and_all_balances(small_scenario: 
     assert sum(last["balances"].values()) == 400_000_00
 
 
-FILTERS = {
+FILTERS: dict[str, tuple[EventFilter, Callable[[dict[str, Any]], bool]]] = {
     "bank": (EventFilter(banks=frozenset({"SMALL_C"})), lambda event: "SMALL_C" in map(str, event.values())),
     "payment": (
         EventFilter(payments=frozenset({7})),

@@ -223,7 +223,7 @@ def test_an_interrupted_run_leaves_complete_days_and_says_so(path: Path, long_sc
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors.decode() == f"interrupted; the whole days of run 1 are kept in {path}\n"
+    assert errors.decode() == f"interrupted; the completed days of run 1 are stored in {path}\n"
     with Store(path) as store:
         assert store.run("1").status == "interrupted"
         days = store.days(1)

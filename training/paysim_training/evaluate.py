@@ -22,7 +22,12 @@ from paysim_training.core.config import TrainConfig
 from paysim_training.core.day_recording import record_policy_day
 from paysim_training.core.evaluation_table import make_table, table_text
 from paysim_training.core.hparams import best_rule, write_evaluation_scalars
-from paysim_training.core.joint_evaluation import JointTable, evaluate_jointly, per_learner_policy, tune_per_learner
+from paysim_training.core.joint_evaluation import (
+    JointTable,
+    evaluate_jointly,
+    per_learner_policy,
+    tune_per_learner,
+)
 from paysim_training.core.run_folder import RunFolder, RunFolderError
 from paysim_training.core.task import constructor_arguments
 

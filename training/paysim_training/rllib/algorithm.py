@@ -90,12 +90,7 @@ def algorithm_config(config: TrainConfig, scenario: Scenario, distribution: Dist
         arguments.setdefault("num_threads", 1)
     rows = distribution.rows_per_runner(config)
     ppo = config.ppo
-    spec = RLModuleSpec(
-        module_class=QueueModule,
-        observation_space=example.single_observation_space,
-        action_space=example.single_action_space,
-        model_config={QUEUE_POLICY: policy_arguments(config, example.settings.slots)},
-    )
+    spec = module_spec(config, example)
     settings = (
         PPOConfig()
         .environment(
@@ -126,6 +121,16 @@ def algorithm_config(config: TrainConfig, scenario: Scenario, distribution: Dist
         .debugging(seed=segment_seed(config, 0), log_level="ERROR")
     )
     return _with_ppo(settings, config, len(policies))
+
+
+def module_spec(config: TrainConfig, env: PaymentVectorEnv) -> RLModuleSpec:
+    """The policy network of a run, for the spaces of an environment."""
+    return RLModuleSpec(
+        module_class=QueueModule,
+        observation_space=env.single_observation_space,
+        action_space=env.single_action_space,
+        model_config={QUEUE_POLICY: policy_arguments(config, env.settings.slots)},
+    )
 
 
 def _policies(distribution: DistributedConfig, banks: Sequence[str]) -> dict[str, int | None]:
