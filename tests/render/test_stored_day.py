@@ -104,7 +104,7 @@ def test_each_day_of_a_run_can_be_drawn(tmp_path: Path) -> None:
 
 
 def test_urgency_of_a_queued_payment_at_each_tick(tmp_path: Path) -> None:
-    """A payment is soon from 4 ticks before its deadline on, and overdue after it, in both queues."""
+    """A payment is soon within 4 ticks of its deadline and overdue after it."""
     payments = [
         {"sender": "A", "receiver": "B", "amount": 100, "arrival_tick": 0, "deadline_tick": 6},
         {"sender": "B", "receiver": "A", "amount": 70, "arrival_tick": 0, "deadline_tick": 7},
