@@ -13,7 +13,7 @@ from safetensors.numpy import save
 from paysim_gym import _engine
 
 Tensors = dict[str, Any]
-DECISION = {
+DECISION: dict[str, Any] = {
     "action_mode": "slots",
     "slots": 8,
     "split_parts": [2, 4],

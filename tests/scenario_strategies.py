@@ -22,7 +22,7 @@ AMOUNTS = st.integers(1000, 1_000_000)
 PRIORITIES = st.integers(0, 10)
 WEIGHTS = st.sampled_from([0.5, 1, 9])
 FLAGS = st.booleans()
-NASTY = (
+NASTY: tuple[Any, ...] = (
     *(None, True, False, "", "x", "5", "BANK_X", "07:00", "\ud800"),
     *([], [1, 2], {}, {"x": 1}, {"5": 1}, {"type": "learner"}, {"type": "x"}),
     *(0, -1, 11, 2**63, 2**64, 10**400, 0.5, 1.0, -0.5, 1e300, math.nan, math.inf, -math.inf),

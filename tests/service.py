@@ -1,4 +1,4 @@
-"""The service as a process of its own, on a free port of the loopback address."""
+"""Runs the service as a process on a free loopback port."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SMALL: dict[str, Any] = {
     ],
     "costs": {"overdraft_rate": 0.0001, "delay_penalty_per_tick": 10, "deadline_penalty": 5_000},
 }
-"""A short day in which payments have to wait."""
+"""A short day in which payments queue."""
 
 SLOW = SMALL | {
     "ticks_per_day": 1000,
@@ -40,15 +40,15 @@ SLOW = SMALL | {
         for index in range(20)
     ],
 }
-"""A run of ten thousand ticks takes far longer than the second that it is given."""
+"""Its 10,000 ticks take far longer than a time limit of one second."""
 
 
 class Service:
     """A running service.
 
     Attributes:
-        url: Where it is, as http://127.0.0.1:PORT.
-        log: The lines of its log so far, each an object.
+        url: Address, as http://127.0.0.1:PORT.
+        log: Log lines so far, each an object.
         process: The process.
     """
 
@@ -62,7 +62,7 @@ class Service:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         assert self._listening.wait(60), "the service does not start"
-        assert self.log, "the service has gone"
+        assert self.log, "the service has exited"
         self.url = self.log[0]["message"].removeprefix("listening on ")
 
     def _read(self) -> None:
@@ -83,13 +83,13 @@ class Service:
 
     @property
     def websocket_url(self) -> str:
-        return self.url.replace("http", "ws", 1) + "/ws/simulations"
+        return str(self.url).replace("http", "ws", 1) + "/ws/simulations"
 
     def client(self, **options: Any) -> httpx2.Client:
         return httpx2.Client(base_url=self.url, timeout=60, trust_env=False, **options)
 
     def stop(self, by: int = signal.SIGTERM) -> int:
-        """End it; returns the exit status."""
+        """Stop the service and return its exit status."""
         self.process.send_signal(by)
         status = self.process.wait(30)
         self._reader.join(10)
@@ -98,7 +98,7 @@ class Service:
         return status
 
     def errors(self) -> list[dict[str, Any]]:
-        """What the log warns of, but for wrong clients, wrong scenarios and simulations that fail."""
+        """Return warnings and errors of the log, except those about invalid requests."""
         wrong = [line for line in self.log if line["level"] not in ("debug", "info")]
         wrong = [line for line in wrong if line["message"] != "Invalid HTTP request received."]
         tested = ("paysim_gym.server.simulation", "paysim_gym.server.scenario_library")
@@ -107,7 +107,7 @@ class Service:
 
 @contextmanager
 def serving(*arguments: str, **settings: object) -> Iterator[Service]:
-    """A service that is stopped in the end, and has made no mistakes."""
+    """Yield a service and stop it; it must have logged no errors."""
     service = Service(*arguments, **settings)
     try:
         yield service
@@ -118,13 +118,13 @@ def serving(*arguments: str, **settings: object) -> Iterator[Service]:
 
 
 def make(client: httpx2.Client, scenario: Any = SMALL, seed: int | None = None) -> str:
-    """A new simulation's id."""
+    """Create a simulation and return its id."""
     answer = client.post("/api/simulations", json={"scenario": scenario, "seed": seed})
     assert answer.status_code == 201, answer.text
     return str(answer.json()["simulation_id"])
 
 
 def post_raw(client: httpx2.Client, path: str, body: Any, kind: str = "application/json") -> httpx2.Response:
-    """Send a body as it is, even what no client library would send."""
+    """Send a body unchanged, even one that no client library would send."""
     content = body if isinstance(body, bytes | str) else json.dumps(body)
     return client.post(path, content=content, headers={"content-type": kind})

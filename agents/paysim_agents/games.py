@@ -1,10 +1,10 @@
-"""Two banks as a game: what every pair of strategies costs, best replies, pure equilibria, the planner.
+"""Two-player games between banks: payoff matrices, best responses, pure equilibria, social planner's cost.
 
-A strategy here is a fixed sequence of actions, one a step, that ignores what the bank sees. The costs come
-from the engine: a fleet plays all pairs of strategies at once, one pair a system.
+A strategy is a fixed sequence of actions, one per step, that does not depend on observations. The engine
+computes the costs: a fleet plays all pairs of strategies at once, one pair per system.
 
     costs = payoff_matrices("castro_two_period", pool_strategies(), action_mode="fraction", decides="pool")
-    pure_equilibria(costs)  # [(0, 4)]: nothing for A, four twentieths of the pool for B
+    pure_equilibria(costs)  # [(0, 4)]: A commits nothing, B four twentieths of its pool
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from paysim_gym.envs.learners import scenario_learners
 from paysim_gym.envs.vector import PaymentVectorEnv
 from paysim_gym.scenario import ScenarioSource, load_scenario
 
-ALL = SHARES - 1
-"""The action of the `fraction` mode that sends, or commits, everything."""
+FULL_SHARE = SHARES - 1
+"""The action of the `fraction` mode that sends or commits everything."""
 
 
 class SocialPlannerCost(NamedTuple):
-    """What a planner who decides for both banks and knows each day would pay for the two together.
+    """Total cost of both banks under a social planner with perfect foresight.
 
     Attributes:
         mean: Mean over the days, in cents.
-        low: The cheapest day, in cents.
-        high: The dearest day, in cents.
+        low: Cost of the cheapest day, in cents.
+        high: Cost of the most expensive day, in cents.
     """
 
     mean: float
@@ -47,42 +47,42 @@ def play(
     seed: int = 0,
     **env_kwargs: Any,
 ) -> NDArray[np.int64]:
-    """Play one episode of every game, all of them on the same demand.
+    """Plays one episode of every game, all with the same demand.
 
     Args:
-        scenario: A bundled scenario's name, the path of a YAML file, a mapping, or a scenario.
+        scenario: Name of a bundled scenario, path of a YAML file, mapping, or scenario.
         actions: int64 of shape (steps, games, learners), or (steps, games, learners, slots) in the `slots`
-            mode with several slots. An episode may be longer: every action after the last is 0, which holds.
-        learners: The banks that act, in the order of their axis; if None, those whose policy is `learner`.
-        seed: Of the demand.
+            mode with several slots. If the episode has more steps, the remaining actions are 0 (hold).
+        learners: The acting banks in the order of their axis; None for those whose policy is `learner`.
+        seed: Seed of the demand.
         **env_kwargs: Further arguments of `PaymentVectorEnv`, such as `action_mode`.
 
     Returns:
         Costs of the episode in cents, int64 of shape (games, learners).
 
     Raises:
-        ValueError: If the actions have another number of learners, are more than an episode has steps, or an
-            argument is wrong.
-        ActionError: If an action is out of range or, unless `strict` is False, illegal. In the `fraction`
-            mode it is False by default: a share of an empty queue is nothing.
+        ValueError: If the actions are for another number of learners or for more steps than an episode has,
+            or an argument is wrong.
+        ActionError: If an action is out of range or, with `strict`, illegal. `strict` defaults to True,
+            except in the `fraction` mode, where a share of an empty queue has no effect.
     """
     loaded = load_scenario(scenario)
     banks = tuple(scenario_learners(loaded) if learners is None else learners)
     if actions.ndim not in (3, 4) or actions.shape[2] != len(banks):
         raise ValueError(
             f"actions have shape {actions.shape}: must be (steps, games, {len(banks)}), "
-            f"the last for {', '.join(banks) or 'no bank'}, or that with the slots as a fourth axis"
+            f"with {', '.join(banks) or 'no bank'} on the last axis, or have a fourth axis of slots"
         )
     rows = actions.shape[1] * len(banks)
     is_strict = env_kwargs.get("action_mode") != "fraction"
     options = {"strict": is_strict, **env_kwargs, "autoreset_mode": AutoresetMode.DISABLED}
     env = PaymentVectorEnv(rows, loaded, banks, **options)
     env.reset(seed=[seed] * rows)
-    shape = env.action_space.shape
+    shape: tuple[int, ...] = env.action_space.shape or ()
     steps = 0
     while not env.ended.all():
-        own = actions[steps].reshape(shape) if steps < len(actions) else np.zeros(shape, np.int64)
-        totals = env.step_rows(own).totals
+        chosen = actions[steps].reshape(shape) if steps < len(actions) else np.zeros(shape, np.int64)
+        totals = env.step_rows(chosen).totals
         steps += 1
     if len(actions) > steps:
         raise ValueError(f"actions have shape {actions.shape}: an episode has only {steps} steps")
@@ -98,15 +98,15 @@ def payoff_matrices(
     seed: int = 0,
     **env_kwargs: Any,
 ) -> NDArray[np.int64]:
-    """What every pair of strategies costs the two learners.
+    """Computes the costs of every pair of strategies of two learners.
 
     Args:
         scenario: As in `play`.
         first: The first learner's strategies, int64 of shape (strategies, steps), or (strategies, steps,
             slots) in the `slots` mode with several slots.
-        second: The second learner's; if None, the same as the first's.
-        learners: Two banks; if None, those whose policy is `learner`.
-        seed: Of the demand.
+        second: The second learner's strategies; None for those of the first.
+        learners: Two banks; None for those whose policy is `learner`.
+        seed: Seed of the demand.
         **env_kwargs: Further arguments of `PaymentVectorEnv`.
 
     Returns:
@@ -119,11 +119,11 @@ def payoff_matrices(
     loaded = load_scenario(scenario)
     banks = tuple(scenario_learners(loaded) if learners is None else learners)
     if len(banks) != 2:
-        raise ValueError(f"learners = {', '.join(banks) or 'none'}: payoff matrices need two")
+        raise ValueError(f"learners = {', '.join(banks) or 'none'}: payoff matrices need exactly two")
     others = first if second is None else second
     if first.shape[1:] != others.shape[1:]:
         raise ValueError(
-            f"strategies have shapes {first.shape} and {others.shape}: must be alike from the second axis on"
+            f"strategies have shapes {first.shape} and {others.shape}: must be equal from the second axis on"
         )
     pairs = np.stack(
         [np.repeat(first, len(others), axis=0), np.tile(others, (len(first), *[1] * (first.ndim - 1)))]
@@ -134,45 +134,46 @@ def payoff_matrices(
 
 
 def regrets(costs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """What each bank would save by its best reply to what the other does.
+    """Computes how much each bank would save by deviating to its best response.
 
     Args:
         costs: Payoff matrices in cents, int64 of shape (first strategies, second strategies, 2).
 
     Returns:
-        Cents, int64 of the same shape; 0 where a bank's strategy is a best reply.
+        Cents, int64 of the same shape; 0 where a bank's strategy is a best response.
     """
-    own, others = costs[..., 0], costs[..., 1]
-    return np.stack([own - own.min(axis=0), others - others.min(axis=1, keepdims=True)], axis=2)
+    first, second = costs[..., 0], costs[..., 1]
+    return np.stack([first - first.min(axis=0), second - second.min(axis=1, keepdims=True)], axis=2)
 
 
-def best_replies(costs: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which strategies cost their bank the least, against each of the other's.
+def best_responses(costs: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Marks the strategies that are best responses to the other bank's strategy.
 
     Args:
         costs: Payoff matrices in cents, int64 of shape (first strategies, second strategies, 2).
 
     Returns:
-        bool of the same shape: whether the first's strategy is a best reply to the second's, and the other
-        way round.
+        bool of the same shape: `[i, j, 0]` tells whether the first bank's strategy i is a best response to
+        the second's strategy j, `[i, j, 1]` the reverse.
     """
-    return regrets(costs) == 0
+    is_best: NDArray[np.bool_] = regrets(costs) == 0
+    return is_best
 
 
 def pure_equilibria(costs: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Pairs of strategies from which no bank gains by moving alone (Nash 1950), in the order of the matrix.
+    """Finds all pure-strategy Nash equilibria (Nash 1950), in the order of the matrix.
 
     Args:
         costs: Payoff matrices in cents, int64 of shape (first strategies, second strategies, 2).
 
     Returns:
-        Positions of the first's and the second's strategy; none, one or several pairs.
+        Pairs of indices of the first and the second bank's strategy; there may be none.
     """
-    return [(int(a), int(b)) for a, b in np.argwhere(best_replies(costs).all(axis=2))]
+    return [(int(a), int(b)) for a, b in np.argwhere(best_responses(costs).all(axis=2))]
 
 
 def social_planner_cost(days: Sequence[NDArray[np.int64]]) -> SocialPlannerCost:
-    """The least that the system can cost, by brute force: appendix C of Castro et al. (2025).
+    """Computes the minimum system cost by brute force (Castro et al. 2025, appendix C).
 
     Args:
         days: Payoff matrices of one day each, in cents, int64 of shape (first strategies, second
@@ -183,24 +184,30 @@ def social_planner_cost(days: Sequence[NDArray[np.int64]]) -> SocialPlannerCost:
     """
     if not len(days):
         raise ValueError("days: must have at least one")
-    least = [int(costs.sum(axis=2).min()) for costs in days]
-    return SocialPlannerCost(sum(least) / len(least), min(least), max(least))
+    minima = [int(costs.sum(axis=2).min()) for costs in days]
+    return SocialPlannerCost(sum(minima) / len(minima), min(minima), max(minima))
 
 
 def pool_strategies() -> NDArray[np.int64]:
-    """Every share of a pool that an opening can commit: int64 of shape (21, 1), for `decides="pool"`."""
+    """Enumerates the pool shares that an opening step can commit.
+
+    Returns:
+        int64 of shape (21, 1), for `decides="pool"`.
+    """
     return np.arange(SHARES)[:, None]
 
 
 def pool_and_payment_strategies(scenario: ScenarioSource) -> NDArray[np.int64]:
-    """Every committed share of a pool with every sequence of shares sent; the last period sends all.
+    """Enumerates all pool shares combined with all sequences of shares sent.
+
+    The last period always sends everything.
 
     Args:
-        scenario: One day; with n ticks there are 21**n strategies, so a short one.
+        scenario: A short one-day scenario: n ticks make 21**n strategies.
 
     Returns:
         int64 of shape (strategies, 1 + n), for `action_mode="fraction"` and `decides="both"`.
     """
     periods = load_scenario(scenario).ticks_per_day
     free = np.stack(np.unravel_index(np.arange(SHARES**periods), (SHARES,) * periods), axis=1)
-    return np.concatenate([free, np.full((len(free), 1), ALL)], axis=1)
+    return np.concatenate([free, np.full((len(free), 1), FULL_SHARE)], axis=1)

@@ -1,11 +1,11 @@
-"""A planner: at every tick it plans the rest of the day anew, over futures it draws itself.
+"""A rolling-horizon planner that searches over simulated futures at every tick.
 
-It knows what a treasurer knows: the state of its bank and the scenario, which says what demand is like, not
-what it will be. From that state it draws futures (`restore_state(state, seed=...)`: the past is taken up,
-demand and dice to come are drawn anew) and looks for the cheapest plan in two steps: first the rule that
-plays the rest of the day best, then the decisions of this tick that are best if that rule goes on after
-them. All candidates meet the same futures, and one takes the place of another only if what it saves exceeds
-the standard error of that. The next tick plans afresh, with what has come since.
+The planner has the information of a treasurer: the state of its bank, and the scenario, which gives the
+distribution of demand but not its realisation. At every tick it draws futures from the current state
+(`restore_state(state, seed=...)` keeps the past and redraws later demand and policy randomness) and searches
+in two steps: first for the scripted rule with the lowest cost over the rest of the day, then for the
+decisions of this tick that are best if that rule follows. All candidates are evaluated on common random
+numbers, and one replaces another only if the mean saving exceeds its standard error.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ class Planner:
     def __init__(
         self, env: PaymentVectorEnv, rules: Sequence[Rule], *, futures: int = 32, rounds: int = 2
     ) -> None:
-        """Tie the planner to the environment it acts in.
+        """Binds the planner to its environment.
 
         Args:
-            env: Where it acts, with one learner and the `slots` action mode.
-            rules: Scripted policies that may play the rest of a day, the most trusted first; the better they
-                are, the better it is.
-            futures: Futures in which every candidate is tried.
-            rounds: How often the decisions of a tick are improved, one payment at a time.
+            env: An environment with one learner and the `slots` action mode.
+            rules: Scripted policies to try for the rest of a day; better rules make a better planner. The
+                first is used unless another saves more than a standard error.
+            futures: Number of futures on which every candidate is evaluated.
+            rounds: Maximum number of local-search rounds per tick; each changes one payment's decision.
 
         Raises:
             ValueError: If there are no rules, no futures, several learners, or another action mode.
@@ -60,11 +60,11 @@ class Planner:
         episode_start: NDArray[np.bool_] | None = None,
         deterministic: bool = False,
     ) -> tuple[NDArray[np.int64], tuple[NDArray[Any], ...] | None]:
-        """The planned actions in the environment's present state.
+        """Returns the planned actions in the environment's current state.
 
         Args:
-            observation: Ignored; the planner reads the state of its bank from the environment.
-            state: Passed on.
+            observation: Ignored; the planner reads the state from the environment.
+            state: Returned unchanged.
             episode_start: Ignored.
             deterministic: Ignored.
 
@@ -85,7 +85,7 @@ class Planner:
         return np.stack(actions), state
 
     def _plan(self, state: bytes, mask: NDArray[np.bool_], is_opening: bool) -> NDArray[np.int64]:
-        """The action of one bank."""
+        """Plans the action of one bank."""
         if not mask[:, 1:].any():
             return np.zeros(self._heads, np.int64)
         if is_opening:
@@ -94,38 +94,42 @@ class Planner:
         best = first
         for _ in range(self._rounds):
             candidates = neighbours(best, mask)
-            chosen = best_beyond_standard_error(self._costs(state, candidates, rule))
+            chosen = best_beyond_standard_error(self._candidate_costs(state, candidates, rule))
             best = candidates[chosen]
             if chosen == 0:
                 break
         return best
 
     def _plan_opening(self, state: bytes) -> NDArray[np.int64]:
-        """The share of the pool that is best with the rule that is best with it."""
+        """Chooses the pool share with the lowest mean cost over its best rule."""
         shares = np.zeros((self._choices, self._heads), np.int64)
         shares[:, 0] = np.arange(self._choices)
-        costs = np.min([self._costs(state, shares, rule).mean(axis=1) for rule in self._rules], axis=0)
+        costs = np.min(
+            [self._candidate_costs(state, shares, rule).mean(axis=1) for rule in self._rules], axis=0
+        )
         best: NDArray[np.int64] = shares[int(np.argmin(costs))]
         return best
 
     def _best_rule(self, state: bytes) -> tuple[NDArray[np.int64], Rule]:
-        """The rule that plays the rest of the day best, and what it does now."""
+        """Chooses the rule for the rest of the day and its current action."""
         fleet = self._fleet(self._futures)
         costs, actions = [], []
         for rule in self._rules:
             self._draw_futures(fleet, state)
             actions.append(fleet.scripted_actions(rule))
-            costs.append(_play_on(fleet, actions[-1], rule))
+            costs.append(_remaining_cost(fleet, actions[-1], rule))
         best = best_beyond_standard_error(np.stack(costs))
-        # Dice apart, a rule does the same in every future, as they all begin with this state.
+        # Except for random rules, the action is the same in every future: all start from this state.
         action: NDArray[np.int64] = actions[best][0]
         return action, self._rules[best]
 
-    def _costs(self, state: bytes, candidates: NDArray[np.int64], rule: Rule) -> NDArray[np.float64]:
-        """Cost of the rest of the day if a rule goes on after a candidate, (candidates, futures)."""
+    def _candidate_costs(
+        self, state: bytes, candidates: NDArray[np.int64], rule: Rule
+    ) -> NDArray[np.float64]:
+        """Returns the remaining cost of each candidate followed by a rule, (candidates, futures)."""
         fleet = self._fleet(len(candidates) * self._futures)
         self._draw_futures(fleet, state)
-        costs = _play_on(fleet, candidates.repeat(self._futures, axis=0), rule)
+        costs = _remaining_cost(fleet, candidates.repeat(self._futures, axis=0), rule)
         return costs.reshape(len(candidates), self._futures)
 
     def _draw_futures(self, fleet: PaymentVectorEnv, state: bytes) -> None:
@@ -133,7 +137,7 @@ class Planner:
             fleet.restore_state(row, state, seed=row % self._futures)
 
     def _fleet(self, size: int) -> PaymentVectorEnv:
-        """A fleet of this size to try candidates in."""
+        """Returns a cached fleet of this size in which candidates are simulated."""
         if size not in self._fleets:
             settings = self._env.settings
             fleet = PaymentVectorEnv(
@@ -154,14 +158,16 @@ class Planner:
 
 
 def neighbours(action: NDArray[np.int64], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """An action, then all that decide otherwise about one payment, holding and releasing all included.
+    """Returns an action and its neighbours, which differ in one payment's decision.
+
+    Holding everything and releasing everything are included as well.
 
     Args:
         action: int64 of shape (slots,).
-        mask: What is legal, bool of shape (slots, choices).
+        mask: Legal choices, bool of shape (slots, choices).
 
     Returns:
-        int64 of shape (candidates, slots), each once.
+        int64 of shape (candidates, slots) without duplicates; the first is `action`.
     """
     release = mask[:, 1].astype(np.int64)
     found = [action, np.zeros_like(action), release]
@@ -175,20 +181,21 @@ def neighbours(action: NDArray[np.int64], mask: NDArray[np.bool_]) -> NDArray[np
 
 
 def best_beyond_standard_error(costs: NDArray[np.float64]) -> int:
-    """The candidate that saves most over the first; the first unless it saves more than a standard error.
+    """Returns the best candidate whose saving over the first exceeds its standard error.
 
-    Without that the planner would follow the luck of the few futures that it draws.
+    The threshold keeps the planner from fitting the noise of a few futures. Without such a candidate the
+    result is index 0.
 
     Args:
-        costs: float64 of shape (candidates, futures); all candidates meet the same futures.
+        costs: float64 of shape (candidates, futures); all candidates share the futures.
     """
     saved = costs[0] - costs
     means, errors = saved.mean(axis=1), saved.std(axis=1) / np.sqrt(costs.shape[1])
     return int(np.argmax(np.where(means > errors, means, 0.0)))
 
 
-def _play_on(fleet: PaymentVectorEnv, actions: NDArray[np.int64], rule: Rule) -> NDArray[np.float64]:
-    """Cost in cents of each row from now to the end of the episode."""
+def _remaining_cost(fleet: PaymentVectorEnv, actions: NDArray[np.int64], rule: Rule) -> NDArray[np.float64]:
+    """Plays all rows to the end of the episode; returns costs in cents."""
     costs, has_ended = np.zeros(fleet.num_envs), False
     while not has_ended:
         tick = fleet.step_rows(actions)
@@ -199,5 +206,5 @@ def _play_on(fleet: PaymentVectorEnv, actions: NDArray[np.int64], rule: Rule) ->
 
 
 def planner(rules: Sequence[Rule], *, futures: int = 32, rounds: int = 2) -> PolicyFactory:
-    """A factory of planners, for `paysim_gym.evaluation.evaluate`; see `Planner`."""
+    """Returns a factory of planners for `paysim_gym.evaluation.evaluate`; see `Planner`."""
     return lambda env: Planner(env, rules, futures=futures, rounds=rounds)

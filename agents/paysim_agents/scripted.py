@@ -1,4 +1,4 @@
-"""The engine's scripted policies, as agents that act through an environment."""
+"""The engine's scripted policies as agents that act through an environment."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from paysim_gym.evaluation import PolicyFactory
 
 
 class ScriptedAgent:
-    """Does what a scripted policy would do, by asking the engine; it ignores the observation.
+    """Plays a scripted policy of the engine through the environment's actions.
 
-    It satisfies `paysim_gym.evaluation.Policy`, and Stable-Baselines3's `evaluate_policy` takes it too.
-    As any learner, it decides only about the first `slots` payments of the queue: when more wait, it
-    differs from the same policy inside the engine, which decides about all of them.
+    It satisfies `paysim_gym.evaluation.Policy` and works with Stable-Baselines3's `evaluate_policy`. The
+    engine computes the actions; the observation is ignored. Like any learner, the agent decides only about
+    the first `slots` payments of the queue. If more are waiting, it differs from the same policy inside the
+    engine, which decides about all of them.
 
     Attributes:
-        policy: The policy, as in a scenario, with every parameter.
+        policy: The policy as in a scenario, with every parameter.
     """
 
     def __init__(self, env: Any, policy: Mapping[str, Any]) -> None:
-        """Tie the agent to the environment it acts in.
+        """Binds the agent to its environment.
 
         Args:
             env: A `PaymentEnv`, a `PaymentVectorEnv`, a Stable-Baselines3 `VecEnv` of them, or any of
                 these under wrappers.
-            policy: Such as `{"type": "hold_until_deadline", "margin": 2}`.
+            policy: For example `{"type": "hold_until_deadline", "margin": 2}`.
 
         Raises:
             ValueError: If the policy is unknown, has wrong parameters, or is `learner`.
@@ -46,11 +47,11 @@ class ScriptedAgent:
         episode_start: NDArray[Any] | None = None,
         deterministic: bool = False,
     ) -> tuple[NDArray[np.int64], tuple[NDArray[Any], ...] | None]:
-        """The policy's actions in the environment's present state.
+        """Returns the policy's actions in the environment's current state.
 
         Args:
-            observation: Only its shape counts: of one environment, or of a batch.
-            state: Passed on.
+            observation: One observation or a batch; only its shape is used.
+            state: Returned unchanged.
             episode_start: Ignored.
             deterministic: Ignored.
 
@@ -72,7 +73,7 @@ class ScriptedAgent:
 
 
 def scripted(policy: Mapping[str, Any]) -> PolicyFactory:
-    """A factory of scripted agents, for `paysim_gym.evaluation.evaluate`.
+    """Returns a factory of scripted agents for `paysim_gym.evaluation.evaluate`.
 
     Raises:
         ValueError: If the policy is unknown, has wrong parameters, or is `learner`.
@@ -82,10 +83,10 @@ def scripted(policy: Mapping[str, Any]) -> PolicyFactory:
 
 
 def scripted_policies(policies: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The policies with every parameter, each once.
+    """Fills in every parameter of the policies and removes duplicates.
 
     Raises:
         ValueError: If one is unknown, has wrong parameters, or is `learner`.
     """
     checked = [validate_scripted_policy(policy).model_dump() for policy in policies]
-    return [policy for place, policy in enumerate(checked) if policy not in checked[:place]]
+    return [policy for index, policy in enumerate(checked) if policy not in checked[:index]]

@@ -1,6 +1,6 @@
-"""A decision tree that decides payment by payment: few enough rules to read, and an agent that plays them.
+"""Decision-tree policies that decide payment by payment.
 
-Trees come from `paysim distil`; to read and to play one takes its JSON file alone.
+`paysim distil` fits the trees. Reading and playing one needs only its JSON file.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from paysim_gym._engine import observation_fields
 from paysim_gym.evaluation import PolicyFactory
 
 SLOT_PREFIX = "slot_"
-"""A column that begins with it is one of the payment that is decided about; all others are the bank's."""
+"""Prefix of the columns that describe the payment; all other columns describe the bank."""
 
 
 class TreeError(ValueError):
-    """A file that holds no tree, or a tree that does not fit where it is to play."""
+    """An invalid tree file, or a tree that does not match its environment."""
 
 
 class _Frozen(BaseModel):
@@ -31,12 +31,12 @@ class _Frozen(BaseModel):
 
 
 class Leaf(_Frozen):
-    """A decision.
+    """A decision at the end of a path.
 
     Attributes:
-        action: As the environment numbers them.
-        decisions: How many decisions the tree was made from end here.
-        agreement: Share of them that were this one.
+        action: Number of the action in the environment.
+        decisions: Training decisions that reach this leaf.
+        agreement: Share of those decisions with this action.
     """
 
     action: Annotated[int, Field(ge=0)]
@@ -45,7 +45,7 @@ class Leaf(_Frozen):
 
 
 class Fork(_Frozen):
-    """A question: is this column at most that threshold, in the units of the observation?"""
+    """A threshold test on one column, in units of the observation."""
 
     column: str
     at_most: float
@@ -54,17 +54,17 @@ class Fork(_Frozen):
 
 
 class Tree(_Frozen):
-    """A policy, with what its numbers mean where it was learned.
+    """A tree policy with the units and sizes of its training environment.
 
     Attributes:
-        format: Of the file.
+        format: Version of the file format.
         split_parts: Numbers of parts of the actions after hold and release.
-        amount_scale_cents: Cents of one unit of amount.
-        reward_scale_cents: Cents of one unit of reward.
-        ticks_per_day: Ticks of a day.
+        amount_scale_cents: Cents per unit of amount.
+        reward_scale_cents: Cents per unit of reward.
+        ticks_per_day: Ticks per day.
         slots: Slots of the environment.
-        payments: What to do with each payment that waits in a slot.
-        opening: Which share of the pool to commit; None where there is none.
+        payments: Tree that decides about each payment in a slot.
+        opening: Tree that chooses the share of the pool to commit; None without a pool.
     """
 
     format: Literal["paysim-tree-1"] = "paysim-tree-1"
@@ -77,14 +77,14 @@ class Tree(_Frozen):
     opening: Fork | Leaf | None = None
 
     @model_validator(mode="after")
-    def _knows_its_columns_and_actions(self) -> Self:
+    def _check_columns_and_actions(self) -> Self:
         for node in _nodes(self.payments):
-            self._check(node, {*bank_columns(), *slot_columns()})
+            self._check_node(node, {*bank_columns(), *slot_columns()})
         for node in _nodes(self.opening) if self.opening else ():
-            self._check(node, set(bank_columns()))
+            self._check_node(node, set(bank_columns()))
         return self
 
-    def _check(self, node: Fork | Leaf, columns: set[str]) -> None:
+    def _check_node(self, node: Fork | Leaf, columns: set[str]) -> None:
         if isinstance(node, Fork) and node.column not in columns:
             raise ValueError(f"column = {node.column!r}: must be one of {', '.join(sorted(columns))}")
         if isinstance(node, Leaf) and node.action > 1 + len(self.split_parts):
@@ -92,34 +92,34 @@ class Tree(_Frozen):
 
     @property
     def leaves(self) -> int:
-        """Rules of both trees together."""
-        both = [self.payments, *([self.opening] if self.opening else [])]
-        return sum(isinstance(node, Leaf) for root in both for node in _nodes(root))
+        """Number of leaves of both trees together."""
+        roots = [self.payments, *([self.opening] if self.opening else [])]
+        return sum(isinstance(node, Leaf) for root in roots for node in _nodes(root))
 
 
 class TreeAgent:
-    """Plays a tree; satisfies `paysim_gym.evaluation.Policy`."""
+    """An agent that plays a tree; satisfies `paysim_gym.evaluation.Policy`."""
 
     def __init__(self, env: PaymentVectorEnv, tree: Tree) -> None:
-        """Tie the agent to the environment it acts in.
+        """Binds the agent to its environment.
 
         Args:
-            env: Its learner decides as that of the tree did, and sees amounts in the same units.
+            env: An environment with the same slots, actions and units as the one the tree was fitted in.
             tree: The policy.
 
         Raises:
-            TreeError: If the environment is another.
+            TreeError: If the environment does not match the tree.
         """
         settings, bank = env.settings, env.learners[0]
-        here = {
+        actual = {
             "slots": settings.slots,
             "split_parts": tuple(settings.split_parts),
             "amount_scale_cents": env.amount_scales_cents[bank],
             "ticks_per_day": env.scenario.ticks_per_day,
         }
-        for name, value in here.items():
+        for name, value in actual.items():
             if value != getattr(tree, name):
-                raise TreeError(f"{name} = {value}: the tree was made for {getattr(tree, name)}")
+                raise TreeError(f"{name} = {value}: the tree requires {getattr(tree, name)}")
         if settings.action_mode != "slots":
             raise TreeError(f"action_mode = {settings.action_mode!r}: must be 'slots'")
         self._tree = tree
@@ -131,16 +131,19 @@ class TreeAgent:
         episode_start: NDArray[np.bool_] | None = None,
         deterministic: bool = False,
     ) -> tuple[NDArray[np.int64], tuple[NDArray[Any], ...] | None]:
-        """Decide for every row of a batch of observations, float32 of shape (num_envs, size)."""
+        """Returns the actions for a batch of observations, float32 of shape (num_envs, size)."""
         return decide(self._tree, observation), state
 
 
 def decide(tree: Tree, observations: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Actions of the tree, int64 of shape (num_envs, slots); an empty slot holds.
+    """Computes the actions of a tree; empty slots hold.
 
     Args:
         tree: The policy.
         observations: float32 of shape (num_envs, size).
+
+    Returns:
+        int64 of shape (num_envs, slots).
     """
     table, is_filled, is_opening = split_observations(observations, tree.slots)
     actions = np.zeros(is_filled.shape, np.int64)
@@ -153,53 +156,54 @@ def decide(tree: Tree, observations: NDArray[np.float32]) -> NDArray[np.int64]:
 def split_observations(
     observations: NDArray[np.float32], slots: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Observations as the tree sees them, slot by slot.
+    """Rearranges observations into one feature vector per slot.
 
     Args:
         observations: float32 of shape (num_envs, size).
         slots: Slots of the environment.
 
     Returns:
-        The columns of the bank and then of the slot, float32 of shape (num_envs, slots, columns); whether
-        there is a payment to decide about, bool of shape (num_envs, slots); and whether the bank is to
-        commit its pool instead, bool of shape (num_envs,).
+        The bank's columns followed by the slot's, float32 of shape (num_envs, slots, columns); whether the
+        slot holds a payment, bool of shape (num_envs, slots); and whether the step is an opening step, in
+        which the bank commits its pool, bool of shape (num_envs,).
     """
-    bank, own = len(bank_columns()), observations[:, None, : len(bank_columns())]
-    payments = observations[:, bank:].reshape(len(observations), slots, -1)
-    table = np.concatenate([np.broadcast_to(own, (len(payments), slots, bank)), payments], axis=2)
+    width = len(bank_columns())
+    payments = observations[:, width:].reshape(len(observations), slots, -1)
+    bank = np.broadcast_to(observations[:, None, :width], (len(payments), slots, width))
+    table = np.concatenate([bank, payments], axis=2)
     is_opening = observations[:, bank_columns().index("is_opening")] > 0
     return table, (payments[:, :, 0] > 0) & ~is_opening[:, None], is_opening
 
 
 def bank_columns() -> list[str]:
-    """Names of the columns about the bank, in the order of the observation."""
+    """Returns the names of the bank's columns, in the order of the observation."""
     return [name for name, *_ in observation_fields(1) if not name.startswith(SLOT_PREFIX)]
 
 
 def slot_columns() -> list[str]:
-    """Names of the columns about a payment, in their order: `slot_amount`, `slot_age` and so on."""
+    """Returns the names of a payment's columns in order: `slot_amount`, `slot_age` and so on."""
     return [name.replace("slot_0_", SLOT_PREFIX) for name, *_ in observation_fields(1)[len(bank_columns()) :]]
 
 
 def load_tree(path: Path) -> Tree:
-    """Read a tree.
+    """Reads a tree file.
 
     Raises:
-        TreeError: If there is none.
+        TreeError: If the file cannot be read or holds no valid tree.
     """
     try:
         return Tree.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        raise TreeError(f"{path} holds no decision tree: {error}") from error
+        raise TreeError(f"{path}: not a decision tree: {error}") from error
 
 
 def tree_policy(tree: Tree) -> PolicyFactory:
-    """A factory of agents that play a tree, for `paysim_gym.evaluation.evaluate`."""
+    """Returns a factory of tree agents for `paysim_gym.evaluation.evaluate`."""
     return lambda env: TreeAgent(env, tree)
 
 
 def dump_tree(tree: Tree) -> bytes:
-    """The content of a tree's file."""
+    """Serialises a tree to the content of its JSON file."""
     return (json.dumps(tree.model_dump(mode="json"), indent=1) + "\n").encode()
 
 
@@ -211,23 +215,23 @@ def _nodes(root: Fork | Leaf) -> Iterator[Fork | Leaf]:
 
 
 def _follow(root: Fork | Leaf, table: NDArray[np.float32]) -> NDArray[np.int64]:
-    """The action of every row."""
+    """Evaluates the tree on every row."""
     columns = [*bank_columns(), *slot_columns()]
     actions = np.zeros(len(table), np.int64)
-    waiting: list[tuple[Fork | Leaf, NDArray[np.intp]]] = [(root, np.arange(len(table)))]
-    while waiting:
-        node, rows = waiting.pop()
+    stack: list[tuple[Fork | Leaf, NDArray[np.intp]]] = [(root, np.arange(len(table)))]
+    while stack:
+        node, rows = stack.pop()
         if isinstance(node, Leaf):
             actions[rows] = node.action
         else:
-            # As doubles: NumPy would round the threshold to the precision of the column.
+            # Compare in float64: NumPy would round the threshold to the column's float32.
             is_yes = table[rows, columns.index(node.column)].astype(np.float64) <= node.at_most
-            waiting += [(node.yes, rows[is_yes]), (node.no, rows[~is_yes])]
+            stack += [(node.yes, rows[is_yes]), (node.no, rows[~is_yes])]
     return actions
 
 
 def tree_rules(tree: Tree) -> str:
-    """The tree as a treasurer reads it: amounts in units of 100 cents, times in ticks, a rule a line."""
+    """Formats a tree as indented text, in units of 100 cents and ticks."""
     text = []
     if tree.opening is not None:
         choices = 1 + len(tree.split_parts)
@@ -249,21 +253,21 @@ def _rule_lines(tree: Tree, node: Fork | Leaf, actions: list[str], indent: str) 
 
 
 def _conditions(tree: Tree, node: Fork) -> tuple[str, str]:
-    """The question of a fork as a statement that holds, and as one that does not."""
+    """Formats a fork's test and its negation."""
     units = {name.replace("slot_0_", SLOT_PREFIX): unit for name, unit, *_ in observation_fields(1)}
     unit, subject = units[node.column], node.column.replace("_", " ")
     if node.column.startswith(SLOT_PREFIX):
         subject = f"the payment's {subject.removeprefix('slot ')}"
     if unit == "flag":
-        what = node.column.removeprefix(SLOT_PREFIX).removeprefix("is_").replace("_", " ")
-        who = "the payment" if node.column.startswith(SLOT_PREFIX) else "the bank"
-        return f"{who} is not {what}", f"{who} is {what}"
+        state = node.column.removeprefix(SLOT_PREFIX).removeprefix("is_").replace("_", " ")
+        owner = "the payment" if node.column.startswith(SLOT_PREFIX) else "the bank"
+        return f"{owner} is not {state}", f"{owner} is {state}"
     threshold = _quantity(tree, unit, node.at_most)
     return f"{subject} <= {threshold}", f"{subject} > {threshold}"
 
 
 def _quantity(tree: Tree, unit: str, value: float) -> str:
-    """A threshold in the unit that people use; of what is counted, the whole number below it."""
+    """Formats a threshold in display units; counts are rounded down."""
     counts: Mapping[str, tuple[float, str]] = {
         "days": (tree.ticks_per_day, " ticks"),
         "slots": (tree.slots, " payments"),

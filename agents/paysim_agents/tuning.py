@@ -1,18 +1,21 @@
-"""The best parameters of a scripted policy, found by trying them."""
+"""Grid search over the parameters of scripted policies."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from paysim_agents.banks import find_bank, replace_bank
 from paysim_agents.scripted import scripted
 from paysim_gym.envs.env_arguments import DEFAULT_SPLIT_PARTS
 from paysim_gym.evaluation import evaluate
-from paysim_gym.scenario import Agent, ScenarioSource, load_scenario
+from paysim_gym.scenario import Agent, Scenario, ScenarioSource, load_scenario
 
+RULE_TYPES = ("release_all", "hold_until_deadline", "liquidity_aware", "split_large", "random", "myopic")
+"""Types of scripted policies that have a parameter grid."""
 _BUFFER_STEPS = 20
 _MARGINS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
 _THRESHOLDS_IN_MEANS = (0, 0.5, 1, 2, 4, 8)
@@ -20,7 +23,7 @@ _THRESHOLDS_IN_MEANS = (0, 0.5, 1, 2, 4, 8)
 
 @dataclass(frozen=True)
 class Trial:
-    """A policy that was tried, and its mean cost an episode in cents."""
+    """A candidate policy and its mean cost per episode in cents."""
 
     policy: dict[str, Any]
     cost_cents_mean: float
@@ -29,16 +32,16 @@ class Trial:
 def tune(
     scenario: ScenarioSource, seeds: Iterable[int], candidates: Iterable[Mapping[str, Any]], **env_kwargs: Any
 ) -> tuple[dict[str, Any], list[Trial]]:
-    """Try every candidate on the same seeds.
+    """Evaluates every candidate on the same seeds and returns the cheapest.
 
     Args:
-        scenario: Where they act.
-        seeds: Days to tune on; keep them apart from those of the final comparison.
-        candidates: Policies, as in a scenario.
+        scenario: The scenario the candidates play.
+        seeds: Tuning days; keep them apart from the days of the final comparison.
+        candidates: Policies as in a scenario.
         **env_kwargs: Further arguments of `PaymentVectorEnv`.
 
     Returns:
-        The cheapest policy (the first of equals), and all trials in the order of the candidates.
+        The cheapest policy (the first on ties), and all trials in the order of the candidates.
 
     Raises:
         ValueError: If there are no candidates, or an argument is wrong.
@@ -53,23 +56,59 @@ def tune(
     return min(trials, key=lambda trial: trial.cost_cents_mean).policy, trials
 
 
-def candidate_grid(kind: str, scenario: ScenarioSource, learner: str) -> list[dict[str, Any]]:
-    """Parameters worth trying for one kind of scripted policy.
+def tune_rules(
+    scenario: Scenario,
+    learner: str,
+    seeds: Iterable[int],
+    rule_types: Iterable[str] = RULE_TYPES,
+    split_parts: Sequence[int] = DEFAULT_SPLIT_PARTS,
+    **env_kwargs: Any,
+) -> list[tuple[float, dict[str, Any], float | None]]:
+    """Tunes rules of several types for every pool share of the opening.
 
     Args:
-        kind: `release_all`, `hold_until_deadline`, `liquidity_aware`, `split_large`,
-            `random` or `myopic`.
-        scenario: Where it will act.
+        scenario: The scenario the rules play.
+        learner: The bank they act for.
+        seeds: Tuning days.
+        rule_types: Types that `candidate_grid` supports.
+        split_parts: Numbers of parts that an action may split a payment into.
+        **env_kwargs: Further arguments of `PaymentVectorEnv`.
+
+    Returns:
+        Mean cost in cents, best rule and pool share (None without a pool), for each share and type.
+    """
+    choices, days = 1 + len(split_parts), list(seeds)
+    arguments = {"learner": learner, "split_parts": split_parts, **env_kwargs}
+    has_pool = find_bank(scenario, learner).liquidity_pool
+    shares = [choice / choices for choice in range(choices + 1)] if has_pool else [None]
+    tuned: list[tuple[float, dict[str, Any], float | None]] = []
+    for share in shares:
+        variant = with_pool_share(scenario, learner, share)
+        for rule_type in rule_types:
+            policy, trials = tune(variant, days, candidate_grid(rule_type, variant, learner), **arguments)
+            tuned.append((min(trial.cost_cents_mean for trial in trials), policy, share))
+    return tuned
+
+
+def with_pool_share(scenario: Scenario, bank: str, share: float | None) -> Scenario:
+    """Sets the pool share that scripted policies of a bank commit; None changes nothing."""
+    return scenario if share is None else replace_bank(scenario, bank, liquidity_share=share)
+
+
+def candidate_grid(policy_type: str, scenario: ScenarioSource, learner: str) -> list[dict[str, Any]]:
+    """Returns the parameter grid for one type of scripted policy.
+
+    Args:
+        policy_type: `release_all`, `hold_until_deadline`, `liquidity_aware`, `split_large`, `random` or
+            `myopic`.
+        scenario: The scenario the policy will play.
         learner: The bank it will act for.
 
     Raises:
-        ValueError: If the kind or the bank is unknown.
+        ValueError: If the policy type or the bank is unknown.
     """
     loaded = load_scenario(scenario)
-    bank = next((agent for agent in loaded.agents if agent.id == learner), None)
-    if bank is None:
-        names = ", ".join(agent.id for agent in loaded.agents)
-        raise ValueError(f"learner = {learner!r}: must be one of {names}")
+    bank = find_bank(loaded, learner)
     grids: dict[str, list[dict[str, Any]]] = {
         "release_all": [{}],
         "hold_until_deadline": [{"margin": margin} for margin in _MARGINS if margin <= loaded.ticks_per_day],
@@ -82,13 +121,13 @@ def candidate_grid(kind: str, scenario: ScenarioSource, learner: str) -> list[di
         "random": [{"release_probability": tenths / 10} for tenths in range(1, 10)],
         "myopic": [{}],
     }
-    if kind not in grids:
-        raise ValueError(f"kind = {kind!r}: must be one of {', '.join(grids)}")
-    return [{"type": kind, **parameters} for parameters in grids[kind]]
+    if policy_type not in grids:
+        raise ValueError(f"policy_type = {policy_type!r}: must be one of {', '.join(grids)}")
+    return [{"type": policy_type, **parameters} for parameters in grids[policy_type]]
 
 
 def _buffers(bank: Agent) -> list[int]:
-    """Evenly spaced from nothing to the bank's whole opening liquidity."""
+    """Returns evenly spaced buffers from zero to the bank's opening liquidity, in cents."""
     liquidity = bank.balance + bank.credit_limit
     return sorted({liquidity * step // _BUFFER_STEPS for step in range(_BUFFER_STEPS + 1)})
 

@@ -12,7 +12,7 @@ from paysim_gym.cli.terminal import ArgumentError, EngineFailedError, NoColor, P
 from paysim_gym.validation_errors import format_value
 
 if TYPE_CHECKING:
-    from paysim_gym.simulate.output import Filter, OutputStrategy
+    from paysim_gym.simulate.output import EventFilter, OutputStrategy
     from paysim_gym.simulate.records import RunPlan, TickSource
     from paysim_gym.simulate.runner import Persistence
     from paysim_gym.simulate.store import Store
@@ -102,7 +102,9 @@ def run(
         from paysim_gym.simulate.store import Store
 
         with Store(persist) as store:
-            number = store.begin_run(source.plan, loaded, mode=name, shown=shown, is_full_replay=full_replay)
+            number = store.begin_run(
+                source.plan, loaded, mode=name, event_filter=shown, is_full_replay=full_replay
+            )
             keep = FullReplayPersistence if full_replay else EndOfDayPersistence
             _play_and_keep(source, output, keep(store, number), store, number)
 
@@ -141,7 +143,7 @@ def replay(
         other = _mode(mode, verbose=verbose, stream=stream, event_stream=event_stream)
         chosen = any(value is not None for value in (other, bank, payment, type_, first, last))
         asked = _filter(source.plan, bank, payment, type_, first, last)
-        shown = asked if chosen else stored.shown
+        shown = asked if chosen else stored.event_filter
         _play(source, _output(other or stored.mode, terminal, shown), quiet=True)
 
 
@@ -161,26 +163,28 @@ def _filter(
     types: list[str] | None,
     first: int | None,
     last: int | None,
-) -> Filter:
-    from paysim_gym.simulate.formatting import WORDS
-    from paysim_gym.simulate.output import Filter
+) -> EventFilter:
+    from paysim_gym.simulate.formatting import EVENT_FORMATTERS
+    from paysim_gym.simulate.output import EventFilter
 
-    for option, given, known in (("--bank", banks, plan.banks), ("--type", types, tuple(WORDS))):
+    for option, given, known in (("--bank", banks, plan.banks), ("--type", types, tuple(EVENT_FORMATTERS))):
         for value in given or ():
             if value not in known:
                 raise ArgumentError(f"{option} = {format_value(value)}: must be one of {', '.join(known)}")
     if last is not None and last < (first or 0):
         raise ArgumentError(f"--to = {last}: must be at least --from, {first}")
-    return Filter(frozenset(banks or ()), frozenset(payments or ()), frozenset(types or ()), first or 0, last)
+    return EventFilter(
+        frozenset(banks or ()), frozenset(payments or ()), frozenset(types or ()), first or 0, last
+    )
 
 
-def _output(name: str, terminal: Terminal, shown: Filter) -> OutputStrategy:
+def _output(name: str, terminal: Terminal, shown: EventFilter) -> OutputStrategy:
     from paysim_gym.simulate.output import OUTPUTS
 
     output = OUTPUTS.get(name)
     if output is None:
         raise ArgumentError(f"--mode = {format_value(name)}: must be one of {', '.join(OUTPUTS)}")
-    if shown.chooses_events and not output.shows_events:
+    if shown.selects_events and not output.shows_events:
         modes = ", ".join(other for other, kind in OUTPUTS.items() if kind.shows_events)
         raise ArgumentError(f"--bank, --payment and --type: need one of the modes {modes}, not {name}")
     if (shown.first_tick or shown.last_tick is not None) and not output.shows_ticks:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy.special import log_ndtr, ndtr  # type: ignore[import-untyped]
 
 from paysim_gym._engine import ScenarioError
-from paysim_gym.payments.payments_file import Column, PaymentTable, load_payments
 from paysim_gym.scenario import load_scenario
+from paysim_gym.scenario.payments_file import Column, PaymentTable, load_payments
 
 MAX_NORMAL_CV = 0.755
 """Maximum standard deviation over mean of normal amounts, which the engine truncates at zero."""

@@ -154,7 +154,7 @@ class Scenario(Model):
         """
         if self.payments_file is None:
             return None
-        from paysim_gym.payments.payments_file import load_payments
+        from paysim_gym.scenario.payments_file import load_payments
 
         read = load_payments(
             self.payments_file,

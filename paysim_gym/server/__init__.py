@@ -1,4 +1,4 @@
-"""Simulations over REST and WebSocket: `paysim serve`, or the application `paysim_gym.server.app:app`.
+"""Simulations over REST and WebSocket: `paysim serve` or `paysim_gym.server.app:app`.
 
-Needs the extra `server`; nothing else in the package imports this one.
+Requires the extra `server`; no other module of the package imports this one.
 """

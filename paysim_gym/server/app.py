@@ -1,4 +1,4 @@
-"""The application, with the settings of the environment: `uvicorn paysim_gym.server.app:app`."""
+"""The application with settings from the environment, for `uvicorn paysim_gym.server.app:app`."""
 
 from paysim_gym.server.application import create_app
 from paysim_gym.server.settings import Settings

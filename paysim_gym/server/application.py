@@ -1,4 +1,4 @@
-"""The application: REST routes, the WebSocket, and what stands before them."""
+"""The FastAPI application: routes, WebSocket and middleware."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from fastapi import FastAPI, Request
 import paysim_gym
 from paysim_gym._engine import EVENT_SCHEMA_VERSION
 from paysim_gym.server import routes, websocket
-from paysim_gym.server.error_handlers import answer_errors
+from paysim_gym.server.error_handlers import add_error_handlers
 from paysim_gym.server.middleware import AccessLog, BearerToken, BodyLimit, LoopbackOnly
-from paysim_gym.server.openapi import described, operation_id
+from paysim_gym.server.openapi import openapi_document, operation_id
 from paysim_gym.server.registry import Registry
 from paysim_gym.server.scenario_library import ScenarioLibrary
 from paysim_gym.server.schemas import Health
@@ -25,8 +25,8 @@ def create_app(settings: Settings) -> FastAPI:
     """Build the application.
 
     Raises:
-        ValueError: If the folder of scenarios is none.
-        OSError: If the store's folder cannot be made.
+        ValueError: If the scenario folder is not a folder.
+        OSError: If the store's folder cannot be created.
     """
     app = _Application(
         title="PaySim Gym",
@@ -42,7 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_api_route("/health", health, tags=["service"])
     app.include_router(routes.router)
     app.include_router(websocket.router)
-    answer_errors(app)
+    add_error_handlers(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     if settings.token is None:
         app.add_middleware(LoopbackOnly)
@@ -54,14 +54,14 @@ def create_app(settings: Settings) -> FastAPI:
 
 class _Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
-        """What the service can do, made once."""
+        """Return the OpenAPI document, which is built once."""
         if self.openapi_schema is None:
-            self.openapi_schema = described(self, has_token=self.state.settings.token is not None)
+            self.openapi_schema = openapi_document(self, has_token=self.state.settings.token is not None)
         return self.openapi_schema
 
 
 async def health(request: Request) -> Health:
-    """Whether the service answers."""
+    """Return the status of the service."""
     return Health(
         status="ok",
         version=paysim_gym.__version__,
@@ -83,11 +83,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 _DESCRIPTION = """\
-Simulations of interbank payment systems: make one of a scenario, play its ticks, look at its state, costs and
-metrics.
+Simulations of interbank payment systems: create a simulation of a scenario, play its ticks, and read its
+state, costs and metrics.
 
-All money is an integer number of cents. The ticks of one simulation are played one after the other, in the
-order of the requests; different simulations play at the same time. The WebSocket
-`/ws/simulations/{simulation_id}` takes `{"action": "tick"}` and `{"action": "get_state"}` and answers
+Amounts are integer cents. Requests that play ticks of one simulation are processed in the order of their
+arrival; different simulations run in parallel. The WebSocket `/ws/simulations/{simulation_id}` accepts
+`{"action": "tick"}` and `{"action": "get_state"}` and replies with
 `{"type": "tick_result" | "state" | "error", "data": ...}`.
 """

@@ -1,4 +1,4 @@
-"""Every refusal in the one form of `problems.Problem`."""
+"""Exception handlers that turn every error into a `Problem` response."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _log = logging.getLogger(__name__)
 
 
 def problem_response(status: int, problem: Problem, headers: dict[str, str] | None = None) -> Response:
-    """A refusal as an answer."""
+    """Return an error response."""
     return Response(problem.model_dump_json(), status, headers, "application/json")
 
 
-def answer_errors(app: FastAPI) -> None:
-    """Let the application answer every refusal in the same form."""
+def add_error_handlers(app: FastAPI) -> None:
+    """Register the exception handlers of the application."""
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_exception)
-    app.add_exception_handler(Exception, _unforeseen)
+    app.add_exception_handler(Exception, _unexpected_error)
 
 
 async def _service_error(_: Request, error: Exception) -> Response:
@@ -35,8 +35,8 @@ async def _service_error(_: Request, error: Exception) -> Response:
 
 async def _validation_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    refusal = ServiceError(422, "the request is wrong", field_problems(error.errors()))
-    return problem_response(422, refusal.problem)
+    invalid = ServiceError(422, "the request is invalid", field_problems(error.errors()))
+    return problem_response(422, invalid.problem)
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
@@ -44,11 +44,11 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
     route = request.scope.get("route")
     documented = request.app.openapi()["paths"].get(getattr(route, "path", None), {})
-    if error.status_code == 405 and documented:  # Starlette names the methods of one route, not of its path
+    if error.status_code == 405 and documented:  # Starlette lists the methods of one route only
         headers["allow"] = ", ".join(sorted(method.upper() for method in documented))
     return problem_response(error.status_code, Problem(detail=str(error.detail)), headers)
 
 
-async def _unforeseen(_: Request, error: Exception) -> Response:
-    _log.error("unforeseen error", exc_info=error)
-    return problem_response(500, Problem(detail="the service made a mistake; its log says which"))
+async def _unexpected_error(_: Request, error: Exception) -> Response:
+    _log.error("unexpected error", exc_info=error)
+    return problem_response(500, Problem(detail="internal server error; see the service log"))

@@ -1,4 +1,4 @@
-"""The service's log: one JSON object a line, on stderr."""
+"""Log of the service: one JSON object per line, on stderr."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import sys
 from datetime import UTC, datetime
 
 _FIELDS = ("simulation_id", "method", "path", "status", "milliseconds", "client", "scenario", "tick", "count")
-"""What a line may say beside its message, as `extra` of the logging call."""
+"""Optional fields of a line, from `extra` of the logging call."""
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one line of JSON."""
+    """Formats a log record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Time, level, logger, message, what is known of the request, and the traceback if there is one."""
+        """Return time, level, logger, message, request fields and traceback as JSON."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -29,7 +29,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def log_json() -> None:
-    """Let the service log like this from here on, and uvicorn what it warns of."""
+    """Configure JSON logs for the service, and for warnings of uvicorn."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     for name, level in (("paysim_gym", logging.INFO), ("uvicorn", logging.WARNING)):

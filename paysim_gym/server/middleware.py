@@ -1,4 +1,4 @@
-"""What stands before every request: who may come at all, how much it may bring, and a line in the log."""
+"""ASGI middleware: access control, body limit and access log."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from paysim_gym.server.error_handlers import problem_response
 from paysim_gym.server.problem_details import Problem
 
 _OPEN = frozenset({"/health", "/docs", "/redoc", "/openapi.json"})
-"""What needs no token: all else does, whether there is such a route or not."""
+"""Paths that need no token; all others do, whether or not a route exists."""
 
 _log = logging.getLogger("paysim_gym.server.access")
 
 
 @lru_cache(maxsize=100)
 def is_loopback(host: str) -> bool:
-    """Whether a host's name or address means this machine alone."""
+    """Return whether a host name or address is loopback."""
     try:
         return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -32,36 +32,39 @@ def is_loopback(host: str) -> bool:
 
 
 class LoopbackOnly:
-    """Lets in only who came through the loopback address, and asked for it.
+    """Accepts only requests over, and addressed to, a loopback address.
 
-    A web page of elsewhere can let its own name point to the loopback address; its requests name that host.
+    Checking the Host header as well prevents DNS rebinding, where the name of a foreign page resolves to the
+    loopback address.
     """
 
     def __init__(self, app: ASGIApp) -> None:
-        """Stand before `app`."""
+        """Wrap `app`."""
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the request pass, or answer 403."""
+        """Pass the request on, or respond with 403."""
         if scope["type"] == "lifespan" or _is_local(scope):
             await self._app(scope, receive, send)
         else:
-            await _refuse(scope, receive, send, 403, "without a token the service answers on loopback only")
+            await _refuse(
+                scope, receive, send, 403, "without a token the service accepts loopback requests only"
+            )
 
 
 class BearerToken:
-    """Lets in only who brings the token; `/health` and the description of the service are open."""
+    """Accepts only requests with the token, except for health and API documentation."""
 
     def __init__(self, app: ASGIApp, token: SecretStr) -> None:
-        """Stand before `app`."""
+        """Wrap `app`."""
         self._app = app
         self._token = hashlib.sha256(token.get_secret_value().encode()).digest()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the request pass, or answer 401."""
+        """Pass the request on, or respond with 401."""
         if (
             scope["type"] == "lifespan"
-            # A server may put a prefix of its own before every path, as `uvicorn --root-path` does.
+            # A server may prepend a prefix to every path, as `uvicorn --root-path` does.
             or scope["path"].removeprefix(scope.get("root_path", "")) in _OPEN
             or self._is_known(scope)
         ):
@@ -71,21 +74,23 @@ class BearerToken:
             await _refuse(scope, receive, send, 401, "the bearer token is missing or wrong", headers)
 
     def _is_known(self, scope: Scope) -> bool:
-        kind, _, token = _header(scope, b"authorization").partition(b" ")
-        # Of digests, so that not even the length of the token shows in the time it takes.
-        return hmac.compare_digest(hashlib.sha256(token).digest(), self._token) and kind.lower() == b"bearer"
+        scheme, _, token = _header(scope, b"authorization").partition(b" ")
+        # Digests have equal lengths, so the comparison time does not reveal the length of the token.
+        return (
+            hmac.compare_digest(hashlib.sha256(token).digest(), self._token) and scheme.lower() == b"bearer"
+        )
 
 
 class BodyLimit:
-    """Answers 413 to a body that is too large, without reading the rest of it."""
+    """Responds with 413 to a body that is too large, without reading the rest."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
-        """Stand before `app`."""
+        """Wrap `app`."""
         self._app = app
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Read the body and pass it on, or answer 413."""
+        """Read the body and pass it on, or respond with 413."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -101,29 +106,29 @@ class BodyLimit:
                 scope, receive, send, 413, f"the body is too large: at most {self._max_bytes} bytes"
             )
             return
-        whole: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
+        messages: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 
         async def replay() -> Message:
-            return whole.pop() if whole else await receive()
+            return messages.pop() if messages else await receive()
 
         await self._app(scope, replay, send)
 
 
 class AccessLog:
-    """Writes one line for each request and each WebSocket."""
+    """Logs one line per request and per WebSocket."""
 
     def __init__(self, app: ASGIApp) -> None:
-        """Stand before `app`."""
+        """Wrap `app`."""
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on, and note how it ended."""
+        """Pass the request on and log its outcome."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 500  # unless an answer says otherwise
+        started, status = time.perf_counter(), 500  # until a response sets it
 
-        async def note(message: Message) -> None:
+        async def record_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -134,7 +139,7 @@ class AccessLog:
             await send(message)
 
         try:
-            await self._app(scope, receive, note)
+            await self._app(scope, receive, record_status)
         finally:
             _log.info(
                 "request",
@@ -151,7 +156,7 @@ class AccessLog:
 
 def _is_local(scope: Scope) -> bool:
     server = (scope.get("server") or ("", None))[0]
-    if not _is_address(server):  # a Unix socket, or a test's client without a network
+    if not _is_address(server):  # a Unix socket, or a test client without a network
         return True
     host = _header(scope, b"host").decode("latin-1")
     name = host.rpartition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
@@ -187,5 +192,5 @@ async def _refuse(
 ) -> None:
     if scope["type"] == "http":
         await problem_response(status, Problem(detail=detail), headers)(scope, receive, send)
-    else:  # before it was accepted: the handshake is answered with 403
+    else:  # closing before acceptance rejects the handshake with 403
         await send({"type": "websocket.close", "code": 1008, "reason": detail})

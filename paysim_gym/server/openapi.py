@@ -1,4 +1,4 @@
-"""What OpenAPI says beyond the signatures of the routes."""
+"""The OpenAPI document beyond what FastAPI derives from the routes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from paysim_gym.server.problem_details import Problem
 from paysim_gym.server.schemas import NamedScenario
 
 _REASONS = {
-    400: "The body is not well formed.",
+    400: "The body is malformed.",
     401: "The bearer token is missing or wrong.",
-    403: "Without a token the service answers on loopback only.",
-    404: "There is nothing of this id or name.",
+    403: "Without a token the service accepts loopback requests only.",
+    404: "The id or name does not exist.",
     409: "The simulation is completed, has failed, or fails now.",
     413: "The body is too large.",
-    415: "The body is neither JSON nor YAML by its content type.",
-    422: "A field is wrong, or a limit of the service is exceeded.",
+    415: "The content type is neither JSON nor YAML.",
+    422: "A field is invalid, or a limit of the service is exceeded.",
     429: "There are too many simulations.",
     503: "The store cannot be written.",
 }
@@ -60,58 +60,66 @@ CREATE_BODY: dict[str, Any] = {
                         "summary": "A scenario by name",
                         "value": {"scenario": "two_bank", "seed": 7},
                     },
-                    "own": {"summary": "A scenario of one's own", "value": _SMALL_SCENARIO},
+                    "own": {"summary": "A complete scenario", "value": _SMALL_SCENARIO},
                 },
             },
             "application/yaml": {"schema": _SCENARIO},
         },
     }
 }
-"""The body that makes a simulation."""
+"""Body of the request that creates a simulation."""
 
 ANY_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": "What would be sent to make a simulation; any JSON or YAML can be checked.",
+        "description": "The body to validate, as for creating a simulation; any JSON or YAML is accepted.",
         "content": {
             "application/json": {
                 "schema": {},
                 "examples": {
                     "valid": {"summary": "Valid", "value": _SMALL_SCENARIO},
-                    "wrong": {"summary": "Wrong", "value": _SMALL_SCENARIO | {"ticks_per_day": 0}},
+                    "wrong": {"summary": "Invalid", "value": _SMALL_SCENARIO | {"ticks_per_day": 0}},
                 },
             },
             "application/yaml": {"schema": {}},
         },
     }
 }
-"""The body of a validation: wrong ones are welcome."""
+"""Body of a validation request, which may be invalid."""
 
-_ABOUT_ONE = ("get_simulation", "tick", "run", "get_state", "get_costs", "get_metrics", "delete_simulation")
+_ONE_SIMULATION = (
+    "get_simulation",
+    "tick",
+    "run",
+    "get_state",
+    "get_costs",
+    "get_metrics",
+    "delete_simulation",
+)
 
 CREATED_LINKS: dict[str, Any] = {
     name: {"operationId": name, "parameters": {"simulation_id": "$response.body#/simulation_id"}}
-    for name in _ABOUT_ONE
+    for name in _ONE_SIMULATION
 }
-"""Where a new simulation's id leads."""
+"""OpenAPI links from a new simulation's id to its operations."""
 
 
-def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The refusals that a route may answer with, all of one form."""
+def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the documentation of the error responses of a route."""
     return {status: {"model": Problem, "description": _REASONS[status]} for status in statuses}
 
 
 def operation_id(route: APIRoute) -> str:
-    """The name of the function that answers."""
+    """Return the name of the route's function."""
     return route.name
 
 
-def described(app: FastAPI, *, has_token: bool) -> dict[str, Any]:
-    """The OpenAPI document of an application.
+def openapi_document(app: FastAPI, *, has_token: bool) -> dict[str, Any]:
+    """Return the OpenAPI document of an application.
 
     Args:
         app: The application.
-        has_token: Whether clients must bring a bearer token.
+        has_token: Whether clients need a bearer token.
     """
     document = get_openapi(
         title=app.title,
@@ -123,22 +131,22 @@ def described(app: FastAPI, *, has_token: bool) -> dict[str, Any]:
     _, definitions = models_json_schema([(NamedScenario, "validation")], ref_template=_REF)
     schemas = document["components"]["schemas"]
     schemas |= definitions["$defs"]
-    # Every refusal is a Problem; FastAPI adds its own form to routes that cannot even refuse a field.
+    # Every error is a Problem; FastAPI documents its own format even for routes without fields.
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     operations = [operation for path in document["paths"].values() for operation in path.values()]
     for operation in operations:
-        refusal = operation["responses"].get("422")
-        if refusal is not None and "HTTPValidationError" in str(refusal):
+        invalid = operation["responses"].get("422")
+        if invalid is not None and "HTTPValidationError" in str(invalid):
             del operation["responses"]["422"]
         if not (has_token and operation["operationId"] == "health"):
-            _guard(operation, has_token)
+            _add_access_control(operation, has_token)
     if has_token:
         document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     return document
 
 
-def _guard(operation: dict[str, Any], has_token: bool) -> None:
+def _add_access_control(operation: dict[str, Any], has_token: bool) -> None:
     status = 401 if has_token else 403
     schema = {"$ref": _REF.format(model="Problem")}
     operation["responses"][str(status)] = {

@@ -1,4 +1,4 @@
-"""How the service says no: one form of body for every refusal."""
+"""Error responses: one body format for all of them."""
 
 from __future__ import annotations
 
@@ -9,74 +9,74 @@ from pydantic_core import ErrorDetails
 
 from paysim_gym.validation_errors import format_error, format_path
 
-_LONGEST_TEXT = 500
-_MOST_ERRORS = 100
+_MAX_TEXT_LENGTH = 500
+_MAX_ERRORS = 100
 
 
 class FieldProblem(BaseModel):
-    """What is wrong with one field."""
+    """The error of one field."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     path: str = Field(examples=["agents[0].balance"])
-    """Where it stands; empty if the whole is meant."""
+    """Path of the field; empty for the whole body."""
     message: str = Field(
         examples=["agents[0].balance = -5: must be an integer number of cents between 0 and 1000000000000000"]
     )
-    """The field, its value and what is allowed."""
+    """The field, its value and the allowed values."""
 
 
 class Problem(BaseModel):
-    """Why a request was refused."""
+    """An error response."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     detail: str = Field(examples=["the scenario has 1 problem"])
-    """One sentence."""
+    """What is wrong, in one sentence."""
     errors: list[FieldProblem] = Field(default=[])
-    """One entry for each field that is wrong, the first hundred of them."""
+    """One entry per invalid field, at most 100."""
 
 
 class ServiceError(Exception):
-    """A refusal.
+    """An error that becomes an error response.
 
     Attributes:
         status: HTTP status.
-        problem: The body of the answer.
+        problem: Body of the response.
     """
 
     def __init__(self, status: int, detail: str, errors: Iterable[FieldProblem] = ()) -> None:
-        """Make one; texts that no JSON can carry, or too long ones, are made fit."""
+        """Create an error; its texts are cleaned and truncated for JSON."""
         self.status = status
-        self.problem = Problem(detail=fit(detail), errors=[*errors][:_MOST_ERRORS])
+        self.problem = Problem(detail=clean_text(detail), errors=[*errors][:_MAX_ERRORS])
         super().__init__(self.problem.detail)
 
 
-def scenario_refused(error: ValueError) -> ServiceError:
-    """The refusal of a scenario, one entry for each line of its error."""
+def invalid_scenario(error: ValueError) -> ServiceError:
+    """Return the error of an invalid scenario, with one entry per line of `error`."""
     lines = str(error).splitlines()
     count = f"{len(lines)} problem" + ("s" if len(lines) != 1 else "")
     return ServiceError(422, f"the scenario has {count}", map(_field_problem, lines))
 
 
 def field_problems(details: Sequence[ErrorDetails]) -> list[FieldProblem]:
-    """What pydantic found in a request, as `path` and message."""
+    """Convert pydantic errors of a request."""
     return [_request_problem(detail) for detail in details]
 
 
-def fit(text: str) -> str:
-    """The text without lone surrogates, cut to a readable length."""
-    whole = text.encode("utf-8", "replace").decode()
-    return whole if len(whole) <= _LONGEST_TEXT else f"{whole[: _LONGEST_TEXT - 3]}..."
+def clean_text(text: str) -> str:
+    """Replace lone surrogates, which JSON cannot carry, and truncate the text."""
+    clean = text.encode("utf-8", "replace").decode()
+    return clean if len(clean) <= _MAX_TEXT_LENGTH else f"{clean[: _MAX_TEXT_LENGTH - 3]}..."
 
 
 def _field_problem(line: str) -> FieldProblem:
-    """A line that reads `path = value: what is allowed` or `path: what is wrong`."""
+    """Convert a line `path = value: allowed values` or `path: error`."""
     path = line.partition(": ")[0].partition(" = ")[0]
-    return FieldProblem(path=fit(path) if " " not in path else "", message=fit(line))
+    return FieldProblem(path=clean_text(path) if " " not in path else "", message=clean_text(line))
 
 
 def _request_problem(detail: ErrorDetails) -> FieldProblem:
     detail = {**detail, "loc": detail["loc"][1:]}  # without "body", "path" or "query"
     path = "" if detail["type"] == "json_invalid" else format_path(detail["loc"])
-    return FieldProblem(path=fit(path), message=fit(format_error(detail, name="body")))
+    return FieldProblem(path=clean_text(path), message=clean_text(format_error(detail, name="body")))

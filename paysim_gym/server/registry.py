@@ -1,7 +1,7 @@
-"""All simulations of the service: who may touch which, when, and where it computes.
+"""Registry of all simulations: creation, lookup, locking and worker threads.
 
-The actions on one simulation wait for each other in the order in which they came; different simulations play
-at the same time. Whatever computes does so on a worker thread, and the engine plays without the GIL there.
+Requests to one simulation are processed in the order of their arrival; different simulations run in parallel.
+Computation happens on worker threads, where the engine releases the GIL.
 """
 
 from __future__ import annotations
@@ -20,46 +20,46 @@ from typing import Any, TypeVar
 from paysim_gym.scenario import Scenario
 from paysim_gym.server.problem_details import ServiceError
 from paysim_gym.server.saved_simulations import FolderStore
-from paysim_gym.server.schemas import CostComponents, RunResult, SimulationSummary, StoppedBy, TickResult
+from paysim_gym.server.schemas import RunResult, SimulationSummary, StoppedBy
 from paysim_gym.server.settings import Settings
-from paysim_gym.server.simulation import Origin, Simulation
-from paysim_gym.simulate.metrics import summed_costs
+from paysim_gym.server.simulation import Simulation, SimulationSpec
+from paysim_gym.simulate.metrics import TickResult, sum_costs
 
 Result = TypeVar("Result")
 
 _SLICE_SECONDS = 0.05
-"""How long a run keeps a worker thread before others get their turn."""
+"""Longest time that a run occupies a worker thread before it yields."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
 class _Entry:
-    """A simulation, and who is at it.
+    """A simulation and its locks.
 
-    `turn` is held by an action from its first tick to its last; `engine` by whoever reads or plays, one slice
-    of a run at a time, so that a long run does not keep readers waiting.
+    A request that plays holds `play_lock` from its first tick to its last. `engine_lock` is held for one
+    slice of a run, or for one read, so that a long run does not block readers.
     """
 
     simulation: Simulation
-    touched: float
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    engine: asyncio.Lock = field(default_factory=asyncio.Lock)
+    last_used: float
+    play_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    engine_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     is_deleted: bool = False
 
 
 class Registry:
-    """Makes, finds, plays and deletes simulations."""
+    """Creates, finds, plays and deletes simulations."""
 
     def __init__(self, settings: Settings) -> None:
-        """Open it, with nothing in it yet.
+        """Create an empty registry.
 
         Raises:
-            OSError: If the store's folder cannot be made.
+            OSError: If the store's folder cannot be created.
         """
         self._settings = settings
         self._entries: dict[str, _Entry] = {}
-        self._coming = 0
+        self._pending = 0
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_closing = False
         self._store = FolderStore(settings.store) if settings.store else None
@@ -67,60 +67,60 @@ class Registry:
         self._readers = ThreadPoolExecutor(settings.threads, thread_name_prefix="reader")
 
     def __len__(self) -> int:
-        """How many simulations there are."""
+        """Return the number of simulations."""
         return len(self._entries)
 
     async def open(self) -> None:
-        """Take up what the store has kept."""
+        """Load the simulations of the store."""
         if self._store is None:
             return
         for simulation in await self._work(self._store.load, self._settings.max_queue_depth):
-            self._entries[simulation.origin.simulation_id] = _Entry(simulation, time.monotonic())
+            self._entries[simulation.spec.simulation_id] = _Entry(simulation, time.monotonic())
         _log.info("simulations restored", extra={"count": len(self._entries)})
 
     def stop_runs(self) -> None:
-        """Let runs of ticks end at the next chance."""
+        """Stop all runs after their present slice."""
         self._is_closing = True
 
     async def close(self) -> None:
-        """Wait for what is being computed; every simulation is stored by then, if there is a store."""
+        """Wait until all computations are finished and stored."""
         self.stop_runs()
         while self._tasks:
             await asyncio.wait(self._tasks)
         self._workers.shutdown()
         self._readers.shutdown()
 
-    async def prepare(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        """Call a function that is about no simulation on a thread that none plays on.
+    async def run_in_reader(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Call a function on a thread that plays no simulation.
 
-        A large body of YAML takes seconds to read; ticks must not wait for that.
+        Reading a large YAML body takes seconds and must not delay ticks.
         """
         return await asyncio.get_running_loop().run_in_executor(self._readers, function, *arguments)
 
     async def create(self, scenario: Scenario, name: str | None) -> str:
-        """Make a simulation.
+        """Create a simulation.
 
         Raises:
-            ServiceError: 429 if there are too many, 422 if the engine refuses the scenario, 503 if it cannot
-                be stored.
+            ServiceError: 429 if there are too many simulations, 422 if the engine refuses the scenario, 503
+                if the simulation cannot be stored.
         """
         self._expire()
-        if len(self._entries) + self._coming >= self._settings.max_simulations:
-            most = self._settings.max_simulations
-            raise ServiceError(429, f"there are {most} simulations, no more are allowed; delete some")
-        self._coming += 1
+        if len(self._entries) + self._pending >= self._settings.max_simulations:
+            limit = self._settings.max_simulations
+            raise ServiceError(429, f"the limit of {limit} simulations is reached; delete some first")
+        self._pending += 1
         return await self._finish(self._create(scenario, name))
 
     def summaries(self, limit: int, offset: int = 0) -> list[SimulationSummary]:
-        """Simulations from outside, the oldest first: at most `limit` of them from `offset` on."""
+        """Return at most `limit` summaries, oldest simulation first, starting at `offset`."""
         entries = islice(self._entries.values(), offset, offset + limit)
         return [entry.simulation.summary() for entry in entries]
 
     def summary(self, simulation_id: str) -> SimulationSummary:
-        """A simulation from outside.
+        """Return the summary of a simulation.
 
         Raises:
-            ServiceError: 404 if there is none of this id.
+            ServiceError: 404 if the simulation does not exist.
         """
         return self._find(simulation_id).simulation.summary()
 
@@ -128,42 +128,42 @@ class Registry:
         """Play one tick.
 
         Raises:
-            ServiceError: 404 if there is no such simulation, 409 if it cannot play.
+            ServiceError: 404 if the simulation does not exist, 409 if it cannot play.
         """
         outcomes, _ = await self._finish(self._run(self._find(simulation_id), 1))
         return outcomes[0]
 
     async def run(self, simulation_id: str, ticks: int) -> RunResult:
-        """Play many ticks.
+        """Play several ticks.
 
         Raises:
-            ServiceError: 404 if there is no such simulation, 409 if it cannot play, 422 for too many ticks.
+            ServiceError: 404 if the simulation does not exist, 409 if it cannot play, 422 for too many ticks.
         """
         entry = self._find(simulation_id)
-        if ticks > (most := self._settings.max_ticks_per_run):
-            raise ServiceError(422, f"ticks = {ticks}: must be at most {most} here")
+        if ticks > (limit := self._settings.max_ticks_per_run):
+            raise ServiceError(422, f"ticks = {ticks}: must be at most {limit} for this service")
         outcomes, stopped_by = await self._finish(self._run(entry, ticks))
         return _run_result(outcomes, stopped_by, entry.simulation)
 
-    async def read(self, simulation_id: str, reading: Callable[[Simulation], Result]) -> Result:
-        """Look at a simulation, between two ticks.
+    async def read(self, simulation_id: str, function: Callable[[Simulation], Result]) -> Result:
+        """Call a function on a simulation, between two ticks.
 
         Raises:
-            ServiceError: 404 if there is no such simulation, and what `reading` raises.
+            ServiceError: 404 if the simulation does not exist, or from `function`.
         """
-        return await self._finish(self._read(self._find(simulation_id), reading))
+        return await self._finish(self._read(self._find(simulation_id), function))
 
     async def delete(self, simulation_id: str) -> None:
-        """Delete a simulation; a run that it is in ends at the next chance.
+        """Delete a simulation; a run in progress stops after its present slice.
 
         Raises:
-            ServiceError: 404 if there is none of this id.
+            ServiceError: 404 if the simulation does not exist.
         """
         self._find(simulation_id)
-        await self._finish(self._forget(self._entries.pop(simulation_id)))
+        await self._finish(self._delete(self._entries.pop(simulation_id)))
 
     async def expire_forever(self) -> None:
-        """Delete what nobody has touched for too long, again and again; at once done if all is kept."""
+        """Delete idle simulations periodically; return at once if none expire."""
         while self._settings.idle_seconds:
             await asyncio.sleep(min(30.0, self._settings.idle_seconds / 4))
             self._expire()
@@ -173,53 +173,53 @@ class Registry:
             return
         oldest = time.monotonic() - self._settings.idle_seconds
         for simulation_id, entry in list(self._entries.items()):
-            if entry.touched < oldest and not entry.turn.locked() and not entry.engine.locked():
+            if entry.last_used < oldest and not entry.play_lock.locked() and not entry.engine_lock.locked():
                 _log.info("simulation expired", extra={"simulation_id": simulation_id})
-                self._start(self._forget(self._entries.pop(simulation_id)))
+                self._start(self._delete(self._entries.pop(simulation_id)))
 
     def _find(self, simulation_id: str) -> _Entry:
         entry = self._entries.get(simulation_id)
         if entry is None:
             raise ServiceError(404, "there is no simulation of this id")
-        entry.touched = time.monotonic()
+        entry.last_used = time.monotonic()
         return entry
 
     async def _create(self, scenario: Scenario, name: str | None) -> str:
         simulation_id = secrets.token_hex(16)
-        origin = Origin(
+        spec = SimulationSpec(
             simulation_id=simulation_id, name=name, created_at=datetime.now(UTC), scenario=scenario
         )
         try:
-            simulation = await self._work(self._make, origin)
+            simulation = await self._work(self._build, spec)
             self._entries[simulation_id] = _Entry(simulation, time.monotonic())
         finally:
-            self._coming -= 1
+            self._pending -= 1
         _log.info("simulation created", extra={"simulation_id": simulation_id, "scenario": name})
         return simulation_id
 
-    def _make(self, origin: Origin) -> Simulation:
+    def _build(self, spec: SimulationSpec) -> Simulation:
         try:
-            simulation = Simulation(origin, self._settings.max_queue_depth)
+            simulation = Simulation(spec, self._settings.max_queue_depth)
             if self._store is not None:
                 self._store.add(simulation)
         except (ValueError, RuntimeError) as error:
             raise ServiceError(422, f"the engine refuses the scenario: {error}") from None
         except OSError as error:
-            _log.error("simulation not stored: %s", error, extra={"simulation_id": origin.simulation_id})
+            _log.error("simulation not stored: %s", error, extra={"simulation_id": spec.simulation_id})
             raise ServiceError(503, "the simulation could not be stored") from None
         return simulation
 
     async def _run(self, entry: _Entry, ticks: int) -> tuple[list[dict[str, Any]], StoppedBy]:
         outcomes: list[dict[str, Any]] = []
         stopped_by: StoppedBy | None = None
-        async with entry.turn:
+        async with entry.play_lock:
             until = time.monotonic() + self._settings.max_run_seconds
             while stopped_by is None:
-                async with entry.engine:
+                async with entry.engine_lock:
                     _refuse_deleted(entry)
                     outcomes += await self._work(self._play, entry.simulation, ticks - len(outcomes))
                 stopped_by = self._reason_to_stop(entry, ticks - len(outcomes), until)
-        entry.touched = time.monotonic()
+        entry.last_used = time.monotonic()
         return outcomes, stopped_by
 
     def _reason_to_stop(self, entry: _Entry, left: int, until: float) -> StoppedBy | None:
@@ -234,14 +234,17 @@ class Registry:
         return StoppedBy.TIME if time.monotonic() >= until else None
 
     def _play(self, simulation: Simulation, ticks: int) -> list[dict[str, Any]]:
-        """Play a slice of a run, and store what has become of it."""
+        """Play a slice of a run and store its checkpoint."""
         try:
             return simulation.play(ticks, _SLICE_SECONDS)
         finally:
             self._save(simulation)
 
     def _save(self, simulation: Simulation) -> None:
-        """Store a simulation; what cannot be stored must not seem to have happened, and so has failed."""
+        """Store a checkpoint; if that fails, the simulation fails too.
+
+        Otherwise a restart would revert ticks that a client has seen.
+        """
         if self._store is None:
             return
         try:
@@ -250,15 +253,15 @@ class Registry:
             simulation.fail(f"its state could not be stored: {error.strerror}")
             raise ServiceError(409, f"the simulation has failed: {simulation.error}") from None
 
-    async def _read(self, entry: _Entry, reading: Callable[[Simulation], Result]) -> Result:
-        async with entry.engine:
+    async def _read(self, entry: _Entry, function: Callable[[Simulation], Result]) -> Result:
+        async with entry.engine_lock:
             _refuse_deleted(entry)
-            return await self._work(reading, entry.simulation)
+            return await self._work(function, entry.simulation)
 
-    async def _forget(self, entry: _Entry) -> None:
+    async def _delete(self, entry: _Entry) -> None:
         entry.is_deleted = True
-        simulation_id = entry.simulation.origin.simulation_id
-        async with entry.engine:
+        simulation_id = entry.simulation.spec.simulation_id
+        async with entry.engine_lock:
             if self._store is not None:
                 try:
                     await self._work(self._store.remove, simulation_id)
@@ -271,7 +274,7 @@ class Registry:
         return await asyncio.get_running_loop().run_in_executor(self._workers, function, *arguments)
 
     async def _finish(self, action: Coroutine[Any, Any, Result]) -> Result:
-        """Carry an action through even if whoever asked for it goes away: a lock must outlast its thread."""
+        """Complete an action even if its client disconnects: a lock must outlast its thread."""
         return await asyncio.shield(self._start(action))
 
     def _start(self, action: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
@@ -283,7 +286,7 @@ class Registry:
     def _end(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # seen: whoever asked may be gone
+            task.exception()  # retrieved here, because the client may have disconnected
 
 
 def _refuse_deleted(entry: _Entry) -> None:
@@ -303,6 +306,6 @@ def _run_result(outcomes: list[dict[str, Any]], stopped_by: StoppedBy, simulatio
         settlements=total("settlements"),
         dropped=total("dropped"),
         settled_value=total("settled_value"),
-        costs=CostComponents(**summed_costs(outcome["costs"] for outcome in outcomes)),
+        costs=sum_costs(outcome["costs"] for outcome in outcomes),
         last_tick=TickResult(**outcomes[-1]),
     )

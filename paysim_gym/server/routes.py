@@ -10,30 +10,29 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from paysim_gym.scenario import Scenario
-from paysim_gym.server.openapi import ANY_BODY, CREATE_BODY, CREATED_LINKS, refusals
+from paysim_gym.server.openapi import ANY_BODY, CREATE_BODY, CREATED_LINKS, error_responses
 from paysim_gym.server.problem_details import ServiceError
 from paysim_gym.server.registry import Registry
-from paysim_gym.server.scenario_library import JSON, ScenarioLibrary, asked_scenario
+from paysim_gym.server.scenario_library import JSON, ScenarioLibrary, requested_scenario
 from paysim_gym.server.schemas import (
     CostReport,
     Created,
-    Metrics,
     Page,
     RunRequest,
     RunResult,
     ScenarioSummary,
     SimulationSummary,
     State,
-    TickResult,
     Validation,
 )
 from paysim_gym.server.settings import Settings
+from paysim_gym.simulate.metrics import RunMetrics, TickResult
 
 router = APIRouter(prefix="/api")
 
-SimulationId = Annotated[str, Path(description="As `POST /api/simulations` returned it.")]
-Limit = Annotated[int, Query(ge=1, le=200, description="Most entries to return.")]
-Offset = Annotated[int, Query(ge=0, le=10**9, description="Entries to skip.")]
+SimulationId = Annotated[str, Path(description="Id from `POST /api/simulations`.")]
+Limit = Annotated[int, Query(ge=1, le=200, description="Maximum number of items.")]
+Offset = Annotated[int, Query(ge=0, le=10**9, description="Number of items to skip.")]
 
 
 def _simulations(request: Request) -> Registry:
@@ -51,43 +50,45 @@ def _library(request: Request) -> ScenarioLibrary:
     tags=["simulations"],
     openapi_extra=CREATE_BODY,
     responses={
-        201: {"description": "It is there.", "links": CREATED_LINKS},
-        **refusals(400, 413, 415, 422, 429, 503),
+        201: {"description": "The simulation was created.", "links": CREATED_LINKS},
+        **error_responses(400, 413, 415, 422, 429, 503),
     },
 )
 async def create_simulation(request: Request) -> Response:
-    """Make a simulation of a scenario, or of a scenario's name.
+    """Create a simulation from a scenario or the name of one.
 
     The body is a scenario, as JSON (`application/json`) or YAML (`application/yaml`), or
-    `{"scenario": NAME or SCENARIO, "seed": SEED}`. A scenario of a client's can name no files.
+    `{"scenario": NAME or SCENARIO, "seed": SEED}`. A scenario in a request must not name files.
     """
-    body, kind = await request.body(), request.headers.get("content-type", "")
+    body, content_type = await request.body(), request.headers.get("content-type", "")
     settings: Settings = request.app.state.settings
-    scenario, name = await _simulations(request).prepare(
-        asked_scenario, body, kind, _library(request), settings
+    scenario, name = await _simulations(request).run_in_reader(
+        requested_scenario, body, content_type, _library(request), settings
     )
     simulation_id = await _simulations(request).create(scenario, name)
     return _json(Created(simulation_id=simulation_id), 201)
 
 
-@router.get("/simulations", tags=["simulations"], responses=refusals(422))
+@router.get("/simulations", tags=["simulations"], responses=error_responses(422))
 async def list_simulations(
     request: Request, limit: Limit = 50, offset: Offset = 0
 ) -> Page[SimulationSummary]:
-    """All simulations, the oldest first."""
+    """List simulations, oldest first."""
     items = _simulations(request).summaries(limit, offset)
     return Page(items=items, total=len(_simulations(request)), limit=limit, offset=offset)
 
 
-@router.get("/simulations/{simulation_id}", tags=["simulations"], responses=refusals(404))
+@router.get("/simulations/{simulation_id}", tags=["simulations"], responses=error_responses(404))
 async def get_simulation(simulation_id: SimulationId, request: Request) -> SimulationSummary:
-    """Where a simulation is in its life."""
+    """Return the summary of a simulation."""
     return _simulations(request).summary(simulation_id)
 
 
-@router.delete("/simulations/{simulation_id}", status_code=204, tags=["simulations"], responses=refusals(404))
+@router.delete(
+    "/simulations/{simulation_id}", status_code=204, tags=["simulations"], responses=error_responses(404)
+)
 async def delete_simulation(simulation_id: SimulationId, request: Request) -> None:
-    """Delete a simulation; a run that it is in ends first."""
+    """Delete a simulation; a run in progress stops first."""
     await _simulations(request).delete(simulation_id)
 
 
@@ -95,24 +96,29 @@ async def delete_simulation(simulation_id: SimulationId, request: Request) -> No
     "/simulations/{simulation_id}/tick",
     response_model=TickResult,
     tags=["play"],
-    responses=refusals(404, 409),
+    responses=error_responses(404, 409),
 )
 async def tick(simulation_id: SimulationId, request: Request) -> Response:
     """Play one tick."""
     return _json(await _simulations(request).tick(simulation_id))
 
 
-@router.post("/simulations/{simulation_id}/run", tags=["play"], responses=refusals(400, 404, 409, 413, 422))
+@router.post(
+    "/simulations/{simulation_id}/run", tags=["play"], responses=error_responses(400, 404, 409, 413, 422)
+)
 async def run(simulation_id: SimulationId, body: RunRequest, request: Request) -> RunResult:
-    """Play many ticks; what comes back is their sum."""
+    """Play several ticks and return their totals."""
     return await _simulations(request).run(simulation_id, body.ticks)
 
 
 @router.get(
-    "/simulations/{simulation_id}/state", response_model=State, tags=["look"], responses=refusals(404, 409)
+    "/simulations/{simulation_id}/state",
+    response_model=State,
+    tags=["inspect"],
+    responses=error_responses(404, 409),
 )
 async def get_state(simulation_id: SimulationId, request: Request) -> Response:
-    """Every bank, its account and its queues, as they are now."""
+    """Return the present accounts and queues of all banks."""
     return _bytes(
         await _simulations(request).read(simulation_id, lambda simulation: to_json(simulation.state()))
     )
@@ -121,11 +127,11 @@ async def get_state(simulation_id: SimulationId, request: Request) -> Response:
 @router.get(
     "/simulations/{simulation_id}/costs",
     response_model=CostReport,
-    tags=["look"],
-    responses=refusals(404, 409),
+    tags=["inspect"],
+    responses=error_responses(404, 409),
 )
 async def get_costs(simulation_id: SimulationId, request: Request) -> Response:
-    """What the run has cost so far, by bank and by component."""
+    """Return the costs so far, by bank and component."""
     return _bytes(
         await _simulations(request).read(simulation_id, lambda simulation: to_json(simulation.costs()))
     )
@@ -133,34 +139,41 @@ async def get_costs(simulation_id: SimulationId, request: Request) -> Response:
 
 @router.get(
     "/simulations/{simulation_id}/metrics",
-    response_model=Metrics,
-    tags=["look"],
-    responses=refusals(404, 409),
+    response_model=RunMetrics,
+    tags=["inspect"],
+    responses=error_responses(404, 409),
 )
 async def get_metrics(simulation_id: SimulationId, request: Request) -> Response:
-    """What the run has come to so far: settlement, delay, liquidity, balances, costs."""
+    """Return the metrics so far: settlement, delay, liquidity, balances and costs."""
     return _bytes(
         await _simulations(request).read(simulation_id, lambda simulation: to_json(simulation.metrics()))
     )
 
 
-@router.get("/scenarios", tags=["scenarios"], responses=refusals(422))
+@router.get("/scenarios", tags=["scenarios"], responses=error_responses(422))
 async def list_scenarios(request: Request, limit: Limit = 50, offset: Offset = 0) -> Page[ScenarioSummary]:
-    """The scenarios that the service has by name."""
+    """List the named scenarios."""
     names = _library(request).names()
-    items = await _simulations(request).prepare(_library(request).summaries, names[offset : offset + limit])
+    items = await _simulations(request).run_in_reader(
+        _library(request).summaries, names[offset : offset + limit]
+    )
     return Page(items=items, total=len(names), limit=limit, offset=offset)
 
 
 @router.post(
-    "/scenarios/validate", tags=["scenarios"], openapi_extra=ANY_BODY, responses=refusals(400, 413, 415)
+    "/scenarios/validate",
+    tags=["scenarios"],
+    openapi_extra=ANY_BODY,
+    responses=error_responses(400, 413, 415),
 )
 async def validate_scenario(request: Request) -> Validation:
-    """Whether `POST /api/simulations` would take this body."""
-    body, kind = await request.body(), request.headers.get("content-type", "")
+    """Check whether `POST /api/simulations` would accept this body."""
+    body, content_type = await request.body(), request.headers.get("content-type", "")
     settings: Settings = request.app.state.settings
     try:
-        await _simulations(request).prepare(asked_scenario, body, kind, _library(request), settings)
+        await _simulations(request).run_in_reader(
+            requested_scenario, body, content_type, _library(request), settings
+        )
     except ServiceError as error:
         if error.status != 422:
             raise
@@ -168,13 +181,13 @@ async def validate_scenario(request: Request) -> Validation:
     return Validation(is_valid=True, errors=[])
 
 
-@router.get("/scenarios/{name}", tags=["scenarios"], responses=refusals(404))
+@router.get("/scenarios/{name}", tags=["scenarios"], responses=error_responses(404))
 async def get_scenario(
-    name: Annotated[str, Path(description="As `GET /api/scenarios` lists it.")],
+    name: Annotated[str, Path(description="Name from `GET /api/scenarios`.")],
     request: Request,
 ) -> Scenario:
-    """A scenario in full, every default filled in; of files that it reads, only the names."""
-    return await _simulations(request).prepare(_library(request).shown, name)
+    """Return a scenario with all defaults; files appear by name only."""
+    return await _simulations(request).run_in_reader(_library(request).public_scenario, name)
 
 
 def _json(body: BaseModel | Mapping[str, Any], status: int = 200) -> Response:

@@ -1,4 +1,4 @@
-"""Simulations on disk: a folder with two files for each, written whole or not at all."""
+"""Simulations on disk: one folder with two files per simulation, written atomically."""
 
 from __future__ import annotations
 
@@ -7,85 +7,91 @@ import re
 from pathlib import Path
 
 from paysim_gym.files import write_atomically
-from paysim_gym.server.simulation import Origin, Progress, Simulation
+from paysim_gym.server.simulation import Checkpoint, Simulation, SimulationSpec
 
 _log = logging.getLogger(__name__)
-_ORIGIN = re.compile(r"[0-9a-f]{32}\.origin\.json")
-_PROGRESS = re.compile(r"[0-9a-f]{32}\.progress\.json")
-_PART = re.compile(r"\.[0-9a-f]{32}\.(origin|progress)\.json\.[0-9]+\.tmp")
+_SPEC = re.compile(r"[0-9a-f]{32}\.spec\.json")
+_CHECKPOINT = re.compile(r"[0-9a-f]{32}\.checkpoint\.json")
+_TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.(spec|checkpoint)\.json\.[0-9]+\.tmp")
+_FIRST_RELEASE = "*.origin.json"
+"""Files of paysim-gym 0.1.0."""
 
 
 class FolderStore:
-    """Keeps simulations in a folder: what each is made from, and how far it has come."""
+    """Stores the spec and the latest checkpoint of each simulation in a folder."""
 
     def __init__(self, folder: Path) -> None:
-        """Use a folder; it is made if it is not there.
+        """Use a folder, which is created if it does not exist.
 
         Raises:
-            OSError: If it cannot be.
+            OSError: If the folder cannot be created.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
 
     def add(self, simulation: Simulation) -> None:
-        """Write a new simulation; it is there once its origin is, which is written last.
+        """Write a new simulation; the spec is written last and makes it exist.
 
         Raises:
             OSError: If it cannot be written.
         """
         self.save(simulation)
-        origin = simulation.origin
-        write_atomically(self._origin(origin.simulation_id), origin.model_dump_json().encode())
+        spec = simulation.spec
+        write_atomically(self._spec_path(spec.simulation_id), spec.model_dump_json().encode())
 
     def save(self, simulation: Simulation) -> None:
-        """Write how far a simulation has come.
+        """Write a checkpoint of a simulation.
 
         Raises:
             OSError: If it cannot be written.
         """
-        path = self._progress(simulation.origin.simulation_id)
-        write_atomically(path, simulation.progress().model_dump_json().encode())
+        path = self._checkpoint_path(simulation.spec.simulation_id)
+        write_atomically(path, simulation.checkpoint().model_dump_json().encode())
 
     def remove(self, simulation_id: str) -> None:
-        """Forget a simulation; its origin goes first, so that no half of it comes back.
+        """Remove a simulation, spec first, so that no partial one is loaded.
 
         Raises:
             OSError: If its files cannot be removed.
         """
-        self._origin(simulation_id).unlink(missing_ok=True)
-        self._progress(simulation_id).unlink(missing_ok=True)
+        self._spec_path(simulation_id).unlink(missing_ok=True)
+        self._checkpoint_path(simulation_id).unlink(missing_ok=True)
 
     def load(self, max_queue_depth: int) -> list[Simulation]:
-        """Every simulation of the folder, the oldest first.
+        """Load all simulations of the folder, oldest first.
 
-        One whose files cannot be read is logged and left where it is.
+        A simulation whose files cannot be read is logged and left unchanged.
         """
-        self._clear()
+        self._remove_incomplete()
+        if ignored := len(list(self._folder.glob(_FIRST_RELEASE))):
+            _log.warning("%d simulations saved by paysim-gym 0.1.0 are ignored: unsupported version", ignored)
         simulations = []
         for path in self._folder.iterdir():
-            if not _ORIGIN.fullmatch(path.name):
+            if not _SPEC.fullmatch(path.name):
                 continue
             try:
-                origin = Origin.model_validate_json(path.read_bytes())
-                progress = Progress.model_validate_json(self._progress(origin.simulation_id).read_bytes())
-                simulation = Simulation(origin, max_queue_depth)
+                spec = SimulationSpec.model_validate_json(path.read_bytes())
+                checkpoint = Checkpoint.model_validate_json(
+                    self._checkpoint_path(spec.simulation_id).read_bytes()
+                )
+                simulation = Simulation(spec, max_queue_depth)
             except (OSError, ValueError, RuntimeError) as error:
-                _log.error("a stored simulation cannot be read: %s: %s", path.name, error)
+                _log.error("a saved simulation cannot be read: %s: %s", path.name, error)
                 continue
-            simulation.restore(progress)
+            simulation.restore(checkpoint)
             simulations.append(simulation)
-        return sorted(simulations, key=lambda simulation: simulation.origin.created_at)
+        return sorted(simulations, key=lambda simulation: simulation.spec.created_at)
 
-    def _clear(self) -> None:
-        """Remove what a process that was killed had begun to write, and no client has heard of."""
+    def _remove_incomplete(self) -> None:
+        """Remove unfinished writes of a killed process; no client knows them."""
         for path in self._folder.iterdir():
-            if _PART.fullmatch(path.name) or (
-                _PROGRESS.fullmatch(path.name) and not self._origin(path.name[:32]).exists()
+            if _TEMPORARY.fullmatch(path.name) or (
+                _CHECKPOINT.fullmatch(path.name) and not self._spec_path(path.name[:32]).exists()
             ):
                 path.unlink()
 
-    def _origin(self, simulation_id: str) -> Path:
-        return self._folder / f"{simulation_id}.origin.json"
+    def _spec_path(self, simulation_id: str) -> Path:
+        return self._folder / f"{simulation_id}.spec.json"
 
-    def _progress(self, simulation_id: str) -> Path:
-        return self._folder / f"{simulation_id}.progress.json"
+    def _checkpoint_path(self, simulation_id: str) -> Path:
+        return self._folder / f"{simulation_id}.checkpoint.json"

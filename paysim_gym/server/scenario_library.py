@@ -1,4 +1,4 @@
-"""The scenarios that the service plays: those it has by name, and those that clients send."""
+"""Scenarios of the service: named ones, and those in requests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from paysim_gym.scenario import Scenario, load_scenario
 from paysim_gym.scenario.loader import bundled_scenarios, file_keys, parse_scenario
 from paysim_gym.scenario.policies import SplitLargePolicy
 from paysim_gym.scenario.scheduled_events import PaymentEvent
-from paysim_gym.server.problem_details import ServiceError, scenario_refused
+from paysim_gym.server.problem_details import ServiceError, invalid_scenario
 from paysim_gym.server.schemas import NamedScenario, ScenarioSummary
 from paysim_gym.server.settings import Settings
 from paysim_gym.validation_errors import format_value
@@ -27,51 +27,51 @@ YAML = "application/yaml"
 _log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_NO_FILE = "must be absent or null: the service reads no files for its clients"
+_NO_FILE = "must be absent or null: the service reads no files for clients"
 
 
 class ScenarioLibrary:
-    """Scenarios by name: the bundled ones, and those of one folder."""
+    """Named scenarios: the bundled ones and those of one folder."""
 
     def __init__(self, folder: Path | None) -> None:
-        """Offer the bundled scenarios, and the `*.yaml` files of a folder.
+        """Offer the bundled scenarios and the `*.yaml` files of a folder.
 
         Raises:
-            ValueError: If there is no such folder.
+            ValueError: If the folder does not exist.
         """
         if folder is not None and not folder.is_dir():
             raise ValueError(f"scenarios = {str(folder)!r}: must be a folder")
         self._folder = folder
 
     def names(self) -> list[str]:
-        """All names, in order."""
-        return sorted({*bundled_scenarios(), *self._own()})
+        """Return all names, sorted."""
+        return sorted({*bundled_scenarios(), *self._folder_scenarios()})
 
     def load(self, name: str) -> Scenario:
-        """The scenario of this name; a name is looked up, it never becomes a path.
+        """Return a scenario by name, which is never used as a path.
 
         Raises:
-            ScenarioError: If there is none, or its file is wrong.
+            ScenarioError: If the name is unknown or the file is invalid.
         """
-        own = self._own()
-        if name not in own and name not in bundled_scenarios():
+        files = self._folder_scenarios()
+        if name not in files and name not in bundled_scenarios():
             raise ScenarioError(
                 f"scenario = {format_value(name)}: must be a name that GET /api/scenarios lists"
             )
-        if name not in own:
+        if name not in files:
             return _bundled(name)
         try:
-            return load_scenario(own[name])
+            return load_scenario(files[name])
         except ScenarioError as error:
             _log.warning("a scenario cannot be read: %s", error, extra={"scenario": name})
-            # The reason may name files of the service.
-            raise ScenarioError(f"scenario = {name!r}: cannot be read; the service's log says why") from None
+            # The error may contain paths of the service.
+            raise ScenarioError(f"scenario = {name!r}: cannot be read; see the service log") from None
 
-    def shown(self, name: str) -> Scenario:
-        """The scenario of this name as clients may see it: nothing says where its files are.
+    def public_scenario(self, name: str) -> Scenario:
+        """Return a scenario without the folders of its files.
 
         Raises:
-            ServiceError: 404 if there is none that can be read.
+            ServiceError: 404 if the scenario does not exist or cannot be read.
         """
         try:
             data = self.load(name).model_dump(mode="json")
@@ -82,7 +82,7 @@ class ScenarioLibrary:
         return Scenario.model_validate(data)
 
     def summaries(self, names: Iterable[str]) -> list[ScenarioSummary]:
-        """These scenarios from outside; one that cannot be read says so in its description."""
+        """Return summaries; the description of an unreadable scenario is the error."""
         return [self._summary(name) for name in names]
 
     def _summary(self, name: str) -> ScenarioSummary:
@@ -98,8 +98,8 @@ class ScenarioLibrary:
             num_days=scenario.num_days,
         )
 
-    def _own(self) -> dict[str, Path]:
-        """Name to file; links that lead out of the folder are no part of it."""
+    def _folder_scenarios(self) -> dict[str, Path]:
+        """Return name to file, without links that lead out of the folder."""
         if self._folder is None:
             return {}
         root = self._folder.resolve()
@@ -109,50 +109,50 @@ class ScenarioLibrary:
 
 @cache
 def _bundled(name: str) -> Scenario:
-    """A bundled scenario; reading the payments of one takes a second."""
+    """Load a bundled scenario once; one takes a second for its payments."""
     return load_scenario(name)
 
 
 def parse(body: bytes, content_type: str) -> Any:
-    """What a body holds: plain data, unchecked.
+    """Parse a body to plain data, without validation.
 
     Raises:
-        ServiceError: 415 if it is neither JSON nor YAML by its content type; 400 if it is not well formed.
+        ServiceError: 415 if the content type is neither JSON nor YAML; 400 if the body is malformed.
     """
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind not in (JSON, YAML):
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type not in (JSON, YAML):
         raise ServiceError(415, f"content-type = {format_value(content_type)}: must be {JSON} or {YAML}")
     try:
         text = body.decode("utf-8")
-        if kind == JSON:
+        if media_type == JSON:
             return json.loads(text, object_pairs_hook=_mapping, parse_constant=_refuse_constant)
         return parse_scenario(text, allow_aliases=False)
     except (ValueError, RecursionError) as error:
         reason = str(error) if isinstance(error, ValueError) else "nested too deeply"
-        raise ServiceError(400, f"the body is not {kind}: {reason}") from None
+        raise ServiceError(400, f"the body is not {media_type}: {reason}") from None
 
 
-def asked_scenario(
+def requested_scenario(
     body: bytes, content_type: str, library: ScenarioLibrary, settings: Settings
 ) -> tuple[Scenario, str | None]:
-    """The scenario that a body asks for, checked, and its name if it has one.
+    """Return the validated scenario of a body, and its name if it has one.
 
     Raises:
-        ServiceError: 400 or 415 if the body cannot be read; 422, with the path of every field that is wrong.
+        ServiceError: 400 or 415 if the body cannot be read; 422 with the path of every invalid field.
     """
     data = parse(body, content_type)
     try:
-        scenario, name = _resolved(data, library)
+        scenario, name = _resolve(data, library)
         _check_size(scenario, settings)
     except ScenarioError as error:
-        raise scenario_refused(error) from None
+        raise invalid_scenario(error) from None
     except RuntimeError as error:
-        raise ServiceError(422, f"the engine broke off over this scenario: {error}") from None
+        raise ServiceError(422, f"the engine failed on this scenario: {error}") from None
     return scenario, name
 
 
 def expected_payments_per_tick(scenario: Scenario) -> float:
-    """Upper bound of the expected number of payments in a tick, the parts of splits included."""
+    """Return an upper bound of the expected payments per tick, including parts."""
     scheduled = sum(isinstance(event, PaymentEvent) for event in scenario.events)
     policies = [agent.policy for agent in scenario.agents]
     parts = [policy.parts if isinstance(policy, SplitLargePolicy) else 1 for policy in policies]
@@ -160,22 +160,22 @@ def expected_payments_per_tick(scenario: Scenario) -> float:
     return scheduled + sum(rate * count for rate, count in zip(rates, parts, strict=True))
 
 
-def _resolved(data: Any, library: ScenarioLibrary) -> tuple[Scenario, str | None]:
+def _resolve(data: Any, library: ScenarioLibrary) -> tuple[Scenario, str | None]:
     if not isinstance(data, Mapping) or "scenario" not in data:
-        return _checked(data), None
+        return _validate(data), None
     if unknown := [key for key in data if key not in NamedScenario.model_fields]:
         allowed = ", ".join(NamedScenario.model_fields)
         raise ScenarioError(f"{unknown[0]}: unknown key; allowed beside `scenario`: {allowed}")
     source, seed = data["scenario"], data.get("seed")
-    given = {} if seed is None else {"seed": seed}
+    overrides = {} if seed is None else {"seed": seed}
     if not isinstance(source, str):
-        return _checked({**source, **given} if isinstance(source, Mapping) else source), None
+        return _validate({**source, **overrides} if isinstance(source, Mapping) else source), None
     scenario = library.load(source)
-    return (load_scenario({**scenario.model_dump(), **given}) if given else scenario), source
+    return (load_scenario({**scenario.model_dump(), **overrides}) if overrides else scenario), source
 
 
-def _checked(data: Any) -> Scenario:
-    """A client's scenario, checked; it may name no files."""
+def _validate(data: Any) -> Scenario:
+    """Validate a scenario of a request, which must not name files."""
     if not isinstance(data, Mapping):
         raise ScenarioError(f"scenario = {format_value(data)}: must be a mapping, or the name of a scenario")
     named = [
@@ -189,19 +189,19 @@ def _checked(data: Any) -> Scenario:
 
 
 def _check_size(scenario: Scenario, settings: Settings) -> None:
-    """Refuse what is too large for this service."""
+    """Raise a ScenarioError if the scenario exceeds a limit of the service."""
     ticks = scenario.ticks_per_day * scenario.num_days
     payments = expected_payments_per_tick(scenario)
     events = sum(event_occurrences(scenario.model_dump_json()))
     checks = [
         ("agents", len(scenario.agents), settings.max_banks, "banks"),
         ("num_days", ticks, settings.max_ticks, "ticks, all days together"),
-        ("events", events, settings.max_events, "times that events happen"),
+        ("events", events, settings.max_events, "occurrences of events"),
         ("agents", payments, settings.max_payments_per_tick, "expected payments a tick"),
     ]
     problems = [
-        f"{path}: this service takes at most {limit} {what}, the scenario has {count:g}"
-        for path, count, limit, what in checks
+        f"{path}: this service allows at most {limit} {unit}, the scenario has {count:g}"
+        for path, count, limit, unit in checks
         if count > limit
     ]
     if problems:
@@ -209,7 +209,7 @@ def _check_size(scenario: Scenario, settings: Settings) -> None:
 
 
 def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Plain JSON lets the last of two equal keys win; a scenario must not lose a line that way."""
+    """Build a mapping and refuse duplicate keys, of which JSON keeps only the last."""
     mapping = dict(pairs)
     if len(mapping) < len(pairs):
         counts = Counter(key for key, _ in pairs)

@@ -1,4 +1,4 @@
-"""The bodies of requests and answers, as OpenAPI describes them. All money is an integer number of cents."""
+"""Bodies of requests and responses, as OpenAPI describes them; money in integer cents."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from paysim_gym.scenario import Scenario
 from paysim_gym.scenario.field_limits import IntRange
 from paysim_gym.server.problem_details import FieldProblem
+from paysim_gym.simulate.metrics import Costs, TickResult
 
 Item = TypeVar("Item")
 
 
 class Body(BaseModel):
-    """A body that has no fields but its own."""
+    """Base of bodies; unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
 class Status(StrEnum):
-    """Where a simulation is in its life."""
+    """Status of a simulation."""
 
     CREATED = "created"
     """No tick has been played."""
@@ -31,55 +32,55 @@ class Status(StrEnum):
     COMPLETED = "completed"
     """The last tick of the last day has been played."""
     FAILED = "failed"
-    """It broke off; it can only be deleted."""
+    """The simulation has failed and can only be deleted."""
 
 
 class Health(Body):
-    """The service answers."""
+    """Status of the service."""
 
     status: str = Field(examples=["ok"])
     """Always `ok`."""
     version: str = Field(examples=["0.1.0"])
-    """Of the package."""
+    """Version of the package."""
     event_schema_version: int = Field(examples=[2])
-    """Of the events, see docs/events.md."""
+    """Version of the event schema, see docs/events.md."""
     simulations: int = Field(examples=[3])
-    """How many there are."""
+    """Number of simulations."""
 
 
 class NamedScenario(Body):
-    """A scenario by name, or beside it a seed of its own."""
+    """A scenario, or its name, with an optional seed."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"scenario": "two_bank", "seed": 7}]})
 
     scenario: str | Scenario
     """A name that `GET /api/scenarios` lists, or a scenario."""
     seed: Annotated[int, IntRange(0, 2**64 - 1)] | None = None
-    """In place of the scenario's own `seed`."""
+    """Replaces the scenario's own `seed`."""
 
 
 class Created(Body):
     """A new simulation."""
 
     simulation_id: str = Field(examples=["0f9b4c1d6f0e4c77a2d09d64c3a1b8e5"])
-    """By which it is reached; nobody can guess it."""
+    """Unguessable simulation id."""
 
 
 class SimulationSummary(Body):
-    """A simulation from outside."""
+    """Summary of a simulation."""
 
     simulation_id: str = Field(examples=["0f9b4c1d6f0e4c77a2d09d64c3a1b8e5"])
-    """By which it is reached."""
+    """Simulation id."""
     status: Status
-    """Where it is in its life."""
+    """Status of the simulation."""
     scenario: str | None = Field(examples=["two_bank"])
-    """Name of its scenario; null if a client sent it."""
+    """Name of the scenario; null if a client sent the scenario itself."""
     seed: int = Field(examples=[7])
     """Seed of the run."""
     tick: int = Field(examples=[12])
-    """The tick to be played next."""
+    """The next tick to play."""
     day: int = Field(examples=[0])
-    """Its day; the last one when all are over."""
+    """Day of that tick; the last day once the run is completed."""
     ticks_per_day: int = Field(examples=[48])
     """Ticks in a day."""
     num_days: int = Field(examples=[1])
@@ -87,180 +88,140 @@ class SimulationSummary(Body):
     agents: list[str] = Field(examples=[["BANK_A", "BANK_B"]])
     """Ids of the banks."""
     created_at: datetime
-    """When it was made."""
+    """Time of creation."""
     error: str | None = None
-    """Why it failed."""
+    """Why the simulation failed."""
 
 
 class Page(Body, Generic[Item]):
-    """A part of a list."""
+    """One page of a list."""
 
     items: list[Item]
-    """From `offset`, at most `limit` of them."""
+    """At most `limit` items, starting at `offset`."""
     total: int = Field(examples=[1])
-    """How many there are in all."""
+    """Number of items in the whole list."""
     limit: int = Field(examples=[50])
-    """As asked."""
+    """The requested limit."""
     offset: int = Field(examples=[0])
-    """As asked."""
-
-
-class CostComponents(Body):
-    """Cents by component."""
-
-    liquidity: int
-    """Liquidity committed from pools."""
-    overdraft: int
-    """Overdrawn balances."""
-    collateral: int
-    """Pledged collateral."""
-    delay: int
-    """Unsettled payments."""
-    deadline: int
-    """Missed deadlines."""
-    split: int
-    """Extra parts of split payments."""
-    end_of_day: int
-    """What was unsettled when a day closed."""
-
-
-class TickResult(Body):
-    """What one tick brought."""
-
-    tick: int
-    """Which."""
-    day: int
-    """Its day."""
-    arrivals: int
-    """Payments that reached their banks."""
-    settlements: int
-    """Payments that settled."""
-    dropped: int
-    """Payments that were cancelled."""
-    queue_depth: int
-    """Payments that wait, in both kinds of queue."""
-    settled_value: int
-    """Value that settled, in cents."""
-    costs: CostComponents
-    """What all banks were charged in this tick."""
+    """The requested offset."""
 
 
 class RunRequest(Body):
-    """How far to play."""
+    """Number of ticks to play."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"ticks": 10}]})
 
     ticks: Annotated[int, IntRange(1, 10**9, "ticks")]
-    """How many ticks; the run ends sooner with its last day, or when the service's time for it is up."""
+    """Number of ticks; fewer are played if the last day ends or the time limit of a request is reached."""
 
 
 class StoppedBy(StrEnum):
-    """Why a run of ticks ended."""
+    """Why a request stopped playing."""
 
     TICKS = "ticks"
-    """As many as asked have been played."""
+    """All requested ticks have been played."""
     END = "end"
     """The last tick of the last day has been played."""
     TIME = "time"
-    """The service gives one request no more time; ask again."""
+    """The time limit of a request was reached; send another request to continue."""
     SHUTDOWN = "shutdown"
-    """The service is going down."""
+    """The service is shutting down."""
     DELETED = "deleted"
-    """Somebody has deleted the simulation."""
+    """The simulation was deleted."""
 
 
 class RunResult(Body):
-    """What a run of ticks brought."""
+    """The outcome of several ticks."""
 
     ticks_played: int
-    """How many."""
+    """Number of ticks played."""
     stopped_by: StoppedBy
-    """Why no more."""
+    """Why no more were played."""
     status: Status
-    """Of the simulation."""
+    """Status of the simulation."""
     arrivals: int
-    """Payments that reached their banks in these ticks."""
+    """Payment orders that arrived."""
     settlements: int
-    """Payments that settled."""
+    """Payments that settled; each part of a split payment counts."""
     dropped: int
     """Payments that were cancelled."""
     settled_value: int
-    """Value that settled, in cents."""
-    costs: CostComponents
-    """What all banks were charged."""
+    """Value settled, in cents."""
+    costs: Costs
+    """Costs of all banks in these ticks, in cents by component."""
     last_tick: TickResult | None
-    """The last tick that was played."""
+    """The last tick played."""
 
 
 class Payment(Body):
-    """A payment that waits."""
+    """An unsettled payment."""
 
     id: int
     """Unique in its run."""
     parent: int | None
-    """The payment that it is a part of."""
+    """The payment that this one is a part of."""
     sender: str
-    """The bank that pays."""
+    """Paying bank."""
     receiver: str
-    """The bank that is paid."""
+    """Receiving bank."""
     amount: int
-    """In cents."""
+    """Amount in cents."""
     arrival_tick: int
-    """Tick of the run in which it came."""
+    """Tick in which the order arrived."""
     deadline_tick: int
-    """Last tick in which it settles on time."""
+    """Last tick on time."""
     priority: int
-    """0 to 10."""
+    """Priority, 0 to 10."""
     divisible: bool
-    """Whether it may be split."""
+    """Whether the payment may be split."""
     rail: str
-    """The rail it is sent through."""
+    """Rail of the payment."""
     is_overdue: bool
     """Whether its deadline has passed."""
 
 
 class BankState(Body):
-    """A bank as it is now."""
+    """Present state of a bank."""
 
     id: str
-    """Its name."""
+    """Id of the bank."""
     balance: int
-    """Cents; overdrawn below zero."""
+    """Balance in cents; negative if overdrawn."""
     credit_limit: int
-    """Cents."""
+    """Credit limit in cents, without credit on collateral."""
     liquidity: int
-    """Cents that it can pay: balance and unused credit."""
+    """Balance plus unused credit, in cents."""
     collateral: int
-    """Value of its pledged assets in cents."""
+    """Value of the pledged assets, in cents."""
     pool_committed: int
-    """Cents that it has committed of its pool."""
+    """Liquidity committed from the pool, in cents."""
     internal_queue: list[Payment]
-    """Payments that it has not released."""
+    """Payments that the bank has not released."""
     central_queue: list[Payment]
-    """Payments that wait for liquidity, rail after rail."""
-    costs: CostComponents
-    """Since the start of the run."""
+    """Released payments that have not settled, rail by rail."""
+    costs: Costs
+    """Costs since the start of the run, in cents by component."""
 
 
 class State(Body):
-    """The whole system as it is now."""
+    """Present state of the system."""
 
     tick: int
-    """The tick to be played next."""
+    """The next tick to play."""
     day: int
-    """Its day; the last one when all are over."""
+    """Day of that tick; the last day once the run is completed."""
     agents: list[BankState]
-    """The banks, in the order of the scenario."""
+    """The banks, in scenario order."""
 
 
 class BankCosts(Body):
-    """A bank's costs since the start of the run."""
+    """Costs of a bank since the start of the run."""
 
     id: str
-    """The bank."""
+    """Id of the bank."""
     total: int
-    """Cents, all components together."""
-    components: CostComponents
+    """Total in cents."""
+    components: Costs
     """Cents by component."""
 
 
@@ -268,87 +229,22 @@ class CostReport(Body):
     """Costs since the start of the run."""
 
     tick: int
-    """The tick to be played next."""
+    """The next tick to play."""
     total: int
-    """Cents of all banks, all components together."""
-    components: CostComponents
+    """Total of all banks in cents."""
+    components: Costs
     """Cents of all banks by component."""
     agents: list[BankCosts]
-    """The banks, in the order of the scenario."""
-
-
-class BankMetrics(Body):
-    """What a run has come to for one bank."""
-
-    bank: str
-    """Its id."""
-    arrivals: int
-    """Payments that reached it."""
-    settlements: int
-    """Payments of its own that settled; each part of a split one counts."""
-    dropped: int
-    """Payments of its own that were cancelled."""
-    settlement_rate: float
-    """Share of the value of its payments that settled before a day's close; 1 if none came."""
-    mean_delay: float
-    """Ticks from arrival to settlement or cancellation, weighted by value, the unsettled with what they have
-    waited; 0 if none came."""
-    mean_balance: float | None
-    """Over the ticks, at the end of each but before a day's close, in cents; null before the first."""
-    min_balance: int | None
-    """Least of these balances, in cents; null before the first tick."""
-    sent: int
-    """Value of its payments that settled, in cents."""
-    received: int
-    """Value of others' payments to it that settled, in cents."""
-    liquidity_used: int
-    """Deepest fall of its balance below a day's opening, in cents."""
-    turnover: float | None
-    """Value sent for each cent of liquidity used; null if none was used."""
-    cost: int
-    """Cents, all components together."""
-    costs: CostComponents
-    """Cents by component."""
-
-
-class Metrics(Body):
-    """What a run has come to."""
-
-    days: int
-    """Days played, the last one perhaps in part."""
-    ticks: int
-    """Ticks played."""
-    arrivals: int
-    """Payments that reached their banks."""
-    arrived_value: int
-    """Their value in cents."""
-    settlements: int
-    """Payments that settled; each part of a split one counts."""
-    settled_value: int
-    """Their value in cents."""
-    dropped: int
-    """Payments that were cancelled."""
-    settlement_rate: float
-    """As for a bank."""
-    mean_delay: float
-    """As for a bank, in ticks."""
-    max_queue_depth: int
-    """Most payments that waited at the end of a tick."""
-    cost: int
-    """Cents, all components together."""
-    costs: CostComponents
-    """Cents by component."""
-    banks: list[BankMetrics]
-    """In the order of the scenario."""
+    """The banks, in scenario order."""
 
 
 class ScenarioSummary(Body):
-    """A scenario that the service has by name."""
+    """Summary of a named scenario."""
 
     name: str = Field(examples=["two_bank"])
-    """By which it is asked for."""
+    """Name of the scenario."""
     description: str
-    """What it models and where its numbers come from, or that it cannot be read."""
+    """Purpose and sources of the scenario, or why it cannot be read."""
     agents: list[str] = Field(default=[], examples=[["BANK_A", "BANK_B"]])
     """Ids of the banks."""
     ticks_per_day: int | None = Field(default=None, examples=[48])
@@ -358,9 +254,9 @@ class ScenarioSummary(Body):
 
 
 class Validation(Body):
-    """Whether a scenario would be accepted."""
+    """Result of the validation of a scenario."""
 
     is_valid: bool
-    """Whether there is no problem."""
+    """Whether the scenario is valid."""
     errors: list[FieldProblem]
-    """One entry for each problem, as in a refusal."""
+    """One entry per error, as in an error response."""

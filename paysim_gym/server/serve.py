@@ -15,7 +15,7 @@ _Host = Annotated[str, typer.Option(help="Address to listen on; without a token,
 _Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
 _Store = Annotated[
     Path | None,
-    typer.Option(help="Folder that keeps simulations over a restart.", show_default="memory only"),
+    typer.Option(help="Folder that stores simulations across restarts.", show_default="memory only"),
 ]
 _Scenarios = Annotated[
     Path | None, typer.Option(help="Folder of scenarios (*.yaml) to offer.", show_default="the bundled ones")
@@ -29,8 +29,8 @@ def serve(
 ) -> None:
     """Serve simulations over REST and WebSocket, until Ctrl-C.
 
-    All else is set by environment variables, as PAYSIM_SERVER_TOKEN and PAYSIM_SERVER_MAX_BANKS;
-    docs/service.md lists them. The log goes to stderr, one JSON object a line.
+    Environment variables such as PAYSIM_SERVER_TOKEN and PAYSIM_SERVER_MAX_BANKS set everything else;
+    docs/service.md lists them. The log goes to stderr, one JSON object per line.
 
     [bold]Examples[/bold]
 
@@ -45,7 +45,7 @@ def serve(
 
 
 def _serve(host: str, port: int, given: dict[str, Path | None]) -> None:
-    # Brings FastAPI and uvicorn, which other commands neither need nor wait for.
+    # Imported here, because other commands do not need FastAPI and uvicorn.
     import uvicorn
 
     from paysim_gym.server.application import create_app
@@ -55,7 +55,7 @@ def _serve(host: str, port: int, given: dict[str, Path | None]) -> None:
     from paysim_gym.server.settings import PREFIX, Settings
 
     class Server(uvicorn.Server):
-        """Tells the simulations at once that it goes down, or a long run would be waited for."""
+        """Stops runs before the shutdown, which would otherwise wait for them."""
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             registry: Registry = app.state.registry

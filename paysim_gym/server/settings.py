@@ -1,4 +1,4 @@
-"""What whoever runs the service decides: the token, where things are kept, and the limits."""
+"""Settings of the service: token, folders and limits."""
 
 from __future__ import annotations
 
@@ -13,54 +13,54 @@ from pydantic_core import ErrorDetails
 from paysim_gym.validation_errors import format_error
 
 PREFIX = "PAYSIM_SERVER_"
-"""What the names of the environment variables begin with."""
+"""Prefix of the environment variables."""
 
 _Count = Annotated[int, Field(ge=1)]
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Settings(BaseModel):
-    """The settings of a service; each is read from the environment, as `PAYSIM_SERVER_MAX_BANKS`."""
+    """Settings of the service, read from variables such as `PAYSIM_SERVER_MAX_BANKS`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     token: Annotated[SecretStr, Field(min_length=16)] | None = None
-    """What clients must send as bearer token. Without one the service answers on loopback only."""
+    """Bearer token that clients must send. Without one the service accepts loopback requests only."""
     store: Path | None = None
-    """Folder that keeps simulations over a restart; without it they are gone with the process."""
+    """Folder that stores simulations across restarts. Without one they are lost when the process ends."""
     scenarios: Path | None = None
-    """Folder of the service's own scenarios (*.yaml), offered beside the bundled ones."""
+    """Folder of named scenarios (*.yaml), in addition to the bundled ones."""
     max_simulations: _Count = 1000
-    """Simulations at one time."""
+    """Maximum number of simulations."""
     max_body_bytes: _Count = 2**20
-    """Bytes of a request's body."""
+    """Maximum size of a request body in bytes."""
     max_message_bytes: _Count = 2**16
-    """Bytes of a WebSocket message."""
+    """Maximum size of a WebSocket message in bytes."""
     max_banks: _Count = 200
-    """Banks of a scenario."""
+    """Maximum number of banks in a scenario."""
     max_ticks: _Count = 100_000
-    """Ticks of a scenario, all days together."""
+    """Maximum number of ticks in a scenario, all days together."""
     max_payments_per_tick: _Count = 5_000
-    """Payments a scenario may be expected to bring in one tick."""
+    """Maximum expected number of payments per tick of a scenario."""
     max_events: _Count = 20_000
-    """Times that the events of a scenario may happen, each of its times counted."""
+    """Maximum number of event occurrences in a scenario; repetitions count."""
     max_queue_depth: _Count = 10_000
-    """Unsettled payments; a simulation in which more wait fails."""
+    """Maximum number of unsettled payments; a simulation with more fails."""
     max_ticks_per_run: _Count = 10_000
-    """Ticks that one request may ask for."""
+    """Maximum number of ticks per request."""
     max_run_seconds: _Seconds = 30.0
-    """How long one request may play; it then answers with the ticks played so far."""
+    """Maximum time that one request plays; it then returns the ticks played so far."""
     idle_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 3600.0
-    """A simulation that nobody has touched for as long is deleted; 0 keeps all."""
+    """Simulations without a request for this long are deleted; 0 keeps all."""
     threads: _Count = max(2, os.cpu_count() or 2)
-    """Simulations that play at the same time."""
+    """Number of simulations that play in parallel."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
         """Read the settings from environment variables.
 
         Raises:
-            ValueError: For each that is unknown or has a value that is not allowed, one line.
+            ValueError: With one line per unknown variable or invalid value.
         """
         given = {
             name.removeprefix(PREFIX).lower(): value

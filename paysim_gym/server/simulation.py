@@ -1,7 +1,6 @@
-"""One simulation: a running system, its life cycle, and how it is written down.
+"""One simulation: a running system, its life cycle and its checkpoints.
 
-Its methods compute, so they belong on a worker thread, and only one of them may run at a time; `registry`
-sees to both.
+Methods that compute must be called from a worker thread, one at a time; `registry` takes care of both.
 """
 
 from __future__ import annotations
@@ -17,19 +16,19 @@ from pydantic import BaseModel
 
 from paysim_gym.orchestrator import Orchestrator
 from paysim_gym.scenario import Scenario
-from paysim_gym.server.problem_details import ServiceError, fit
+from paysim_gym.server.problem_details import ServiceError, clean_text
 from paysim_gym.server.schemas import SimulationSummary, Status
+from paysim_gym.simulate.accumulator import MetricsAccumulator
 from paysim_gym.simulate.metrics import RunMetrics
 from paysim_gym.simulate.records import TickRecord
-from paysim_gym.simulate.statistics import Statistics
 
 Result = TypeVar("Result")
 
 _log = logging.getLogger(__name__)
 
 
-class Origin(BaseModel):
-    """What a simulation is made from; it never changes."""
+class SimulationSpec(BaseModel):
+    """The immutable definition of a simulation."""
 
     simulation_id: str
     name: str | None
@@ -38,13 +37,13 @@ class Origin(BaseModel):
     scenario: Scenario
 
 
-class Progress(BaseModel):
-    """How far a simulation has come."""
+class Checkpoint(BaseModel):
+    """The mutable state of a simulation."""
 
     tick: int
     state: str
-    """What the engine saved, in base 64; nothing if the simulation has failed."""
-    statistics: Statistics
+    """Engine state in base 64; empty if the simulation has failed."""
+    metrics: MetricsAccumulator
     error: str | None
 
 
@@ -52,31 +51,31 @@ class Simulation:
     """A running system.
 
     Attributes:
-        origin: What it is made from.
-        tick: The tick to be played next.
+        spec: Definition of the simulation.
+        tick: The next tick to play.
         is_over: Whether the last tick of the last day has been played.
-        error: Why it failed, if it has.
+        error: Why the simulation failed; None if it has not.
     """
 
-    def __init__(self, origin: Origin, max_queue_depth: int) -> None:
-        """Start at the scenario's first tick.
+    def __init__(self, spec: SimulationSpec, max_queue_depth: int) -> None:
+        """Start before the first tick.
 
         Raises:
             ScenarioError: If the engine refuses the scenario.
-            RuntimeError: If the engine breaks off.
+            RuntimeError: If the engine fails.
         """
-        self.origin = origin
+        self.spec = spec
         self.tick = 0
         self.is_over = False
         self.error: str | None = None
         self._max_queue_depth = max_queue_depth
-        self._banks = [agent.id for agent in origin.scenario.agents]
-        self._orchestrator = Orchestrator(origin.scenario, record_events=True)
-        self._statistics = Statistics.of(self._banks)
+        self._banks = [agent.id for agent in spec.scenario.agents]
+        self._orchestrator = Orchestrator(spec.scenario, record_events=True)
+        self._metrics = MetricsAccumulator.for_banks(self._banks)
 
     @property
     def status(self) -> Status:
-        """Where it is in its life."""
+        """Status in the life cycle."""
         if self.error is not None:
             return Status.FAILED
         if self.is_over:
@@ -84,30 +83,30 @@ class Simulation:
         return Status.RUNNING if self.tick else Status.CREATED
 
     def summary(self) -> SimulationSummary:
-        """It from outside; computes nothing."""
-        scenario = self.origin.scenario
+        """Return the summary, without any computation."""
+        scenario = self.spec.scenario
         return SimulationSummary(
-            simulation_id=self.origin.simulation_id,
+            simulation_id=self.spec.simulation_id,
             status=self.status,
-            scenario=self.origin.name,
+            scenario=self.spec.name,
             seed=scenario.seed,
             tick=self.tick,
             day=min(self.tick // scenario.ticks_per_day, scenario.num_days - 1),
             ticks_per_day=scenario.ticks_per_day,
             num_days=scenario.num_days,
             agents=self._banks,
-            created_at=self.origin.created_at,
+            created_at=self.spec.created_at,
             error=self.error,
         )
 
     def play(self, ticks: int, seconds: float) -> list[dict[str, Any]]:
-        """Play ticks until there are enough of them, the run is over or time is up; at least one.
+        """Play up to `ticks` ticks within the time; at least one.
 
         Returns:
-            What `Orchestrator.tick` returned for each.
+            The outcome of each tick, as `Orchestrator.tick` returns it.
 
         Raises:
-            ServiceError: 409 if the simulation is over or has failed, or fails now.
+            ServiceError: 409 if the simulation is completed, has failed or fails now.
         """
         self._refuse_failed()
         if self.is_over:
@@ -115,7 +114,7 @@ class Simulation:
         return self._with_engine(lambda: self._play(ticks, time.monotonic() + seconds))
 
     def state(self) -> dict[str, Any]:
-        """What `Orchestrator.get_state` returns.
+        """Return the state, as `Orchestrator.get_state` returns it.
 
         Raises:
             ServiceError: 409 if the simulation has failed.
@@ -123,7 +122,7 @@ class Simulation:
         return self._with_engine(self._orchestrator.get_state)
 
     def costs(self) -> dict[str, Any]:
-        """Costs since the start of the run, in the form of `schemas.CostReport`.
+        """Return the costs since the start of the run, as a `schemas.CostReport`.
 
         Raises:
             ServiceError: 409 if the simulation has failed.
@@ -133,62 +132,64 @@ class Simulation:
             "tick": self.tick,
             "total": metrics.cost,
             "components": metrics.costs,
-            "agents": [{"id": own.bank, "total": own.cost, "components": own.costs} for own in metrics.banks],
+            "agents": [
+                {"id": bank.bank, "total": bank.cost, "components": bank.costs} for bank in metrics.banks
+            ],
         }
 
     def metrics(self) -> RunMetrics:
-        """What the run has come to.
+        """Compute the metrics of the run so far.
 
         Raises:
             ServiceError: 409 if the simulation has failed.
         """
         self._refuse_failed()
-        return self._statistics.metrics()
+        return self._metrics.metrics()
 
-    def progress(self) -> Progress:
-        """How far it has come, for `restore`."""
+    def checkpoint(self) -> Checkpoint:
+        """Return the state for `restore`."""
         state = b"" if self.error else self._orchestrator.save_state()
         encoded = base64.b64encode(state).decode()
-        return Progress(tick=self.tick, state=encoded, statistics=self._statistics, error=self.error)
+        return Checkpoint(tick=self.tick, state=encoded, metrics=self._metrics, error=self.error)
 
-    def restore(self, progress: Progress) -> None:
-        """Go on from where another process left off; if that is not possible, the simulation has failed."""
-        self.tick, self._statistics, self.error = progress.tick, progress.statistics, progress.error
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Continue from a checkpoint; the simulation fails if that is not possible."""
+        self.tick, self._metrics, self.error = checkpoint.tick, checkpoint.metrics, checkpoint.error
         if self.error is None:
             try:
-                self._orchestrator.restore_state(base64.b64decode(progress.state))
-                self._note_place()
+                self._orchestrator.restore_state(base64.b64decode(checkpoint.state))
+                self._update_position()
             except (ValueError, RuntimeError) as error:
                 self.fail(f"its state could not be restored: {error}")
 
     def fail(self, reason: str) -> None:
-        """End its life, if it has not ended yet."""
+        """Mark the simulation as failed, unless it already is."""
         if self.error is None:
-            self.error = fit(reason)
-            about = {"simulation_id": self.origin.simulation_id, "tick": self.tick}
+            self.error = clean_text(reason)
+            about = {"simulation_id": self.spec.simulation_id, "tick": self.tick}
             _log.error("simulation failed: %s", self.error, extra=about)
 
     def _play(self, ticks: int, until: float) -> list[dict[str, Any]]:
         outcomes: list[dict[str, Any]] = []
         while not outcomes or (len(outcomes) < ticks and not self.is_over and time.monotonic() < until):
             outcome = self._orchestrator.tick()
-            self._note_place()
-            self._count(outcome)
+            self._update_position()
+            self._add_metrics(outcome)
             outcomes.append(outcome)
         return outcomes
 
-    def _count(self, outcome: dict[str, Any]) -> None:
+    def _add_metrics(self, outcome: dict[str, Any]) -> None:
         record = TickRecord(outcome, self._orchestrator.events())
-        self._statistics.apply(record, self.tick)
+        self._metrics.apply(record, self.tick)
         if record.ends_day:
-            self._statistics.close_day(is_whole=True)
+            self._metrics.close_day(is_complete=True)
         if outcome["queue_depth"] > self._max_queue_depth:
             raise RuntimeError(
-                f"{outcome['queue_depth']} payments wait at tick {outcome['tick']}; "
-                f"this service keeps at most {self._max_queue_depth}"
+                f"{outcome['queue_depth']} payments are unsettled at tick {outcome['tick']}; "
+                f"this service allows at most {self._max_queue_depth}"
             )
 
-    def _note_place(self) -> None:
+    def _update_position(self) -> None:
         self.is_over = self._orchestrator.is_over
         self.tick = self._orchestrator.next_tick
 
@@ -196,7 +197,7 @@ class Simulation:
         self._refuse_failed()
         try:
             return work()
-        except BaseException as error:  # a panic of the engine outside its own guard is no Exception
+        except BaseException as error:  # an engine panic outside its guard is not an Exception
             self.fail(str(error) or type(error).__name__)
             raise ServiceError(409, f"the simulation has failed: {self.error}") from error
 

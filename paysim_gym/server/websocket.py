@@ -1,4 +1,4 @@
-"""The WebSocket: play and watch one simulation over one connection."""
+"""The WebSocket: play and read one simulation over one connection."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from paysim_gym.server.settings import Settings
 from paysim_gym.validation_errors import format_value
 
 UNKNOWN = 4004
-"""Code of the close when there is no simulation of this id, or no longer."""
+"""Close code if the simulation does not exist or was deleted."""
 
 router = APIRouter()
 
 
 @router.websocket("/ws/simulations/{simulation_id}")
 async def simulation_socket(websocket: WebSocket, simulation_id: str) -> None:
-    """Answer messages `{"action": "tick" | "get_state"}` one by one until the client leaves.
+    """Answer messages `{"action": "tick" | "get_state"}` until the client disconnects.
 
-    What cannot be done is answered by `{"type": "error", "data": {"status": ..., "detail": ...}}`.
+    Errors are answered with `{"type": "error", "data": {"status": ..., "detail": ...}}`.
     """
     simulations = cast(Registry, websocket.app.state.registry)
     settings = cast(Settings, websocket.app.state.settings)
@@ -39,11 +39,11 @@ async def simulation_socket(websocket: WebSocket, simulation_id: str) -> None:
 
 
 async def _reply(websocket: WebSocket, simulations: Registry, simulation_id: str, settings: Settings) -> str:
-    """The answer to the next message.
+    """Return the answer to the next message.
 
     Raises:
-        ServiceError: 404 if the simulation is gone.
-        WebSocketDisconnect: If the client is.
+        ServiceError: 404 if the simulation was deleted.
+        WebSocketDisconnect: If the client disconnected.
     """
     message = await websocket.receive()
     if message["type"] == "websocket.disconnect":
@@ -62,10 +62,10 @@ async def _reply(websocket: WebSocket, simulations: Registry, simulation_id: str
 
 
 def _action(text: str | None, max_bytes: int) -> str:
-    """What a message asks for.
+    """Return the action of a message.
 
     Raises:
-        ServiceError: If it asks for nothing that there is.
+        ServiceError: If the message is not valid.
     """
     if text is None:
         raise ServiceError(400, "a message must be text")

@@ -1,4 +1,4 @@
-"""Runs for people: one loop, many ways to show it, a store that keeps it, the figures that it comes to.
+"""Runs for people: the run loop, its output modes, the store and metrics.
 
-Nothing here is imported by `import paysim_gym`.
+`import paysim_gym` does not import this package.
 """

@@ -1,4 +1,4 @@
-"""The state of a system from its events alone: accounts, queues and costs."""
+"""Rebuilds accounts, queues and costs of a system from its events."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from paysim_gym._engine import COST_COMPONENTS
 
 Event = Mapping[str, Any]
-"""What `Orchestrator.events` gives; docs/events.md lists types and keys."""
+"""An event of `Orchestrator.events`; docs/events.md lists types and keys."""
 
 
 @dataclass(slots=True)
 class OpenPayment:
-    """An unsettled payment; keys as in `Orchestrator.get_state`."""
+    """An unsettled payment; field names as in `Orchestrator.get_state`."""
 
     id: int
     parent: int | None
@@ -28,11 +28,11 @@ class OpenPayment:
     rail: str
     is_overdue: bool
     urgency: int
-    """Its priority with what it has gained near its deadline."""
+    """Priority including the escalation near the deadline."""
     released_tick: int | None = None
 
     def part(self, payment: int, amount: int) -> OpenPayment:
-        """A part of this payment."""
+        """Return a part of this payment."""
         return OpenPayment(
             payment,
             self.id,
@@ -49,7 +49,7 @@ class OpenPayment:
         )
 
     def as_state(self) -> dict[str, Any]:
-        """The payment as `Orchestrator.get_state` lists it."""
+        """Return the payment as `Orchestrator.get_state` lists it."""
         return {name: getattr(self, name) for name in _STATE_KEYS}
 
 
@@ -70,7 +70,7 @@ _STATE_KEYS = (
 
 @dataclass(slots=True)
 class Account:
-    """A bank's account, queues and costs; money in cents."""
+    """Account, queues and costs of a bank; money in cents."""
 
     bank: str
     rails: Sequence[str]
@@ -80,9 +80,9 @@ class Account:
     collateral_credit: int = 0
     pool_committed: int = 0
     internal: dict[int, OpenPayment] = field(default_factory=dict)
-    """By id; `internal_queue` has their order."""
+    """Payment id to payment; `internal_queue` gives the order."""
     central: dict[str, list[OpenPayment]] = field(default_factory=dict)
-    """Rail to queue, next first."""
+    """Rail to queue, in settlement order."""
     costs: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COST_COMPONENTS, 0))
 
     @property
@@ -91,22 +91,25 @@ class Account:
         return self.credit_limit + self.collateral_credit
 
     def internal_queue(self) -> list[OpenPayment]:
-        """Payments that are not released: by urgency, then deadline, then arrival."""
-        return sorted(self.internal.values(), key=lambda own: (-own.urgency, own.deadline_tick, own.id))
+        """Return unreleased payments by urgency, deadline and arrival."""
+        return sorted(self.internal.values(), key=lambda p: (-p.urgency, p.deadline_tick, p.id))
 
     def central_queue(self) -> Iterator[OpenPayment]:
-        """Payments that are released and wait, rail after rail."""
+        """Yield released, unsettled payments, rail by rail."""
         for rail in self.rails:
             yield from self.central.get(rail, ())
 
     def unsettled(self) -> Iterator[OpenPayment]:
-        """All of its payments that have not settled."""
+        """Yield all unsettled payments of the bank."""
         yield from self.internal.values()
         yield from self.central_queue()
 
 
 def balance_changes(event: Event) -> list[tuple[str, int]]:
-    """Banks whose balance an event changes, and by how many cents; an opening sets it anew."""
+    """Return the banks whose balance an event changes, and the changes in cents.
+
+    An `opening` event sets a balance instead and is not listed.
+    """
     match event["type"]:
         case "settlement" | "transfer":
             sides = [(event["sender"], -event["amount"]), (event["receiver"], event["amount"])]
@@ -122,23 +125,23 @@ def balance_changes(event: Event) -> list[tuple[str, int]]:
 
 
 class EventReplay:
-    """Adds up the events of a run from its first one on.
+    """Replays the events of a run, starting with the first one.
 
     Attributes:
-        accounts: Bank to account, in the order of the scenario.
+        accounts: Bank to account, in scenario order.
     """
 
     def __init__(self, rails: Sequence[str]) -> None:
         """Start before the first day.
 
         Args:
-            rails: Ids of the rails, in the order of the scenario.
+            rails: Rail ids, in scenario order.
         """
         self.accounts: dict[str, Account] = {}
         self._rails = tuple(rails)
         self._released: dict[int, OpenPayment] = {}
-        self._whole: OpenPayment | None = None
-        self._entries: dict[str, Callable[[Event], None]] = {
+        self._split_payment: OpenPayment | None = None
+        self._handlers: dict[str, Callable[[Event], None]] = {
             "opening": self._opening,
             "arrival": self._arrival,
             "urgency": self._urgency,
@@ -157,15 +160,15 @@ class EventReplay:
         }
 
     def apply(self, event: Event) -> None:
-        """Take up the next event."""
-        entry = self._entries.get(event["type"])
-        if entry is not None:
-            entry(event)
+        """Apply the next event."""
+        handler = self._handlers.get(event["type"])
+        if handler is not None:
+            handler(event)
         for bank, cents in balance_changes(event):
             self.accounts[bank].balance += cents
 
     def agents(self) -> list[dict[str, Any]]:
-        """The banks as `Orchestrator.get_state` lists them under `agents`, at the end of a tick."""
+        """Return the banks as `get_state()["agents"]` lists them after a tick."""
         return [
             {
                 "id": account.bank,
@@ -182,10 +185,10 @@ class EventReplay:
         ]
 
     def payment(self, bank: str, payment: int) -> OpenPayment:
-        """An unsettled payment of a bank.
+        """Return an unsettled payment of a bank.
 
         Raises:
-            KeyError: If it has none of this id.
+            KeyError: If the bank has no unsettled payment of this id.
         """
         if payment in self._released:
             return self._released[payment]
@@ -198,7 +201,7 @@ class EventReplay:
         raise KeyError(payment)
 
     def _take(self, bank: str, payment: int) -> OpenPayment:
-        """Take a payment out of where it waits."""
+        """Remove a payment from its queue and returns it."""
         found = self.payment(bank, payment)
         account = self.accounts[bank]
         if self._released.pop(payment, None) is None and account.internal.pop(payment, None) is None:
@@ -232,17 +235,17 @@ class EventReplay:
         self.accounts[event["sender"]].internal[event["payment"]].urgency = event["urgency"]
 
     def _split(self, event: Event) -> None:
-        self._whole = self._take(event["sender"], event["payment"])
+        self._split_payment = self._take(event["sender"], event["payment"])
 
     def _cut(self, event: Event) -> None:
-        self._whole = self.accounts[event["sender"]].internal[event["payment"]]
-        self._whole.amount = event["remaining_amount"]
+        self._split_payment = self.accounts[event["sender"]].internal[event["payment"]]
+        self._split_payment.amount = event["remaining_amount"]
 
     def _release(self, event: Event) -> None:
-        if event["parent"] is None or self._whole is None:
+        if event["parent"] is None or self._split_payment is None:
             released = self._take(event["sender"], event["payment"])
         else:
-            released = self._whole.part(event["payment"], event["amount"])
+            released = self._split_payment.part(event["payment"], event["amount"])
         released.released_tick = event["tick"]
         self._released[released.id] = released
 

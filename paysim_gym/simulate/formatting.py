@@ -1,4 +1,4 @@
-"""Events, days and figures in words, for people; money to the cent."""
+"""Formats events, days and metrics as text; money to the cent."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from paysim_gym.simulate.metrics import BankMetrics, RunMetrics
 from paysim_gym.simulate.records import DayReport
 
 _OBSTACLES = {
-    "liquidity": "balance and credit do not cover it",
-    "multilateral_limit": "its bank's multilateral limit keeps it",
-    "bilateral_limit": "its bank's bilateral limit keeps it",
-    "behind": "behind others",
+    "liquidity": "insufficient liquidity",
+    "multilateral_limit": "multilateral limit",
+    "bilateral_limit": "bilateral limit",
+    "behind": "behind other payments",
     "cycle": "until a cycle settles",
 }
 _MECHANISMS = {
@@ -28,38 +28,40 @@ _MECHANISMS = {
 
 
 def event_lines(events: Iterable[Event]) -> Iterator[str]:
-    """A line for each event; one for all payments that a bank holds in a row, for the same reason."""
-    for kind, group in groupby(
-        events, lambda event: (event["type"], event.get("sender"), event.get("reason"))
-    ):
-        if kind[0] == "hold":
+    """Yield one line per event; consecutive holds of a bank share a line."""
+    for (event_type, _, _), group in groupby(events, _group_key):
+        if event_type == "hold":
             yield _hold(list(group))
-        elif kind[0] != "tick":
-            yield from (WORDS[kind[0]](event) for event in group)
+        elif event_type != "tick":
+            yield from (EVENT_FORMATTERS[event_type](event) for event in group)
+
+
+def _group_key(event: Event) -> tuple[str, str | None, str | None]:
+    return event["type"], event.get("sender"), event.get("reason")
 
 
 def _hold(events: Sequence[Event]) -> str:
     ids = " ".join(f"#{event['payment']}" for event in events)
     total = exact(sum(event["amount"] for event in events))
-    reason = ", out of service" if events[0]["reason"] == "outage" else ""
+    reason = ", outage" if events[0]["reason"] == "outage" else ""
     return f"{events[0]['sender']} holds {ids} ({total}){reason}"
 
 
 def _payment(event: Event) -> str:
-    """A payment by its number, with its whole if it is a part."""
+    """Format a payment id, with its parent if it is a part."""
     return f"#{event['payment']}" + (f" (of #{event['parent']})" if event.get("parent") else "")
 
 
 def _money(event: Event) -> str:
-    """From whom to whom, and how much."""
+    """Format sender, receiver and amount."""
     return f"{event['sender'] or 'outside'} > {event['receiver'] or 'outside'} {exact(event['amount'])}"
 
 
 def _arrival(event: Event) -> str:
-    more = "" if event["divisible"] else ", indivisible"
+    suffix = "" if event["divisible"] else ", indivisible"
     return (
         f"#{event['payment']} arrives: {_money(event)}, due {event['deadline_tick']}, "
-        f"priority {event['priority']}, {event['rail']}{more}"
+        f"priority {event['priority']}, {event['rail']}{suffix}"
     )
 
 
@@ -67,8 +69,8 @@ def _opening(event: Event) -> str:
     credit = event["credit_limit"] + event["collateral_credit"]
     loan = f", repays {exact(event['loan_repaid'])}" if event["loan_repaid"] else ""
     reset = event["balance"] - event["closing_balance"] + event["loan_repaid"]
-    moved = f", reset by {exact(reset)}" if reset else ""
-    return f"{event['bank']} opens with {exact(event['balance'])}, credit {exact(credit)}{loan}{moved}"
+    reset_text = f", reset by {exact(reset)}" if reset else ""
+    return f"{event['bank']} opens with {exact(event['balance'])}, credit {exact(credit)}{loan}{reset_text}"
 
 
 def _end_of_day(event: Event) -> str:
@@ -78,8 +80,8 @@ def _end_of_day(event: Event) -> str:
 
 
 def _queued(event: Event) -> str:
-    place, reason = event["position"] + 1, _OBSTACLES[event["reason"]]
-    return f"{_payment(event)} queues: {_money(event)}, place {place} on {event['rail']}, {reason}"
+    position, reason = event["position"] + 1, _OBSTACLES[event["reason"]]
+    return f"{_payment(event)} queues: {_money(event)}, position {position} on {event['rail']}, {reason}"
 
 
 def _limit_hit(event: Event) -> str:
@@ -88,39 +90,43 @@ def _limit_hit(event: Event) -> str:
 
 
 def _settlement(event: Event) -> str:
-    late = event["tick"] - event["deadline_tick"]
-    waited = event["tick"] - event["arrival_tick"]
-    how = f"{_MECHANISMS[event['mechanism']]}, {waited} ticks after arrival"
-    return f"{_payment(event)} settles {how}: {_money(event)}" + (f", {late} late" if late > 0 else "")
+    ticks_late = event["tick"] - event["deadline_tick"]
+    delay = event["tick"] - event["arrival_tick"]
+    mechanism = f"{_MECHANISMS[event['mechanism']]}, {delay} ticks after arrival"
+    late = f", {ticks_late} ticks late" if ticks_late > 0 else ""
+    return f"{_payment(event)} settles {mechanism}: {_money(event)}{late}"
 
 
-WORDS: dict[str, Callable[[Event], str]] = {
+EVENT_FORMATTERS: dict[str, Callable[[Event], str]] = {
     "arrival": _arrival,
     "arrival_rate": lambda event: (
-        f"customers of {event['bank'] or 'all banks'} bring {event['multiplier']:g} times the usual orders"
+        f"the arrival rate of {event['bank'] or 'all banks'} changes to "
+        f"{event['multiplier']:g} times the configured rate"
     ),
     "cancellation": lambda event: f"{_payment(event)} is dropped: {_money(event)}",
     "collateral_change": lambda event: (
-        f"{event['bank']}'s collateral is {exact(event['collateral'])}, was {exact(event['previous_collateral'])}: "
+        f"{event['bank']}'s collateral is {exact(event['collateral'])}, "
+        f"was {exact(event['previous_collateral'])}: "
         f"credit {exact(event['collateral_credit'])}"
     ),
     "cost": lambda event: f"{event['bank']} is charged {exact(event['amount'])} for {event['component']}",
     "credit_change": lambda event: (
-        f"{event['bank']}'s credit limit is {exact(event['credit_limit'])}, was {exact(event['previous_credit_limit'])}"
+        f"{event['bank']}'s credit limit is {exact(event['credit_limit'])}, "
+        f"was {exact(event['previous_credit_limit'])}"
     ),
     "cut": lambda event: (
         f"{event['sender']} releases {exact(event['released_amount'])} of #{event['payment']}, "
-        f"{exact(event['remaining_amount'])} stay, fee {exact(event['fee'])}"
+        f"{exact(event['remaining_amount'])} remain, fee {exact(event['fee'])}"
     ),
     "day": lambda event: f"day {event['day']} begins",
     "day_end": lambda event: f"day {event['day']} is over",
-    "early_close": lambda event: "the day closes early, with this tick",
+    "early_close": lambda event: "the day closes early, after this tick",
     "end_of_day": _end_of_day,
     "hold": lambda event: _hold([event]),
-    "landing": lambda event: f"{event['bank']}'s deferred receipts land: {exact(event['amount'])}",
+    "landing": lambda event: f"{event['bank']}'s deferred receipts are credited: {exact(event['amount'])}",
     "limit_hit": _limit_hit,
     "opening": _opening,
-    "outage": lambda event: f"{event['bank']} is out of service until tick {event['until_tick']}",
+    "outage": lambda event: f"{event['bank']} has an outage until tick {event['until_tick']}",
     "overdue": lambda event: (
         f"#{event['payment']} is overdue: {_money(event)}, penalty {exact(event['penalty'])}"
     ),
@@ -134,36 +140,36 @@ WORDS: dict[str, Callable[[Event], str]] = {
         f"{event['sender']} splits #{event['payment']} into {event['parts']}, fee {exact(event['fee'])}"
     ),
     "tick": lambda event: f"tick {event['tick']}",
-    "transfer": lambda event: f"transfer: {_money(event)} (asked for {exact(event['requested_amount'])})",
-    "urgency": lambda event: f"#{event['payment']} of {event['sender']} is now of urgency {event['urgency']}",
+    "transfer": lambda event: f"transfer: {_money(event)} (requested: {exact(event['requested_amount'])})",
+    "urgency": lambda event: f"#{event['payment']} of {event['sender']} now has urgency {event['urgency']}",
 }
-"""Type of an event to its sentence."""
+"""Event type to the function that formats it."""
 
-_DAY_COLUMNS = (("day", 7), ("arrivals", 9), ("settled", 9), ("dropped", 8), ("most queued", 12))
+_DAY_COLUMNS = (("day", 7), ("arrivals", 9), ("settled", 9), ("dropped", 8), ("max queued", 12))
 DAY_HEADER = "".join(f"{name:>{width}}" for name, width in _DAY_COLUMNS) + f"{'value':>22}{'cost':>20}"
-"""Over the lines of the days."""
+"""Header of the day lines."""
 
 
 def day_line(report: DayReport) -> str:
-    """A day in a line."""
+    """Format a day as one line."""
     day = report.day
-    name = f"{day.day}" if day.is_whole else f"({day.day})"
-    figures = (name, day.arrivals, day.settlements, day.dropped, day.max_queue_depth)
-    counts = "".join(f"{figure:>{width}}" for figure, (_, width) in zip(figures, _DAY_COLUMNS, strict=True))
+    name = f"{day.day}" if day.is_complete else f"({day.day})"
+    values = (name, day.arrivals, day.settlements, day.dropped, day.max_queue_depth)
+    counts = "".join(f"{value:>{width}}" for value, (_, width) in zip(values, _DAY_COLUMNS, strict=True))
     cost = sum(cents for bank in report.banks for cents in bank.costs.values())
     return f"{counts}{exact(day.settled_value):>22}{exact(cost):>20}"
 
 
 def summary(metrics: RunMetrics) -> Iterator[str]:
-    """What a run has come to."""
+    """Yield the summary of a run."""
     yield ""
     yield (
-        f"{metrics.arrivals} payments came, {metrics.settlements} settled, {metrics.dropped} dropped; "
+        f"{metrics.arrivals} payments arrived, {metrics.settlements} settled, {metrics.dropped} dropped; "
         f"{metrics.settlement_rate:.2%} of the value settled before a close, "
-        f"after {metrics.mean_delay:.2f} ticks"
+        f"mean delay {metrics.mean_delay:.2f} ticks"
     )
     rows = [_bank_row(bank) for bank in metrics.banks]
-    header = ["bank", "sent", "received", "mean balance", "least", "liquidity used", "turnover", "cost"]
+    header = ["bank", "sent", "received", "mean balance", "min balance", "liquidity used", "turnover", "cost"]
     yield ""
     yield from table([header, *rows])
     yield ""
@@ -180,7 +186,7 @@ def _bank_row(bank: BankMetrics) -> list[str]:
 
 
 def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Rows of equal length as lines: the first column to the left, all others to the right."""
+    """Yield rows as aligned lines: the first column left, all others right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for first, *others in rows:
         cells = [f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True)]

@@ -1,4 +1,4 @@
-"""Work that Ctrl-C must not cut in two."""
+"""Defers Ctrl-C during operations that must not be interrupted."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from contextlib import contextmanager
 
 @contextmanager
 def deferred_sigint() -> Iterator[None]:
-    """Let a Ctrl-C that comes while the block runs act when it has ended, even if it ends in an error.
+    """Defer SIGINT until the block has ended, even if it ends with an exception.
 
-    DuckDB makes various errors of one, so that nobody could tell it from a failure.
-    Only the main thread ever sees a Ctrl-C: in another one nothing is held.
+    DuckDB turns an interrupt into different errors, which cannot be distinguished from failures. Outside the
+    main thread, which alone receives signals, nothing is deferred.
     """
     is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or signal.getsignal(signal.SIGINT) is None:  # None: not a handler of Python's
+    if not is_main or signal.getsignal(signal.SIGINT) is None:  # None: the handler was not set from Python
         yield
         return
-    came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    received: list[int] = []
+    previous = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-        if came:
+        signal.signal(signal.SIGINT, previous)
+        if received:
             signal.raise_signal(signal.SIGINT)

@@ -1,32 +1,158 @@
-"""The figures of a run, from its days: the same whether they come from a live run or from a store."""
+"""Metrics of ticks, days and runs, from which stores and the service derive."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, GetPydanticSchema
+from typing_extensions import TypedDict
 
 from paysim_gym._engine import COST_COMPONENTS
 
 
+class CostComponents(TypedDict):
+    """Costs in cents by component."""
+
+    # Read by pydantic; a TypedDict itself allows only annotations.
+    __pydantic_config__ = ConfigDict(extra="forbid", use_attribute_docstrings=True)  # type: ignore[misc]
+
+    liquidity: int
+    """Liquidity committed from pools."""
+    overdraft: int
+    """Overdrawn balances."""
+    collateral: int
+    """Pledged collateral."""
+    delay: int
+    """Delay of unsettled payments."""
+    deadline: int
+    """Missed deadlines."""
+    split: int
+    """Extra parts of split payments."""
+    end_of_day: int
+    """Payments unsettled at the close of a day."""
+
+
+Costs = Annotated[dict[str, int], GetPydanticSchema(lambda _, handler: handler(CostComponents))]
+"""Component to cents; validated and documented as `CostComponents`."""
+
+
+class Metrics(BaseModel):
+    """Base of metrics: immutable, with field descriptions taken from attribute docstrings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class TickResult(Metrics):
+    """The outcome of one tick, as `Orchestrator.tick` returns it."""
+
+    tick: int
+    """The tick, counted from the start of the run."""
+    day: int
+    """Its day, from 0."""
+    arrivals: int
+    """Payment orders that arrived."""
+    settlements: int
+    """Payments that settled; each part of a split payment counts."""
+    dropped: int
+    """Payments that were cancelled."""
+    queue_depth: int
+    """Unsettled payments in all queues."""
+    settled_value: int
+    """Value settled, in cents."""
+    costs: Costs
+    """Costs of all banks in this tick, in cents by component."""
+
+
+class BankMetrics(Metrics):
+    """Metrics of a run for one bank; money in cents."""
+
+    bank: str
+    """Id of the bank."""
+    arrivals: int
+    """Payment orders that arrived."""
+    settlements: int
+    """Its payments that settled; each part of a split payment counts."""
+    dropped: int
+    """Its payments that were cancelled."""
+    settlement_rate: float
+    """Share of the arrived value that settled before a day's close; 1 without arrivals."""
+    mean_delay: float
+    """Mean ticks from arrival to settlement or cancellation, weighted by value; for unsettled payments up to
+    now; 0 without arrivals."""
+    mean_balance: float | None
+    """Mean balance at the end of a tick, before a day's close, in cents; null before the first tick."""
+    min_balance: int | None
+    """Lowest of these balances, in cents; null before the first tick."""
+    sent: int
+    """Value of its payments that settled, in cents."""
+    received: int
+    """Value of payments to it that settled, in cents."""
+    liquidity_used: int
+    """Largest fall of the balance below a day's opening balance, in cents."""
+    turnover: float | None
+    """Value sent divided by liquidity used; null if none was used."""
+    costs: Costs
+    """Costs in cents by component."""
+    cost: int
+    """Total cost in cents."""
+
+
+class RunMetrics(Metrics):
+    """Metrics of a run; money in cents."""
+
+    days: int
+    """Days played; the last one may be incomplete."""
+    ticks: int
+    """Ticks played."""
+    arrivals: int
+    """Payment orders that arrived."""
+    arrived_value: int
+    """Their value in cents."""
+    settlements: int
+    """Payments that settled; each part of a split payment counts."""
+    settled_value: int
+    """Their value in cents."""
+    dropped: int
+    """Payments that were cancelled."""
+    settlement_rate: float
+    """Share of the arrived value that settled before a day's close; 1 without arrivals."""
+    mean_delay: float
+    """Mean ticks from arrival to settlement or cancellation, weighted by value; for unsettled payments up to
+    now; 0 without arrivals."""
+    max_queue_depth: int
+    """Largest number of unsettled payments at the end of a tick."""
+    costs: Costs
+    """Costs of all banks in cents by component."""
+    cost: int
+    """Total cost in cents."""
+    banks: list[BankMetrics]
+    """Metrics of each bank, in scenario order."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the metrics as plain values, ready for JSON."""
+        return self.model_dump()
+
+
 @dataclass(slots=True)
-class Day:
-    """One day of a system, or the part of it that was played. Field names are those of the store's table.
+class DayMetrics:
+    """Metrics of one day of a system; a row of `days`.
 
     Attributes:
-        day: Which, from 0.
-        is_whole: Whether its end of day was played.
+        day: The day, from 0.
+        is_complete: Whether the end of the day was played.
         first_tick: Its first tick, counted from the start of the run.
         ticks: Ticks played.
-        arrivals: Orders that came.
+        arrivals: Payment orders that arrived.
         settlements: Payments that settled; each part of a split payment counts.
         dropped: Payments cancelled at its end.
-        settled_value: Cents.
-        max_queue_depth: Most payments unsettled at the end of a tick, in both kinds of queue.
+        settled_value: Value settled, in cents.
+        max_queue_depth: Largest number of unsettled payments, in all queues, at the end of a tick.
     """
 
     day: int
-    is_whole: bool = False
+    is_complete: bool = False
     first_tick: int = 0
     ticks: int = 0
     arrivals: int = 0
@@ -37,35 +163,35 @@ class Day:
 
 
 @dataclass(slots=True)
-class BankDay:
-    """One day of a bank. Field names are those of the store's table; money in cents.
+class BankDayMetrics:
+    """Metrics of one day of a bank, in cents; a row of `bank_days`.
 
-    Balances are those at the end of each tick, when its payments have settled and what was deferred has
-    landed: before a day's close takes back pools or lends overnight.
+    Balances are those at the end of a tick, after settlement and deferred credits, but before a day's close
+    returns pools or grants overnight loans.
 
     Attributes:
-        day: Which, from 0.
-        bank: Its id.
+        day: The day, from 0.
+        bank: Id of the bank.
         ticks: Ticks played.
-        opening_balance: With what it commits of its pool.
-        closing_balance: After the day's close; until then, as it stands.
-        balance_sum: Sum of its balances over the ticks.
-        min_balance: Least of them.
-        liquidity_used: Deepest fall of them below the opening balance.
-        arrived_count: Orders that came.
+        opening_balance: Balance at the opening, including the liquidity committed from its pool.
+        closing_balance: Balance after the day's close; the present balance until then.
+        balance_sum: Sum of the balances over the ticks.
+        min_balance: Lowest balance.
+        liquidity_used: Largest fall of the balance below the opening balance.
+        arrived_count: Payment orders that arrived.
         arrived_value: Their value.
-        sent_count: Payments of its own that settled; each part of a split payment counts.
+        sent_count: Its payments that settled; each part of a split payment counts.
         sent_value: Their value.
-        lent_value: Part of it that settled with an overnight loan when the day closed.
-        received_count: Payments of others to it that settled.
+        lent_value: Part of `sent_value` that settled with an overnight loan at the close.
+        received_count: Payments to it that settled.
         received_value: Their value.
-        dropped_count: Payments of its own cancelled at the end of the day.
+        dropped_count: Its payments cancelled at the end of the day.
         dropped_value: Their value.
-        split_count: Extra parts that splits made.
-        delay_value: Value times ticks from arrival, of what settled or was cancelled.
-        unsettled_count: Payments of its own that are unsettled when the day is over.
+        split_count: Extra parts from splits.
+        delay_value: Value times ticks since arrival, summed over settled and cancelled payments.
+        unsettled_count: Its payments unsettled at the end of the day.
         unsettled_value: Their value.
-        waiting_value: Their value times ticks from arrival until then.
+        waiting_value: Value times ticks since arrival, summed over these.
         costs: Component to cents.
     """
 
@@ -94,129 +220,52 @@ class BankDay:
     costs: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COST_COMPONENTS, 0))
 
 
-COUNTED = tuple(name.name for name in fields(BankDay) if name.name not in ("day", "bank", "costs"))
-"""The figures of a bank's day, costs apart."""
-
-
-@dataclass(frozen=True, slots=True)
-class BankMetrics:
-    """What a run has come to for one bank; money in cents.
-
-    Attributes:
-        bank: Its id.
-        arrivals: Orders that came.
-        settlements: Payments of its own that settled; each part of a split payment counts.
-        dropped: Payments of its own that were cancelled.
-        settlement_rate: Share of the value that came which settled before a day's close; 1 if none came.
-        mean_delay: Ticks from arrival to settlement or cancellation, weighted by value, the unsettled counted
-            with what they have waited; 0 if nothing came.
-        mean_balance: Over the ticks, at the end of each; None before the first.
-        min_balance: Least balance at the end of a tick; None before the first.
-        sent: Value.
-        received: Value.
-        liquidity_used: Deepest fall of the balance below a day's opening.
-        turnover: Value sent for each cent of liquidity used; None if it used none.
-        costs: Component to cents.
-        cost: Their sum.
-    """
-
-    bank: str
-    arrivals: int
-    settlements: int
-    dropped: int
-    settlement_rate: float
-    mean_delay: float
-    mean_balance: float | None
-    min_balance: int | None
-    sent: int
-    received: int
-    liquidity_used: int
-    turnover: float | None
-    costs: dict[str, int]
-    cost: int
-
-
-@dataclass(frozen=True, slots=True)
-class RunMetrics:
-    """What a run has come to; money in cents.
-
-    Attributes:
-        days: Days played, the last one perhaps in part.
-        ticks: Ticks played.
-        arrivals: Orders that came.
-        arrived_value: Their value.
-        settlements: Payments that settled; each part of a split payment counts.
-        settled_value: Their value.
-        dropped: Payments that were cancelled.
-        settlement_rate: As for a bank.
-        mean_delay: As for a bank, in ticks.
-        max_queue_depth: Most payments unsettled at the end of a tick.
-        costs: Component to cents, all banks.
-        cost: Their sum.
-        banks: In the order of the scenario.
-    """
-
-    days: int
-    ticks: int
-    arrivals: int
-    arrived_value: int
-    settlements: int
-    settled_value: int
-    dropped: int
-    settlement_rate: float
-    mean_delay: float
-    max_queue_depth: int
-    costs: dict[str, int]
-    cost: int
-    banks: tuple[BankMetrics, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The figures as plain values, ready for JSON."""
-        return asdict(self)
+BANK_DAY_VALUES = tuple(f.name for f in fields(BankDayMetrics) if f.name not in ("day", "bank", "costs"))
+"""Numeric fields of `BankDayMetrics`."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunTotals:
-    """The days of a run added up, however many: a day's worth of figures.
+    """Totals over the days of a run, in constant memory.
 
     Attributes:
-        days: How many they are.
-        system: Their figures for the whole system.
-        banks: Those of each bank, in the order of the scenario.
+        days: Number of days.
+        system: Totals of the system.
+        banks: Totals of each bank, in scenario order.
     """
 
     days: int = 0
-    system: Day = field(default_factory=lambda: Day(day=0))
-    banks: dict[str, BankDay] = field(default_factory=dict)
+    system: DayMetrics = field(default_factory=lambda: DayMetrics(day=0))
+    banks: dict[str, BankDayMetrics] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, banks: Iterable[str]) -> RunTotals:
-        """The totals of banks that have not played yet."""
-        return cls(banks={bank: BankDay(day=0, bank=bank) for bank in banks})
+    def zero(cls, banks: Iterable[str]) -> RunTotals:
+        """Return the totals of these banks before the first day."""
+        return cls(banks={bank: BankDayMetrics(day=0, bank=bank) for bank in banks})
 
-    def with_day(self, day: Day, banks: Iterable[BankDay]) -> RunTotals:
-        """The totals when one more day is added.
+    def with_day(self, day: DayMetrics, banks: Iterable[BankDayMetrics]) -> RunTotals:
+        """Return the totals including one more day.
 
         Args:
-            day: The next one.
-            banks: Its figures for all banks.
+            day: Metrics of the next day.
+            banks: Metrics of all banks on that day.
         """
         totals = dict(self.banks)
-        for own in banks:
-            earlier = totals.get(own.bank)
-            totals[own.bank] = _joined(earlier, own) if earlier and earlier.ticks else own
-        return RunTotals(self.days + 1, _joined_days(self.system, day), totals)
+        for bank_day in banks:
+            total = totals.get(bank_day.bank)
+            totals[bank_day.bank] = _combine_bank(total, bank_day) if total and total.ticks else bank_day
+        return RunTotals(self.days + 1, _combine_system(self.system, day), totals)
 
     def metrics(self) -> RunMetrics:
-        """The figures of the run that these days are."""
+        """Compute the metrics of the run."""
         system, banks = self.system, self.banks.values()
-        costs = summed_costs(own.costs for own in banks)
+        costs = sum_costs(bank.costs for bank in banks)
         rate, delay = _rate_and_delay(banks)
         return RunMetrics(
             days=self.days,
             ticks=system.ticks,
             arrivals=system.arrivals,
-            arrived_value=sum(own.arrived_value for own in banks),
+            arrived_value=sum(bank.arrived_value for bank in banks),
             settlements=system.settlements,
             settled_value=system.settled_value,
             dropped=system.dropped,
@@ -225,12 +274,12 @@ class RunTotals:
             max_queue_depth=system.max_queue_depth,
             costs=costs,
             cost=sum(costs.values()),
-            banks=tuple(_bank_metrics(own) for own in banks),
+            banks=[_bank_metrics(bank) for bank in banks],
         )
 
 
-def summed_costs(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """Component to cents, of all parts together."""
+def sum_costs(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Sum costs by component."""
     totals = dict.fromkeys(COST_COMPONENTS, 0)
     for part in parts:
         for name, cents in part.items():
@@ -238,75 +287,74 @@ def summed_costs(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return totals
 
 
-def _sum(earlier: int, later: int) -> int:
-    return earlier + later
+def _first(first: int, second: int) -> int:
+    return first
 
 
-def _earlier(earlier: int, later: int) -> int:
-    return earlier
+def _last(first: int, second: int) -> int:
+    return second
 
 
-def _later(earlier: int, later: int) -> int:
-    return later
-
-
-_JOINS: dict[str, Callable[[int, int], int]] = {
-    "opening_balance": _earlier,
-    "closing_balance": _later,
+_COMBINE: dict[str, Callable[[int, int], int]] = {
+    "opening_balance": _first,
+    "closing_balance": _last,
     "min_balance": min,
     "liquidity_used": max,
-    "unsettled_count": _later,
-    "unsettled_value": _later,
-    "waiting_value": _later,
+    "unsettled_count": _last,
+    "unsettled_value": _last,
+    "waiting_value": _last,
 }
-"""How a figure of two periods, one after the other, is made; all others are sums."""
+"""How each field of two consecutive periods is combined; fields not listed are summed."""
 
 
-def _joined(earlier: BankDay, later: BankDay) -> BankDay:
-    figures = {name: _JOINS.get(name, _sum)(getattr(earlier, name), getattr(later, name)) for name in COUNTED}
-    costs = summed_costs([earlier.costs, later.costs])
-    return BankDay(day=earlier.day, bank=earlier.bank, costs=costs, **figures)
+def _combine_bank(first: BankDayMetrics, second: BankDayMetrics) -> BankDayMetrics:
+    values = {
+        name: _COMBINE.get(name, int.__add__)(getattr(first, name), getattr(second, name))
+        for name in BANK_DAY_VALUES
+    }
+    costs = sum_costs([first.costs, second.costs])
+    return BankDayMetrics(day=first.day, bank=first.bank, costs=costs, **values)
 
 
-def _joined_days(earlier: Day, later: Day) -> Day:
-    return Day(
-        day=earlier.day,
-        is_whole=later.is_whole,
-        first_tick=earlier.first_tick,
-        ticks=earlier.ticks + later.ticks,
-        arrivals=earlier.arrivals + later.arrivals,
-        settlements=earlier.settlements + later.settlements,
-        dropped=earlier.dropped + later.dropped,
-        settled_value=earlier.settled_value + later.settled_value,
-        max_queue_depth=max(earlier.max_queue_depth, later.max_queue_depth),
+def _combine_system(first: DayMetrics, second: DayMetrics) -> DayMetrics:
+    return DayMetrics(
+        day=first.day,
+        is_complete=second.is_complete,
+        first_tick=first.first_tick,
+        ticks=first.ticks + second.ticks,
+        arrivals=first.arrivals + second.arrivals,
+        settlements=first.settlements + second.settlements,
+        dropped=first.dropped + second.dropped,
+        settled_value=first.settled_value + second.settled_value,
+        max_queue_depth=max(first.max_queue_depth, second.max_queue_depth),
     )
 
 
-def _bank_metrics(own: BankDay) -> BankMetrics:
-    rate, delay = _rate_and_delay([own])
+def _bank_metrics(total: BankDayMetrics) -> BankMetrics:
+    rate, delay = _rate_and_delay([total])
     return BankMetrics(
-        bank=own.bank,
-        arrivals=own.arrived_count,
-        settlements=own.sent_count,
-        dropped=own.dropped_count,
+        bank=total.bank,
+        arrivals=total.arrived_count,
+        settlements=total.sent_count,
+        dropped=total.dropped_count,
         settlement_rate=rate,
         mean_delay=delay,
-        mean_balance=own.balance_sum / own.ticks if own.ticks else None,
-        min_balance=own.min_balance if own.ticks else None,
-        sent=own.sent_value,
-        received=own.received_value,
-        liquidity_used=own.liquidity_used,
-        turnover=own.sent_value / own.liquidity_used if own.liquidity_used else None,
-        costs=dict(own.costs),
-        cost=sum(own.costs.values()),
+        mean_balance=total.balance_sum / total.ticks if total.ticks else None,
+        min_balance=total.min_balance if total.ticks else None,
+        sent=total.sent_value,
+        received=total.received_value,
+        liquidity_used=total.liquidity_used,
+        turnover=total.sent_value / total.liquidity_used if total.liquidity_used else None,
+        costs=dict(total.costs),
+        cost=sum(total.costs.values()),
     )
 
 
-def _rate_and_delay(banks: Collection[BankDay]) -> tuple[float, float]:
-    """Both by value, as in the simulations of Leinonen and Soramaki (1999)."""
-    arrived = sum(own.arrived_value for own in banks)
+def _rate_and_delay(banks: Collection[BankDayMetrics]) -> tuple[float, float]:
+    """Settlement rate and mean delay by value, as in Leinonen and Soramäki (1999)."""
+    arrived = sum(bank.arrived_value for bank in banks)
     if not arrived:
         return 1.0, 0.0
-    settled = sum(own.sent_value - own.lent_value for own in banks)
-    delay = sum(own.delay_value + own.waiting_value for own in banks)
+    settled = sum(bank.sent_value - bank.lent_value for bank in banks)
+    delay = sum(bank.delay_value + bank.waiting_value for bank in banks)
     return settled / arrived, delay / arrived

@@ -1,4 +1,4 @@
-"""What a run shows while it is played: one class a mode, all of them in `OUTPUTS`."""
+"""Output modes of a run: one class per mode, listed in `OUTPUTS`."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from paysim_gym.simulate.records import DayReport, RunPlan, TickRecord
 
 
 class Sink(Protocol):
-    """Where output goes."""
+    """Destination of the output."""
 
     def line(self, text: str, style: str = "") -> None:
-        """Write a line of data; a style is for people who look at a terminal."""
+        """Write a line; only terminals use the style."""
 
     def progress(self, done: int, total: int) -> None:
-        """Show how many ticks have been played."""
+        """Show the number of played ticks."""
 
 
 class TextSink:
-    """Writes plain lines to a text file and shows no progress."""
+    """Writes plain lines to a text file, without progress."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -34,19 +34,19 @@ class TextSink:
         self._file.write(f"{text}\n")
 
     def progress(self, done: int, total: int) -> None:
-        """Show nothing."""
+        """Ignore the progress."""
 
 
 @dataclass(frozen=True)
-class Filter:
-    """What is shown; an empty set lets everything through.
+class EventFilter:
+    """Selects ticks and events for output; an empty set selects all.
 
     Attributes:
-        banks: Events of these banks, as sender or receiver.
-        payments: Events of these payments and of their parts.
-        types: Events of these types.
-        first_tick: Nothing before it.
-        last_tick: Nothing after it; None: to the end.
+        banks: Banks whose events are selected, including payments sent and received.
+        payments: Payments whose events are selected, including those of their parts.
+        types: Event types.
+        first_tick: First tick.
+        last_tick: Last tick; None selects all ticks to the end.
     """
 
     banks: frozenset[str] = frozenset()
@@ -55,12 +55,12 @@ class Filter:
     first_tick: int = 0
     last_tick: int | None = None
 
-    def shows_tick(self, tick: int) -> bool:
-        """Whether anything of a tick is shown."""
+    def includes_tick(self, tick: int) -> bool:
+        """Return whether a tick is selected."""
         return self.first_tick <= tick and (self.last_tick is None or tick <= self.last_tick)
 
-    def shows(self, event: Event) -> bool:
-        """Whether an event of such a tick is shown."""
+    def includes(self, event: Event) -> bool:
+        """Return whether an event of a selected tick is selected."""
         if self.types and event["type"] not in self.types:
             return False
         if self.banks and self.banks.isdisjoint(event.get(key) for key in ("bank", "sender", "receiver")):
@@ -70,60 +70,60 @@ class Filter:
         )
 
     @property
-    def chooses_events(self) -> bool:
-        """Whether it leaves out events of a tick that it shows."""
+    def selects_events(self) -> bool:
+        """Whether it excludes events of selected ticks."""
         return bool(self.banks or self.payments or self.types)
 
 
 class OutputStrategy:
-    """The hooks of a run. A mode overrides those that it needs and gets a line in `OUTPUTS`.
+    """Hooks of a run; a mode overrides the ones it needs.
 
     Attributes:
-        shows_events: Whether it shows single events, so that a filter may choose among them.
-        shows_ticks: Whether it shows single ticks, so that a filter may choose among them.
+        shows_events: Whether the mode prints single events, so that a filter can select them.
+        shows_ticks: Whether the mode prints single ticks, so that a filter can select them.
     """
 
     shows_events: ClassVar[bool] = False
     shows_ticks: ClassVar[bool] = False
 
-    def __init__(self, sink: Sink, shown: Filter | None = None) -> None:
+    def __init__(self, sink: Sink, event_filter: EventFilter | None = None) -> None:
         self.sink = sink
-        self.shown = shown or Filter()
+        self.event_filter = event_filter or EventFilter()
 
     def on_simulation_start(self, plan: RunPlan) -> None:
-        """Before the first tick."""
+        """Called before the first tick."""
 
     def on_tick_start(self, day: int, tick: int) -> None:
-        """Before a tick is played."""
+        """Called before each tick."""
 
-    def on_tick_complete(self, record: TickRecord, books: EventReplay) -> None:
-        """After a tick, with the state that it has led to."""
+    def on_tick_complete(self, record: TickRecord, replay: EventReplay) -> None:
+        """Called after each tick, with the state after it."""
 
     def on_day_complete(self, report: DayReport) -> None:
-        """After a day's last tick, or the run's."""
+        """Called after the last tick of a day or of the run."""
 
     def on_simulation_complete(self, metrics: RunMetrics) -> None:
-        """After the last tick."""
+        """Called after the last tick."""
 
 
 class NormalOutput(OutputStrategy):
-    """A line a day and a summary, with the progress of the run."""
+    """One line per day and a summary, with progress."""
 
     def on_simulation_start(self, plan: RunPlan) -> None:
-        """Say what is played."""
+        """Write the plan of the run and the table header."""
         self._ticks, self._played = plan.ticks, 0
         days = "1 day" if plan.num_days == 1 else f"{plan.num_days} days"
         text = f"{plan.name}, seed {plan.seed}: {len(plan.banks)} banks, {days} of {plan.ticks_per_day} ticks"
         self.sink.line(text, "bold")
         self.sink.line(DAY_HEADER)
 
-    def on_tick_complete(self, record: TickRecord, books: EventReplay) -> None:
-        """Show the progress."""
+    def on_tick_complete(self, record: TickRecord, replay: EventReplay) -> None:
+        """Update the progress."""
         self._played += 1
         self.sink.progress(self._played, self._ticks)
 
     def on_day_complete(self, report: DayReport) -> None:
-        """Write a line."""
+        """Write the line of the day."""
         self.sink.line(day_line(report))
 
     def on_simulation_complete(self, metrics: RunMetrics) -> None:
@@ -133,58 +133,58 @@ class NormalOutput(OutputStrategy):
 
 
 class VerboseOutput(OutputStrategy):
-    """Every event of every tick as a sentence, then the balances and queues of that moment."""
+    """Every event as a sentence, then balances and queue lengths after each tick."""
 
     shows_events = True
     shows_ticks = True
 
-    def on_tick_complete(self, record: TickRecord, books: EventReplay) -> None:
-        """Write the tick, unless all of its events are filtered out."""
+    def on_tick_complete(self, record: TickRecord, replay: EventReplay) -> None:
+        """Write the tick, unless the filter excludes all of its events."""
         tick, day = record.outcome["tick"], record.outcome["day"]
-        if not self.shown.shows_tick(tick):
+        if not self.event_filter.includes_tick(tick):
             return
-        events = [event for event in record.events if self.shown.shows(event)]
-        if not events and self.shown.chooses_events:
+        events = [event for event in record.events if self.event_filter.includes(event)]
+        if not events and self.event_filter.selects_events:
             return
         self.sink.line(f"tick {tick}, day {day}", "bold")
         for line in event_lines(events):
             self.sink.line(f"  {line}")
-        for account in books.accounts.values():
-            if not self.shown.banks or account.bank in self.shown.banks:
+        for account in replay.accounts.values():
+            if not self.event_filter.banks or account.bank in self.event_filter.banks:
                 held, queued = len(account.internal), sum(1 for _ in account.central_queue())
                 text = f"  = {account.bank}: balance {exact(account.balance)}, {held} held, {queued} queued"
                 self.sink.line(text, "dim")
 
     def on_simulation_complete(self, metrics: RunMetrics) -> None:
-        """Write the summary, unless only a part of the run is shown."""
-        if self.shown == Filter():
+        """Write the summary, unless a filter is set."""
+        if self.event_filter == EventFilter():
             for line in summary(metrics):
                 self.sink.line(line)
 
 
 class StreamOutput(OutputStrategy):
-    """A line of JSON a tick: what the engine says of it, and the balance of each bank after it."""
+    """One JSON object per tick: its outcome and the balances after it."""
 
     shows_ticks = True
 
-    def on_tick_complete(self, record: TickRecord, books: EventReplay) -> None:
-        """Write the line."""
-        if self.shown.shows_tick(record.outcome["tick"]):
-            balances = {account.bank: account.balance for account in books.accounts.values()}
+    def on_tick_complete(self, record: TickRecord, replay: EventReplay) -> None:
+        """Write the line of the tick."""
+        if self.event_filter.includes_tick(record.outcome["tick"]):
+            balances = {account.bank: account.balance for account in replay.accounts.values()}
             self.sink.line(json.dumps({**record.outcome, "balances": balances}))
 
 
 class EventStreamOutput(OutputStrategy):
-    """A line of JSON an event."""
+    """One JSON object per event, in the schema of docs/events.md."""
 
     shows_events = True
     shows_ticks = True
 
-    def on_tick_complete(self, record: TickRecord, books: EventReplay) -> None:
-        """Write the lines."""
-        if self.shown.shows_tick(record.outcome["tick"]):
+    def on_tick_complete(self, record: TickRecord, replay: EventReplay) -> None:
+        """Write the lines of the selected events."""
+        if self.event_filter.includes_tick(record.outcome["tick"]):
             for event in record.events:
-                if self.shown.shows(event):
+                if self.event_filter.includes(event):
                     self.sink.line(event_json(event))
 
 
@@ -194,10 +194,10 @@ OUTPUTS: dict[str, type[OutputStrategy]] = {
     "stream": StreamOutput,
     "event_stream": EventStreamOutput,
 }
-"""Every mode by its name."""
+"""Mode name to class."""
 
 
 def event_json(event: Event) -> str:
-    """An event as a line: its tick and type, then the other keys in alphabetical order."""
+    """Return an event as JSON: tick, type, then other keys sorted by name."""
     first = {"tick": event["tick"], "type": event["type"]}
     return json.dumps(first | {key: event[key] for key in sorted(event) if key not in first})

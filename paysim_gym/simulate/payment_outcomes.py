@@ -1,4 +1,4 @@
-"""What became of each payment of a run."""
+"""Follows every payment of a run to its outcome."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from paysim_gym.simulate.event_replay import Event
 
 @dataclass(slots=True)
 class PaymentRecord:
-    """One payment. Field names are those of the store's table; money in cents.
+    """One payment; a row of the table `payments`. Money in cents.
 
     Attributes:
-        payment: Its id.
-        parent: The payment that it is a part of.
+        payment: Id of the payment.
+        parent: The payment that this one is a part of.
         sender: Paying bank.
         receiver: Receiving bank.
-        ordered_amount: What the order was about; 0 for a part.
-        amount: What settles: less than ordered once parts have been cut off.
-        arrival_tick: When the order came.
+        ordered_amount: Amount of the order; 0 for a part.
+        amount: Amount that settles; less than ordered after partial releases.
+        arrival_tick: Tick in which the order arrived.
         deadline_tick: Last tick on time.
         priority: 0 to 10.
         divisible: Whether it may be split.
-        rail: Its rail.
-        released_tick: When its bank released it.
-        end_tick: When it settled, was dropped or split.
+        rail: Rail of the payment.
+        released_tick: Tick of the release.
+        end_tick: Tick in which the payment settled, was dropped or was split.
         status: `open`, `settled`, `dropped` or `split`.
-        mechanism: How it settled.
+        mechanism: Settlement mechanism.
     """
 
     payment: int
@@ -48,13 +48,13 @@ class PaymentRecord:
 
 
 class PaymentLog:
-    """Follows the payments of a run by its events, from the first one on."""
+    """Follows the payments of a run through its events, starting with the first one."""
 
     def __init__(self) -> None:
         self._open: dict[int, PaymentRecord] = {}
         self._ended: list[PaymentRecord] = []
-        self._wholes: dict[int, PaymentRecord] = {}
-        self._entries: dict[str, Callable[[Event], None]] = {
+        self._split_payments: dict[int, PaymentRecord] = {}
+        self._handlers: dict[str, Callable[[Event], None]] = {
             "arrival": self._arrival,
             "split": self._split,
             "cut": self._cut,
@@ -64,20 +64,20 @@ class PaymentLog:
         }
 
     def apply(self, events: Iterable[Event]) -> None:
-        """Take up the events of a tick."""
+        """Apply the events of a tick."""
         for event in events:
-            entry = self._entries.get(event["type"])
-            if entry is not None:
-                entry(event)
-        self._wholes.clear()
+            handler = self._handlers.get(event["type"])
+            if handler is not None:
+                handler(event)
+        self._split_payments.clear()
 
     def take_ended(self) -> list[PaymentRecord]:
-        """Payments that have ended since the last call."""
+        """Return the payments that ended since the last call."""
         ended, self._ended = self._ended, []
         return ended
 
     def open(self) -> list[PaymentRecord]:
-        """Payments that are unsettled now."""
+        """Return the payments that are unsettled now."""
         return list(self._open.values())
 
     def _arrival(self, event: Event) -> None:
@@ -90,18 +90,18 @@ class PaymentLog:
         )
 
     def _split(self, event: Event) -> None:
-        self._wholes[event["payment"]] = self._open[event["payment"]]
+        self._split_payments[event["payment"]] = self._open[event["payment"]]
         self._end(event, "split")
 
     def _cut(self, event: Event) -> None:
-        whole = self._wholes[event["payment"]] = self._open[event["payment"]]
-        whole.amount = event["remaining_amount"]
+        payment = self._split_payments[event["payment"]] = self._open[event["payment"]]
+        payment.amount = event["remaining_amount"]
 
     def _release(self, event: Event) -> None:
         payment, parent = event["payment"], event["parent"]
         if payment not in self._open:
             self._open[payment] = replace(
-                self._wholes[parent],
+                self._split_payments[parent],
                 payment=payment,
                 parent=parent,
                 ordered_amount=0,

@@ -1,4 +1,4 @@
-"""How much of a run is kept, and a kept run as a source of ticks."""
+"""Writes runs to a store and reads them back as tick sources."""
 
 from __future__ import annotations
 
@@ -10,50 +10,50 @@ from paysim_gym.simulate.store_schema import StoreError
 
 
 class EndOfDayPersistence:
-    """Keeps each day's figures and payments when it is over."""
+    """Stores the metrics and payments of each day at its end."""
 
     def __init__(self, store: Store, run: int) -> None:
-        """Keep a run that has begun.
+        """Prepare to store a run.
 
         Args:
-            store: Where.
-            run: Its number there.
+            store: The store.
+            run: The run's number in the store, from `Store.begin_run`.
         """
         self._store = store
         self._run = run
         self._payments = PaymentLog()
 
-    def keep_tick(self, record: TickRecord) -> None:
-        """Follow its payments."""
+    def save_tick(self, record: TickRecord) -> None:
+        """Follow the payments of a tick."""
         self._payments.apply(record.events)
 
-    def keep_day(self, report: DayReport) -> None:
-        """Keep the day in one transaction."""
-        self._store.keep_day(
+    def save_day(self, report: DayReport) -> None:
+        """Store a day in one transaction."""
+        self._store.save_day(
             self._run, report, self._payments.take_ended(), self._payments.open(), self._take_ticks()
         )
 
     def _take_ticks(self) -> list[TickRecord]:
-        """Ticks to be kept with the day."""
+        """Return the ticks to store with the day."""
         return []
 
 
 class FullReplayPersistence(EndOfDayPersistence):
-    """Keeps each day's ticks and events as well, so that the run can be replayed."""
+    """Also stores ticks and events, so that the run can be replayed."""
 
     def __init__(self, store: Store, run: int) -> None:
-        """Keep a run that has begun.
+        """Prepare to store a run.
 
         Args:
-            store: Where.
-            run: Its number there.
+            store: The store.
+            run: The run's number in the store, from `Store.begin_run`.
         """
         super().__init__(store, run)
         self._ticks: list[TickRecord] = []
 
-    def keep_tick(self, record: TickRecord) -> None:
-        """Follow its payments, and remember it for the end of the day."""
-        super().keep_tick(record)
+    def save_tick(self, record: TickRecord) -> None:
+        """Follow the payments of a tick and buffer it for the day."""
+        super().save_tick(record)
         self._ticks.append(record)
 
     def _take_ticks(self) -> list[TickRecord]:
@@ -62,17 +62,17 @@ class FullReplayPersistence(EndOfDayPersistence):
 
 
 class StoredTicks:
-    """The ticks of a run that a store has kept with full replay."""
+    """The ticks of a run stored with full replay."""
 
     def __init__(self, store: Store, stored: StoredRun) -> None:
-        """Start from the first one.
+        """Start at the first tick.
 
         Raises:
             StoreError: If the run was stored without its ticks, or with events of another schema version.
         """
         if not stored.is_full_replay:
             raise StoreError(
-                f"run {stored.run} was kept without --full-replay: `paysim runs show` has its figures"
+                f"run {stored.run} was stored without --full-replay; `paysim runs show` prints its metrics"
             )
         if stored.event_schema_version != EVENT_SCHEMA_VERSION:
             raise StoreError(
@@ -85,17 +85,17 @@ class StoredTicks:
 
     @property
     def is_over(self) -> bool:
-        """Whether there are no more."""
+        """Whether there are no more ticks."""
         return self._next is None
 
     def tick(self) -> TickRecord:
-        """The next one.
+        """Return the next tick.
 
         Raises:
-            IndexError: If there are no more.
+            IndexError: If there are no more ticks.
         """
         record = self._next
         if record is None:
-            raise IndexError("the kept run is over")
+            raise IndexError("the stored run has no more ticks")
         self._next = next(self._records, None)
         return record

@@ -1,4 +1,4 @@
-"""What a runner hands on: the plan of a run, its ticks, its days."""
+"""Records that a runner passes on: run plan, ticks and days."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any, Protocol
 
 from paysim_gym.scenario import Scenario
 from paysim_gym.simulate.event_replay import Event
-from paysim_gym.simulate.metrics import BankDay, Day
+from paysim_gym.simulate.metrics import BankDayMetrics, DayMetrics
 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What is to be played.
+    """The plan of a run.
 
     Attributes:
-        name: What the scenario is called: a bundled name or a path.
-        seed: Its seed.
+        name: Name of the scenario: a bundled name or a path.
+        seed: Seed of the scenario.
         ticks_per_day: Ticks in a day.
         num_days: Days in the scenario.
-        banks: Ids, in the order of the scenario.
-        rails: Ids, in the order of the scenario.
-        max_ticks: Ticks to be played at most; None: all days.
+        banks: Bank ids, in scenario order.
+        rails: Rail ids, in scenario order.
+        max_ticks: Maximum number of ticks; None plays all days.
     """
 
     name: str
@@ -34,8 +34,8 @@ class RunPlan:
     max_ticks: int | None = None
 
     @classmethod
-    def of(cls, scenario: Scenario, name: str, max_ticks: int | None = None) -> RunPlan:
-        """The plan to play a scenario with its own seed."""
+    def from_scenario(cls, scenario: Scenario, name: str, max_ticks: int | None = None) -> RunPlan:
+        """Return the plan that plays a scenario with its own seed."""
         return cls(
             name=name,
             seed=scenario.seed,
@@ -48,18 +48,18 @@ class RunPlan:
 
     @property
     def ticks(self) -> int:
-        """Most ticks that can be played; an early close leaves some of them out."""
-        whole = self.ticks_per_day * self.num_days
-        return whole if self.max_ticks is None else min(self.max_ticks, whole)
+        """Maximum number of ticks; an early close skips some of them."""
+        all_ticks = self.ticks_per_day * self.num_days
+        return all_ticks if self.max_ticks is None else min(self.max_ticks, all_ticks)
 
 
 @dataclass(frozen=True, slots=True)
 class TickRecord:
-    """A tick that has been played.
+    """A played tick.
 
     Attributes:
-        outcome: What `Orchestrator.tick` returned.
-        events: What `Orchestrator.events` returned.
+        outcome: Return value of `Orchestrator.tick`.
+        events: Return value of `Orchestrator.events`.
     """
 
     outcome: Mapping[str, Any]
@@ -67,31 +67,31 @@ class TickRecord:
 
     @property
     def ends_day(self) -> bool:
-        """Whether it was its day's last tick."""
+        """Whether this was the last tick of its day."""
         return any(event["type"] == "day_end" for event in reversed(self.events))
 
 
 @dataclass(frozen=True, slots=True)
 class DayReport:
-    """A day that is over, or in which the run has ended.
+    """Metrics of a day that is over, or in which the run ended.
 
     Attributes:
-        day: Its figures for the whole system.
-        banks: Those of each bank, in the order of the scenario.
+        day: Metrics of the system.
+        banks: Metrics of each bank, in scenario order.
     """
 
-    day: Day
-    banks: tuple[BankDay, ...]
+    day: DayMetrics
+    banks: tuple[BankDayMetrics, ...]
 
 
 class TickSource(Protocol):
-    """Where ticks come from: an engine that plays them, or a store that has kept them."""
+    """A source of ticks: a running engine or a stored run."""
 
     plan: RunPlan
 
     @property
     def is_over(self) -> bool:
-        """Whether there are no more."""
+        """Whether there are no more ticks."""
 
     def tick(self) -> TickRecord:
-        """The next one."""
+        """Return the next tick."""

@@ -1,4 +1,4 @@
-"""The one loop that plays a run, whoever watches and whatever keeps it."""
+"""The loop that plays a run and passes it to output, metrics and persistence."""
 
 from __future__ import annotations
 
@@ -6,57 +6,57 @@ from typing import Protocol
 
 from paysim_gym.orchestrator import Orchestrator
 from paysim_gym.scenario import ScenarioSource, load_scenario
+from paysim_gym.simulate.accumulator import MetricsAccumulator
 from paysim_gym.simulate.event_replay import EventReplay
 from paysim_gym.simulate.metrics import RunMetrics
 from paysim_gym.simulate.output import OutputStrategy
 from paysim_gym.simulate.records import DayReport, RunPlan, TickRecord, TickSource
-from paysim_gym.simulate.statistics import Statistics
 
 
 class Persistence(Protocol):
-    """Keeps a run; the metadata of its end are the caller's to keep."""
+    """Stores a run; the caller records how the run ended."""
 
-    def keep_tick(self, record: TickRecord) -> None:
-        """Take up a tick."""
+    def save_tick(self, record: TickRecord) -> None:
+        """Add a tick to the day in progress."""
 
-    def keep_day(self, report: DayReport) -> None:
-        """Keep the ticks of a day that is over, all of it or nothing."""
+    def save_day(self, report: DayReport) -> None:
+        """Store a day atomically."""
 
 
 class LiveTicks:
-    """Ticks as the engine plays them.
+    """Ticks played by the engine.
 
     Attributes:
-        scenario: The checked scenario that runs.
-        plan: What is played.
+        scenario: The validated scenario.
+        plan: The plan of the run.
     """
 
     def __init__(
         self, scenario: ScenarioSource, *, name: str | None = None, max_ticks: int | None = None
     ) -> None:
-        """Start a run of the scenario's own `seed`.
+        """Start a run with the scenario's own `seed`.
 
         Args:
             scenario: A bundled scenario's name, the path of a YAML file, a mapping, or a scenario.
-            name: What to call it; by default the name or path that is given.
-            max_ticks: Ticks to play at most; None: all days.
+            name: Name of the run; defaults to the given name or path.
+            max_ticks: Maximum number of ticks; None plays all days.
 
         Raises:
-            ScenarioError: A ValueError that lists every problem of the scenario.
+            ScenarioError: If the scenario is invalid; a ValueError that lists every error.
             ValueError: If `max_ticks` is below 1.
         """
         if max_ticks is not None and max_ticks < 1:
             raise ValueError(f"max_ticks = {max_ticks}: must be at least 1")
-        checked = load_scenario(scenario)
-        known = isinstance(scenario, str) or hasattr(scenario, "__fspath__")
-        self.scenario = checked
-        self.plan = RunPlan.of(checked, name or (str(scenario) if known else "scenario"), max_ticks)
-        self._orchestrator = Orchestrator(checked, record_events=True)
+        self.scenario = load_scenario(scenario)
+        has_name = isinstance(scenario, str) or hasattr(scenario, "__fspath__")
+        default_name = str(scenario) if has_name else "scenario"
+        self.plan = RunPlan.from_scenario(self.scenario, name or default_name, max_ticks)
+        self._orchestrator = Orchestrator(self.scenario, record_events=True)
         self._played = 0
 
     @property
     def is_over(self) -> bool:
-        """Whether all that is planned has been played."""
+        """Whether all planned ticks have been played."""
         return self._orchestrator.is_over or self._played == self.plan.ticks
 
     def tick(self) -> TickRecord:
@@ -71,17 +71,17 @@ class LiveTicks:
 
 
 class SimulationRunner:
-    """Plays a run from its source: tells its output, counts its statistics, feeds its persistence.
+    """Plays a run and passes it to output, metrics and persistence.
 
     Attributes:
-        statistics: Counts so far.
+        accumulator: Metrics so far.
     """
 
     def __init__(
         self, source: TickSource, output: OutputStrategy, persistence: Persistence | None = None
     ) -> None:
-        self.statistics = Statistics.of(source.plan.banks)
-        self._books = EventReplay(source.plan.rails)
+        self.accumulator = MetricsAccumulator.for_banks(source.plan.banks)
+        self._replay = EventReplay(source.plan.rails)
         self._source = source
         self._output = output
         self._persistence = persistence
@@ -91,12 +91,12 @@ class SimulationRunner:
         """Play all ticks of the source.
 
         Returns:
-            The figures of the run.
+            The metrics of the run.
         """
         self._output.on_simulation_start(self._source.plan)
         while not self._source.is_over:
             self._play_tick()
-        metrics = self.statistics.metrics()
+        metrics = self.accumulator.metrics()
         self._output.on_simulation_complete(metrics)
         return metrics
 
@@ -105,19 +105,19 @@ class SimulationRunner:
         self._output.on_tick_start(self._next_tick // ticks_per_day, self._next_tick)
         record = self._source.tick()
         ends_day = record.ends_day
-        # An early close leaves out the rest of the day's ticks.
+        # An early close skips the remaining ticks of the day.
         self._next_tick = (record.outcome["day"] + 1) * ticks_per_day if ends_day else self._next_tick + 1
-        self.statistics.apply(record, self._next_tick)
+        self.accumulator.apply(record, self._next_tick)
         for event in record.events:
-            self._books.apply(event)
+            self._replay.apply(event)
         if self._persistence:
-            self._persistence.keep_tick(record)
-        self._output.on_tick_complete(record, self._books)
+            self._persistence.save_tick(record)
+        self._output.on_tick_complete(record, self._replay)
         if ends_day or self._source.is_over:
-            self._close_day(is_whole=ends_day)
+            self._close_day(is_complete=ends_day)
 
-    def _close_day(self, *, is_whole: bool) -> None:
-        report = self.statistics.close_day(is_whole=is_whole)
+    def _close_day(self, *, is_complete: bool) -> None:
+        report = self.accumulator.close_day(is_complete=is_complete)
         if self._persistence:
-            self._persistence.keep_day(report)
+            self._persistence.save_day(report)
         self._output.on_day_complete(report)

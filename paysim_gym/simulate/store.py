@@ -1,4 +1,4 @@
-"""A store: one DuckDB file that keeps runs. Every day is there whole, or not at all."""
+"""A store: one DuckDB file of runs, written one day per transaction."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ from paysim_gym.scenario import Scenario
 from paysim_gym.simulate import columns
 from paysim_gym.simulate.interrupts import deferred_sigint
 from paysim_gym.simulate.metrics import RunMetrics, RunTotals
-from paysim_gym.simulate.output import Filter
+from paysim_gym.simulate.output import EventFilter
 from paysim_gym.simulate.payment_outcomes import PaymentRecord
 from paysim_gym.simulate.records import DayReport, RunPlan, TickRecord
 from paysim_gym.simulate.store_schema import FIRST_VERSION, MIGRATIONS, TABLES, VERSION, StoreError
 
 Status = Literal["completed", "interrupted", "failed"]
 UNFINISHED = "unfinished"
-"""Status of a run that has not been ended: it is going on, or its process was killed."""
+"""Status of a run in progress, or whose process was killed."""
 
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run that a store keeps.
+    """A run in a store.
 
     Attributes:
-        run: Its number in the store, from 1.
-        plan: What was to be played.
-        mode: How it was shown.
-        shown: What of it was shown.
-        is_full_replay: Whether its ticks and events are kept.
+        run: Number of the run in the store, from 1.
+        plan: Plan of the run.
+        mode: Output mode.
+        event_filter: Filter of the output.
+        is_full_replay: Whether ticks and events are stored.
         status: `completed`, `interrupted`, `failed` or `unfinished`.
-        started_at: Universal time.
-        ended_at: Likewise; None if it has not been ended.
-        version: Of the package that played it.
-        definition: The scenario in JSON, every default filled in.
-        event_schema_version: Of its events.
+        started_at: Start time, in UTC.
+        ended_at: End time, in UTC; None without an end.
+        version: Version of the package that played the run.
+        definition: The scenario as JSON with all defaults.
+        event_schema_version: Version of the event schema.
     """
 
     run: int
     plan: RunPlan
     mode: str
-    shown: Filter
+    event_filter: EventFilter
     is_full_replay: bool
     status: str
     started_at: datetime
@@ -62,17 +62,17 @@ class StoredRun:
 
 
 class Store:
-    """Runs in a file; use it as a context manager."""
+    """Runs in a DuckDB file; use it as a context manager."""
 
     def __init__(self, path: str | os.PathLike[str], *, must_exist: bool = False) -> None:
-        """Open a store, or make one; an older one becomes one of today.
+        """Open or create a store; an older store is upgraded.
 
         Args:
-            path: Its file.
-            must_exist: Whether a file that is not there is an error.
+            path: The file.
+            must_exist: Whether a missing file is an error.
 
         Raises:
-            StoreError: If it cannot be opened, is no store, or one of a newer version.
+            StoreError: If the file cannot be opened, is not a store, or is a store of an unsupported version.
         """
         self.path = Path(path)
         if not self.path.exists() and must_exist:
@@ -80,11 +80,11 @@ class Store:
         if not self.path.absolute().parent.is_dir():
             raise StoreError(f"{self.path}: there is no folder {self.path.parent}")
         try:
-            # DuckDB takes names such as `:memory:` and `md:runs` for something else than files.
+            # DuckDB does not treat names such as `:memory:` and `md:runs` as files.
             with deferred_sigint():
                 self._db = duckdb.connect(str(self.path.absolute()))
         except duckdb.Error as error:
-            raise StoreError(_problem(self.path, error)) from None
+            raise StoreError(_format_error(self.path, error)) from None
         try:
             self._migrate()
         except BaseException:
@@ -92,11 +92,11 @@ class Store:
             raise
 
     def __enter__(self) -> Self:
-        """Use it."""
+        """Return the store."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close it."""
+        """Close the store."""
         self.close()
 
     def close(self) -> None:
@@ -104,12 +104,12 @@ class Store:
         self._db.close()
 
     def begin_run(
-        self, plan: RunPlan, scenario: Scenario, *, mode: str, shown: Filter, is_full_replay: bool
+        self, plan: RunPlan, scenario: Scenario, *, mode: str, event_filter: EventFilter, is_full_replay: bool
     ) -> int:
-        """Enter a run that is about to be played.
+        """Add a run that is about to be played.
 
         Returns:
-            Its number.
+            The number of the run.
         """
         with self._transaction():
             (last,) = self._one("SELECT coalesce(max(run), 0) FROM runs")
@@ -120,7 +120,7 @@ class Store:
                     plan.name,
                     plan.seed,
                     mode,
-                    _filter_json(shown),
+                    _filter_json(event_filter),
                     plan.ticks_per_day,
                     plan.num_days,
                     plan.max_ticks,
@@ -137,7 +137,7 @@ class Store:
             )
         return run
 
-    def keep_day(
+    def save_day(
         self,
         run: int,
         report: DayReport,
@@ -145,14 +145,14 @@ class Store:
         still_open: Sequence[PaymentRecord],
         ticks: Sequence[TickRecord] = (),
     ) -> None:
-        """Keep a day in one transaction.
+        """Store a day in one transaction.
 
         Args:
-            run: The run's number.
-            report: The day's figures.
-            ended: Payments that settled, were dropped or split on this day.
-            still_open: All payments that are unsettled when it is over.
-            ticks: Its ticks, for full replay.
+            run: Number of the run.
+            report: Metrics of the day.
+            ended: Payments that settled, were dropped or were split on this day.
+            still_open: All payments unsettled at its end.
+            ticks: Ticks of the day, for full replay.
         """
         with self._transaction():
             self._append("days", columns.day_columns(run, report))
@@ -163,19 +163,19 @@ class Store:
             self._append("events", columns.event_columns(run, ticks))
 
     def end_run(self, run: int, status: Status) -> None:
-        """Note how a run has ended."""
+        """Record how a run ended."""
         with self._transaction():
             self._db.execute("UPDATE runs SET status = ?, ended_at = ? WHERE run = ?", [status, _now(), run])
 
     def runs(self) -> list[StoredRun]:
-        """All runs, the oldest first."""
+        """Return all runs, oldest first."""
         return [_run_from(row) for row in self._rows("SELECT * FROM runs ORDER BY run")]
 
     def run(self, name: str) -> StoredRun:
-        """A run by its number, or the `last` one.
+        """Return a run by its number, or the `last` one.
 
         Raises:
-            StoreError: If there is none.
+            StoreError: If the run does not exist.
         """
         runs = {str(stored.run): stored for stored in self.runs()}
         found = next(reversed(runs.values()), None) if name == "last" else runs.get(name)
@@ -185,14 +185,14 @@ class Store:
         return found
 
     def metrics(self, run: int) -> RunMetrics:
-        """The figures of a run, from its days."""
+        """Compute the metrics of a run from its days."""
         totals = RunTotals()
         for report in self.days(run):
             totals = totals.with_day(report.day, report.banks)
         return totals.metrics()
 
     def days(self, run: int) -> list[DayReport]:
-        """The days of a run."""
+        """Return the days of a run."""
         banks: dict[int, list[Any]] = {}
         for row in self._rows("SELECT * FROM bank_days WHERE run = ? ORDER BY day, rowid", [run]):
             bank_day = columns.bank_day_from(row)
@@ -201,21 +201,21 @@ class Store:
         return [DayReport(columns.day_from(row), tuple(banks[row["day"]])) for row in days]
 
     def ticks(self, run: int) -> Iterator[TickRecord]:
-        """The ticks of a run with full replay, one day in memory at a time."""
+        """Yield the ticks of a fully stored run, loading one day at once."""
         days = self._rows("SELECT day FROM days WHERE run = ? ORDER BY day", [run])
         for day in (row["day"] for row in days):
             events: dict[int, list[dict[str, Any]]] = {}
-            of_day = "WHERE run = ? AND day = ? ORDER BY tick"
-            for row in self._rows(f"SELECT * FROM events {of_day}, sequence", [run, day]):
+            condition = "WHERE run = ? AND day = ? ORDER BY tick"
+            for row in self._rows(f"SELECT * FROM events {condition}, sequence", [run, day]):
                 events.setdefault(row["tick"], []).append(columns.event_from(row))
-            for row in self._rows(f"SELECT * FROM ticks {of_day}", [run, day]):
+            for row in self._rows(f"SELECT * FROM ticks {condition}", [run, day]):
                 yield TickRecord(columns.outcome_from(row), events.get(row["tick"], []))
 
     def export(self, run: int, table: str, path: str | os.PathLike[str]) -> None:
-        """Write the rows of a run to a CSV file (.csv) or a Parquet file (.parquet), whole or not at all.
+        """Write the rows of a run to a .csv or .parquet file, atomically.
 
         Raises:
-            StoreError: If there is no such table, or the file cannot be written.
+            StoreError: If the table does not exist, or the file cannot be written.
         """
         target = Path(path)
         formats = {".csv": "FORMAT csv, HEADER", ".parquet": "FORMAT parquet"}
@@ -233,7 +233,7 @@ class Store:
     def _migrate(self) -> None:
         tables = {row["table_name"] for row in self._rows("SELECT table_name FROM duckdb_tables()")}
         if tables and "paysim_store" not in tables:
-            raise StoreError(f"{self.path}: is a database of something else")
+            raise StoreError(f"{self.path}: is a DuckDB database, but not a store")
         found = self._one("SELECT version FROM paysim_store")[0] if tables else FIRST_VERSION - 1
         if tables and found < FIRST_VERSION:
             raise StoreError(
@@ -242,7 +242,7 @@ class Store:
             )
         if found > VERSION:
             raise StoreError(
-                f"{self.path}: is of version {found}, this package knows versions up to {VERSION}; update it"
+                f"{self.path}: has store version {found}; this package supports versions up to {VERSION}"
             )
         if found == VERSION:
             return
@@ -256,10 +256,10 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """All of it or nothing; a Ctrl-C waits for the end.
+        """Run the block as one transaction; Ctrl-C is deferred to its end.
 
         Raises:
-            StoreError: If it cannot be written.
+            StoreError: If the file cannot be written.
         """
         with deferred_sigint():
             try:
@@ -270,11 +270,11 @@ class Store:
                 with suppress(duckdb.Error):
                     self._db.execute("ROLLBACK")
                 if isinstance(error, duckdb.Error):
-                    raise StoreError(_problem(self.path, error)) from None
+                    raise StoreError(_format_error(self.path, error)) from None
                 raise
 
     def _append(self, table: str, batch: columns.Columns) -> None:
-        # DuckDB finds `batch` by its name in this function; `executemany` is a thousand times slower.
+        # DuckDB reads the local variable `batch` by its name; `executemany` is a thousand times slower.
         if len(batch["run"]):
             self._db.execute(f"INSERT INTO {table} BY NAME SELECT * FROM batch")
 
@@ -299,21 +299,21 @@ def _run_from(row: dict[str, Any]) -> StoredRun:
         rails=tuple(row["rails"]),
         max_ticks=row["max_ticks"],
     )
-    columns_of_row = (f.name for f in fields(StoredRun) if f.name in row)
+    names = (field.name for field in fields(StoredRun) if field.name in row)
     return StoredRun(
         plan=plan,
-        shown=_filter_from(json.loads(row["filter"])),
-        **{name: row[name] for name in columns_of_row},
+        event_filter=_filter_from(json.loads(row["filter"])),
+        **{name: row[name] for name in names},
     )
 
 
-def _filter_json(shown: Filter) -> str:
-    sets = {name: sorted(getattr(shown, name)) for name in ("banks", "payments", "types")}
-    return json.dumps({**sets, "first_tick": shown.first_tick, "last_tick": shown.last_tick})
+def _filter_json(event_filter: EventFilter) -> str:
+    sets = {name: sorted(getattr(event_filter, name)) for name in ("banks", "payments", "types")}
+    return json.dumps({**sets, "first_tick": event_filter.first_tick, "last_tick": event_filter.last_tick})
 
 
-def _filter_from(data: dict[str, Any]) -> Filter:
-    return Filter(
+def _filter_from(data: dict[str, Any]) -> EventFilter:
+    return EventFilter(
         banks=frozenset(data["banks"]),
         payments=frozenset(data["payments"]),
         types=frozenset(data["types"]),
@@ -330,11 +330,11 @@ def _quoted(path: Path) -> str:
     return str(path).replace("'", "''")
 
 
-def _problem(path: Path, error: Exception) -> str:
-    """What DuckDB or the system says of a file, in a line."""
+def _format_error(path: Path, error: Exception) -> str:
+    """Format an error of DuckDB or the system in one line."""
     text = str(error)
     if "lock" in text:
         return f"{path}: is in use by another process"
     if "not a valid DuckDB database file" in text:
-        return f"{path}: is no store"
+        return f"{path}: is not a store"
     return f"{path}: cannot be opened: {text.splitlines()[0]}"

@@ -1,18 +1,51 @@
-"""The tables of a store, and how an older one becomes a newer one."""
+"""Tables of a store, derived from the records they hold, and migrations."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, get_type_hints
+
 from paysim_gym._engine import COST_COMPONENTS
+from paysim_gym.simulate.metrics import BankDayMetrics, DayMetrics, TickResult
+from paysim_gym.simulate.payment_outcomes import PaymentRecord
 
 
 class StoreError(ValueError):
-    """A store that cannot be used as asked."""
+    """A store that cannot be used as requested."""
 
 
 COSTS = tuple(f"cost_{name}" for name in COST_COMPONENTS)
-"""A column for each component of costs."""
+"""One column per cost component."""
 
-_COST_COLUMNS = ", ".join(f"{name} BIGINT NOT NULL" for name in COSTS)
+DECIMALS = frozenset({"balance_sum", "delay_value", "waiting_value"})
+"""Columns of sums that can exceed 64 bits."""
+
+_SQL_TYPES = {
+    int: "BIGINT NOT NULL",
+    int | None: "BIGINT",
+    str: "VARCHAR NOT NULL",
+    str | None: "VARCHAR",
+    bool: "BOOLEAN NOT NULL",
+}
+
+
+def _create_table(name: str, types: Mapping[str, Any]) -> str:
+    """Return the SQL for a table with `run` and one column per field.
+
+    Args:
+        name: Name of the table.
+        types: Field name to Python type; `costs` becomes one column per component.
+    """
+    columns = {"run": "BIGINT NOT NULL"}
+    for field, python_type in types.items():
+        if field == "costs":
+            columns |= dict.fromkeys(COSTS, "BIGINT NOT NULL")
+        elif field in DECIMALS:
+            columns[field] = "DECIMAL(38, 0) NOT NULL"
+        else:
+            columns[field] = _SQL_TYPES[python_type]
+    return f"CREATE TABLE {name} ({', '.join(f'{column} {sql}' for column, sql in columns.items())})"
+
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -23,36 +56,20 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             is_full_replay BOOLEAN NOT NULL, status VARCHAR NOT NULL, started_at TIMESTAMP NOT NULL,
             ended_at TIMESTAMP, version VARCHAR NOT NULL, definition VARCHAR NOT NULL,
             event_schema_version BIGINT NOT NULL)""",
-        """CREATE TABLE days (
-            run BIGINT NOT NULL, day BIGINT NOT NULL, is_whole BOOLEAN NOT NULL, first_tick BIGINT NOT NULL,
-            ticks BIGINT NOT NULL, arrivals BIGINT NOT NULL, settlements BIGINT NOT NULL,
-            dropped BIGINT NOT NULL, settled_value BIGINT NOT NULL, max_queue_depth BIGINT NOT NULL)""",
-        f"""CREATE TABLE bank_days (
-            run BIGINT NOT NULL, day BIGINT NOT NULL, bank VARCHAR NOT NULL, ticks BIGINT NOT NULL,
-            opening_balance BIGINT NOT NULL, closing_balance BIGINT NOT NULL,
-            balance_sum DECIMAL(38, 0) NOT NULL, min_balance BIGINT NOT NULL, liquidity_used BIGINT NOT NULL,
-            arrived_count BIGINT NOT NULL, arrived_value BIGINT NOT NULL, sent_count BIGINT NOT NULL,
-            sent_value BIGINT NOT NULL, lent_value BIGINT NOT NULL, received_count BIGINT NOT NULL,
-            received_value BIGINT NOT NULL, dropped_count BIGINT NOT NULL, dropped_value BIGINT NOT NULL,
-            split_count BIGINT NOT NULL, delay_value DECIMAL(38, 0) NOT NULL, unsettled_count BIGINT NOT NULL,
-            unsettled_value BIGINT NOT NULL, waiting_value DECIMAL(38, 0) NOT NULL, {_COST_COLUMNS})""",
-        """CREATE TABLE payments (
-            run BIGINT NOT NULL, payment BIGINT NOT NULL, parent BIGINT, sender VARCHAR NOT NULL,
-            receiver VARCHAR NOT NULL, ordered_amount BIGINT NOT NULL, amount BIGINT NOT NULL,
-            arrival_tick BIGINT NOT NULL, deadline_tick BIGINT NOT NULL, priority BIGINT NOT NULL,
-            divisible BOOLEAN NOT NULL, rail VARCHAR NOT NULL, released_tick BIGINT, end_tick BIGINT,
-            status VARCHAR NOT NULL, mechanism VARCHAR)""",
-        f"""CREATE TABLE ticks (
-            run BIGINT NOT NULL, day BIGINT NOT NULL, tick BIGINT NOT NULL, arrivals BIGINT NOT NULL,
-            settlements BIGINT NOT NULL, dropped BIGINT NOT NULL, queue_depth BIGINT NOT NULL,
-            settled_value BIGINT NOT NULL, {_COST_COLUMNS})""",
+        _create_table("days", get_type_hints(DayMetrics)),
+        _create_table("bank_days", get_type_hints(BankDayMetrics)),
+        _create_table("payments", get_type_hints(PaymentRecord)),
+        _create_table("ticks", {name: field.annotation for name, field in TickResult.model_fields.items()}),
         """CREATE TABLE events (
             run BIGINT NOT NULL, day BIGINT NOT NULL, tick BIGINT NOT NULL, sequence BIGINT NOT NULL,
             type VARCHAR NOT NULL, payment BIGINT, bank VARCHAR, sender VARCHAR, receiver VARCHAR,
             amount BIGINT, details VARCHAR NOT NULL)""",
     ),
 )
-"""Statements that upgrade a store by one version each; the first ones create a store of `FIRST_VERSION`."""
+"""Statements that upgrade a store by one version each; the first ones create a store of `FIRST_VERSION`.
+
+A new field of a record needs a migration that adds its column to existing stores.
+"""
 
 FIRST_VERSION = 3
 """Oldest store version that can be read; earlier ones hold events of another schema."""
@@ -61,7 +78,4 @@ VERSION = FIRST_VERSION - 1 + len(MIGRATIONS)
 """Store version that this package writes."""
 
 TABLES = ("runs", "days", "bank_days", "payments", "ticks", "events")
-"""All tables, each with a column `run`; the last two are filled only by runs with full replay."""
-
-DECIMALS = frozenset({"balance_sum", "delay_value", "waiting_value"})
-"""Columns of sums that can exceed 64 bits."""
+"""All tables, each with a column `run`; only runs with full replay fill the last two."""

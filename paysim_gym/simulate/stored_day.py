@@ -1,4 +1,4 @@
-"""A bank's day, drawn from the events of a run that a store has kept."""
+"""Reconstructs one bank's day from the events of a stored run."""
 
 from __future__ import annotations
 
@@ -26,48 +26,47 @@ _BEFORE_DECISIONS = frozenset(
 )
 
 
-class _Watch:
-    """Follows one bank through one day of a run."""
+class _DayRecorder:
+    """Records snapshots of one bank during one day of a run."""
 
     def __init__(self, plan: RunPlan, bank: str, pool: int, day: int) -> None:
-        self.drawn = DayHistory()
+        self.recorded = DayHistory()
         self._plan, self._bank, self._pool, self._day = plan, bank, pool, day
-        self._books = EventReplay(plan.rails)
+        self._replay = EventReplay(plan.rails)
         self._received = self._paid = 0
-        self._costs_before: Counter[str] = Counter()
+        self._previous_costs: Counter[str] = Counter()
 
     def apply(self, record: TickRecord) -> None:
-        """Take up a tick: look at what is there when the banks decide, and after a day's last tick."""
-        tick, is_shown = record.outcome["tick"], record.outcome["day"] == self._day
-        is_decided = False
+        """Apply a tick; record the snapshots before decisions and after the day."""
+        tick, is_recorded = record.outcome["tick"], record.outcome["day"] == self._day
+        has_decided = False
         for event in record.events:
-            if not is_decided and event["type"] not in _BEFORE_DECISIONS:
-                self._look(tick, is_shown)
-                is_decided = True
-            self._enter(event)
-        if not is_decided:
-            self._look(tick, is_shown)
+            if not has_decided and event["type"] not in _BEFORE_DECISIONS:
+                self._record(tick, is_recorded)
+                has_decided = True
+            self._apply_event(event)
+        if not has_decided:
+            self._record(tick, is_recorded)
         if record.ends_day:
-            self._look((self._day + 1) * self._plan.ticks_per_day, is_shown)
+            self._record((self._day + 1) * self._plan.ticks_per_day, is_recorded)
 
-    def _enter(self, event: Event) -> None:
-        kind = event["type"]
-        if kind == "day":
+    def _apply_event(self, event: Event) -> None:
+        if event["type"] == "day":
             self._received = self._paid = 0
-            account = self._books.accounts.get(self._bank)
-            self._costs_before = Counter(account.costs if account else {})
-        elif kind == "settlement":
+            account = self._replay.accounts.get(self._bank)
+            self._previous_costs = Counter(account.costs if account else {})
+        elif event["type"] == "settlement":
             self._received += event["amount"] if event["receiver"] == self._bank else 0
             self._paid += event["amount"] if event["sender"] == self._bank else 0
-        self._books.apply(event)
+        self._replay.apply(event)
 
-    def _look(self, tick: int, is_shown: bool) -> None:
-        if is_shown:
-            self.drawn.record(self._view(self._books.accounts[self._bank], tick))
+    def _record(self, tick: int, is_recorded: bool) -> None:
+        if is_recorded:
+            self.recorded.record(self._snapshot(self._replay.accounts[self._bank], tick))
 
-    def _view(self, account: Account, tick: int) -> BankSnapshot:
+    def _snapshot(self, account: Account, tick: int) -> BankSnapshot:
         now = min(tick, (self._day + 1) * self._plan.ticks_per_day)
-        today = {name: cents - self._costs_before[name] for name, cents in account.costs.items()}
+        costs_today = {name: cents - self._previous_costs[name] for name, cents in account.costs.items()}
         return {
             "bank": self._bank,
             "tick": tick,
@@ -84,43 +83,43 @@ class _Watch:
             "central_queue": _by_urgency(account.central_queue(), now),
             "received_today": self._received,
             "paid_today": self._paid,
-            "costs_today": today,
+            "costs_today": costs_today,
             "costs": dict(account.costs),
         }
 
 
 def stored_day(store: Store, stored: StoredRun, *, bank: str | None = None, day: int = 0) -> DayHistory:
-    """A day of a kept run, as its bank saw it tick by tick.
+    """Return a day of a stored run from the view of one bank.
 
     Args:
-        store: Where it is kept.
+        store: The store of the run.
         stored: The run.
-        bank: Whose day; the scenario's first bank by default.
-        day: Which day of the run, from 0.
+        bank: The bank; defaults to the scenario's first one.
+        day: The day of the run, from 0.
 
     Raises:
-        StoreError: If there is no such bank or day, or the run was kept without its ticks.
+        StoreError: If the bank or day does not exist, or the run was stored without its ticks.
     """
     plan = stored.plan
     name = plan.banks[0] if bank is None else bank
     if name not in plan.banks:
         raise StoreError(f"--bank = {name!r}: must be one of {', '.join(plan.banks)}")
     pool = json.loads(stored.definition)["agents"][plan.banks.index(name)]["liquidity_pool"]
-    watch = _Watch(plan, name, pool, day)
+    recorder = _DayRecorder(plan, name, pool, day)
     source = StoredTicks(store, stored)
     while not source.is_over:
-        watch.apply(source.tick())
-    if not watch.drawn.snapshots:
-        raise StoreError(f"--day = {day}: run {stored.run} has not played it")
-    return watch.drawn
+        recorder.apply(source.tick())
+    if not recorder.recorded.snapshots:
+        raise StoreError(f"--day = {day}: run {stored.run} did not play this day")
+    return recorder.recorded
 
 
 def write_picture(day: DayHistory, path: Path) -> None:
-    """Write a day as a PNG file, whole or not at all.
+    """Write the picture of a day as a PNG file, atomically.
 
     Raises:
-        DependencyNotInstalled: Without Pillow.
-        OSError: If it cannot be written.
+        DependencyNotInstalled: If Pillow is not installed.
+        OSError: If the file cannot be written.
     """
     pixels = render_picture(day)
     from PIL import Image
@@ -131,7 +130,7 @@ def write_picture(day: DayHistory, path: Path) -> None:
 
 
 def _by_urgency(payments: Iterable[OpenPayment], now: int) -> dict[str, tuple[int, int]]:
-    """Count and value by urgency."""
+    """Return count and value of the payments by urgency class."""
     queue = dict.fromkeys(URGENCIES, (0, 0))
     for payment in payments:
         urgency = urgency_class(payment.is_overdue, payment.deadline_tick, now)

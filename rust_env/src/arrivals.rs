@@ -19,7 +19,7 @@ pub struct Demand {
     ticks_per_day: u32,
     /// Mean number of orders, by tick of the day.
     rates: Vec<f64>,
-    /// Distribution of the number of orders, by tick of the day; `None` at rate zero.
+    /// Distribution of the number of orders by tick of the day; `None`: rate 0.
     counts: Vec<Option<Poisson<f64>>>,
     amount: AmountDistribution,
     receiver: Choice<BankId>,
@@ -38,7 +38,7 @@ enum Choice<T> {
 }
 
 impl Demand {
-    /// The demand of the bank at `index` of a valid scenario, if it has any.
+    /// Compiles the demand of a bank of a valid scenario, if any.
     #[must_use]
     pub fn new(scenario: &Scenario, index: usize) -> Option<Self> {
         let config = scenario.agents[index].arrival_config.as_ref()?;

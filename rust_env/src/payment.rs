@@ -82,7 +82,9 @@ pub struct Order {
 }
 
 impl Order {
-    /// The order arriving at `now`, after an early close; its time to the deadline stays the same.
+    /// The order postponed to `now` by an early close.
+    ///
+    /// The time from arrival to deadline stays the same.
     #[must_use]
     pub fn postponed_to(mut self, now: Tick) -> Self {
         self.deadline = Tick(self.deadline.0.saturating_add(now.0.saturating_sub(self.arrival.0)));
@@ -100,7 +102,7 @@ pub enum Decision {
     Release,
     /// Replace it by this number of equal parts and release them.
     Split(u8),
-    /// Release a part of this amount, less than all of it, and keep the rest.
+    /// Release a part of this amount and hold the rest.
     Cut(Cents),
 }
 

@@ -27,7 +27,9 @@ pub struct PaymentRecord {
     pub divisible: bool,
 }
 
-/// The payments of a file by day; arrivals and deadlines are ticks of the day.
+/// The payments of a file, by day.
+///
+/// Arrivals and deadlines are ticks of the day.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Replay {
     orders: Vec<Order>,
@@ -58,7 +60,7 @@ impl Replay {
         Ok(replay)
     }
 
-    /// Whether they were read for a scenario with the same banks and ticks per day.
+    /// Whether the scenario has the banks and ticks per day they were read for.
     #[must_use]
     pub fn fits(&self, scenario: &Scenario) -> bool {
         self.shape == shape(scenario)

@@ -124,9 +124,9 @@ impl Escalation {
         Self { ticks: clamp_u32(config.ticks), boost: priority_of(config.boost) }
     }
 
-    /// Urgency of a payment: its priority plus a share of the boost, at most 10.
+    /// Urgency of a payment: priority plus a share of the boost.
     ///
-    /// The share grows linearly from 0, `ticks` before the deadline, to 1 at the deadline.
+    /// At most 10. The share grows linearly from 0, `ticks` before the deadline, to 1 at the deadline.
     #[must_use]
     pub fn urgency(self, priority: u8, deadline: Tick, now: Tick) -> u8 {
         let left = deadline.0.saturating_sub(now.0).min(self.ticks);

@@ -356,7 +356,7 @@ fn a_state_of_other_learner_settings_is_rejected() {
     for other in [json!({"decides": "payments"}), json!({"decides": "pool"}), json!({"learners": ["C"]})] {
         let mut fleet = SteppedFleet::new(&parse(&scenario()), 1, 1, &decision_of_a(other));
         let before = fleet.fleet.save(0);
-        assert_eq!(fleet.fleet.restore(0, &saved), Err(RestoreError::OtherLearners));
+        assert_eq!(fleet.fleet.restore(0, &saved), Err(RestoreError::OtherProcess));
         assert!(fleet.fleet.save(0) == before);
     }
 }

@@ -193,7 +193,7 @@ impl Play {
             requests.push((target, Request { bank: *bank, queue, requested }));
         }
         for (bank, actions) in process.learners.iter().zip(actions.chunks(heads)) {
-            process.decide(&mut self.system, *bank, actions);
+            process.apply_actions(&mut self.system, *bank, actions);
         }
         self.system.ledger.events.take();
         if self.system.is_opening() {

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from gymnasium.wrappers import RecordEpisodeStatistics
 from paysim_agents import ScriptedAgent, candidate_grid, scripted, tune
+from paysim_agents.tuning import RULE_TYPES
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
@@ -16,8 +17,6 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from paysim_gym import PaymentEnv, PaymentVectorEnv, load_scenario
 from paysim_gym.envs.sb3 import PaymentVecEnv
 from paysim_gym.evaluation import evaluate
-
-KINDS = ["release_all", "hold_until_deadline", "liquidity_aware", "split_large", "random", "myopic"]
 
 
 @pytest.mark.parametrize(
@@ -84,12 +83,11 @@ def test_evaluate_policy_takes_a_single_environment(small_scenario: dict[str, An
     assert len(set(rewards)) == 3
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rule_type", RULE_TYPES)
 def test_agent_costs_what_the_engine_charges_for_that_policy(
-    kind: str, small_scenario: dict[str, Any]
+    rule_type: str, small_scenario: dict[str, Any]
 ) -> None:
-    """An agent that acts through the slots meets the bank that the engine runs by itself."""
-    policy = {"type": kind}
+    policy = {"type": rule_type}
     scenario = small_scenario | {"seed": 4}
     outside = evaluate(scripted(policy), scenario, seeds=[4], slots=64, split_parts=[2])
 
@@ -111,10 +109,10 @@ def test_release_all_releases_what_the_mask_allows() -> None:
     assert np.array_equal(env.scripted_actions({"type": "release_all"}), releasable.astype(np.int64))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_grids_are_playable(kind: str, small_scenario: dict[str, Any]) -> None:
-    grid = candidate_grid(kind, small_scenario, "BANK_A")
-    assert all(policy["type"] == kind for policy in grid)
+@pytest.mark.parametrize("rule_type", RULE_TYPES)
+def test_grids_are_playable(rule_type: str, small_scenario: dict[str, Any]) -> None:
+    grid = candidate_grid(rule_type, small_scenario, "BANK_A")
+    assert all(policy["type"] == rule_type for policy in grid)
     assert len({str(policy) for policy in grid}) == len(grid)
     best, trials = tune(small_scenario, range(8), grid)
     assert [trial.policy for trial in trials] == grid
@@ -133,10 +131,10 @@ def test_tuning_is_reproducible(small_scenario: dict[str, Any]) -> None:
     assert tune(small_scenario, [1, 2, 3], grid) == tune(small_scenario, iter([1, 2, 3]), grid)
 
 
-@pytest.mark.parametrize(("kind", "learner"), [("greedy", "BANK_A"), ("random", "BANK_X")])
-def test_unknown_grid_is_a_value_error(kind: str, learner: str, small_scenario: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("rule_type", "learner"), [("greedy", "BANK_A"), ("random", "BANK_X")])
+def test_unknown_grid_is_a_value_error(rule_type: str, learner: str, small_scenario: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must be one of"):
-        candidate_grid(kind, small_scenario, learner)
+        candidate_grid(rule_type, small_scenario, learner)
 
 
 def test_nothing_to_tune_is_a_value_error(small_scenario: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The games of Castro et al. (2025, ACM TEAC 13:1), played through the engine and worked out beside it."""
+"""The games of Castro et al. (2025, ACM TEAC 13:1), in the engine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from paysim_agents.games import (
-    ALL,
+    FULL_SHARE,
     payoff_matrices,
     play,
     pool_and_payment_strategies,
@@ -28,17 +28,17 @@ GRID = 500_000  # cents of a twentieth of the pool
 
 
 def payoff_table(scenario: Scenario) -> NDArray[np.int64]:
-    """Costs of A and B, of shape (21, 21, 2), for every pair of x0 when both send all that they can."""
+    """Returns costs of shape (21, 21, 2) for all pairs of x0."""
     return payoff_matrices(scenario, pool_strategies(), action_mode="fraction", decides="pool")
 
 
-def worked_out(scenario: Scenario, shares: tuple[int, int]) -> list[int]:
-    """The game's own recursion for both banks' costs, in integer cents."""
+def recursion_costs(scenario: Scenario, shares: tuple[int, int]) -> list[int]:
+    """Computes both banks' costs in cents by the game's recursion."""
     prices = scenario.costs
     rates = (prices.liquidity_rate, prices.delay_rate, prices.eod_rate)
     liquidity_price, delay_price, loan_price = (round(rate * 1000) for rate in rates)
     liquidity = [share * GRID for share in shares]
-    cost = [liquidity_price * own for own in liquidity]
+    cost = [liquidity_price * committed for committed in liquidity]
     owed: tuple[deque[int], deque[int]] = (deque(), deque())
     for period in range(scenario.ticks_per_day):
         for payment in scenario.initial_transactions:
@@ -51,11 +51,11 @@ def worked_out(scenario: Scenario, shares: tuple[int, int]) -> list[int]:
             shortfall = max(sum(owed[bank]) - liquidity[bank], 0)
             cost[bank] += loan_price * shortfall if is_last else delay_price * sum(owed[bank])
             liquidity[bank] += sent[1 - bank]
-    return [own // 1000 for own in cost]
+    return [thousandths // 1000 for thousandths in cost]
 
 
 def send_all(owed: deque[int], liquidity: int) -> int:
-    """What leaves the queue, first in, first out."""
+    """Removes affordable payments from a FIFO queue and returns their value."""
     sent = 0
     while owed and sent + owed[0] <= liquidity:
         sent += owed.popleft()
@@ -63,18 +63,18 @@ def send_all(owed: deque[int], liquidity: int) -> int:
 
 
 def with_delay_rate(scenario: Scenario, thousandths: int) -> Scenario:
-    """The same game at another r_d."""
+    """Returns the game with another r_d."""
     data: dict[str, Any] = json.loads(scenario.model_dump_json())
     data["costs"]["delay_rate"] = thousandths / 1000
     return Scenario.model_validate(data)
 
 
 @pytest.mark.parametrize("game", GAMES)
-def test_every_pair_of_actions_costs_what_the_recursion_says(game: str) -> None:
+def test_every_pair_of_actions_has_the_costs_of_the_recursion(game: str) -> None:
     scenario = load_scenario(game)
     table = payoff_table(scenario)
-    for pair in itertools.product(range(SHARES), repeat=2):
-        assert table[pair].tolist() == worked_out(scenario, pair), pair
+    for pair in itertools.product(range(SHARES), range(SHARES)):
+        assert table[pair].tolist() == recursion_costs(scenario, pair), pair
 
 
 def test_the_two_period_game_in_closed_form() -> None:
@@ -93,7 +93,7 @@ def test_the_two_period_game_with_payment_policies_in_closed_form() -> None:
     a, b, sent_in_twentieths = (
         np.array(column) for column in zip(*itertools.product(range(SHARES), repeat=3), strict=True)
     )
-    actions = np.full((3, len(a), 2), ALL)
+    actions = np.full((3, len(a), 2), FULL_SHARE)
     actions[0] = np.stack([a, b], axis=1)
     actions[1, :, 1] = sent_in_twentieths
     # B owes 3 * GRID at once; what it sends of that is an action of the game if its liquidity allows it.
@@ -137,12 +137,12 @@ def test_waiting_for_the_other_pays_only_where_delay_costs_less_than_half_of_liq
 
 def test_no_payment_policy_of_one_bank_beats_the_three_period_equilibrium() -> None:
     scenario = load_scenario("castro_three_period")
-    own = pool_and_payment_strategies(scenario)
-    other = np.array([[4, ALL, ALL, ALL]])
-    costs = payoff_matrices(scenario, own, other, action_mode="fraction")[:, 0, 0]
-    assert len(own) == SHARES**3
+    strategies = pool_and_payment_strategies(scenario)
+    other = np.array([[4, FULL_SHARE, FULL_SHARE, FULL_SHARE]])
+    costs = payoff_matrices(scenario, strategies, other, action_mode="fraction")[:, 0, 0]
+    assert len(strategies) == SHARES**3
     assert costs.min() == 200_000
-    assert own[costs == 200_000].tolist() == other.tolist()
+    assert strategies[costs == 200_000].tolist() == other.tolist()
 
 
 def test_liquidity_short_of_an_indivisible_payment_pays_nothing_in_time() -> None:

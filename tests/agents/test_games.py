@@ -1,4 +1,4 @@
-"""Payoff matrices, best replies and equilibria, against published tables and by hand."""
+"""Payoff matrices, best responses and equilibria, against published tables and by hand."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from paysim_agents.games import (
-    ALL,
-    best_replies,
+    FULL_SHARE,
+    best_responses,
     payoff_matrices,
     play,
     pool_and_payment_strategies,
@@ -38,8 +38,8 @@ def test_regrets_of_the_prisoners_dilemma() -> None:
     assert regrets(PRISONERS).tolist() == [[[1, 1], [1, 0]], [[0, 1], [0, 0]]]
 
 
-def test_best_replies_are_of_the_shape_of_the_costs() -> None:
-    assert best_replies(PRISONERS).tolist() == [
+def test_best_responses_are_of_the_shape_of_the_costs() -> None:
+    assert best_responses(PRISONERS).tolist() == [
         [[False, False], [False, True]],
         [[True, False], [True, True]],
     ]
@@ -51,12 +51,12 @@ def test_equilibria_may_be_one_none_or_several() -> None:
     assert pure_equilibria(np.zeros((1, 3, 2), np.int64)) == [(0, 0), (0, 1), (0, 2)]
 
 
-def test_the_planner_may_choose_what_no_bank_would() -> None:
+def test_the_social_planner_may_choose_a_pair_that_is_no_equilibrium() -> None:
     assert social_planner_cost([PRISONERS]) == (2, 2, 2)
     assert social_planner_cost([PRISONERS, PENNIES]) == (1.5, 1, 2)
 
 
-def test_the_planner_needs_a_day() -> None:
+def test_the_social_planner_cost_needs_a_day() -> None:
     with pytest.raises(ValueError, match="days: must have at least one"):
         social_planner_cost([])
 
@@ -78,18 +78,18 @@ def test_the_two_period_game_of_castro_et_al() -> None:
     assert pure_equilibria(costs) == [(0, 4)]
     assert costs[0, 4].tolist() == [0, 200_000]
     assert social_planner_cost([costs]).mean == 200_000
-    # Their best reply (section 4): the first period's debt, and what the other's payment leaves of
+    # Their best response (section 4): the first period's debt, and what the other's payment leaves of
     # the second's.
     for other in range(21):
-        assert np.flatnonzero(best_replies(costs)[:, other, 0]).tolist() == [max(3 - min(other, 3), 0)]
-        assert np.flatnonzero(best_replies(costs)[other, :, 1]).tolist() == [4]
+        assert np.flatnonzero(best_responses(costs)[:, other, 0]).tolist() == [max(3 - min(other, 3), 0)]
+        assert np.flatnonzero(best_responses(costs)[other, :, 1]).tolist() == [4]
 
 
 def test_the_order_of_the_learners_is_that_of_the_axes() -> None:
     assert np.array_equal(two_period(learners=("B", "A")), two_period().transpose(1, 0, 2)[..., ::-1])
 
 
-def test_each_bank_may_have_strategies_of_its_own() -> None:
+def test_the_banks_may_have_different_strategies() -> None:
     few = pool_strategies()[[0, 4]]
     costs = payoff_matrices(
         "castro_two_period", pool_strategies(), few, action_mode="fraction", decides="pool"
@@ -110,7 +110,7 @@ def test_several_slots_are_a_fourth_axis() -> None:
 def test_all_games_play_on_the_day_of_the_seed(small_scenario: dict[str, Any]) -> None:
     first, second = small_scenario["agents"]
     scenario = small_scenario | {"agents": [first, second | {"policy": {"type": "learner"}}]}
-    actions = np.full((12, 5, 2), ALL)
+    actions = np.full((12, 5, 2), FULL_SHARE)
     costs = [play(scenario, actions, seed=seed, action_mode="fraction") for seed in (1, 2)]
     assert all((day == day[0]).all() for day in costs)
     assert costs[0][0].tolist() != costs[1][0].tolist()
@@ -120,7 +120,7 @@ def test_strategies_of_pool_and_payments() -> None:
     strategies = pool_and_payment_strategies("castro_two_period")
     assert strategies.shape == (21**2, 3)
     assert len({tuple(strategy) for strategy in strategies.tolist()}) == 21**2
-    assert (strategies[:, -1] == ALL).all()
+    assert (strategies[:, -1] == FULL_SHARE).all()
 
 
 def test_an_illegal_action_is_not_taken_for_another() -> None:
@@ -131,7 +131,7 @@ def test_an_illegal_action_is_not_taken_for_another() -> None:
 
 @pytest.mark.parametrize(
     ("shape", "message"),
-    [((2, 5, 3), r"must be \(steps, games, 2\), the last for A, B"), ((4, 5, 2), "has only 3 steps")],
+    [((2, 5, 3), r"must be \(steps, games, 2\), with A, B"), ((4, 5, 2), "has only 3 steps")],
 )
 def test_actions_of_another_shape_are_refused(shape: tuple[int, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -139,7 +139,7 @@ def test_actions_of_another_shape_are_refused(shape: tuple[int, ...], message: s
 
 
 def test_a_game_needs_two_learners() -> None:
-    with pytest.raises(ValueError, match="learners = BANK_A: payoff matrices need two"):
+    with pytest.raises(ValueError, match="learners = BANK_A: payoff matrices need exactly two"):
         payoff_matrices("two_bank", MOVES)
 
 

@@ -1,4 +1,4 @@
-"""The hindsight optimum: by hand, by brute force, and against the engine."""
+"""The hindsight optimum against days by hand, brute force and the engine."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def two_banks(payments: list[dict[str, Any]], costs: dict[str, Any], **changes: 
 
 
 def test_a_day_by_hand() -> None:
-    """The later payment is due at once; to hold the earlier one for it costs 10 a tick until money comes."""
+    """Holding the earlier payment costs 10 per tick until the receipt."""
     payments = [payment("A", 1_000, 0, 3), payment("A", 1_000, 1, 1), payment("B", 1_000, 3)]
     costs = {"overdraft_rate": 0.1, "delay_rate": 0.01, "deadline_penalty": 500, "eod_rate": 0.5}
     scenario = two_banks(payments, costs)
@@ -64,23 +64,23 @@ def test_a_day_by_hand() -> None:
 
 
 def test_a_split_is_taken_when_it_saves_more_than_its_fee() -> None:
-    """Half can be paid now, half in two ticks: 10 a tick for half the amount, 20 for all of it."""
+    """Half is affordable now, half in two ticks; delay costs 10 per half."""
     payments = [payment("A", 2_000, 0, divisible=True), payment("B", 1_000, 2)]
     costs = {"delay_rate": 0.01, "split_fee": 15}
     agents = [{"id": "A", "balance": 1_000, "policy": {"type": "learner"}}, {"id": "B", "balance": 1_000_000}]
     cheap = hindsight(two_banks(payments, costs, agents=agents), 0)
     assert cheap.plan is not None
     assert (cheap.cost_cents, list(cheap.plan.releases.values())) == (15 + 20, [(0, 2)])
-    dear = hindsight(two_banks(payments, {**costs, "split_fee": 25}, agents=agents), 0)
-    assert dear.plan is not None
-    assert (dear.cost_cents, list(dear.plan.releases.values())) == (40, [(2, 1)])
+    expensive = hindsight(two_banks(payments, {**costs, "split_fee": 25}, agents=agents), 0)
+    assert expensive.plan is not None
+    assert (expensive.cost_cents, list(expensive.plan.releases.values())) == (40, [(2, 1)])
 
 
-def test_a_part_that_waits_takes_the_next_money() -> None:
-    """To split at once would be cheapest, but the second part would take what the urgent payment needs.
+def test_a_queued_part_takes_the_next_receipt() -> None:
+    """An immediate split is not optimal: its second part would delay the urgent payment.
 
-    Split in tick 2, behind the urgent payment, it costs two ticks of delay for all of it, one for half, and
-    the fee.
+    Split in tick 2, behind the urgent payment, it costs two ticks of delay for the whole amount, one for
+    half of it, and the fee.
     """
     payments = [
         payment("A", 2_000, 0, divisible=True),
@@ -97,7 +97,7 @@ def test_a_part_that_waits_takes_the_next_money() -> None:
 
 
 def test_a_credit_line_that_is_cut_need_not_be_paid_back() -> None:
-    """The first payment is worth its overdraft all day; the second comes too late for the line."""
+    """The first payment is overdrawn all day; the second arrives after the cut."""
     payments = [payment("A", 1_000, 0), payment("A", 500, 2)]
     costs = {"delay_rate": 0.1, "overdraft_rate": 0.01}
     agents = [
@@ -110,7 +110,7 @@ def test_a_credit_line_that_is_cut_need_not_be_paid_back() -> None:
     assert best.bound_cents == pytest.approx(140, abs=1e-3)
 
 
-def test_what_is_left_is_borrowed_beyond_the_balance() -> None:
+def test_unsettled_payments_beyond_the_balance_are_borrowed() -> None:
     agents = [{"id": "A", "balance": 1_000, "policy": {"type": "learner"}}, {"id": "B", "balance": 1_000_000}]
     payments = [payment("A", 600, 0), payment("A", 1_500, 0)]
     best = hindsight(two_banks(payments, {"delay_rate": 0.01, "eod_rate": 0.1}, agents=agents), 0)
@@ -181,25 +181,24 @@ CHANGES: dict[str, Callable[[dict[str, Any]], None]] = {
 
 
 def brute_force(day: RecordedDay) -> int:
-    """The least that any release times and splits in two cost."""
-    ways = [
+    """Returns the minimum cost over all release ticks and splits in two."""
+    options = [
         [None, *itertools.product(range(order.arrival, 4), (1, 2) if order.divisible else (1,))]
         for order in day.orders
     ]
     ids = [order.id for order in day.orders]
     shares = range(3) if day.scenario.agents[0].liquidity_pool else [0]
-    return min(
-        replay(
-            day, Plan({i: way for i, way in zip(ids, chosen, strict=True) if way}, share), [2], slots=4
-        ).cost_cents
+    plans = (
+        Plan({i: option for i, option in zip(ids, chosen, strict=True) if option}, share)
         for share in shares
-        for chosen in itertools.product(*ways)
+        for chosen in itertools.product(*options)
     )
+    return min(replay(day, plan, [2], slots=4).cost_cents for plan in plans)
 
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("seed", range(4))
-def test_nothing_that_can_be_done_costs_less(change: str, seed: int) -> None:
+def test_the_optimum_equals_brute_force(change: str, seed: int) -> None:
     scenario = random_day(seed)
     CHANGES[change](scenario)
     best = hindsight(scenario, 0, split_parts=[2])
@@ -213,10 +212,10 @@ def test_the_bound_holds_where_others_react(seed: int) -> None:
     scenario = random_day(seed)
     scenario["agents"][1]["balance"] = 10_000
     best = hindsight(scenario, 0, split_parts=[2])
-    least = brute_force(record_day(scenario, 0))
+    minimum = brute_force(record_day(scenario, 0))
     assert not best.receipts_are_fixed
-    assert best.bound_cents <= least + ROUNDING_CENTS
-    assert least <= best.cost_cents
+    assert best.bound_cents <= minimum + ROUNDING_CENTS
+    assert minimum <= best.cost_cents
     assert best.gap > 0 or best.is_optimal
 
 
@@ -258,7 +257,7 @@ def sampled_day(divisible: bool) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("divisible", [False, True])
-def test_the_engine_charges_what_the_solver_says_and_no_rule_is_cheaper(divisible: bool) -> None:
+def test_engine_cost_equals_the_bound_and_no_rule_is_cheaper(divisible: bool) -> None:
     scenario = sampled_day(divisible)
     for seed in range(5):
         best = hindsight(scenario, seed, node_limit=200)
@@ -274,7 +273,7 @@ def test_the_engine_charges_what_the_solver_says_and_no_rule_is_cheaper(divisibl
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.id)
-def test_the_engine_charges_what_the_solver_says_in_the_suite(task: Task) -> None:
+def test_engine_cost_equals_the_bound_in_the_suite(task: Task) -> None:
     for seed in range(3):
         best = hindsight(task.scenario, seed, node_limit=100)
         assert best.receipts_are_fixed == task.receipts_are_fixed
@@ -296,7 +295,7 @@ def test_the_engine_charges_what_the_solver_says_in_the_suite(task: Task) -> Non
         ({"type": "myopic"}, 10_000, False),
     ],
 )
-def test_receipts_are_fixed_only_if_nobody_needs_the_learner(
+def test_receipts_are_fixed_only_if_no_bank_depends_on_the_learner(
     policy: dict[str, Any], balance: int, is_fixed: bool
 ) -> None:
     scenario = two_banks([payment("A", 700, 0), payment("B", 900, 1, 2, divisible=True)], {})
@@ -304,7 +303,7 @@ def test_receipts_are_fixed_only_if_nobody_needs_the_learner(
     assert record_day(scenario, 0).receipts_are_fixed == is_fixed
 
 
-def test_a_recorded_day_is_what_came() -> None:
+def test_a_recorded_day_has_the_orders_and_receipts() -> None:
     payments = [payment("A", 700, 1, 2, 8, divisible=True), payment("A", 300, 3), payment("B", 900, 2)]
     day = record_day(two_banks(payments, {}), 0)
     assert [(order.amount, order.arrival, order.deadline) for order in day.orders] == [
@@ -336,7 +335,7 @@ def test_a_recorded_day_is_what_came() -> None:
         ),
     ],
 )
-def test_what_the_program_does_not_know_is_refused(changes: dict[str, Any], field: str) -> None:
+def test_unsupported_features_are_rejected(changes: dict[str, Any], field: str) -> None:
     with pytest.raises(ValueError, match=field):
         hindsight(two_banks([payment("A", 5, 0)], {}) | changes, 0)
 
@@ -356,7 +355,7 @@ def test_what_the_program_does_not_know_is_refused(changes: dict[str, Any], fiel
 def test_a_deferred_receipt_pays_in_its_own_tick_only_by_offsetting(
     lsm: dict[str, bool], counterparty_balance: int, is_fixed: bool, bound: int, cost: int
 ) -> None:
-    """A owes B what B owes it, and has nothing else; a tick of delay costs 10."""
+    """A and B owe each other the same; a tick of delay costs 10."""
     scenario = two_banks(
         [payment("A", 1_000, 0), payment("B", 1_000, 0)],
         {"delay_rate": 0.01},

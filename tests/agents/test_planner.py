@@ -1,4 +1,4 @@
-"""The planner: what it may know, and that it plans."""
+"""The planner: the information it uses, its costs and its choices."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from paysim_agents.scripted import scripted
 from paysim_gym import PaymentVectorEnv
 from paysim_gym.evaluation import evaluate
 
-RULES = [
+RULES: list[dict[str, Any]] = [
     {"type": "release_all"},
     {"type": "myopic"},
     {"type": "hold_until_deadline"},
@@ -23,7 +23,7 @@ RULES = [
 
 @pytest.mark.parametrize("day", range(8))
 def test_same_past_other_future_same_action(day: int, small_scenario: dict[str, Any]) -> None:
-    """It plays on in two copies of a day that are the same up to now and differ from then on."""
+    """The planner acts in copies of one state with different futures."""
     env = PaymentVectorEnv(1, small_scenario)
     env.reset(seed=day)
     actions, sent = [], []
@@ -54,20 +54,20 @@ def test_it_lies_between_the_rules_and_hindsight(small_scenario: dict[str, Any])
         assert cost >= hindsight(small_scenario, seed).bound_cents - ROUNDING_CENTS
 
 
-def test_it_finds_what_no_rule_does_where_nothing_is_left_to_chance() -> None:
+def test_it_beats_every_rule_without_randomness() -> None:
     rules = [*RULES[:2], {"type": "hold_until_deadline", "margin": 1}]
     cost = evaluate(planner(rules, futures=1), "gridlock", [0]).cost[0]
     assert 236_400 <= cost < 276_400
 
 
-def test_it_plans_the_same_again(small_scenario: dict[str, Any]) -> None:
+def test_planning_is_reproducible(small_scenario: dict[str, Any]) -> None:
     costs = [evaluate(planner(RULES, futures=4), small_scenario, [1, 2]).cost.tolist() for _ in range(2)]
     assert costs[0] == costs[1]
     alone = evaluate(planner(RULES, futures=4), small_scenario, [2]).cost
     assert alone.tolist() == costs[0][1:]
 
 
-def test_it_commits_what_the_day_needs(small_scenario: dict[str, Any]) -> None:
+def test_it_commits_the_pool_if_liquidity_is_free(small_scenario: dict[str, Any]) -> None:
     small_scenario["agents"][0] |= {"balance": 0, "credit_limit": 0, "liquidity_pool": 5_000_000_00}
     for rate, commits in ((0.0, True), (1.0, False)):
         small_scenario["costs"] = {**small_scenario["costs"], "liquidity_rate": rate}
@@ -78,15 +78,15 @@ def test_it_commits_what_the_day_needs(small_scenario: dict[str, Any]) -> None:
         assert not actions[0, 1:].any()
 
 
-def test_neighbours_decide_otherwise_about_one_payment() -> None:
+def test_neighbours_differ_in_one_payment() -> None:
     mask = np.array([[True, True, True], [True, True, False], [True, False, False]])
     found = neighbours(np.array([1, 0, 0]), mask)
     assert found[0].tolist() == [1, 0, 0]
     assert sorted(found.tolist()) == [[0, 0, 0], [1, 0, 0], [1, 1, 0], [2, 0, 0]]
 
 
-def test_a_candidate_is_chosen_only_for_what_it_surely_saves() -> None:
-    """Over the first the second saves 1 with a standard error of 2, the third 3 with one of 1."""
+def test_a_candidate_must_save_more_than_a_standard_error() -> None:
+    """Savings are 1 (standard error 2) and 3 (standard error 1)."""
     first = np.array([10.0, 20.0, 30.0, 40.0])
     saved = np.array([[0, 0, 0, 0], [5, -3, 5, -3], [5, 1, 5, 1]])
     assert best_beyond_standard_error(first - saved) == 2
@@ -114,7 +114,7 @@ def test_wrong_arguments_are_refused(
 
 
 def test_the_opening_is_planned_with_every_rule() -> None:
-    """To release at once the bank needs its whole pool, which costs less than the delay; to hold, none."""
+    """An immediate release needs the whole pool and costs less than holding."""
     payments = [
         {"sender": sender, "receiver": receiver, "amount": 4_000, "arrival_tick": tick, "deadline_tick": 3}
         for sender, receiver, tick in (("A", "B", 0), ("B", "A", 2))
@@ -128,7 +128,8 @@ def test_the_opening_is_planned_with_every_rule() -> None:
         "initial_transactions": payments,
         "costs": {"liquidity_rate": 0.02, "delay_rate": 0.02, "eod_rate": 0.5, "deadline_penalty": 300},
     }
-    release, hold = {"type": "release_all"}, {"type": "random", "release_probability": 0.0}
+    release: dict[str, Any] = {"type": "release_all"}
+    hold: dict[str, Any] = {"type": "random", "release_probability": 0.0}
     env = PaymentVectorEnv(1, scenario, split_parts=[])
     observations, _ = env.reset(seed=0)
     for rules, share in (([hold], 0), ([release], 1), ([hold, release], 1), ([release, hold], 1)):

@@ -17,7 +17,7 @@ PRICE = 300_000  # of an overdraft, or of collateral
 
 
 def priced_at(name: str, price_rate: float) -> Scenario:
-    """The game with another price of credit."""
+    """Returns the game with another price of credit."""
     data = json.loads(load_scenario(name).model_dump_json())
     key = "overdraft_rate" if data["costs"]["overdraft_rate"] else "collateral_rate"
     data["costs"][key] = price_rate
@@ -25,17 +25,17 @@ def priced_at(name: str, price_rate: float) -> Scenario:
 
 
 def payoff_table(scenario: Scenario) -> NDArray[np.int64]:
-    """Costs of both banks in cents, of shape (3, 3, 2), for every pair of moves."""
+    """Returns the costs of all pairs of moves in cents, shape (3, 3, 2)."""
     moves = np.eye(3, 2, dtype=np.int64)  # released in the first tick, in the second, in none
     return payoff_matrices(scenario, moves, slots=1, split_parts=[])
 
 
 def equilibria(table: NDArray[np.int64]) -> list[tuple[str, str]]:
-    """Pairs of moves from which neither bank gains by moving alone."""
+    """Returns the pure equilibria as pairs of moves."""
     return [(MOVES[a], MOVES[b]) for a, b in pure_equilibria(table)]
 
 
-def test_priced_credit_costs_what_the_paper_says() -> None:
+def test_priced_credit_has_the_costs_of_the_paper() -> None:
     table = payoff_table(load_scenario("bech_garratt_priced"))
     assert table[:2, :2].tolist() == [
         [[0, 0], [PRICE, DELAY]],
@@ -50,7 +50,7 @@ def test_priced_credit_is_a_stag_hunt() -> None:
     assert table[0, 1, 0] > table[1, 1, 0]
 
 
-def test_collateralised_credit_costs_what_the_paper_says() -> None:
+def test_collateralised_credit_has_the_costs_of_the_paper() -> None:
     table = payoff_table(load_scenario("bech_garratt_collateral"))
     assert table[:2, :2].tolist() == [
         [[PRICE, PRICE], [2 * PRICE, DELAY]],

@@ -1,4 +1,4 @@
-"""The task suite: its environments, its command, and what docs/tasks.md says of it."""
+"""The task suite: its environments, its command and docs/tasks.md."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from command import invoke
 from gymnasium.utils.env_checker import check_env
 from paysim_agents.hindsight import hindsight
 from paysim_agents.scripted import scripted
-from paysim_agents.tasks import measurement as measuring
-from paysim_agents.tasks.measurement import Measurement, compare, plan_days, summary, with_share
+from paysim_agents.tasks import measurement
+from paysim_agents.tasks.measurement import MeasurementSettings, compare, measure_planner, summarise_costs
 from paysim_agents.tasks.page import make_page
 from paysim_agents.tasks.suite import RESULTS_FILE, TASKS, Task, load_results
+from paysim_agents.tuning import with_pool_share
 
 from paysim_gym import load_scenario
 from paysim_gym.envs.registration import ENV_SCENARIOS
@@ -24,8 +25,8 @@ from paysim_gym.evaluation import evaluate
 
 DOCS = Path(__file__).parents[2] / "docs"
 RESULTS = load_results(RESULTS_FILE)
-SETTINGS = Measurement(**RESULTS["settings"])
-TINY = Measurement(days=2, tuning_days=2, futures=1, node_limit=1)
+SETTINGS = MeasurementSettings(**RESULTS["settings"])
+TINY = MeasurementSettings(days=2, tuning_days=2, futures=1, node_limit=1)
 each_task = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.scenario)
 
 
@@ -46,21 +47,21 @@ def test_every_id_but_the_tutorials_is_in_the_suite() -> None:
     assert len({task.scenario for task in TASKS}) == len(TASKS) >= 6
 
 
-def test_the_page_is_made_of_the_results() -> None:
+def test_the_page_is_generated_from_the_results() -> None:
     assert (DOCS / "tasks.md").read_text(encoding="utf-8") == make_page(RESULTS)
     assert list(RESULTS["tasks"]) == [task.id for task in TASKS]
-    assert SETTINGS == measuring.THOROUGH
+    assert SETTINGS == measurement.FULL
     assert not set(SETTINGS.seeds) & set(SETTINGS.tuning_seeds)
 
 
 @each_task
-def test_a_task_has_headroom_and_the_planner_has_some_of_it(task: Task) -> None:
+def test_a_task_has_headroom_and_the_planner_closes_part_of_it(task: Task) -> None:
     entry = RESULTS["tasks"][task.id]
     assert entry["scenario"] == json.loads(load_scenario(task.scenario).model_dump_json())
     policies = entry["policies"]
     assert compare(policies).items() <= entry.items()
     for policy in policies.values():
-        assert summary(policy["costs_cents"]).items() <= policy.items()
+        assert summarise_costs(policy["costs_cents"]).items() <= policy.items()
         assert len(policy["costs_cents"]) == SETTINGS.days == 200
     assert entry["headroom"] >= 0.15
     assert entry["planner_saves"]["ci95"][0] > 0
@@ -70,26 +71,26 @@ def test_a_task_has_headroom_and_the_planner_has_some_of_it(task: Task) -> None:
 
 
 @each_task
-def test_the_rules_cost_what_the_results_say(task: Task) -> None:
+def test_rule_costs_match_the_results(task: Task) -> None:
     entry = RESULTS["tasks"][task.id]
     scenario = load_scenario(task.scenario)
     for name in ("release_all", "best_rule"):
         policy = entry["policies"][name]
         share = policy["pool_share"]
-        variant = scenario if share is None else with_share(scenario, entry["learner"], share)
+        variant = with_pool_share(scenario, entry["learner"], share)
         costs = evaluate(scripted(policy["policy"]), variant, SETTINGS.seeds).cost
         assert costs.tolist() == policy["costs_cents"]
 
 
 @each_task
-def test_planner_and_hindsight_cost_what_the_results_say(task: Task) -> None:
+def test_planner_and_hindsight_costs_match_the_results(task: Task) -> None:
     policies = RESULTS["tasks"][task.id]["policies"]
     tuned, seed = policies["best_rule"]["tuned"], SETTINGS.first_day
-    planned = plan_days(task.scenario, [seed], tuned, SETTINGS)
+    planned = measure_planner(task.scenario, [seed], tuned, SETTINGS)
     assert planned == [{"cost_cents": policies["planner"]["costs_cents"][0]}]
     best = hindsight(task.scenario, seed, node_limit=SETTINGS.node_limit, rules=tuned)
-    least = min(policy["costs_cents"][0] for name, policy in policies.items() if name != "hindsight")
-    assert min(best.cost_cents, least) == policies["hindsight"]["costs_cents"][0]
+    minimum = min(policy["costs_cents"][0] for name, policy in policies.items() if name != "hindsight")
+    assert min(best.cost_cents, minimum) == policies["hindsight"]["costs_cents"][0]
 
 
 def run(*arguments: Any) -> Any:
@@ -99,10 +100,10 @@ def run(*arguments: Any) -> Any:
 def test_the_command_measures_resumes_and_writes_a_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measuring, "QUICK", TINY)
+    monkeypatch.setattr(measurement, "QUICK", TINY)
     out, page, task = tmp_path / "tasks.json", tmp_path / "tasks.md", TASKS[0]
     with monkeypatch.context() as patch:
-        patch.setattr(measuring.Suite, "_in_chunks", interrupt)
+        patch.setattr(measurement.ResultsFile, "_measure_days", interrupt)
         assert run("--out", out, "--quick", "--task", task.id).exit_code != 0
     stopped = load_results(out)["tasks"][task.id]["policies"]
     assert set(stopped) == {"release_all", "best_rule"}
@@ -121,8 +122,8 @@ def test_the_command_measures_resumes_and_writes_a_page(
 
 
 def test_the_days_may_be_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measuring, "QUICK", TINY)
-    monkeypatch.setattr(measuring.Suite, "_in_chunks", interrupt)
+    monkeypatch.setattr(measurement, "QUICK", TINY)
+    monkeypatch.setattr(measurement.ResultsFile, "_measure_days", interrupt)
     out, task = tmp_path / "tasks.json", TASKS[0]
     assert run("--out", out, "--quick", "--days", 3, "--task", task.id).exit_code != 0
     found = load_results(out)
@@ -141,7 +142,7 @@ def interrupt(*arguments: Any) -> Any:
         (("--out", "nowhere/x.json"), "there is no folder 'nowhere'"),
     ],
 )
-def test_wrong_arguments_are_said(arguments: tuple[str, ...], message: str) -> None:
+def test_wrong_arguments_are_reported(arguments: tuple[str, ...], message: str) -> None:
     result = run(*arguments)
     assert result.exit_code == 2
     assert message in result.output
@@ -151,4 +152,4 @@ def test_a_file_without_results_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("[]")
     result = run("--out", tmp_path / "x.json", "--quick")
     assert result.exit_code == 2
-    assert "holds no results" in result.output
+    assert "not a results file" in result.output

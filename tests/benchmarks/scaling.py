@@ -95,7 +95,8 @@ class TimedAlgorithm:
 
     def _sampling_time(self) -> float:
         group = self.algorithm.env_runner_group
-        return sum(group.foreach_env_runner(lambda _: time.process_time(), local_env_runner=False))
+        times: list[float] = group.foreach_env_runner(lambda _: time.process_time(), local_env_runner=False)
+        return sum(times)
 
 
 def configuration(num_envs: int) -> tuple[TrainConfig, Scenario]:
@@ -121,24 +122,15 @@ def stock_algorithm(runners: int, num_envs: int) -> Any:
 
     Rewards are not normalised, and learning rate and entropy coefficient are constant.
     """
-    from paysim_training.algorithms.ppo import policy_arguments
     from paysim_training.core.task import constructor_arguments
-    from paysim_training.rllib.module import QUEUE_POLICY, QueueModule
+    from paysim_training.rllib.algorithm import module_spec
     from ray.rllib.algorithms.ppo import PPOConfig
-    from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
     from paysim_gym import PaymentVectorEnv
 
     config, scenario = configuration(num_envs)
     arguments = {"num_threads": 1, **constructor_arguments(config.env), "scenario": scenario}
-    example = PaymentVectorEnv(1, **arguments)
     ppo = config.ppo
-    spec = RLModuleSpec(
-        module_class=QueueModule,
-        observation_space=example.single_observation_space,
-        action_space=example.single_action_space,
-        model_config={QUEUE_POLICY: policy_arguments(config, example.settings.slots)},
-    )
     settings = (
         PPOConfig()
         .environment("paysim_gym:PaySim/Bank-v0", env_config={**arguments, "seeding": "spread"})
@@ -148,7 +140,7 @@ def stock_algorithm(runners: int, num_envs: int) -> Any:
             rollout_fragment_length=ppo.steps_per_rollout,
             gym_env_vectorize_mode="vector_entry_point",
         )
-        .rl_module(rl_module_spec=spec)
+        .rl_module(rl_module_spec=module_spec(config, PaymentVectorEnv(1, **arguments)))
         .learners(num_learners=0)
         .debugging(seed=0, log_level="ERROR")
         .training(

@@ -1,4 +1,4 @@
-"""The pages of the command line and of the events say what is so."""
+"""The page of the command line says what is so."""
 
 from __future__ import annotations
 
@@ -12,13 +12,9 @@ from pathlib import Path
 import pytest
 from command import Called
 
-from paysim_gym import Orchestrator
-from paysim_gym.simulate.formatting import WORDS
 from paysim_gym.simulate.store_schema import TABLES
 
-DOCS = Path(__file__).parents[2] / "docs"
-PAGE = (DOCS / "cli.md").read_text("utf-8")
-EVENTS = (DOCS / "events.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text("utf-8")
 
 
 def follow(call: Called, line: str, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -53,22 +49,3 @@ def test_the_page_names_every_table() -> None:
     section = PAGE.partition("## Show, compare and export")[2].partition("## Scenarios")[0]
     rows = [row for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)]
     assert [name for row in rows for name in re.findall(r"`(\w+)`", row)] == list(TABLES)
-
-
-def test_the_page_of_events_names_every_type() -> None:
-    assert sorted(re.findall(r"^\| `(\w+)` \|", EVENTS, re.MULTILINE)) == sorted(WORDS)
-
-
-@pytest.mark.parametrize(
-    "name", ["five_bank", "liquidity_squeeze", "participant_outage", "castro_two_period"]
-)
-def test_the_page_of_events_names_the_keys_of_each(name: str) -> None:
-    page = {
-        kind: set(re.findall(r"`(\w+)`", keys))
-        for kind, keys in re.findall(r"^\| `(\w+)` \| (.*?)\|", EVENTS, re.MULTILINE)
-    }
-    run = Orchestrator(name, record_events=True)
-    while not run.is_over:
-        run.tick()
-    for event in run.events():
-        assert event.keys() - {"tick", "type"} == page[event["type"]], event["type"]

@@ -291,12 +291,12 @@ def normalised(**changed: Any) -> bytes:
 
 NAMES = [field[0] for field in _engine.observation_fields(8)]
 REFUSED = {
-    "nothing": (b"", "there is no header (0 bytes)"),
-    "text": (b"PK\3\4 not a network at all", "it ends before its header does"),
-    "cut": (save(*parts())[:-1], "its tensors do not have the size that its header says"),
-    "longer": (save(*parts()) + b"\0", "its tensors do not have the size that its header says"),
-    "no metadata": (save(parts()[0]), "metadata format = (missing): must be there"),
-    "no decision": (without("decision"), "metadata decision = (missing): must be there"),
+    "nothing": (b"", "the header is missing (0 bytes)"),
+    "text": (b"PK\3\4 not a network at all", "the file ends within the header"),
+    "cut": (save(*parts())[:-1], "the size of the tensors differs from the header"),
+    "longer": (save(*parts()) + b"\0", "the size of the tensors differs from the header"),
+    "no metadata": (save(parts()[0]), "metadata format = (missing): must be present"),
+    "no decision": (without("decision"), "metadata decision = (missing): must be present"),
     "later format": (
         save(*parts(format="paysim_gym.policy.2")),
         'metadata format = "paysim_gym.policy.2": must be paysim_gym.policy.1',
@@ -306,11 +306,11 @@ REFUSED = {
     "outputs": (save(*parts(outputs="mean")), 'metadata outputs = "mean": must be logits or values'),
     "columns": (
         save(*parts(observation=json.dumps([*NAMES[:4], "mood", *NAMES[5:]]))),
-        'column 4 of its observation is "mood", here it is "free_liquidity"',
+        'observation column 4 is "mood", must be "free_liquidity"',
     ),
     "fewer columns": (
         save(*parts(observation=json.dumps(NAMES[:-1]))),
-        'column 91 of its observation is "", here it is "slot_7_incoming_value"',
+        'observation column 91 is "", must be "slot_7_incoming_value"',
     ),
     "columns no list": (save(*parts(observation="5")), "must be a list of names as JSON"),
     "no slots": (changed_decision(slots=0), "metadata decision: slots = 0: must be between 1 and 64"),

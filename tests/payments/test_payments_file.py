@@ -13,8 +13,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from paysim_gym import ScenarioError
-from paysim_gym.payments.payments_file import PaymentTable, load_payments
 from paysim_gym.scenario.field_types import Identifier
+from paysim_gym.scenario.payments_file import PaymentTable, load_payments
 
 HEADER = "day,tick,sender,receiver,amount"
 TIMES = {"opening_time": "07:00", "closing_time": "19:00"}
@@ -377,5 +377,5 @@ def test_wrong_arguments_are_refused(tmp_path: Path, arguments: dict[str, Any], 
 
 
 def test_the_database_is_loaded_only_to_read() -> None:
-    code = "import sys, paysim_gym, paysim_gym.payments.payments_file; sys.exit('duckdb' in sys.modules)"
+    code = "import sys, paysim_gym, paysim_gym.scenario.payments_file; sys.exit('duckdb' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

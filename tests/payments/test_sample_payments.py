@@ -18,7 +18,7 @@ from paysim_agents.tuning import candidate_grid, tune
 from paysim_gym import Orchestrator, Scenario, ScenarioError, load_scenario
 from paysim_gym.evaluation import evaluate
 from paysim_gym.payments.calibration import calibrate
-from paysim_gym.payments.payments_file import load_payments
+from paysim_gym.scenario.payments_file import load_payments
 
 FILE = Path(str(resources.files("paysim_gym") / "scenarios" / "sample_payments.csv"))
 DAYS = 20

@@ -11,7 +11,7 @@ import pytest
 from paysim_gym import PaymentEnv, PaymentVectorEnv, Scenario, load_scenario
 from paysim_gym._engine import SOON_TICKS, URGENCIES, urgency_class
 from paysim_gym.render import BankSnapshot, render_picture, render_text
-from paysim_gym.simulate.output import OUTPUTS, Filter, TextSink
+from paysim_gym.simulate.output import OUTPUTS, EventFilter, TextSink
 from paysim_gym.simulate.persistence import FullReplayPersistence
 from paysim_gym.simulate.runner import LiveTicks, SimulationRunner
 from paysim_gym.simulate.store import Store
@@ -21,7 +21,9 @@ from paysim_gym.simulate.stored_day import stored_day
 
 def keep(store: Store, scenario: Scenario) -> None:
     source = LiveTicks(scenario)
-    run = store.begin_run(source.plan, scenario, mode="normal", shown=Filter(), is_full_replay=True)
+    run = store.begin_run(
+        source.plan, scenario, mode="normal", event_filter=EventFilter(), is_full_replay=True
+    )
     output = OUTPUTS["normal"](TextSink(io.StringIO()))
     SimulationRunner(source, output, FullReplayPersistence(store, run)).run()
 

@@ -1,4 +1,4 @@
-"""What docs/service.md says is true: its commands are run against a service, and bring what it shows."""
+"""docs/service.md: its commands run and print what it shows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from paysim_gym.server.settings import Settings
 PAGE = (Path(__file__).parents[2] / "docs" / "service.md").read_text("utf-8")
 HERE = os.environ | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
 RANDOM = {"simulation_id", "created_at"}
-"""Keys whose values differ every time."""
+"""Keys with random values."""
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def service() -> Iterator[Service]:
 
 
 def steps() -> list[tuple[str, Any]]:
-    """Each block of commands but the first, which starts the service, with the JSON shown below it."""
+    """Return the command blocks after the first, each with its JSON output."""
     blocks = re.findall(r"```sh\n(.*?)```\n(?:```json\n(.*?)```\n)?", PAGE, re.DOTALL)
     return [(commands, json.loads(shown) if shown else None) for commands, shown in blocks[1:]]
 

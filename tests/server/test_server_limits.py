@@ -1,4 +1,4 @@
-"""What the service takes from whom: limits, the token, loopback, expiry, and what a failure leaves."""
+"""Limits, token, loopback and settings of the service."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from paysim_gym.server.problem_details import ServiceError
 from paysim_gym.server.registry import Registry
 from paysim_gym.server.scenario_library import expected_payments_per_tick
 from paysim_gym.server.settings import Settings
+from paysim_gym.server.simulation import Simulation
 
 TOKEN = "correct horse battery staple"
 
@@ -64,14 +65,14 @@ def busy(**change: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "messages"),
     [
-        ({"agents": banks(4)}, ["agents: this service takes at most 3 banks, the scenario has 4"]),
+        ({"agents": banks(4)}, ["agents: this service allows at most 3 banks, the scenario has 4"]),
         (
             {"num_days": 84},
-            ["num_days: this service takes at most 1000 ticks, all days together, the scenario has 1008"],
+            ["num_days: this service allows at most 1000 ticks, all days together, the scenario has 1008"],
         ),
         (
             {"agents": banks(3, **busy())},
-            ["agents: this service takes at most 50 expected payments a tick, the scenario has 60"],
+            ["agents: this service allows at most 50 expected payments a tick, the scenario has 60"],
         ),
         (
             {
@@ -81,18 +82,18 @@ def busy(**change: Any) -> dict[str, Any]:
                     {"type": "transfer", "tick": 1, "every_ticks": 1, "receiver": "BANK_A", "amount": 1},
                 ]
             },
-            ["events: this service takes at most 15 times that events happen, the scenario has 16"],
+            ["events: this service allows at most 15 occurrences of events, the scenario has 16"],
         ),
         (
             {"agents": banks(2, **busy(), policy={"type": "split_large", "parts": 10})},
-            ["agents: this service takes at most 50 expected payments a tick, the scenario has 400"],
+            ["agents: this service allows at most 50 expected payments a tick, the scenario has 400"],
         ),
         (
             {
                 "agents": banks(3, **busy()),
                 "events": [{"type": "arrival_rate", "tick": 5, "bank": "BANK_1", "multiplier": 3}],
             },
-            ["agents: this service takes at most 50 expected payments a tick, the scenario has 100"],
+            ["agents: this service allows at most 50 expected payments a tick, the scenario has 100"],
         ),
         (
             {
@@ -102,7 +103,7 @@ def busy(**change: Any) -> dict[str, Any]:
                     {"type": "payment", "tick": 1, "sender": "BANK_0", "receiver": "BANK_1", "amount": 1},
                 ],
             },
-            ["agents: this service takes at most 50 expected payments a tick, the scenario has 241"],
+            ["agents: this service allows at most 50 expected payments a tick, the scenario has 241"],
         ),
     ],
 )
@@ -115,7 +116,7 @@ def test_a_scenario_that_is_too_large_is_refused(
 
 
 def test_a_body_that_is_too_large_is_refused(service: Service, client: httpx2.Client) -> None:
-    fits = {"content": b" " * 5_000, "headers": {"content-type": "application/json"}}
+    fits: dict[str, Any] = {"content": b" " * 5_000, "headers": {"content-type": "application/json"}}
     assert client.post("/api/simulations", **fits).status_code == 400
     refused = client.post("/api/simulations", **fits | {"content": b" " * 5_001})
     assert (refused.status_code, refused.json()["detail"]) == (
@@ -156,7 +157,7 @@ def test_a_simulation_in_which_too_much_waits_fails(client: httpx2.Client) -> No
     url = f"/api/simulations/{simulation_id}"
     refused = client.post(f"{url}/run", json={"ticks": 500})
     assert refused.status_code == 409
-    assert "payments wait at tick" in refused.json()["detail"]
+    assert "payments are unsettled at tick" in refused.json()["detail"]
     summary = client.get(url).json()
     assert (summary["status"], summary["error"]) == (
         "failed",
@@ -201,17 +202,17 @@ def test_a_panic_over_a_scenario_refuses_it(monkeypatch: pytest.MonkeyPatch) -> 
         assert (refused.status_code, client.get("/health").json()["simulations"]) == (422, 0)
 
 
-def test_a_mistake_of_the_service_is_answered_without_its_traceback(
+def test_an_internal_error_is_answered_without_its_traceback(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def mistaken(*_: object) -> None:
+    def fail(*_: object) -> None:
         raise KeyError("secret")
 
-    monkeypatch.setattr(Registry, "summaries", mistaken)
+    monkeypatch.setattr(Registry, "summaries", fail)
     with TestClient(create_app(Settings()), raise_server_exceptions=False) as client:
         answer = client.get("/api/simulations")
     assert (answer.status_code, "secret" in answer.text) == (500, False)
-    assert answer.json()["detail"] == "the service made a mistake; its log says which"
+    assert answer.json()["detail"] == "internal server error; see the service log"
     assert "KeyError: 'secret'" in caplog.text
 
 
@@ -220,11 +221,15 @@ def test_idle_simulations_expire_and_busy_ones_do_not(monkeypatch: pytest.Monkey
     monkeypatch.setattr("paysim_gym.server.registry.time", SimpleNamespace(monotonic=lambda: now))
     held, is_over = threading.Event(), threading.Event()
 
+    def hold(_: Simulation) -> None:
+        held.set()
+        is_over.wait(20)
+
     async def play() -> None:
         nonlocal now
         registry = Registry(Settings(idle_seconds=60))
         idle, busy, read = [await registry.create(load_scenario(SMALL), None) for _ in range(3)]
-        long = asyncio.create_task(registry.read(busy, lambda _: (held.set(), is_over.wait(20))))
+        long = asyncio.create_task(registry.read(busy, hold))
         while not held.is_set():
             await asyncio.sleep(0.001)
         for ids in ([idle, busy, read], [busy, read]):
@@ -265,7 +270,7 @@ def test_an_idle_simulation_goes_by_itself_and_its_websocket_is_told() -> None:
 
 def test_a_token_is_asked_for_everywhere() -> None:
     wrong = ["", "Bearer", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", TOKEN, "Bearer \xff"]
-    strange = [{}, *({"authorization": value.encode("latin-1")} for value in wrong)]
+    strange = [{}, *({b"authorization": value.encode("latin-1")} for value in wrong)]
     with serving("--host", "0.0.0.0", token=TOKEN) as service:
         service.url = service.url.replace("0.0.0.0", "127.0.0.1")
         with service.client(headers={"authorization": f"Bearer {TOKEN}"}) as client:
@@ -349,7 +354,7 @@ def test_without_a_token_a_name_that_points_to_loopback_is_refused(service: Serv
     assert refusal.value.response.status_code == 403
 
 
-def test_without_a_token_another_address_is_refused_whoever_has_bound_it() -> None:
+def test_without_a_token_another_address_is_refused_even_if_bound() -> None:
     with TestClient(create_app(Settings()), base_url="http://192.0.2.1") as client:
         refused = client.get("/health")
         assert (refused.status_code, refused.json()["errors"]) == (403, [])

@@ -1,4 +1,4 @@
-"""Who may touch a simulation, when, and on which thread: the registry without the network around it."""
+"""The registry without the network: locks and threads."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from paysim_gym.server.registry import Registry
 from paysim_gym.server.settings import Settings
 
 
-def test_an_action_outlives_whoever_asked_for_it() -> None:
-    """A lock that is let go before its thread is done would let two threads into one engine."""
+def test_an_action_outlives_its_client() -> None:
+    """A lock released before its thread ends would admit a second thread."""
 
     async def play() -> None:
         registry = Registry(Settings())
@@ -36,7 +36,7 @@ def test_an_action_outlives_whoever_asked_for_it() -> None:
 
 
 def test_a_tick_leaves_other_threads_the_interpreter() -> None:
-    """The longest time for which this thread could not go on is far shorter than a tick of the other."""
+    """This thread is never blocked for as long as a tick of the other."""
     crowd = {
         "ticks_per_day": 2,
         "agents": [
@@ -69,10 +69,10 @@ ARRIVALS = {
 
 
 def test_simulations_play_at_the_same_time_and_the_event_loop_goes_on() -> None:
-    """Two that wait for each other inside their ticks would wait forever on one thread."""
+    """Two ticks that wait for each other would deadlock on one thread."""
     both = threading.Barrier(2, timeout=20)
 
-    class Meeting(Orchestrator):
+    class WaitingOrchestrator(Orchestrator):
         def tick(self) -> dict[str, Any]:
             both.wait()
             return super().tick()
@@ -85,18 +85,18 @@ def test_simulations_play_at_the_same_time_and_the_event_loop_goes_on() -> None:
         await registry.close()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("paysim_gym.server.simulation.Orchestrator", Meeting)
+        patch.setattr("paysim_gym.server.simulation.Orchestrator", WaitingOrchestrator)
         asyncio.run(play())
 
 
 def test_two_actions_never_meet_in_one_simulation() -> None:
-    """Ticks, runs, reads and a deletion, all asked for at once."""
+    """Ticks, runs, reads and a deletion, all requested at once."""
     inside = threading.Lock()
 
-    class Alone(Orchestrator):
+    class ExclusiveOrchestrator(Orchestrator):
         def tick(self) -> dict[str, Any]:
-            with_nobody = inside.acquire(blocking=False)
-            assert with_nobody, "two threads are in one engine"
+            is_alone = inside.acquire(blocking=False)
+            assert is_alone, "two threads are in one engine"
             time.sleep(0.001)
             result = super().tick()
             inside.release()
@@ -118,14 +118,15 @@ def test_two_actions_never_meet_in_one_simulation() -> None:
         late = asyncio.gather(*(registry.tick(simulation_id) for _ in range(5)), return_exceptions=True)
         await asyncio.sleep(0)
         await registry.delete(simulation_id)
-        assert all(isinstance(result, dict) or result.status == 404 for result in await late)
+        failures = [result for result in await late if not isinstance(result, dict)]
+        assert all(isinstance(error, ServiceError) and error.status == 404 for error in failures)
         with pytest.raises(ServiceError, match="no simulation"):
             await registry.tick(simulation_id)
         await registry.close()
         return done
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("paysim_gym.server.simulation.Orchestrator", Alone)
+        patch.setattr("paysim_gym.server.simulation.Orchestrator", ExclusiveOrchestrator)
         patch.setattr("paysim_gym.server.registry._SLICE_SECONDS", 0.0)  # every tick of a run is a slice
         done = asyncio.run(play())
     played: list[int] = []
@@ -157,7 +158,7 @@ def test_ticks_do_not_wait_for_a_body_that_takes_long_to_read() -> None:
         registry = Registry(Settings(threads=1))
         simulation_id = await registry.create(load_scenario(SMALL), None)
         is_played = threading.Event()
-        body = asyncio.create_task(registry.prepare(is_played.wait, 20))
+        body = asyncio.create_task(registry.run_in_reader(is_played.wait, 20))
         await asyncio.sleep(0)
         await registry.tick(simulation_id)
         assert not body.done()
@@ -168,7 +169,7 @@ def test_ticks_do_not_wait_for_a_body_that_takes_long_to_read() -> None:
     asyncio.run(play())
 
 
-def test_a_registry_that_keeps_all_does_not_look_for_what_to_delete() -> None:
+def test_a_registry_without_expiry_does_not_poll() -> None:
     async def watch() -> None:
         registry = Registry(Settings(idle_seconds=0))
         await asyncio.wait_for(registry.expire_forever(), 5)

@@ -1,4 +1,4 @@
-"""The scenarios of the service: those it has by name, those that clients send, and what it refuses."""
+"""Named scenarios, scenarios in requests, and invalid requests."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_a_wrong_scenario_is_refused_by_its_fields(
     client: httpx2.Client, change: dict[str, Any], paths: list[str]
 ) -> None:
     for body in (SMALL | change, {"scenario": SMALL | change}):
-        # As a client writes it that does not look: httpx would refuse lone surrogates itself.
+        # Sent raw, because httpx refuses lone surrogates itself.
         refused = post_raw(client, "/api/simulations", body)
         assert refused.status_code == 422
         assert [problem["path"] for problem in refused.json()["errors"]] == paths

@@ -1,4 +1,4 @@
-"""Schemathesis asks a running service whatever its OpenAPI document allows, and what it does not."""
+"""Schemathesis sends valid and invalid requests from the OpenAPI document."""
 
 from __future__ import annotations
 

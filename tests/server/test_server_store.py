@@ -9,7 +9,6 @@ import json
 import signal
 import threading
 import time
-from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,19 +22,19 @@ from paysim_gym import Orchestrator, load_scenario
 from paysim_gym.server.problem_details import ServiceError
 from paysim_gym.server.registry import Registry
 from paysim_gym.server.saved_simulations import FolderStore
-from paysim_gym.server.schemas import BankMetrics, Metrics, Status
+from paysim_gym.server.schemas import Status
 from paysim_gym.server.settings import Settings
-from paysim_gym.server.simulation import Origin, Simulation
-from paysim_gym.simulate import metrics
+from paysim_gym.server.simulation import Simulation, SimulationSpec
+from paysim_gym.simulate.metrics import RunMetrics
 from paysim_gym.simulate.output import OUTPUTS, TextSink
 from paysim_gym.simulate.runner import LiveTicks, SimulationRunner
 
 POOR = {"balance": 0, "credit_limit": 0}
-"""What lets a bank's payments wait forever."""
+"""Settings with which a bank's payments never settle."""
 
 
-def looks(client: httpx2.Client) -> dict[str, Any]:
-    """All that can be seen of every simulation."""
+def snapshot(client: httpx2.Client) -> dict[str, Any]:
+    """Return every response about every simulation."""
     listed = client.get("/api/simulations").json()["items"]
     seen = {}
     for entry in listed:
@@ -63,7 +62,7 @@ def test_simulations_go_on_after_the_service_has_gone(tmp_path: Path, end: signa
         for simulation_id, ticks in ((begun, 17), (over, 12), (named, 5)):
             client.post(f"/api/simulations/{simulation_id}/run", json={"ticks": ticks})
         client.post(f"/api/simulations/{begun}/tick")
-        before = looks(client)
+        before = snapshot(client)
     assert list(before) == [fresh, begun, over, named, failed]
     assert [seen[0]["status"] for seen in before.values()] == [
         "created",
@@ -74,7 +73,7 @@ def test_simulations_go_on_after_the_service_has_gone(tmp_path: Path, end: signa
     ]
     assert service.stop(end) == -end
     with serving(*store) as service, service.client() as client:
-        assert looks(client) == before
+        assert snapshot(client) == before
         direct = Orchestrator(SMALL | {"num_days": 3})
         for _ in range(18):
             direct.tick()
@@ -88,8 +87,8 @@ def test_metrics_are_those_of_a_run_that_nothing_has_interrupted(name: str, tmp_
     made: dict[str, Any] = {"full": FULL, "carried": SMALL | {"end_of_day": "carry"}}
     scenario = load_scenario(copy.deepcopy(made.get(name, name))).model_copy(update={"num_days": 2})
     store = FolderStore(tmp_path)
-    origin = Origin(simulation_id="0" * 32, name=name, created_at=datetime.now(UTC), scenario=scenario)
-    simulation = Simulation(origin, 10_000)
+    spec = SimulationSpec(simulation_id="0" * 32, name=name, created_at=datetime.now(UTC), scenario=scenario)
+    simulation = Simulation(spec, 10_000)
     store.add(simulation)
     played = 0
     for ticks in (1, scenario.ticks_per_day - 1, 2, scenario.ticks_per_day):
@@ -101,15 +100,8 @@ def test_metrics_are_those_of_a_run_that_nothing_has_interrupted(name: str, tmp_
         live = LiveTicks(scenario, max_ticks=played)
         direct = SimulationRunner(live, OUTPUTS["normal"](TextSink(io.StringIO()))).run()
         assert simulation.metrics() == direct
-        assert Metrics.model_validate(direct.to_dict()).model_dump() == json.loads(
-            json.dumps(direct.to_dict())
-        )
+        assert RunMetrics.model_validate_json(json.dumps(direct.to_dict())) == direct
     assert played > scenario.ticks_per_day
-
-
-def test_the_metrics_of_the_service_have_the_names_of_a_runs() -> None:
-    assert set(Metrics.model_fields) == {figure.name for figure in fields(metrics.RunMetrics)}
-    assert set(BankMetrics.model_fields) == {figure.name for figure in fields(metrics.BankMetrics)}
 
 
 def test_without_a_store_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,17 +122,22 @@ def test_what_cannot_be_read_is_left_alone(tmp_path: Path) -> None:
         return made
 
     sound, cut, damaged, other = asyncio.run(first())
-    (tmp_path / f"{cut}.progress.json").write_text("{", "utf-8")
-    progress = json.loads((tmp_path / f"{damaged}.progress.json").read_text("utf-8"))
-    state = progress["state"]
-    (tmp_path / f"{damaged}.progress.json").write_text(json.dumps(progress | {"state": state[:-8]}), "utf-8")
-    origin = json.loads((tmp_path / f"{other}.origin.json").read_text("utf-8"))
-    origin["scenario"]["agents"][0]["balance"] += 1
-    (tmp_path / f"{other}.origin.json").write_text(json.dumps(origin), "utf-8")
+    (tmp_path / f"{cut}.checkpoint.json").write_text("{", "utf-8")
+    checkpoint = json.loads((tmp_path / f"{damaged}.checkpoint.json").read_text("utf-8"))
+    state = checkpoint["state"]
+    (tmp_path / f"{damaged}.checkpoint.json").write_text(
+        json.dumps(checkpoint | {"state": state[:-8]}), "utf-8"
+    )
+    spec = json.loads((tmp_path / f"{other}.spec.json").read_text("utf-8"))
+    spec["scenario"]["agents"][0]["balance"] += 1
+    (tmp_path / f"{other}.spec.json").write_text(json.dumps(spec), "utf-8")
     (tmp_path / "notes.txt").write_text("mine", "utf-8")
-    half, unheard = tmp_path / f".{sound}.progress.json.17.tmp", tmp_path / f"{'0' * 32}.progress.json"
-    for file in (half, unheard):
-        file.write_text("half a file", "utf-8")
+    unfinished, unknown = (
+        tmp_path / f".{sound}.checkpoint.json.17.tmp",
+        tmp_path / f"{'0' * 32}.checkpoint.json",
+    )
+    for file in (unfinished, unknown):
+        file.write_text("partial", "utf-8")
 
     async def second() -> dict[str, tuple[Status, str | None]]:
         registry = Registry(Settings(store=tmp_path))
@@ -158,10 +155,23 @@ def test_what_cannot_be_read_is_left_alone(tmp_path: Path) -> None:
     assert seen[damaged][0] == seen[other][0] == Status.FAILED
     assert "damaged" in str(seen[damaged][1])
     assert "another scenario" in str(seen[other][1])
-    assert (tmp_path / f"{cut}.progress.json").read_text("utf-8") == "{"
+    assert (tmp_path / f"{cut}.checkpoint.json").read_text("utf-8") == "{"
     assert (tmp_path / "notes.txt").exists()
-    assert not half.exists()
-    assert not unheard.exists()
+    assert not unfinished.exists()
+    assert not unknown.exists()
+
+
+def test_saved_simulations_of_the_first_release_are_ignored_with_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for digit in "01":
+        for name in ("origin", "progress"):
+            (tmp_path / f"{digit * 32}.{name}.json").write_text("{}", "utf-8")
+    assert FolderStore(tmp_path).load(100) == []
+    assert [record.getMessage() for record in caplog.records] == [
+        "2 simulations saved by paysim-gym 0.1.0 are ignored: unsupported version"
+    ]
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_what_cannot_be_stored_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The WebSocket: its contract, and messages that nobody should send."""
+"""The WebSocket: its contract, and invalid messages."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def client(service: Service) -> Iterator[httpx2.Client]:
             client.delete(f"/api/simulations/{entry['simulation_id']}")
 
 
-def dial(service: Service, simulation_id: str) -> ClientConnection:
+def open_socket(service: Service, simulation_id: str) -> ClientConnection:
     return connect(f"{service.websocket_url}/{simulation_id}", proxy=None, max_size=None)
 
 
@@ -45,7 +45,7 @@ def ask(peer: ClientConnection, message: Any) -> dict[str, Any]:
 
 def test_a_day_over_a_websocket_is_a_day_of_the_orchestrator(service: Service, client: httpx2.Client) -> None:
     direct = Orchestrator(SMALL)
-    with dial(service, make(client)) as peer:
+    with open_socket(service, make(client)) as peer:
         assert ask(peer, {"action": "get_state"}) == {"type": "state", "data": direct.get_state()}
         while not direct.is_over:
             assert ask(peer, {"action": "tick"}) == {"type": "tick_result", "data": direct.tick()}
@@ -57,7 +57,7 @@ def test_a_day_over_a_websocket_is_a_day_of_the_orchestrator(service: Service, c
 
 @pytest.mark.parametrize("simulation_id", ["0" * 32, "x", "%2e%2e", "%00"])
 def test_an_unknown_id_closes_with_4004(service: Service, simulation_id: str) -> None:
-    with dial(service, simulation_id) as peer, pytest.raises(ConnectionClosed) as closed:
+    with open_socket(service, simulation_id) as peer, pytest.raises(ConnectionClosed) as closed:
         peer.recv(timeout=30)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 4004
@@ -65,7 +65,7 @@ def test_an_unknown_id_closes_with_4004(service: Service, simulation_id: str) ->
 
 def test_a_deleted_simulation_closes_with_4004(service: Service, client: httpx2.Client) -> None:
     simulation_id = make(client)
-    with dial(service, simulation_id) as peer:
+    with open_socket(service, simulation_id) as peer:
         ask(peer, {"action": "tick"})
         client.delete(f"/api/simulations/{simulation_id}")
         with pytest.raises(ConnectionClosed) as closed:
@@ -76,7 +76,7 @@ def test_a_deleted_simulation_closes_with_4004(service: Service, client: httpx2.
 
 def test_both_ends_see_one_simulation(service: Service, client: httpx2.Client) -> None:
     simulation_id = make(client)
-    with dial(service, simulation_id) as one, dial(service, simulation_id) as other:
+    with open_socket(service, simulation_id) as one, open_socket(service, simulation_id) as other:
         ticks = [ask(peer, {"action": "tick"})["data"]["tick"] for peer in (one, other, one)]
         ticks.append(client.post(f"/api/simulations/{simulation_id}/tick").json()["tick"])
         assert ticks == [0, 1, 2, 3]
@@ -112,7 +112,7 @@ WRONG: list[tuple[str | bytes, int]] = [
 
 def test_a_wrong_message_is_answered_and_changes_nothing(service: Service, client: httpx2.Client) -> None:
     simulation_id = make(client)
-    with dial(service, simulation_id) as peer:
+    with open_socket(service, simulation_id) as peer:
         for message, status in WRONG:
             answer = ask(peer, message)
             assert (answer["type"], answer["data"]["status"]) == ("error", status), message[:40]
@@ -120,23 +120,23 @@ def test_a_wrong_message_is_answered_and_changes_nothing(service: Service, clien
 
 
 def test_no_flood_of_messages_kills_the_service(service: Service, client: httpx2.Client) -> None:
-    """Random messages, good ones between them, and connections that break off at any moment."""
+    """Random messages between valid ones, over connections that break off."""
     made = [make(client, SMALL | {"num_days": 50}) for _ in range(4)]
     played = dict.fromkeys(made, 0)
     lock = threading.Lock()
 
     def flood(seed: int) -> None:
-        dice = random.Random(seed)
+        generator = random.Random(seed)
         for _ in range(6):
-            simulation_id = dice.choice(made)
-            with dial(service, simulation_id) as peer:
+            simulation_id = generator.choice(made)
+            with open_socket(service, simulation_id) as peer:
                 for _ in range(15):
-                    if dice.random() < 0.5:
-                        answer = ask(peer, {"action": dice.choice(["tick", "get_state"])})
+                    if generator.random() < 0.5:
+                        answer = ask(peer, {"action": generator.choice(["tick", "get_state"])})
                         with lock:
                             played[simulation_id] += answer["type"] == "tick_result"
                     else:
-                        assert ask(peer, noise(dice))["type"] == "error"
+                        assert ask(peer, noise(generator))["type"] == "error"
 
     threads = [threading.Thread(target=flood, args=(seed,)) for seed in range(8)]
     for thread in threads:
@@ -147,18 +147,18 @@ def test_no_flood_of_messages_kills_the_service(service: Service, client: httpx2
     assert {entry["simulation_id"]: entry["tick"] for entry in listed} == played
 
 
-def noise(dice: random.Random) -> str | bytes:
-    """A message that is none: cut, doubled, or of random bytes."""
-    message = json.dumps({"action": dice.choice(["tick", "get_state", "run", 5, None, {}, [[]]])})
-    match dice.randrange(4):
+def noise(generator: random.Random) -> str | bytes:
+    """Return an invalid message: truncated, doubled or random."""
+    message = json.dumps({"action": generator.choice(["tick", "get_state", "run", 5, None, {}, [[]]])})
+    match generator.randrange(4):
         case 0:
-            return message[: dice.randrange(len(message))]
+            return message[: generator.randrange(len(message))]
         case 1:
             return message * 2
         case 2:
-            return dice.randbytes(dice.randrange(2_000))
+            return generator.randbytes(generator.randrange(2_000))
         case _:
-            return "".join(chr(dice.randrange(1, 0xD800)) for _ in range(dice.randrange(1, 20_000)))
+            return "".join(chr(generator.randrange(1, 0xD800)) for _ in range(generator.randrange(1, 20_000)))
 
 
 def test_a_connection_that_breaks_off_in_a_tick_leaves_a_sound_simulation(
@@ -166,10 +166,10 @@ def test_a_connection_that_breaks_off_in_a_tick_leaves_a_sound_simulation(
 ) -> None:
     simulation_id = make(client, SMALL | {"num_days": 50})
     for _ in range(30):
-        with dial(service, simulation_id) as peer:
+        with open_socket(service, simulation_id) as peer:
             peer.send('{"action": "tick"}')
-            peer.socket.shutdown(socket.SHUT_RDWR)  # without a goodbye
-    with dial(service, simulation_id) as peer:
+            peer.socket.shutdown(socket.SHUT_RDWR)  # without a close frame
+    with open_socket(service, simulation_id) as peer:
         tick = ask(peer, {"action": "tick"})["data"]["tick"]
         assert tick <= 30
         direct = Orchestrator(SMALL | {"num_days": 50})
@@ -179,15 +179,13 @@ def test_a_connection_that_breaks_off_in_a_tick_leaves_a_sound_simulation(
     assert client.get("/health").json()["simulations"] == 1
 
 
-def test_a_message_beyond_all_measure_ends_the_connection_only(
-    service: Service, client: httpx2.Client
-) -> None:
+def test_a_far_too_large_message_ends_the_connection_only(service: Service, client: httpx2.Client) -> None:
     simulation_id = make(client)
-    with dial(service, simulation_id) as peer, pytest.raises(ConnectionClosed) as closed:
+    with open_socket(service, simulation_id) as peer, pytest.raises(ConnectionClosed) as closed:
         ask(peer, "x" * 2**21)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1009
-    with dial(service, simulation_id) as peer:
+    with open_socket(service, simulation_id) as peer:
         assert ask(peer, {"action": "tick"})["type"] == "tick_result"
 
 
@@ -195,10 +193,10 @@ def test_frames_that_break_the_protocol_end_the_connection_only(
     service: Service, client: httpx2.Client
 ) -> None:
     simulation_id = make(client)
-    dice = random.Random(0)
+    generator = random.Random(0)
     for _ in range(20):
-        with dial(service, simulation_id) as peer:
-            peer.socket.sendall(dice.randbytes(200))
+        with open_socket(service, simulation_id) as peer:
+            peer.socket.sendall(generator.randbytes(200))
             with suppress(OSError):  # the service may have hung up by then
                 peer.socket.shutdown(socket.SHUT_RDWR)
     assert client.get(f"/api/simulations/{simulation_id}").json()["status"] in ("created", "running")

@@ -1,4 +1,4 @@
-"""The state of a system from its events alone."""
+"""The state rebuilt from events equals the state of the engine."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from scenario_strategies import SCENARIOS
 
 from paysim_gym import Orchestrator, ScenarioError, bundled_scenarios, load_scenario
 from paysim_gym.simulate.event_replay import EventReplay
-from paysim_gym.simulate.formatting import WORDS, event_lines
+from paysim_gym.simulate.formatting import EVENT_FORMATTERS, event_lines
 
 
-def play_and_compare(run: Orchestrator, most_ticks: int = 200) -> set[str]:
-    """Hold the books against the engine after every tick; returns the types of events that came."""
-    books = EventReplay([rail.id for rail in run.scenario.rails])
+def play_and_compare(run: Orchestrator, max_ticks: int = 200) -> set[str]:
+    """Compare the replay with the engine after every tick; return the event types."""
+    replay = EventReplay([rail.id for rail in run.scenario.rails])
     seen = set()
-    for _ in range(most_ticks):
+    for _ in range(max_ticks):
         if run.is_over:
             break
         run.tick()
         events = run.events()
         for event in events:
-            books.apply(event)
+            replay.apply(event)
             seen.add(event["type"])
-        assert books.agents() == run.get_state()["agents"]
+        assert replay.agents() == run.get_state()["agents"]
         assert len(list(event_lines(events))) > 0 or len(events) == 1
     return seen
 
@@ -63,7 +63,7 @@ def test_events_add_up_to_the_state_of_any_scenario(scenario: dict[str, Any]) ->
         run = Orchestrator(scenario, record_events=True)
     except ScenarioError:
         return
-    assert play_and_compare(run, 30) <= set(WORDS)
+    assert play_and_compare(run, 30) <= set(EVENT_FORMATTERS)
 
 
 def test_an_event_says_what_is_needed_to_retrace_it(small_scenario: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The figures of a run: by hand, and the same from everywhere."""
+"""Metrics of a run: computed by hand, and equal from every source."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ import io
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import pandas as pd  # type: ignore[import-untyped]
 import polars as pl
 import pytest
 from full_scenario import FULL
 from paysim_agents.scripted import scripted
+from pydantic import ValidationError
 
 from paysim_gym import bundled_scenarios, load_scenario
 from paysim_gym._engine import COST_COMPONENTS
 from paysim_gym.evaluation import evaluate
 from paysim_gym.scenario import Scenario
+from paysim_gym.simulate.accumulator import MetricsAccumulator
 from paysim_gym.simulate.event_replay import EventReplay
-from paysim_gym.simulate.metrics import RunMetrics
-from paysim_gym.simulate.output import OUTPUTS, Filter, TextSink
+from paysim_gym.simulate.metrics import CostComponents, RunMetrics
+from paysim_gym.simulate.output import OUTPUTS, EventFilter, TextSink
 from paysim_gym.simulate.persistence import EndOfDayPersistence
 from paysim_gym.simulate.runner import LiveTicks, SimulationRunner
-from paysim_gym.simulate.statistics import Statistics
 from paysim_gym.simulate.store import Store
 
 
@@ -31,11 +32,13 @@ def live(scenario: Any, max_ticks: int | None = None) -> RunMetrics:
     return SimulationRunner(LiveTicks(scenario, max_ticks=max_ticks), output).run()
 
 
-def kept(scenario: Scenario, path: Path, max_ticks: int | None = None) -> RunMetrics:
-    """Play a run and keep it as run 1."""
+def stored(scenario: Scenario, path: Path, max_ticks: int | None = None) -> RunMetrics:
+    """Play a run and store it as run 1."""
     source = LiveTicks(scenario, max_ticks=max_ticks)
     with Store(path) as store:
-        run = store.begin_run(source.plan, scenario, mode="normal", shown=Filter(), is_full_replay=False)
+        run = store.begin_run(
+            source.plan, scenario, mode="normal", event_filter=EventFilter(), is_full_replay=False
+        )
         output = OUTPUTS["normal"](TextSink(io.StringIO()))
         return SimulationRunner(source, output, EndOfDayPersistence(store, run)).run()
 
@@ -97,14 +100,23 @@ def test_a_run_by_hand() -> None:
     assert metrics.cost == a.cost + b.cost
 
 
+def test_metrics_name_every_cost_component_of_the_engine() -> None:
+    assert tuple(CostComponents.__annotations__) == COST_COMPONENTS
+    metrics = live(BY_HAND).to_dict()
+    with pytest.raises(ValidationError, match=r"costs\.delay"):
+        RunMetrics.model_validate(metrics | {"costs": {**metrics["costs"], "delay": None}})
+    with pytest.raises(ValidationError, match=r"costs\.other"):
+        RunMetrics.model_validate(metrics | {"costs": {**metrics["costs"], "other": 1}})
+
+
 def test_a_bank_without_payments_has_settled_all_of_them() -> None:
     quiet = live(BY_HAND | {"initial_transactions": []})
     assert (quiet.settlement_rate, quiet.mean_delay, quiet.banks[0].turnover) == (1.0, 0.0, None)
 
 
 @pytest.mark.parametrize("name", ["two_bank", "five_bank", "castro_two_period", "lent"])
-def test_a_banks_figures_are_those_of_the_environment(name: str) -> None:
-    """In an environment all banks follow their policies if the learner does what `release_all` does."""
+def test_bank_metrics_are_those_of_the_environment(name: str) -> None:
+    """A learner that plays `release_all` makes an environment equal to a run."""
     scenario = load_scenario(LENT if name == "lent" else name)
     learner = next(agent.id for agent in scenario.agents if agent.policy.type == "learner")
     seed = 11
@@ -137,8 +149,8 @@ def scenarios() -> dict[str, Scenario]:
 
 
 @pytest.mark.parametrize("name", scenarios())
-def test_store_and_exported_files_have_the_figures_of_the_live_run(name: str, tmp_path: Path) -> None:
-    metrics = kept(scenarios()[name], tmp_path / "runs.duckdb")
+def test_store_and_exported_files_have_the_metrics_of_the_live_run(name: str, tmp_path: Path) -> None:
+    metrics = stored(scenarios()[name], tmp_path / "runs.duckdb")
     with Store(tmp_path / "runs.duckdb") as store:
         assert store.metrics(1) == metrics
         for table in ("days", "bank_days", "payments"):
@@ -148,54 +160,54 @@ def test_store_and_exported_files_have_the_figures_of_the_live_run(name: str, tm
     check_pandas(metrics, tmp_path)
 
 
-def test_the_figures_of_part_of_a_day_agree(tmp_path: Path) -> None:
+def test_the_metrics_of_an_incomplete_day_agree(tmp_path: Path) -> None:
     scenario = scenarios()["two_bank"]
-    metrics = kept(scenario, tmp_path / "runs.duckdb", max_ticks=60)
+    metrics = stored(scenario, tmp_path / "runs.duckdb", max_ticks=60)
     assert (metrics.days, metrics.ticks) == (2, 60)
     assert metrics == live(scenario, max_ticks=60)
     with Store(tmp_path / "runs.duckdb") as store:
         assert store.metrics(1) == metrics
-        assert [report.day.is_whole for report in store.days(1)] == [True, False]
+        assert [report.day.is_complete for report in store.days(1)] == [True, False]
 
 
 @pytest.mark.parametrize("name", scenarios())
-def test_balances_and_what_waits_are_those_of_the_books(name: str) -> None:
+def test_balances_and_unsettled_payments_are_those_of_the_replay(name: str) -> None:
     source = LiveTicks(scenarios()[name])
-    books, statistics = EventReplay(source.plan.rails), Statistics.of(source.plan.banks)
+    replay, accumulator = EventReplay(source.plan.rails), MetricsAccumulator.for_banks(source.plan.banks)
     ticks_per_day = source.plan.ticks_per_day
     while not source.is_over:
         record = source.tick()
         next_tick = record.outcome["tick"] + 1
         if record.ends_day:
             next_tick = (record.outcome["day"] + 1) * ticks_per_day
-        statistics.apply(record, next_tick)
+        accumulator.apply(record, next_tick)
         for event in record.events:
-            books.apply(event)
-        for bank, figures in statistics.banks.items():
-            unsettled = list(books.accounts[bank].unsettled())
+            replay.apply(event)
+        for bank, metrics in accumulator.banks.items():
+            unsettled = list(replay.accounts[bank].unsettled())
             waits = sum(payment.amount * (next_tick - payment.arrival_tick) for payment in unsettled)
-            assert figures.closing_balance == books.accounts[bank].balance
-            assert figures.unsettled_count == len(unsettled)
-            assert figures.unsettled_value == sum(payment.amount for payment in unsettled)
-            assert figures.waiting_value == waits
+            assert metrics.closing_balance == replay.accounts[bank].balance
+            assert metrics.unsettled_count == len(unsettled)
+            assert metrics.unsettled_value == sum(payment.amount for payment in unsettled)
+            assert metrics.waiting_value == waits
         if record.ends_day:
-            statistics.close_day(is_whole=True)
+            accumulator.close_day(is_complete=True)
 
 
-def test_figures_before_the_first_tick() -> None:
-    statistics = Statistics.of(["A", "B"])
-    metrics = statistics.metrics()
+def test_metrics_before_the_first_tick() -> None:
+    accumulator = MetricsAccumulator.for_banks(["A", "B"])
+    metrics = accumulator.metrics()
     assert (metrics.days, metrics.ticks, metrics.settlement_rate, metrics.cost) == (0, 0, 1.0, 0)
     assert [(bank.bank, bank.mean_balance, bank.min_balance) for bank in metrics.banks] == [
         ("A", None, None),
         ("B", None, None),
     ]
     with pytest.raises(ValueError, match="no tick of the day"):
-        statistics.close_day(is_whole=False)
+        accumulator.close_day(is_complete=False)
 
 
 def check_polars(metrics: RunMetrics, folder: Path) -> None:
-    """Every figure again, by polars over the Parquet files."""
+    """Recompute every metric with polars from the Parquet files."""
     days, bank_days = pl.read_parquet(folder / "days.parquet"), pl.read_parquet(folder / "bank_days.parquet")
     payments = pl.read_parquet(folder / "payments.parquet")
     names = ("arrivals", "settlements", "dropped", "settled_value", "ticks")
@@ -216,14 +228,14 @@ def check_polars(metrics: RunMetrics, folder: Path) -> None:
             assert (int(total["delay_value"]) + int(waiting)) / total["arrived_value"] == bank.mean_delay
         # And from the payments themselves.
         settled = payments.filter((pl.col("sender") == bank.bank) & (pl.col("status") == "settled"))
-        before_close = settled.filter(pl.col("mechanism") != "close")["amount"].sum()
-        ordered = payments.filter(pl.col("sender") == bank.bank)["ordered_amount"].sum()
+        before_close = int(settled.filter(pl.col("mechanism") != "close")["amount"].sum())
+        ordered = int(payments.filter(pl.col("sender") == bank.bank)["ordered_amount"].sum())
         assert (len(settled), settled["amount"].sum()) == (bank.settlements, bank.sent)
         assert bank.settlement_rate == (before_close / ordered if ordered else 1)
 
 
 def check_pandas(metrics: RunMetrics, folder: Path) -> None:
-    """Every figure again, by pandas over the CSV files."""
+    """Recompute every metric with pandas from the CSV files."""
     days, bank_days = pd.read_csv(folder / "days.csv"), pd.read_csv(folder / "bank_days.csv")
     payments = pd.read_csv(folder / "payments.csv")
     assert days["arrivals"].sum() == metrics.arrivals

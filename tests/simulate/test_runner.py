@@ -1,9 +1,10 @@
-"""The loop of a run: its hooks, its days, its outputs."""
+"""The run loop: hooks, days and output modes."""
 
 from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,19 +12,19 @@ import pytest
 from paysim_gym import bundled_scenarios
 from paysim_gym.simulate.event_replay import EventReplay
 from paysim_gym.simulate.metrics import RunMetrics
-from paysim_gym.simulate.output import OUTPUTS, Filter, OutputStrategy, TextSink
+from paysim_gym.simulate.output import OUTPUTS, EventFilter, OutputStrategy, TextSink
 from paysim_gym.simulate.records import DayReport, RunPlan, TickRecord
 from paysim_gym.simulate.runner import LiveTicks, SimulationRunner
 
 
-def shown(mode: str, source: LiveTicks, what: Filter | None = None) -> str:
+def printed(mode: str, source: LiveTicks, what: EventFilter | None = None) -> str:
     text = io.StringIO()
     SimulationRunner(source, OUTPUTS[mode](TextSink(text), what)).run()
     return text.getvalue()
 
 
-class Diary(OutputStrategy):
-    """Writes down which hooks are called, and when."""
+class HookLog(OutputStrategy):
+    """Records the calls of the hooks."""
 
     def on_simulation_start(self, plan: RunPlan) -> None:
         self.sink.line(f"start {plan.name}")
@@ -31,51 +32,51 @@ class Diary(OutputStrategy):
     def on_tick_start(self, day: int, tick: int) -> None:
         self.sink.line(f"tick {day} {tick}")
 
-    def on_tick_complete(self, record: TickRecord, books: EventReplay) -> None:
-        self.sink.line(f"played {record.outcome['day']} {record.outcome['tick']} {len(books.accounts)}")
+    def on_tick_complete(self, record: TickRecord, replay: EventReplay) -> None:
+        self.sink.line(f"played {record.outcome['day']} {record.outcome['tick']} {len(replay.accounts)}")
 
     def on_day_complete(self, report: DayReport) -> None:
-        self.sink.line(f"day {report.day.day} {report.day.is_whole} {report.day.ticks}")
+        self.sink.line(f"day {report.day.day} {report.day.is_complete} {report.day.ticks}")
 
     def on_simulation_complete(self, metrics: RunMetrics) -> None:
         self.sink.line(f"end {metrics.days} {metrics.ticks}")
 
 
 @pytest.fixture
-def with_diary(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(OUTPUTS, "diary", Diary)
+def with_hook_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(OUTPUTS, "hook_log", HookLog)
 
 
-@pytest.mark.usefixtures("with_diary")
+@pytest.mark.usefixtures("with_hook_log")
 def test_a_new_mode_is_a_class_and_a_line(small_scenario: dict[str, Any]) -> None:
     small_scenario |= {
         "ticks_per_day": 3,
         "num_days": 2,
         "events": [{"type": "early_close", "tick": 1}],
     }
-    assert shown("diary", LiveTicks(small_scenario)).splitlines() == [
+    assert printed("hook_log", LiveTicks(small_scenario)).splitlines() == [
         *("start scenario", "tick 0 0", "played 0 0 2", "tick 0 1", "played 0 1 2", "day 0 True 2"),
         *("tick 1 3", "played 1 3 2", "tick 1 4", "played 1 4 2", "tick 1 5", "played 1 5 2"),
         *("day 1 True 3", "end 2 5"),
     ]
 
 
-@pytest.mark.usefixtures("with_diary")
+@pytest.mark.usefixtures("with_hook_log")
 def test_a_new_mode_is_known_to_the_command_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from paysim_gym.cli import main
 
-    monkeypatch.setattr("sys.argv", ["paysim", "run", "castro_two_period", "--mode", "diary"])
+    monkeypatch.setattr("sys.argv", ["paysim", "run", "castro_two_period", "--mode", "hook_log"])
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == 0
     assert capsys.readouterr().out.startswith("start castro_two_period\ntick 0 0\n")
 
 
-@pytest.mark.usefixtures("with_diary")
+@pytest.mark.usefixtures("with_hook_log")
 def test_a_run_can_stop_within_a_day(small_scenario: dict[str, Any]) -> None:
-    lines = shown("diary", LiveTicks(small_scenario | {"num_days": 3}, max_ticks=14)).splitlines()
+    lines = printed("hook_log", LiveTicks(small_scenario | {"num_days": 3}, max_ticks=14)).splitlines()
     assert [line for line in lines if line.startswith("day")] == ["day 0 True 12", "day 1 False 2"]
     assert lines[-1] == "end 2 14"
 
@@ -89,7 +90,7 @@ def test_a_run_has_at_least_a_tick(small_scenario: dict[str, Any], max_ticks: in
 @pytest.mark.parametrize("mode", OUTPUTS)
 @pytest.mark.parametrize("name", bundled_scenarios())
 def test_every_bundled_scenario_runs_in_every_mode(name: str, mode: str) -> None:
-    lines = shown(mode, LiveTicks(name)).splitlines()
+    lines = printed(mode, LiveTicks(name)).splitlines()
     assert lines
     if mode in ("stream", "event_stream"):
         records = [json.loads(line) for line in lines]
@@ -101,28 +102,28 @@ def test_every_bundled_scenario_runs_in_every_mode(name: str, mode: str) -> None
 
 
 def test_a_stream_has_the_outcome_of_each_tick_and_all_balances(small_scenario: dict[str, Any]) -> None:
-    first, *_, last = map(json.loads, shown("stream", LiveTicks(small_scenario)).splitlines())
+    first, *_, last = map(json.loads, printed("stream", LiveTicks(small_scenario)).splitlines())
     assert list(first)[:3] == ["tick", "day", "arrivals"]
     assert set(first["balances"]) == {"BANK_A", "BANK_B"}
     assert sum(last["balances"].values()) == 400_000_00
 
 
-FILTERS = {
-    "bank": (Filter(banks=frozenset({"SMALL_C"})), lambda event: "SMALL_C" in map(str, event.values())),
+FILTERS: dict[str, tuple[EventFilter, Callable[[dict[str, Any]], bool]]] = {
+    "bank": (EventFilter(banks=frozenset({"SMALL_C"})), lambda event: "SMALL_C" in map(str, event.values())),
     "payment": (
-        Filter(payments=frozenset({7})),
+        EventFilter(payments=frozenset({7})),
         lambda event: 7 in (event.get("payment"), event.get("parent")),
     ),
-    "type": (Filter(types=frozenset({"hold", "cost"})), lambda event: event["type"] in ("hold", "cost")),
-    "ticks": (Filter(first_tick=5, last_tick=9), lambda event: 5 <= event["tick"] <= 9),
+    "type": (EventFilter(types=frozenset({"hold", "cost"})), lambda event: event["type"] in ("hold", "cost")),
+    "ticks": (EventFilter(first_tick=5, last_tick=9), lambda event: 5 <= event["tick"] <= 9),
 }
 
 
 @pytest.mark.parametrize("name", FILTERS)
 def test_a_filter_shows_exactly_what_it_names(name: str) -> None:
     what, is_wanted = FILTERS[name]
-    every = [json.loads(line) for line in shown("event_stream", LiveTicks("five_bank")).splitlines()]
-    chosen = [json.loads(line) for line in shown("event_stream", LiveTicks("five_bank"), what).splitlines()]
+    every = [json.loads(line) for line in printed("event_stream", LiveTicks("five_bank")).splitlines()]
+    chosen = [json.loads(line) for line in printed("event_stream", LiveTicks("five_bank"), what).splitlines()]
     assert 0 < len(chosen) < len(every)
     assert chosen == [event for event in every if is_wanted(event)]
 
@@ -133,19 +134,19 @@ def test_a_payment_is_shown_with_its_parts(small_scenario: dict[str, Any]) -> No
         "policy": {"type": "split_large", "parts": 3, "threshold": 0},
         "credit_limit": 0,
     }
-    every = [json.loads(line) for line in shown("event_stream", LiveTicks(small_scenario)).splitlines()]
+    every = [json.loads(line) for line in printed("event_stream", LiveTicks(small_scenario)).splitlines()]
     split = next(event["payment"] for event in every if event["type"] == "split")
-    what = Filter(payments=frozenset({split}), types=frozenset({"split", "release"}))
+    what = EventFilter(payments=frozenset({split}), types=frozenset({"split", "release"}))
     chosen = [
-        json.loads(line) for line in shown("event_stream", LiveTicks(small_scenario), what).splitlines()
+        json.loads(line) for line in printed("event_stream", LiveTicks(small_scenario), what).splitlines()
     ]
     assert [event["type"] for event in chosen] == ["split", "release", "release", "release"]
     assert [event["parent"] for event in chosen[1:]] == [split] * 3
 
 
-def test_verbose_tells_every_event_in_words(small_scenario: dict[str, Any]) -> None:
+def test_verbose_formats_every_event(small_scenario: dict[str, Any]) -> None:
     small_scenario["agents"][0]["policy"] = {"type": "hold_until_deadline", "margin": 0}
-    text = shown("verbose", LiveTicks(small_scenario))
+    text = printed("verbose", LiveTicks(small_scenario))
     for words in (
         "tick 0, day 0\n  day 0 begins\n  BANK_A opens with 200,000.00, credit 500,000.00\n",
         "arrives: BANK_A > BANK_B",
@@ -158,8 +159,8 @@ def test_verbose_tells_every_event_in_words(small_scenario: dict[str, Any]) -> N
         assert words in text
 
 
-def test_verbose_leaves_out_ticks_of_which_nothing_is_chosen() -> None:
-    text = shown("verbose", LiveTicks("five_bank"), Filter(payments=frozenset({1})))
+def test_verbose_omits_ticks_without_selected_events() -> None:
+    text = printed("verbose", LiveTicks("five_bank"), EventFilter(payments=frozenset({1})))
     assert "#1 arrives" in text
     assert "#2 arrives" not in text
     assert text.count("tick ") < 10

@@ -1,4 +1,4 @@
-"""A store: whole days, whatever happens; older files, foreign files."""
+"""The store: atomic days, older files and foreign files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from paysim_gym import load_scenario
 from paysim_gym._engine import EVENT_SCHEMA_VERSION
 from paysim_gym.simulate import columns, store_schema
 from paysim_gym.simulate import store as store_module
-from paysim_gym.simulate.output import OUTPUTS, Filter, TextSink
+from paysim_gym.simulate.output import OUTPUTS, EventFilter, TextSink
 from paysim_gym.simulate.persistence import EndOfDayPersistence, FullReplayPersistence, StoredTicks
 from paysim_gym.simulate.records import RunPlan, TickRecord
 from paysim_gym.simulate.runner import LiveTicks, SimulationRunner
@@ -30,9 +30,11 @@ from paysim_gym.simulate.store_schema import StoreError
 
 
 def play(store: Store, config: Any, mode: str = "event_stream", *, full: bool = True) -> str:
-    """Play and keep a run; returns what it shows."""
+    """Play and store a run; return its output."""
     source = LiveTicks(config)
-    run = store.begin_run(source.plan, source.scenario, mode=mode, shown=Filter(), is_full_replay=full)
+    run = store.begin_run(
+        source.plan, source.scenario, mode=mode, event_filter=EventFilter(), is_full_replay=full
+    )
     persistence = (FullReplayPersistence if full else EndOfDayPersistence)(store, run)
     text = io.StringIO()
     SimulationRunner(source, OUTPUTS[mode](TextSink(text)), persistence).run()
@@ -89,16 +91,14 @@ def test_ticks_and_events_come_back_as_they_were(path: Path, small_scenario: dic
         assert list(store.ticks(1)) == live
 
 
-def test_what_was_kept_without_its_ticks_cannot_be_replayed(
-    path: Path, small_scenario: dict[str, Any]
-) -> None:
+def test_a_run_stored_without_ticks_cannot_be_replayed(path: Path, small_scenario: dict[str, Any]) -> None:
     with Store(path) as store:
         play(store, small_scenario, full=False)
-        with pytest.raises(StoreError, match=r"run 1 was kept without --full-replay"):
+        with pytest.raises(StoreError, match=r"run 1 was stored without --full-replay"):
             StoredTicks(store, store.run("1"))
 
 
-def test_every_payment_is_kept_with_its_fate(path: Path, small_scenario: dict[str, Any]) -> None:
+def test_every_payment_is_stored_with_its_outcome(path: Path, small_scenario: dict[str, Any]) -> None:
     small_scenario["agents"][1] |= {
         "balance": 0,
         "credit_limit": 100_000_00,
@@ -154,7 +154,7 @@ def test_an_order_is_what_is_left_of_it_and_its_parts(
         assert parts_ordered == 0
 
 
-def test_a_day_that_cannot_be_kept_leaves_nothing_of_itself(
+def test_a_day_that_cannot_be_stored_is_rolled_back(
     path: Path, small_scenario: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     append = Store._append
@@ -184,7 +184,7 @@ def long_scenario(tmp_path: Path) -> Path:
 
 @contextmanager
 def running(path: Path, scenario: Path, day: int, seconds: float) -> Iterator[subprocess.Popen[bytes]]:
-    """A run that is going on, so many seconds after it has shown a tick of a day."""
+    """Yield a run in progress, `seconds` after it printed a tick of a day."""
     command = [sys.executable, "-m", "paysim_gym.cli", "run", str(scenario), "--stream"]
     command += ["--persist", str(path), "--full-replay"]
     shown = path.with_suffix(".jsonl")
@@ -200,7 +200,7 @@ def running(path: Path, scenario: Path, day: int, seconds: float) -> Iterator[su
 
 
 @pytest.mark.parametrize(("day", "seconds"), [(0, 0), (1, 0.01), (2, 0.03), (4, 0.07), (9, 0.13)])
-def test_a_killed_run_leaves_whole_days(path: Path, long_scenario: Path, day: int, seconds: float) -> None:
+def test_a_killed_run_leaves_complete_days(path: Path, long_scenario: Path, day: int, seconds: float) -> None:
     with running(path, long_scenario, day, seconds) as process:
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
@@ -208,31 +208,31 @@ def test_a_killed_run_leaves_whole_days(path: Path, long_scenario: Path, day: in
         assert [run.status for run in store.runs()] == ["unfinished"]
         days, replayed = store.days(1), list(store.ticks(1))
         play(store, "castro_two_period")
-    # What was shown of a day is shown before that day is kept.
+    # A day is printed before it is stored.
     assert len(days) >= day
     assert [report.day.day for report in days] == list(range(len(days)))
-    assert all(report.day.is_whole and len(report.banks) == 5 for report in days)
+    assert all(report.day.is_complete and len(report.banks) == 5 for report in days)
     live = LiveTicks(long_scenario)
     for record in replayed:
         assert record == live.tick()
     assert len(replayed) == 48 * len(days)
 
 
-def test_an_interrupted_run_leaves_whole_days_and_says_so(path: Path, long_scenario: Path) -> None:
+def test_an_interrupted_run_leaves_complete_days_and_says_so(path: Path, long_scenario: Path) -> None:
     with running(path, long_scenario, 2, 0.05) as process:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors.decode() == f"interrupted; the whole days of run 1 are kept in {path}\n"
+    assert errors.decode() == f"interrupted; the completed days of run 1 are stored in {path}\n"
     with Store(path) as store:
         assert store.run("1").status == "interrupted"
         days = store.days(1)
         assert len(days) >= 2
-        assert all(report.day.is_whole for report in days)
+        assert all(report.day.is_complete for report in days)
         assert len(list(store.ticks(1))) == 48 * len(days)
 
 
-def test_a_ctrl_c_waits_until_the_day_is_kept(
+def test_ctrl_c_waits_until_the_day_is_stored(
     path: Path, small_scenario: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     append = Store._append
@@ -270,6 +270,28 @@ def test_a_store_of_an_older_version_is_brought_up_to_date(
         assert db.execute("SELECT count(*) FROM notes").fetchall() == [(0,)]
 
 
+COLUMNS = {
+    "days": """day is_complete first_tick ticks arrivals settlements dropped settled_value max_queue_depth""",
+    "bank_days": """day bank ticks opening_balance closing_balance balance_sum min_balance liquidity_used
+        arrived_count arrived_value sent_count sent_value lent_value received_count received_value
+        dropped_count dropped_value split_count delay_value unsettled_count unsettled_value waiting_value
+        cost_liquidity cost_overdraft cost_collateral cost_delay cost_deadline cost_split cost_end_of_day""",
+    "payments": """payment parent sender receiver ordered_amount amount arrival_tick deadline_tick priority
+        divisible rail released_tick end_tick status mechanism""",
+    "ticks": """tick day arrivals settlements dropped queue_depth settled_value cost_liquidity
+        cost_overdraft cost_collateral cost_delay cost_deadline cost_split cost_end_of_day""",
+}
+
+
+def test_the_first_version_has_these_columns(path: Path) -> None:
+    """A new field of a record needs a migration that adds its column."""
+    Store(path).close()
+    with duckdb.connect(str(path)) as db:
+        for table, names in COLUMNS.items():
+            columns = db.execute(f"SELECT column_name FROM duckdb_columns() WHERE table_name = '{table}'")
+            assert [name for (name,) in columns.fetchall()] == ["run", *names.split()], table
+
+
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_store_of_the_first_release_is_refused_with_one_line(path: Path, version: int) -> None:
     Store(path).close()
@@ -295,20 +317,18 @@ def test_events_of_another_schema_version_are_not_replayed(
         StoredTicks(store, store.run("1"))
 
 
-def test_a_store_of_a_newer_version_is_left_alone(path: Path) -> None:
+def test_a_store_of_a_newer_version_is_refused(path: Path) -> None:
     Store(path).close()
     with duckdb.connect(str(path)) as db:
         db.execute("UPDATE paysim_store SET version = 99")
-    with pytest.raises(
-        StoreError, match=r"is of version 99, this package knows versions up to \d+; update it"
-    ):
+    with pytest.raises(StoreError, match=r"has store version 99; this package supports versions up to \d+$"):
         Store(path)
 
 
-def test_files_of_others_are_left_alone(path: Path, tmp_path: Path) -> None:
+def test_foreign_files_are_left_unchanged(path: Path, tmp_path: Path) -> None:
     with duckdb.connect(str(path)) as db:
         db.execute("CREATE TABLE mine (a INTEGER)")
-    with pytest.raises(StoreError, match=r"is a database of something else$"):
+    with pytest.raises(StoreError, match=r"is a DuckDB database, but not a store$"):
         Store(path)
     with duckdb.connect(str(path)) as db:
         assert [name for (name,) in db.execute("SELECT table_name FROM duckdb_tables()").fetchall()] == [
@@ -316,7 +336,7 @@ def test_files_of_others_are_left_alone(path: Path, tmp_path: Path) -> None:
         ]
     text = tmp_path / "text.duckdb"
     text.write_text("day,time,sender\n" * 1000, "utf-8")
-    with pytest.raises(StoreError, match=r"is no store$"):
+    with pytest.raises(StoreError, match=r"is not a store$"):
         Store(text)
     assert text.read_text("utf-8").startswith("day,time")
 
@@ -345,7 +365,7 @@ def test_a_store_that_cannot_be_opened_is_an_error(path: Path, tmp_path: Path) -
     assert f"{path}: is in use by another process" in other.stderr
 
 
-def test_an_export_is_whole_or_not_there(path: Path, small_scenario: dict[str, Any], tmp_path: Path) -> None:
+def test_an_export_is_atomic(path: Path, small_scenario: dict[str, Any], tmp_path: Path) -> None:
     with Store(path) as store:
         play(store, small_scenario)
         for table, name, message in (

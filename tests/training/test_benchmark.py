@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,12 @@ from paysim_training.studies.benchmark.results import (
     brief,
     compare_learned,
     crossed_ci95,
+    markdown,
     summarise_costs,
 )
+from paysim_training.studies.benchmark.training_runs import Retraining
+from paysim_training.train import finish
+from rich.console import Console
 from scipy.stats import trim_mean
 
 from paysim_gym import load_scenario
@@ -183,12 +188,18 @@ def test_stopped_benchmark_says_how_to_go_on(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert said == "Stopped. Give the same command again to continue.\n"
     for run in folder.glob("seed?"):
-        with RunFolder(run).held():
+        with RunFolder(run).locked():
             assert not (run / "model.zip").exists()
 
 
 def test_quick_takes_fewer_runs_days_and_ticks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def finish_here(runs: Sequence[Retraining], *_: Any) -> None:
+        for one in runs:
+            finish(one.run, Console(quiet=True))
+
     monkeypatch.setattr("paysim_training.studies.benchmark.command.QUICK_DAYS", 3)
+    # The runs need no processes of their own here.
+    monkeypatch.setattr("paysim_training.studies.benchmark.command.finish_all", finish_here)
     _prepare(tmp_path)
     result = _benchmark(tmp_path, "--quick")
     assert result.exit_code == 0, result.output
@@ -200,9 +211,8 @@ def test_quick_takes_fewer_runs_days_and_ticks(tmp_path: Path, monkeypatch: pyte
     assert "seed0 is of another configuration or scenario" in refused.output
 
 
-def test_failed_run_says_which_and_why(tmp_path: Path) -> None:
-    _prepare(tmp_path, timesteps=ROLLOUT)
-    assert _benchmark(tmp_path, "--seeds", 1).exit_code == 0
+def test_failed_run_says_which_and_why(done: Path, tmp_path: Path) -> None:
+    shutil.copytree(done, tmp_path, dirs_exist_ok=True)
     run = RunFolder(tmp_path / "out" / "runs" / TASK.scenario / "seed0")
     run.metrics.unlink()
     run.model.write_bytes(b"no model")
@@ -224,7 +234,7 @@ def test_failed_run_says_which_and_why(tmp_path: Path) -> None:
             "has no planner; measure",
         ),
         (lambda all_: all_["tasks"][TASK.id].update(scenario={}), {}, (), "measured on another scenario"),
-        (lambda all_: all_.pop("tasks"), {}, (), "holds no results of paysim_agents.tasks"),
+        (lambda all_: all_.pop("tasks"), {}, (), "not a results file of paysim tasks"),
         (dict, {"env": {"id": "PaySim/TwoBank-v0"}}, (), f"must be '{TASK.id}'"),
         (dict, {"num_envs": 0}, (), "num_envs = 0: must be greater than"),
         (dict, {}, ("--task", "PaySim/None-v0"), "task = 'PaySim/None-v0': must be one of"),
@@ -309,3 +319,26 @@ def test_intervals_are_95_percent_intervals(shape: tuple[int, int]) -> None:
 def test_the_interquartile_mean_is_that_of_scipy(days: int) -> None:
     costs = np.random.default_rng(days).lognormal(8, 2, (1, days))
     assert summarise_costs(costs)["iqm"] == trim_mean(costs[0], 0.25)
+
+
+def test_the_page_leaves_out_a_gap_that_is_not_there() -> None:
+    baselines = {
+        "release_all": [4_000] * 4,
+        **dict.fromkeys(("best_rule", "planner", "hindsight"), [1_500] * 4),
+    }
+    entry = compare_learned(baselines, [[1_499] * 4, [1_401] * 4])
+    details = {"tasks": {"PaySim/X-v1": entry}, "days": 4, "seeds": 2, "command": "c", "commit": None}
+    table = markdown(details)
+    cost = "1,500 (1,500 to 1,500)"
+    cells = [
+        "`X-v1`",
+        "4,000 (4,000 to 4,000)",
+        cost,
+        cost,
+        "1,450 (1,401 to 1,499)",
+        "1,500",
+        "",
+        "50 (1 to 99)",
+    ]
+    assert table.splitlines()[2] == f"| {' | '.join(cells)} |"
+    assert "`c` at commit `unknown`." in table

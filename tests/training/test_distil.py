@@ -1,4 +1,4 @@
-"""Distilled trees: they recover a rule that is one, read as rules, play without torch, and are scored."""
+"""Distilled trees: recovery of a expected tree, text rules, playing and evaluation."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-class Known:
-    """Releases what is due within three ticks or can be afforded early in the day, as a network would."""
+class KnownTree:
+    """A stand-in for a network that follows a expected decision tree."""
 
     def __init__(self, run: RunFolder) -> None:
         names = [name for name, *_ in observation_fields(8)]
@@ -89,16 +89,16 @@ class Known:
         return np.where((observation[:, self._filled] > 0) & (is_near | is_early), 1, 0), None
 
 
-def test_tree_recovers_a_policy_that_is_one(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ppo, "LearnedPolicy", Known)
+def test_tree_recovers_a_policy_that_is_a_tree(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ppo, "LearnedPolicy", KnownTree)
     found = distil_run(RunFolder(trained), depth=3, days=20, rounds=2)
     assert found.agreement == 1.0
     assert found.cost_cents == found.network_cost_cents
     assert found.tree.leaves == 3
     unseen = range(2**40, 2**40 + 10)
-    known = evaluate(lambda env: Known(RunFolder(trained)), "two_bank", unseen)
+    expected = evaluate(lambda env: KnownTree(RunFolder(trained)), "two_bank", unseen)
     played = evaluate(tree_policy(found.tree), "two_bank", unseen)
-    np.testing.assert_array_equal(known.cost, played.cost)
+    np.testing.assert_array_equal(expected.cost, played.cost)
     text = tree_rules(found.tree)
     assert "the payment's ticks to deadline <= 3 ticks:" in text
     assert "time of day <= " in text
@@ -168,7 +168,7 @@ def test_opening_commits_a_share_of_the_pool_and_nothing_else() -> None:
     assert "commit 67% of the pool" in tree_rules(tree)
 
 
-def test_rules_are_in_units_that_people_use() -> None:
+def test_rules_are_in_display_units() -> None:
     tree = _tree(
         Fork(
             column="free_liquidity",
@@ -203,9 +203,9 @@ def test_columns_are_those_of_the_observation_in_their_order() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"slots": 4}, "slots = 8: the tree was made for 4"),
-        ({"split_parts": (2,)}, "split_parts = (2, 4): the tree was made for (2,)"),
-        ({"amount_scale_cents": 7}, "the tree was made for 7"),
+        ({"slots": 4}, "slots = 8: the tree requires 4"),
+        ({"split_parts": (2,)}, "split_parts = (2, 4): the tree requires (2,)"),
+        ({"amount_scale_cents": 7}, "the tree requires 7"),
     ],
 )
 def test_tree_refuses_another_environment(changes: dict[str, Any], expected: str) -> None:
@@ -243,7 +243,7 @@ def test_bad_tree_is_refused(changes: dict[str, Any], expected: str, tmp_path: P
     assert expected in str(refused.value)
 
 
-def test_command_refuses_what_is_no_finished_run(trained: Path, tmp_path: Path) -> None:
+def test_command_refuses_an_unfinished_run(trained: Path, tmp_path: Path) -> None:
     nowhere = _run(tmp_path)
     assert nowhere.exit_code == 2
     assert "is not a run folder" in nowhere.output

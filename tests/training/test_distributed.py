@@ -25,7 +25,7 @@ from paysim_training.algorithms import ppo
 from paysim_training.algorithms.callbacks import EPISODE_SCALARS
 from paysim_training.algorithms.imitation import imitate
 from paysim_training.core.config import DistributedConfig, load_config, parse_config
-from paysim_training.core.ray_tasks import LostError, cluster, map_jobs
+from paysim_training.core.ray_tasks import WorkerLostError, cluster, map_jobs
 from paysim_training.core.run_folder import RunFolder, RunFolderError, create_run_folder
 from paysim_training.core.task import resolve_env
 from paysim_training.rllib import algorithm as rllib_ppo
@@ -101,7 +101,7 @@ def test_run_folder_is_that_of_train(trained: Path) -> None:
     }
     assert not list(trained.rglob(".*"))
     assert [path.name for path in trained.glob("checkpoints/*")] == [f"{2 * ROLLOUT:012d}"]
-    assert RunFolder(trained).spread().env_runners == 2
+    assert RunFolder(trained).distributed_config().env_runners == 2
     policies = json.loads((trained / "metrics.json").read_text())["policies"]
     rules = {"release_all", "hold_until_deadline", "liquidity_aware", "split_large", "random", "myopic"}
     assert policies.keys() == {"ppo", *rules}
@@ -282,7 +282,7 @@ def test_lost_evaluation_is_told_as_an_error_of_its_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lose(*_: Any, **__: Any) -> Any:
-        raise LostError("a job was lost")
+        raise WorkerLostError("a job was lost")
 
     monkeypatch.setattr(training_runs, "map_jobs", lose)
     one = training_runs.TrainingRun("PaySim/Bank-v0", RunFolder(tmp_path), parse_config({}))
@@ -316,7 +316,7 @@ class TestJobs:
         assert (tmp_path / "1").exists()
 
     def test_a_job_that_kills_every_worker_ends_the_rest(self) -> None:
-        with pytest.raises(LostError, match="tried 4 times"):
+        with pytest.raises(WorkerLostError, match="tried 4 times"):
             list(map_jobs(lambda job: os.kill(os.getpid(), signal.SIGKILL), [0]))
 
     def test_an_error_comes_back_as_it_was_after_what_had_been_found(self) -> None:

@@ -1,4 +1,4 @@
-"""Warm start: the days that are shown, how closely they are imitated, and that runs stay reproducible."""
+"""Warm start: demonstrations, agreement of the policy, and reproducibility."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import yaml
 from command import invoke
 from paysim_agents.hindsight import hindsight
 from paysim_agents.scripted import scripted
-from paysim_training.algorithms.imitation import demonstrate, demonstrated_days
+from paysim_training.algorithms.imitation import demonstrate, demonstration_seeds
 from paysim_training.core.config import TRAINING_SEEDS_END, ConfigError, TrainConfig, parse_config
 from paysim_training.core.run_folder import RunFolder
 from paysim_training.core.task import resolve_env
@@ -48,7 +48,7 @@ def _demonstrated(**changes: Any) -> Any:
 
 
 def _warm_model(folder: Path, **changes: Any) -> tuple[PPO, dict[str, Any]]:
-    """A model as it is after the imitation and before the first update, and its report."""
+    """Returns a model after imitation, before the first update, and its report."""
     from paysim_training.algorithms.imitation import imitate
     from paysim_training.algorithms.ppo import _load_or_make, make_env
 
@@ -73,49 +73,51 @@ def test_critic_and_normaliser_begin_with_the_demonstrated_returns(tmp_path: Pat
     import torch
 
     model, _ = _warm_model(tmp_path, warm_start={**TINY["warm_start"], "epochs": 200})
-    shown = _demonstrated()
+    demonstration = _demonstrated()
     normaliser = model.get_vec_normalize_env()
     assert normaliser is not None
-    assert normaliser.ret_rms.var == pytest.approx(shown.backward_returns.var(), rel=0.01)
+    assert normaliser.ret_rms.var == pytest.approx(demonstration.backward_returns.var(), rel=0.01)
     with torch.no_grad():
-        values = model.policy.predict_values(torch.as_tensor(shown.observations))[:, 0].numpy()
-    wanted = shown.returns / np.sqrt(normaliser.ret_rms.var)
-    assert np.corrcoef(values, wanted)[0, 1] > 0.8
+        values = model.policy.predict_values(torch.as_tensor(demonstration.observations))[:, 0].numpy()
+    expected = demonstration.returns / np.sqrt(normaliser.ret_rms.var)
+    assert np.corrcoef(values, expected)[0, 1] > 0.8
 
 
-def test_demonstration_holds_what_the_rule_did_on_training_days() -> None:
-    shown = _demonstrated(warm_start={"policy": "myopic", "days": 3}, ppo={**TINY["ppo"], "discount": 0.5})
-    assert shown.description == {"policy": {"type": "myopic"}, "pool_share": None, "days": 3}
-    days = demonstrated_days(_config(), 3)
+def test_demonstration_has_the_actions_of_the_rule_on_training_days() -> None:
+    demonstration = _demonstrated(
+        warm_start={"policy": "myopic", "days": 3}, ppo={**TINY["ppo"], "discount": 0.5}
+    )
+    assert demonstration.description == {"policy": {"type": "myopic"}, "pool_share": None, "days": 3}
+    days = demonstration_seeds(_config(), 3)
     assert max(days) < TRAINING_SEEDS_END
-    assert set(days).isdisjoint(demonstrated_days(_config(seed=1), 3))
+    assert set(days).isdisjoint(demonstration_seeds(_config(seed=1), 3))
     env = PaymentVectorEnv(1, "deadline_lumps", autoreset_mode="Disabled")
-    rewards = []
+    rewards: list[float] = []
     observations, infos = env.reset(seed=[days[0]])
     while "episode_totals" not in infos:
         step = len(rewards)
-        np.testing.assert_array_equal(shown.observations[step], observations[0])
+        np.testing.assert_array_equal(demonstration.observations[step], observations[0])
         actions = env.scripted_actions({"type": "myopic"})
-        np.testing.assert_array_equal(shown.actions[step], actions[0])
+        np.testing.assert_array_equal(demonstration.actions[step], actions[0])
         legal = env.action_masks().reshape(8, -1).sum(axis=1)
-        np.testing.assert_array_equal(shown.choices[step], legal)
+        np.testing.assert_array_equal(demonstration.choices[step], legal)
         observations, reward, *_, infos = env.step(actions)
         rewards.append(float(reward[0]))
     for step in (0, 5, len(rewards) - 1):
-        forward = sum(0.5**place * reward for place, reward in enumerate(rewards[step:]))
-        backward = sum(0.5**place * reward for place, reward in enumerate(rewards[step::-1]))
-        assert shown.returns[step] == pytest.approx(forward)
-        assert shown.backward_returns[step] == pytest.approx(backward)
-    assert len(shown.actions) == 3 * len(rewards)
+        forward = sum(0.5**index * reward for index, reward in enumerate(rewards[step:]))
+        backward = sum(0.5**index * reward for index, reward in enumerate(rewards[step::-1]))
+        assert demonstration.returns[step] == pytest.approx(forward)
+        assert demonstration.backward_returns[step] == pytest.approx(backward)
+    assert len(demonstration.actions) == 3 * len(rewards)
 
 
-def test_best_rule_commits_the_share_of_the_pool_that_is_best() -> None:
+def test_best_rule_commits_the_best_share_of_the_pool() -> None:
     changes = {"env": {"id": "PaySim/LiquidityPool-v0"}, "warm_start": {"policy": "best_rule", "days": 2}}
-    shown = _demonstrated(**changes)
-    share = shown.description["pool_share"]
-    is_opening = shown.observations[:, _opening_column()] > 0
+    demonstration = _demonstrated(**changes)
+    share = demonstration.description["pool_share"]
+    is_opening = demonstration.observations[:, _opening_column()] > 0
     assert is_opening.sum() == 2
-    assert (shown.actions[is_opening, 0] == round(share * 3)).all()
+    assert (demonstration.actions[is_opening, 0] == round(share * 3)).all()
 
 
 def _opening_column() -> int:
@@ -124,13 +126,16 @@ def _opening_column() -> int:
     return [name for name, *_ in observation_fields(8)].index("is_opening")
 
 
-def test_hindsight_demonstration_costs_what_hindsight_says() -> None:
+def test_hindsight_demonstration_has_the_cost_of_the_plan() -> None:
     env = {"id": "PaySim/DeadlineLumps-v0", "kwargs": {"slots": 64, "reward_scale": 1.0}}
     warm = {"policy": "hindsight", "days": 2}
-    shown = _demonstrated(env=env, warm_start=warm, ppo={**TINY["ppo"], "discount": 1.0})
-    ticks = len(shown.returns) // 2
-    for place, seed in enumerate(demonstrated_days(_config(), 2)):
-        assert -shown.returns[place * ticks] == hindsight("deadline_lumps", seed, node_limit=100).cost_cents
+    demonstration = _demonstrated(env=env, warm_start=warm, ppo={**TINY["ppo"], "discount": 1.0})
+    ticks = len(demonstration.returns) // 2
+    for day, seed in enumerate(demonstration_seeds(_config(), 2)):
+        assert (
+            -demonstration.returns[day * ticks]
+            == hindsight("deadline_lumps", seed, node_limit=100).cost_cents
+        )
 
 
 def test_warm_start_reaches_training_and_survives_a_kill(
@@ -192,7 +197,7 @@ def test_bad_warm_start_is_refused(changes: dict[str, Any], expected: str) -> No
         ({"kwargs": {"decides": "pool"}, "id": "PaySim/LiquidityPool-v0"}, "hindsight", "needs decides"),
     ],
 )
-def test_task_that_cannot_be_shown_is_refused(env: dict[str, Any], policy: str, expected: str) -> None:
+def test_task_without_demonstration_is_refused(env: dict[str, Any], policy: str, expected: str) -> None:
     with pytest.raises(ConfigError) as refused:
         _demonstrated(env=env, warm_start={"policy": policy, "days": 1})
     assert expected in str(refused.value)

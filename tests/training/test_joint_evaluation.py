@@ -1,4 +1,4 @@
-"""Several learners on the same unseen days: their figures are sums, and each can have a policy of its own."""
+"""Joint evaluation: aggregated metrics and separate policies of several learners."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from paysim_agents.scripted import ScriptedAgent, scripted
 from paysim_agents.tuning import candidate_grid, tune
 from paysim_training.core.joint_evaluation import (
     PerLearnerPolicy,
-    evaluate_together,
+    evaluate_jointly,
     joint_ratios,
     per_learner_policy,
-    tune_each,
+    tune_per_learner,
 )
 
 from paysim_gym import PaymentVectorEnv
@@ -26,8 +26,8 @@ DAYS = range(2**42, 2**42 + 5)
 HOLD = {"type": "hold_until_deadline", "margin": 2}
 
 
-def test_figures_are_those_of_all_learners_together() -> None:
-    table = evaluate_together(scripted(HOLD), "five_bank", DAYS, learner=BANKS)
+def test_metrics_aggregate_all_learners() -> None:
+    table = evaluate_jointly(scripted(HOLD), "five_bank", DAYS, learner=BANKS)
     totals = play_days(scripted(HOLD), "five_bank", DAYS, learner=BANKS)
     assert table.seed.tolist() == list(DAYS)
     for number, bank in enumerate(BANKS):
@@ -40,7 +40,7 @@ def test_figures_are_those_of_all_learners_together() -> None:
     assert np.allclose(table.mean_delay, np.average(delays, axis=1, weights=arrived))
 
 
-def test_what_waits_to_the_end_counts_in_the_delay_of_all() -> None:
+def test_unsettled_payments_count_in_the_mean_delay() -> None:
     # A's 300 wait for both ticks of the day and never settle, B's 100 settle at once; nothing arrives on the
     # second day.
     by_bank = {
@@ -54,31 +54,31 @@ def test_what_waits_to_the_end_counts_in_the_delay_of_all() -> None:
     assert ratios["mean_delay"].tolist() == [1.5, 0.0]
 
 
-def test_of_one_bank_they_are_those_of_evaluate() -> None:
-    joint = evaluate_together(scripted(HOLD), "five_bank", DAYS, learner=["CORE_B"])
+def test_one_bank_has_the_metrics_of_evaluate() -> None:
+    joint = evaluate_jointly(scripted(HOLD), "five_bank", DAYS, learner=["CORE_B"])
     alone = evaluate(scripted(HOLD), "five_bank", DAYS, learner="CORE_B")
     for field in fields(EpisodeTable):
         assert np.allclose(getattr(joint, field.name), getattr(alone, field.name), rtol=1e-12), field.name
 
 
 def test_each_bank_follows_its_own_policy() -> None:
-    policies = {"CORE_A": HOLD, "SMALL_D": {"type": "release_all"}}
-    own = play_days(per_learner_policy(policies), "five_bank", DAYS, learner=BANKS)
+    policies: dict[str, dict[str, Any]] = {"CORE_A": HOLD, "SMALL_D": {"type": "release_all"}}
+    separate = play_days(per_learner_policy(policies), "five_bank", DAYS, learner=BANKS)
     env = PaymentVectorEnv(2 * len(DAYS), "five_bank", BANKS)
-    env.reset(seed=[day for day in DAYS for _ in BANKS])
+    observations, _ = env.reset(seed=[day for day in DAYS for _ in BANKS])
     chosen = per_learner_policy(policies)(env)
     for _ in range(10):
-        seen: NDArray[np.float32] = np.zeros(env.observation_space.shape, np.float32)
+        seen = np.zeros_like(observations)
         actions, _ = chosen.predict(seen)
         for number, bank in enumerate(BANKS):
             expected, _ = ScriptedAgent(env, policies[bank]).predict(seen)
             assert np.array_equal(actions[number::2], expected[number::2])
         env.step(actions)
     same = play_days(scripted(HOLD), "five_bank", DAYS, learner=BANKS)
-    assert not np.array_equal(own["cost"], same["cost"])
+    assert not np.array_equal(separate["cost"], same["cost"])
 
 
-def test_policies_are_asked_in_the_order_of_the_learners() -> None:
+def test_policies_follow_the_order_of_the_learners() -> None:
     class Always:
         def __init__(self, action: int) -> None:
             self._action = action
@@ -92,7 +92,7 @@ def test_policies_are_asked_in_the_order_of_the_learners() -> None:
 
 
 def test_each_bank_is_tuned_while_the_others_keep_their_policies() -> None:
-    found = tune_each("hold_until_deadline", "five_bank", DAYS, learner=BANKS, slots=4)
+    found = tune_per_learner("hold_until_deadline", "five_bank", DAYS, learner=BANKS, slots=4)
     for bank in BANKS:
         grid = candidate_grid("hold_until_deadline", "five_bank", bank)
         assert found[bank] == tune("five_bank", DAYS, grid, learner=bank, slots=4)[0]
@@ -100,4 +100,4 @@ def test_each_bank_is_tuned_while_the_others_keep_their_policies() -> None:
 
 def test_no_days_are_refused() -> None:
     with pytest.raises(ValueError, match="seeds: must have at least one"):
-        evaluate_together(scripted(HOLD), "five_bank", [], learner=BANKS)
+        evaluate_jointly(scripted(HOLD), "five_bank", [], learner=BANKS)

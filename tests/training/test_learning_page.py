@@ -1,4 +1,4 @@
-"""What the pages say of learned policies, held to the results in docs/benchmark."""
+"""The pages on learned policies against the results in docs/benchmark."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DETAILS = json.loads((DOCS / "benchmark" / "details.json").read_text(encoding="u
 SEEDS, DAYS = 5, 200
 
 
-def test_results_and_table_are_made_of_the_details() -> None:
+def test_results_and_table_are_generated_from_the_details() -> None:
     results = json.loads((DOCS / "benchmark" / "results.json").read_text(encoding="utf-8"))
     assert results == brief(DETAILS["tasks"])
     assert list(results) == [task.id for task in TASKS]
@@ -26,7 +26,7 @@ def test_results_and_table_are_made_of_the_details() -> None:
     assert "python -m training.benchmark --out docs/benchmark" in DETAILS["command"]
 
 
-def test_everybody_played_the_days_of_the_task_suite() -> None:
+def test_all_policies_played_the_days_of_the_task_suite() -> None:
     measured = load_results(RESULTS_FILE)
     assert (DETAILS["first_day"], DETAILS["days"]) == (measured["settings"]["first_day"], DAYS)
     for task, entry in DETAILS["tasks"].items():
@@ -35,7 +35,7 @@ def test_everybody_played_the_days_of_the_task_suite() -> None:
         assert np.shape(entry["costs_cents"]["learned"]) == (SEEDS, DAYS)
 
 
-def test_figures_follow_from_the_days() -> None:
+def test_metrics_follow_from_the_days() -> None:
     for entry in DETAILS["tasks"].values():
         costs = entry["costs_cents"]
         compared = compare_learned({name: costs[name] for name in BASELINES}, costs["learned"])
@@ -50,9 +50,7 @@ def test_they_were_trained_by_the_configurations() -> None:
         assert config.evaluation.first_seed == DETAILS["first_day"]
 
 
-def test_ppo_beats_every_rule_and_is_level_with_the_planner_on_three_tasks_but_nobody_beats_hindsight() -> (
-    None
-):
+def test_ppo_beats_every_rule_and_equals_the_planner_on_three_tasks_and_none_beats_hindsight() -> None:
     level_with_planner = []
     for task in TASKS:
         entry = DETAILS["tasks"][task.id]

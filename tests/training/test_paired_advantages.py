@@ -1,4 +1,4 @@
-"""Rows that play the same day, and the advantages that are left without it."""
+"""The group baseline of advantages of rows that play the same day."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from paysim_training.algorithms.paired_advantages import PairedRolloutBuffer, su
 from paysim_gym.envs.sb3 import PaymentVecEnv
 
 
-def test_an_advantage_is_what_the_others_of_the_day_did_not_have() -> None:
+def test_an_advantage_is_relative_to_the_other_rows_of_the_day() -> None:
     advantages = np.array([[5.0, 1.0, 10.0, 10.0], [0.0, 2.0, 3.0, -3.0]], np.float32)
     expected = [[4.0, -4.0, 0.0, 0.0], [-2.0, 2.0, 6.0, -6.0]]
     np.testing.assert_array_equal(subtract_group_mean(advantages, 2), np.array(expected, np.float32))
@@ -23,7 +23,7 @@ def test_an_advantage_is_what_the_others_of_the_day_did_not_have() -> None:
     np.testing.assert_array_equal(three, np.array([[4.5, -4.5, 0.0]], np.float32))
 
 
-def test_what_a_day_adds_to_every_row_changes_no_advantage() -> None:
+def test_a_constant_of_the_day_cancels_out() -> None:
     generator = np.random.default_rng(0)
     advantages = generator.normal(size=(24, 32))
     of_the_day = np.repeat(generator.normal(scale=100, size=(24, 4)), 8, axis=1)
@@ -39,19 +39,26 @@ def test_what_a_day_adds_to_every_row_changes_no_advantage() -> None:
         (2, 2, [[-1.0, -5.0, 1.0, 5.0], [-2.0, -8.0, 2.0, 8.0]]),
     ],
 )
-def test_the_buffer_pairs_advantages_and_leaves_the_targets_of_the_critic(
+def test_the_buffer_changes_advantages_but_not_the_critic_targets(
     rows_per_seed: int, learners: int, expected: list[list[float]]
 ) -> None:
     import torch
 
     env = _env(4, 1)
-    spaces = (env.observation_space, env.action_space)
-    pairing = {"rows_per_seed": rows_per_seed, "learners": learners}
-    buffer = PairedRolloutBuffer(2, *spaces, n_envs=4, gamma=1.0, gae_lambda=1.0, **pairing)
+    buffer = PairedRolloutBuffer(
+        2,
+        env.observation_space,
+        env.action_space,
+        n_envs=4,
+        gamma=1.0,
+        gae_lambda=1.0,
+        rows_per_seed=rows_per_seed,
+        learners=learners,
+    )
     buffer.reset()
     for rewards in ([1.0, 3.0, 0.0, 0.0], [0.0, 0.0, 2.0, 8.0]):
         zeros = np.zeros(4, np.float32)
-        observations, actions = np.zeros((4, 92), np.float32), np.zeros((4, env.action_space.shape[0]))
+        observations, actions = np.zeros((4, 92), np.float32), np.zeros((4, buffer.action_dim))
         buffer.add(
             observations, actions, np.array(rewards, np.float32), zeros, torch.zeros(4), torch.zeros(4)
         )
@@ -60,7 +67,7 @@ def test_the_buffer_pairs_advantages_and_leaves_the_targets_of_the_critic(
     np.testing.assert_array_equal(buffer.advantages, expected)
 
 
-def test_of_several_learners_each_is_compared_with_itself() -> None:
+def test_each_learner_has_its_own_baseline() -> None:
     two_banks = np.array([[1.0, 10.0, 3.0, 40.0, 5.0, 50.0, 5.0, 70.0]], np.float32)
     expected = np.array([[-2.0, -30.0, 2.0, 30.0, 0.0, -20.0, 0.0, 20.0]], np.float32)
     np.testing.assert_array_equal(subtract_group_mean(two_banks, 2, learners=2), expected)
@@ -78,7 +85,7 @@ def test_of_several_learners_each_is_compared_with_itself() -> None:
     env.close()
 
 
-def test_rows_of_a_seed_play_the_same_days_whatever_they_decide() -> None:
+def test_rows_of_a_seed_play_the_same_days_under_any_actions() -> None:
     env = _env(4, 2)
     assert env.seed(7) == [7, 7, 8, 8]
     env.reset()
@@ -86,7 +93,7 @@ def test_rows_of_a_seed_play_the_same_days_whatever_they_decide() -> None:
     for _ in range(3):
         is_over = False
         while not is_over:
-            actions = np.zeros((4, *env.action_space.shape), np.int64)
+            actions = np.zeros((4, *env.action_space.sample().shape), np.int64)
             actions[1::2] = 1  # the second of each pair releases everything, the first nothing
             _, _, dones, infos = env.step(actions)
             is_over = bool(dones.all())

@@ -41,7 +41,7 @@ def _runner(
             "ppo": {**ppo, "rows_per_seed": rows_per_seed},
         }
     )
-    env, scenario = resolve_env(config.env, several=True)
+    env, scenario = resolve_env(config.env, allow_several_learners=True)
     distribution = DistributedConfig(env_runners=runners, policies=policies)
     settings = algorithm_config(config.model_copy(update={"env": env}), scenario, distribution)
     return FleetEnvRunner(config=settings, worker_index=worker)

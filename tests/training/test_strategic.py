@@ -14,7 +14,7 @@ from command import Invocation, invoke
 from gymnasium.spaces import MultiDiscrete
 from paysim_training.algorithms.ppo import make_model
 from paysim_training.core.config import TRAINING_SEEDS_END, TrainConfig, parse_config
-from paysim_training.core.run_folder import RunFolder, RunFolderError, alone_in
+from paysim_training.core.run_folder import RunFolder, RunFolderError, folder_lock
 from paysim_training.studies.strategic import report as strategic_report
 from paysim_training.studies.strategic.joint_training import (
     LearnedProfile,
@@ -155,9 +155,9 @@ def _interrupted_study(
 
     response = folder / out / "responses" / "release_all" / "SMALL_C"
     for target, stopping, left in (
-        ("paysim_training.studies.strategic.joint_training.saved_files", stop, None),
+        ("paysim_training.studies.strategic.joint_training.model_files", stop, None),
         ("paysim_training.core.run_folder.RunFolder.save_checkpoint", save_and_stop, "shared/config.yaml"),
-        ("paysim_training.algorithms.ppo.freeze", stop, "responses/release_all/SMALL_C/model.zip"),
+        ("paysim_training.algorithms.ppo.export_policy", stop, "responses/release_all/SMALL_C/model.zip"),
     ):
         with monkeypatch.context() as patched:
             patched.setattr(target, stopping)
@@ -391,8 +391,8 @@ def test_the_command_goes_on_and_the_same_seed_says_the_same(
     assert _measured(again) == _measured(first)
     assert _trained(tmp_path / "two") == _trained(tmp_path / "one")
     assert _measured(_study(tmp_path, "three", *some, "--seed", 4)) != _measured(first)
-    for other, word in ((("--timesteps", 96), "is of another configuration"), (("--seed", 3), "at work")):
-        with alone_in(tmp_path / "one") if word == "at work" else nullcontext():
+    for other, word in ((("--timesteps", 96), "is of another configuration"), (("--seed", 3), "is using")):
+        with folder_lock(tmp_path / "one") if word == "is using" else nullcontext():
             refused = _command("--out", tmp_path / "one", "--config", tmp_path / "tiny.yaml", *some, *other)
         assert (refused.exit_code, word in refused.output) == (2, True)
 

@@ -61,7 +61,7 @@ def test_sweep_finds_a_configuration_that_trains(config: Path, tmp_path: Path) -
     best = load_config(tmp_path / "sweep.yaml")
     costs = [trial[2] for trial in trials if trial[2] is not None]
     cost = min(costs)
-    (wanted,) = [params for _, params, value in trials if value == cost]
+    wanted = next(params for _, params, value in trials if value == cost)
     assert {name: getattr(best.ppo, name) for name in SPACE} == wanted
     assert (best.timesteps, best.env, best.tuning) == (
         768,

@@ -1,4 +1,4 @@
-"""What a run shows of itself: scalars of its decisions, pictures of a day, figures, and TensorBoard."""
+"""Scalars, images and hyperparameters in TensorBoard, and figures of a run."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ from PIL import Image as PngImage
 from playwright.sync_api import sync_playwright
 from rich.console import Console
 from stable_baselines3.common.callbacks import BaseCallback
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.plugins.hparams.metadata import (
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
+from tensorboard.plugins.hparams.metadata import (  # type: ignore[import-untyped]
     parse_experiment_plugin_data,
     parse_session_start_info_plugin_data,
 )
@@ -63,7 +63,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 class _Notes(BaseCallback):
-    """Counts by hand what the rollouts decide: every choice, by what the environment itself says of it."""
+    """Counts the actions and masks of rollouts independently of the callback."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class _Notes(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         self.rollouts.append(dict.fromkeys(("hold", "release", "split", "illegal", "flags", "legal"), 0))
-        self._look()
+        self._record()
 
     def _on_step(self) -> bool:
         count = self.rollouts[-1]
@@ -86,14 +86,14 @@ class _Notes(BaseCallback):
                 if legal[1]:
                     done = action if legal[action] else 0
                     count[("hold", "release", "split", "split")[done]] += 1
-        self._look()
+        self._record()
         return True
 
     def _on_rollout_end(self) -> None:
         day = record_policy_day(lambda env: self.model, load_scenario("two_bank"), PICTURE_SEED)
         self.pictures[self.num_timesteps] = render_picture(day)
 
-    def _look(self) -> None:
+    def _record(self) -> None:
         self._masks = np.stack(self.training_env.env_method("action_masks"))
 
 
@@ -161,9 +161,7 @@ def test_scalars_of_decisions_by_hand() -> None:
     }
 
 
-def test_rollouts_show_the_actions_and_masks_that_a_count_by_hand_finds(
-    run: RunFolder, notes: _Notes
-) -> None:
+def test_rollout_scalars_equal_an_independent_count(run: RunFolder, notes: _Notes) -> None:
     events = _events(run)
     assert len(notes.rollouts) == 5
     for place, count in enumerate(notes.rollouts):
@@ -178,29 +176,29 @@ def test_rollouts_show_the_actions_and_masks_that_a_count_by_hand_finds(
             assert (event.step, event.value) == (ROLLOUT * (place + 1), pytest.approx(value, rel=1e-6)), name
 
 
-def test_pictures_show_the_day_of_the_policy_that_played_the_rollout(run: RunFolder, notes: _Notes) -> None:
-    shown = _events(run).Images("day")
-    assert [image.step for image in shown] == [ROLLOUT, 3 * ROLLOUT, 5 * ROLLOUT]
-    for image in shown:
+def test_images_show_a_day_of_the_current_policy(run: RunFolder, notes: _Notes) -> None:
+    images = _events(run).Images("day")
+    assert [image.step for image in images] == [ROLLOUT, 3 * ROLLOUT, 5 * ROLLOUT]
+    for image in images:
         pixels = np.asarray(PngImage.open(io.BytesIO(image.encoded_image_string)))
         np.testing.assert_array_equal(pixels, notes.pictures[image.step])
     assert not np.array_equal(notes.pictures[ROLLOUT], notes.pictures[5 * ROLLOUT])
 
 
-def test_pictures_change_nothing_and_can_be_left_out(run: RunFolder, tmp_path: Path) -> None:
+def test_images_do_not_change_training_and_are_optional(run: RunFolder, tmp_path: Path) -> None:
     plain = _learn(tmp_path / "plain", picture_every=None)
     assert plain.model.read_bytes() == run.model.read_bytes()
     assert not _events(plain).Tags()["images"]
 
 
-def test_the_day_of_the_pictures_is_no_day_of_training_or_evaluation() -> None:
+def test_the_image_day_is_no_day_of_training_or_evaluation() -> None:
     last = SeedRange(first_seed=2**63 - 1, episodes=1_000_000).seeds[-1]
     assert TRAINING_SEEDS_END <= last < PICTURE_SEED < 2**64
     with pytest.raises(ConfigError, match="picture_every = 0: must be greater than"):
         _config(picture_every=0)
 
 
-def test_a_watched_day_is_the_day_that_is_evaluated() -> None:
+def test_a_recorded_day_is_the_evaluated_day() -> None:
     policy = scripted({"type": "myopic"})
     table = evaluate(policy, "two_bank", [2**40])
     day = record_policy_day(policy, load_scenario("two_bank"), 2**40)
@@ -210,7 +208,7 @@ def test_a_watched_day_is_the_day_that_is_evaluated() -> None:
     }
 
 
-def test_hparams_have_what_was_chosen_and_how_it_ended(run: RunFolder) -> None:
+def test_hparams_have_hyperparameters_and_evaluation(run: RunFolder) -> None:
     metrics = json.loads(run.metrics.read_text())
     costs = {name: policy["cost_cents_mean"] for name, policy in metrics["policies"].items()}
     ppo = costs.pop("ppo")
@@ -221,7 +219,7 @@ def test_hparams_have_what_was_chosen_and_how_it_ended(run: RunFolder) -> None:
         ends = [[(event.step, event.value) for event in events.Scalars(name)] for name in EVALUATION_SCALARS]
         expected = [(5 * ROLLOUT, pytest.approx(value, rel=1e-6)) for value in (ppo, best, best - ppo)]
         assert ends == [[value] for value in expected]
-        write_evaluation_scalars(run, metrics)  # again: it takes the place of the first
+        write_evaluation_scalars(run, metrics)  # again: it replaces the first
 
     content = events.summary_metadata
     chosen = parse_session_start_info_plugin_data(
@@ -246,13 +244,15 @@ def test_the_figure_of_costs_has_the_cheapest_first_and_the_learned_in_bold(run:
     assert [label.get_text() for label in panel.get_yticklabels()] == [
         "PPO" if name == "ppo" else name.replace("_", " ") for name in by_cost
     ]
-    bold = [label.get_text() for label in panel.get_yticklabels() if label.get_weight() == "bold"]
+    bold = [label.get_text() for label in panel.get_yticklabels() if label.get_fontweight() == "bold"]
     assert bold == ["PPO"]
     intervals, means = panel.lines[::2], panel.lines[1::2]
-    assert [list(line.get_xdata()) for line in intervals] == [
+    assert [np.asarray(line.get_xdata()).tolist() for line in intervals] == [
         policies[name]["cost_cents_ci95"] for name in by_cost
     ]
-    assert [line.get_xdata()[0] for line in means] == [policies[name]["cost_cents_mean"] for name in by_cost]
+    assert [np.asarray(line.get_xdata()).tolist() for line in means] == [
+        [policies[name]["cost_cents_mean"]] for name in by_cost
+    ]
     assert panel.yaxis_inverted()
 
 
@@ -268,7 +268,7 @@ def test_the_figure_of_a_day_has_both_policies_on_one_scale() -> None:
     assert left.get_title("left") == f"PPO, cost {costs[0]:,.0f}"
     assert right.get_title("left") == f"Best rule: myopic, cost {costs[1]:,.0f}"
     for panel, day in zip((left, right), days.values(), strict=True):
-        assert list(zip(*panel.lines[0].get_data(), strict=True)) == day.balances()
+        assert list(map(tuple, np.asarray(panel.lines[0].get_xydata()).tolist())) == day.balances()
     for left, right in zip(figure.axes[::2], figure.axes[1::2], strict=True):
         assert left.get_ylim() == right.get_ylim()
     assert "seed 5" in figure.get_suptitle()
@@ -283,7 +283,7 @@ def test_evaluation_draws_both_figures(run: RunFolder) -> None:
 
 @contextmanager
 def _tensorboard(folder: Path) -> Iterator[str]:
-    """The address of a TensorBoard that has read all runs of a folder."""
+    """Starts TensorBoard on a folder and yields its address once all runs are loaded."""
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--load_fast=false"]
     process = subprocess.Popen(
         [*command, "--host", "127.0.0.1", "--port", "0"], stderr=subprocess.PIPE, text=True
@@ -303,7 +303,7 @@ def _tensorboard(folder: Path) -> Iterator[str]:
         process.communicate()
 
 
-def test_a_browser_shows_scalars_pictures_and_runs_side_by_side(run: RunFolder) -> None:
+def test_a_browser_shows_scalars_images_and_hparams(run: RunFolder) -> None:
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         pytest.skip(f"no browser on the path: none of {', '.join(BROWSERS)}")
@@ -324,6 +324,6 @@ def test_a_browser_shows_scalars_pictures_and_runs_side_by_side(run: RunFolder) 
         assert picture_of_day.evaluate("image => [image.naturalWidth, image.naturalHeight]") == list(SIZE)
         page.goto(f"{address}#hparams", wait_until="domcontentloaded")
         for name in ("first", "second"):
-            shown = page.get_by_text(f"{name}/tensorboard", exact=True).locator("visible=true")
-            shown.first.wait_for()
+            label = page.get_by_text(f"{name}/tensorboard", exact=True).locator("visible=true")
+            label.first.wait_for()
         chromium.close()

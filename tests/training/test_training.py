@@ -1,4 +1,4 @@
-"""Training: a tiny run from the command line to its table, and everything that its folder promises."""
+"""Training: a tiny run from the command line, and its folder."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ from paysim_training.algorithms.callbacks import EPISODE_SCALARS, segment_seed
 from paysim_training.core.config import CONFIG_FOLDER, TrainConfig, load_config, parse_config
 from paysim_training.core.run_folder import RunFolder
 from stable_baselines3 import PPO
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
 from paysim_gym import load_scenario
 from paysim_gym._engine import COST_COMPONENTS
+from paysim_gym.scenario.policies import NetworkPolicy
 
 RULES = {"release_all", "hold_until_deadline", "liquidity_aware", "split_large", "random", "myopic"}
 POLICIES = {"ppo", *RULES}
@@ -72,7 +73,7 @@ def _assert_same_model(one: Path, other: Path) -> None:
 
 
 def _artefacts(run: Path) -> dict[str, bytes]:
-    """All files but those that tell when and how they were made."""
+    """Returns all files except those with times or commands."""
     folders = ("tensorboard/", "versions.json")
     files = {str(path.relative_to(run)): path for path in run.rglob("*") if path.is_file()}
     return {name: path.read_bytes() for name, path in files.items() if not name.startswith(folders)}
@@ -93,7 +94,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def test_run_folder_holds_everything_and_nothing_half_written(trained: Path) -> None:
+def test_run_folder_is_complete_without_temporary_files(trained: Path) -> None:
     assert {path.name for path in trained.iterdir()} == {
         *("config.yaml", "scenario.yaml", "versions.json", "model.zip", "checkpoints", "tensorboard"),
         *("metrics.json", "episodes.csv", "table.txt", "cost.png", "day.png"),
@@ -149,7 +150,7 @@ def test_tensorboard_events_hold_the_episode_scalars(trained: Path) -> None:
     assert total == pytest.approx(events.Scalars("episode/cost_cents")[-1].value, rel=1e-5)
 
 
-def test_resumed_run_ends_like_one_that_was_never_interrupted(
+def test_resumed_run_equals_an_uninterrupted_run(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = _write_config(tmp_path, checkpoint_every=ROLLOUT)
@@ -209,11 +210,11 @@ def test_killed_run_is_resumed_to_the_same_bytes(trained: Path, tmp_path: Path) 
     assert _artefacts(run) == _artefacts(trained)
 
 
-def test_only_one_process_works_on_a_run(trained: Path) -> None:
-    with RunFolder(trained).held():
+def test_a_run_is_locked_against_other_processes(trained: Path) -> None:
+    with RunFolder(trained).locked():
         refused = _train("--resume", trained)
     assert refused.exit_code == 2
-    assert "another process is at work on this run" in refused.output
+    assert "another process is using this run" in refused.output
     assert _train("--resume", trained).exit_code == 0
 
 
@@ -271,7 +272,7 @@ def test_existing_folder_is_never_overwritten(trained: Path, tmp_path: Path) -> 
     before = {path: path.stat().st_mtime_ns for path in trained.rglob("*")}
     result = _train("--config", _write_config(tmp_path), "--out", trained)
     assert result.exit_code == 2
-    assert "exists already" in result.output
+    assert "already exists" in result.output
     assert {path: path.stat().st_mtime_ns for path in trained.rglob("*")} == before
     assert not list(trained.parent.glob(".*"))
 
@@ -287,7 +288,7 @@ def test_default_folder_is_numbered_up(tmp_path: Path, monkeypatch: pytest.Monke
     assert [str(path) for path in made] == [f"runs/two_bank-seed0{suffix}" for suffix in ("", "-2", "-3")]
 
 
-def test_run_folder_brings_the_payments_that_it_replays(tmp_path: Path) -> None:
+def test_run_folder_copies_the_payments_file(tmp_path: Path) -> None:
     from paysim_training.core.run_folder import create_run_folder
 
     original = tmp_path / "original"
@@ -308,7 +309,7 @@ def test_run_folder_brings_the_payments_that_it_replays(tmp_path: Path) -> None:
     assert reloaded.model_copy(update=file).model_dump() == scenario.model_dump()
 
 
-def test_run_folder_brings_the_networks_that_play_in_it(tmp_path: Path) -> None:
+def test_run_folder_copies_network_weights(tmp_path: Path) -> None:
     from network_files import network_file
     from paysim_training.core.run_folder import create_run_folder
 
@@ -320,9 +321,10 @@ def test_run_folder_brings_the_networks_that_play_in_it(tmp_path: Path) -> None:
     file.unlink()
     moved = RunFolder(run.path.rename(tmp_path / "moved"))
     assert str(tmp_path) not in (moved.path / "scenario.yaml").read_text()
-    agent = moved.scenario().agents[1]
-    assert Path(agent.policy.weights) == moved.path / "network_BANK_B.safetensors"
-    assert Path(agent.policy.weights).read_bytes() == content
+    policy = moved.scenario().agents[1].policy
+    assert isinstance(policy, NetworkPolicy)
+    assert Path(policy.weights) == moved.path / "network_BANK_B.safetensors"
+    assert Path(policy.weights).read_bytes() == content
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in CONFIG_FOLDER.glob("*.yaml")))

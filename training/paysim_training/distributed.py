@@ -114,8 +114,8 @@ def distributed(
 def _finish(run: RunFolder, console: Console, env_runners: int | None, address: str | None) -> None:
     """Train a run to its end and evaluate it; finished steps are skipped."""
     run.config(), run.scenario()
-    runners = run.spread().env_runners if env_runners is None else env_runners
-    with run.held():
+    runners = run.distributed_config().env_runners if env_runners is None else env_runners
+    with run.locked():
         if not run.is_trained:
             with cluster(address, processors=max(1, runners)):
                 from paysim_training.rllib.algorithm import learn  # RLlib would slow down --help
@@ -172,9 +172,9 @@ def _distribution(env_runners: int | None, policies: str) -> DistributedConfig:
 def _create_run(
     name: str, config: TrainConfig, distribution: DistributedConfig, out: Path | None
 ) -> RunFolder:
-    env, scenario = resolve_env(config.env, several=True)
+    env, scenario = resolve_env(config.env, allow_several_learners=True)
     resolved = config.model_copy(update={"env": env})
-    distribution.rows_of_each(resolved)
+    distribution.rows_per_runner(resolved)
     return create_run_folder(out, name, resolved, scenario, distribution.model_dump())
 
 

@@ -22,7 +22,12 @@ from paysim_training.core.config import TrainConfig
 from paysim_training.core.day_recording import record_policy_day
 from paysim_training.core.evaluation_table import make_table, table_text
 from paysim_training.core.hparams import best_rule, write_evaluation_scalars
-from paysim_training.core.joint_evaluation import JointTable, evaluate_together, per_learner_policy, tune_each
+from paysim_training.core.joint_evaluation import (
+    JointTable,
+    evaluate_jointly,
+    per_learner_policy,
+    tune_per_learner,
+)
 from paysim_training.core.run_folder import RunFolder, RunFolderError
 from paysim_training.core.task import constructor_arguments
 
@@ -61,7 +66,7 @@ def evaluate_run(run: RunFolder, console: Console) -> dict[str, Any]:
         raise RunFolderError(f"{run.path} has no model.zip: finish it with --resume {run.path}")
     policies, factories = _choose_policies(run, config, scenario, console)
     arguments = constructor_arguments(config.env)
-    play = evaluate_together if _learn_together(arguments) else evaluate_policy
+    play = evaluate_jointly if _learn_together(arguments) else evaluate_policy
     tables = {}
     for name, factory in factories.items():
         with console.status(f"Playing {name} on {config.evaluation.episodes} unseen episodes"):
@@ -138,7 +143,7 @@ def _tuned(
     """Tune a scripted policy; each of several learners gets its own parameters."""
     days = config.tuning.seeds
     if _learn_together(arguments):
-        tuned = tune_each(name, scenario, days, **arguments)
+        tuned = tune_per_learner(name, scenario, days, **arguments)
         named = {
             f"{bank}.{key}": value
             for bank, parameters in tuned.items()

@@ -73,7 +73,7 @@ def finish(run: RunFolder, console: Console) -> None:
         RunFolderError: If the folder is not a run, or another process is using it.
     """
     run.config(), run.scenario()
-    with run.held(), interrupt_hint(f"Continue with: paysim train --resume {run.path}"):
+    with run.locked(), interrupt_hint(f"Continue with: paysim train --resume {run.path}"):
         if run.distributed.is_file() and not run.is_trained:
             raise RunFolderError(
                 f"{run.path} was started by paysim distributed: resume it with "

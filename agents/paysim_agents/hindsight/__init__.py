@@ -1,4 +1,4 @@
-"""The hindsight optimum: the cheapest way to play a day that is known in advance."""
+"""The hindsight optimum: the minimum cost of a day under perfect foresight."""
 
 from paysim_agents.hindsight.plan import ROUNDING_CENTS, Plan, hindsight, replay
 

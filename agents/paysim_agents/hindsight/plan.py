@@ -1,12 +1,12 @@
-"""The hindsight optimum: the cheapest way to play a day for one who knows all of it in advance.
+"""The hindsight optimum: the minimum cost of a day under perfect foresight.
 
-Nobody who has to decide during the day can do better, so it is the floor under every policy's cost. It
-comes with a proof: `bound_cents` is a lower bound on the cost of every way to play the day, from a mixed-
-integer program (`paysim_agents.hindsight.day_model`), and `cost_cents` is what the engine charges for the plan found. Where
-the two meet the plan is optimal. They do, to the solver's tolerance, where the learner's actions cannot
-change its receipts (`RecordedDay.receipts_are_fixed`, checked day by day) and payments are not split; on a
-`fifo` rail usually with splits as well. Elsewhere the bound lets others pay the learner as early as
-their orders allow, and `gap` says what is left unproven.
+No policy that decides during the day can cost less, so the optimum is a lower bound for all of them. It is
+certified: `bound_cents` is a lower bound from a mixed-integer program (`paysim_agents.hindsight.day_model`),
+and `cost_cents` is what the engine charges for the plan found. If the two are equal, the plan is optimal.
+They are equal to the solver's tolerance if the learner's actions cannot change its receipts
+(`RecordedDay.receipts_are_fixed`, checked for each day) and payments are not split, and on a `fifo` rail
+usually with splits as well. Otherwise the program lets other banks pay the learner as early as their orders
+allow, and `gap` is the share of the cost that is not proven.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from paysim_agents.banks import find_bank
 from paysim_agents.hindsight.day_model import DayModel
 from paysim_agents.hindsight.recorded_day import RecordedDay, record_day
 from paysim_agents.scripted import ScriptedAgent
 from paysim_gym import PaymentVectorEnv, Scenario
 from paysim_gym.envs.env_arguments import DEFAULT_SPLIT_PARTS
-from paysim_gym.evaluation import EpisodeTable, evaluate
+from paysim_gym.evaluation import evaluate
 from paysim_gym.scenario import ScenarioSource
 
 SLOTS = 64
-"""Slots of the environment in which plans are played, so that no payment is out of reach."""
+"""Slots of the environment in which plans are played; enough for all payments of a queue."""
 ROUNDING_CENTS = 5
-"""Each of five costs accrues exactly and is charged in whole cents, so that the engine charges up to this
-much less than the exact sum."""
+"""Tolerance of the bound: five cost components accrue exactly and are each charged in whole cents."""
 RULES: tuple[dict[str, Any], ...] = (
     {"type": "release_all"},
     {"type": "myopic"},
@@ -42,12 +42,12 @@ RULES: tuple[dict[str, Any], ...] = (
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do, payment by payment.
+    """Release decisions for every payment of a day.
 
     Attributes:
-        releases: Number of a payment to the tick of its release and the number of its parts (1: whole);
-            a payment without is held until the day closes.
-        pool_action: Which share of the pool to commit, as the first number of the opening's action.
+        releases: Payment number to release tick and number of parts (1: unsplit). Payments without an entry
+            are held until the close.
+        pool_action: Opening action that commits a share of the pool.
     """
 
     releases: Mapping[int, tuple[int, int]]
@@ -56,31 +56,31 @@ class Plan:
 
 @dataclass(frozen=True)
 class Hindsight:
-    """The best known way to play a day, and how good one could be.
+    """The best known plan of a day and a bound on every plan.
 
     Attributes:
-        cost_cents: What the engine charges for it.
-        bound_cents: No way to play the day costs less, but for `ROUNDING_CENTS` and the solver's tolerances.
-        plan: The plan; None if a scripted rule did better than every plan found.
-        receipts_are_fixed: Whether the learner receives the same whatever it does.
-        most_slots: Slots that the plan needs at some tick: it is playable with that many.
+        cost_cents: Cost of the plan in the engine.
+        bound_cents: Lower bound on the cost of every plan, up to `ROUNDING_CENTS` and solver tolerances.
+        plan: The plan; None if a scripted rule was cheaper than every plan found.
+        receipts_are_fixed: Whether the receipts are the same for all actions of the learner.
+        slots_used: Number of slots that an environment needs to play the plan.
     """
 
     cost_cents: int
     bound_cents: float
     plan: Plan | None
     receipts_are_fixed: bool
-    most_slots: int
+    slots_used: int
 
     @property
     def gap(self) -> float:
-        """What is unproven of the cost, as a share of it."""
+        """Difference between cost and bound as a share of the cost."""
         unproven = self.cost_cents - self.bound_cents
         return max(0.0, unproven / self.cost_cents) if self.cost_cents and unproven > 0 else 0.0
 
     @property
     def is_optimal(self) -> bool:
-        """Whether the bound proves that nothing is cheaper, to a hundred-thousandth and the rounding."""
+        """Whether the bound proves optimality, up to rounding and a relative gap of 1e-5."""
         return self.cost_cents - self.bound_cents <= ROUNDING_CENTS + 1e-5 * self.cost_cents
 
 
@@ -92,39 +92,39 @@ def hindsight(
     split_parts: Sequence[int] = DEFAULT_SPLIT_PARTS,
     node_limit: int = 2_000,
     relative_gap: float = 1e-6,
-    attempts: int = 4,
+    iterations: int = 4,
     rules: Sequence[Mapping[str, Any]] = RULES,
 ) -> Hindsight:
-    """Find the cheapest way to play the first episode of a seed.
+    """Finds the minimum cost of the first episode of a seed.
 
     Args:
-        scenario: A scenario of one day, one gross rail, without features that the program does not know.
-        seed: Of the episode.
-        learner: Who plays; if None, the one bank whose policy is `learner`.
+        scenario: A one-day scenario with one gross rail and only features that the program supports.
+        seed: Seed of the episode.
+        learner: The bank; None for the one whose policy is `learner`.
         split_parts: Numbers of parts that a payment may be split into.
-        node_limit: Nodes that a run of the solver may visit; when they are used up, the gap tells.
-        relative_gap: Difference between plan and bound at which the solver stops.
-        attempts: Runs of the solver where receipts are not fixed: each plan after the first is made for
-            the receipts that the plan before it brought.
-        rules: Scripted policies that are tried as well where no plan is proven optimal.
+        node_limit: Maximum number of branch-and-bound nodes per solver run.
+        relative_gap: Relative gap at which the solver stops.
+        iterations: Maximum number of plans if receipts are not fixed; each plan after the first assumes the
+            receipts that the previous plan led to.
+        rules: Scripted policies to evaluate as well if no plan is proven optimal.
 
     Raises:
-        ValueError: If the scenario has what the program does not know.
+        ValueError: If the scenario has a feature that the program does not support.
     """
     day = record_day(scenario, seed, learner)
     check_supported(day.scenario, day.learner)
     receipts = day.receipts_cents if day.receipts_are_fixed else day.requested_cents
     model, solution = _solve(day, receipts, split_parts, node_limit, relative_gap)
-    bound = model.constant + float(
+    bound = model.constant_cents + float(
         solution.mip_dual_bound if solution.mip_dual_bound is not None else -np.inf
     )
     best: tuple[int, Plan | None, int] | None = None
-    for _ in range(1 if day.receipts_are_fixed else attempts):
+    for _ in range(1 if day.receipts_are_fixed else iterations):
         if solution.x is None:
             break
-        played = replay(day, read_plan(day, model, solution.x), split_parts)
+        played = replay(day, _decode_solution(day, model, solution.x), split_parts)
         if best is None or played.cost_cents < best[0]:
-            best = played.cost_cents, played.plan, played.most_slots
+            best = played.cost_cents, played.plan, played.slots_used
         if not day.receipts_are_fixed:
             model, solution = _solve(day, played.receipts_cents, split_parts, node_limit, relative_gap)
     if best is None or best[0] - bound > ROUNDING_CENTS:
@@ -146,7 +146,7 @@ def _solve(
 
 
 def _rule_cost(day: RecordedDay, rule: Mapping[str, Any], split_parts: Sequence[int]) -> int:
-    table: EpisodeTable = evaluate(
+    table = evaluate(
         lambda env: ScriptedAgent(env, rule),
         day.scenario,
         [day.seed],
@@ -157,39 +157,39 @@ def _rule_cost(day: RecordedDay, rule: Mapping[str, Any], split_parts: Sequence[
     return int(table.cost[0])
 
 
-def read_plan(day: RecordedDay, model: DayModel, solution: NDArray[np.float64]) -> Plan:
-    """The plan in a solution of the model."""
+def _decode_solution(day: RecordedDay, model: DayModel, solution: NDArray[np.float64]) -> Plan:
+    """Converts a solution of the program to a plan."""
     releases = {}
-    for order, ways in zip(day.orders, model.ways, strict=True):
-        for way in ways:
-            settled = np.flatnonzero(solution[list(way.settled[0])] > 0.5)
+    for order, options in zip(day.orders, model.options, strict=True):
+        for option in options:
+            settled = np.flatnonzero(solution[list(option.settled[0])] > 0.5)
             if settled.size:
-                releases[order.id] = (order.arrival + int(settled[0]), way.parts)
-    pool = int(np.argmax(solution[model.pool])) if model.pool else 0
+                releases[order.id] = (order.arrival + int(settled[0]), option.parts)
+    pool = int(np.argmax(solution[model.pool_choices])) if model.pool_choices else 0
     return Plan(releases, pool)
 
 
-Watch = Callable[[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64], NDArray[Any]], None]
-"""Is told of a step: observations, masks and actions, a row an environment, and the rewards they brought."""
+StepCallback = Callable[[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64], NDArray[Any]], None]
+"""Called after each step with observations, masks and actions, one row per environment, and the rewards."""
 
 
 @dataclass(frozen=True)
-class Played:
-    """A plan as the engine played it.
+class ReplayResult:
+    """Outcome of a plan in the engine.
 
     Attributes:
         plan: The plan.
-        cost_cents: What it cost.
-        costs_cents: The same by component.
-        receipts_cents: What the learner received, by tick: int64 of shape (ticks,).
-        most_slots: The highest slot that an action other than hold was for, from 1; 0 without any.
+        cost_cents: Total cost.
+        costs_cents: Cost by component.
+        receipts_cents: Receipts of the learner by tick: int64 of shape (ticks,).
+        slots_used: Highest slot, counted from 1, with an action other than hold; 0 if all were hold.
     """
 
     plan: Plan
     cost_cents: int
     costs_cents: Mapping[str, int]
     receipts_cents: NDArray[np.int64]
-    most_slots: int
+    slots_used: int
 
 
 def replay(
@@ -198,17 +198,17 @@ def replay(
     split_parts: Sequence[int] = DEFAULT_SPLIT_PARTS,
     *,
     slots: int = SLOTS,
-    watch: Watch | None = None,
+    on_step: StepCallback | None = None,
     **env_kwargs: Any,
-) -> Played:
-    """Play a plan with the actions of the environment.
+) -> ReplayResult:
+    """Plays a plan in an environment.
 
     Args:
-        day: The day it is for.
-        plan: What to do; what lies beyond the slots at its tick is released as soon as it comes within.
+        day: The day of the plan.
+        plan: The plan. A payment beyond the slots in its release tick is released once it has a slot.
         split_parts: Numbers of parts that a payment may be split into.
         slots: Slots of the environment.
-        watch: Is told of every step.
+        on_step: Called after every step.
         **env_kwargs: Further arguments of `PaymentVectorEnv`.
     """
     env = PaymentVectorEnv(
@@ -222,42 +222,43 @@ def replay(
         **env_kwargs,
     )
     observations, _ = env.reset(seed=[day.seed])
-    queue, receipts, most = _Queue(day, plan, split_parts, slots), [], 0
+    queue, receipts, slots_used = _PlannedQueue(day, plan, split_parts, slots), [], 0
     infos: dict[str, Any] = {}
     received = 0
     while "episode_totals" not in infos:
         view = env.snapshots()[0]
-        actions = queue.opening() if view["is_opening"] else queue.act(view["tick"])
-        most = max([most, *(np.flatnonzero(actions) + 1).tolist()]) if not view["is_opening"] else most
+        is_opening = view["is_opening"]
+        actions = queue.opening_action() if is_opening else queue.release(view["tick"])
         before, masks = observations, env.action_masks()
         observations, rewards, *_, infos = env.step(actions[None])
-        if watch is not None:
-            watch(before, masks, actions[None], rewards)
-        if not view["is_opening"]:
+        if on_step is not None:
+            on_step(before, masks, actions[None], rewards)
+        if not is_opening:
+            slots_used = max([slots_used, *(np.flatnonzero(actions) + 1).tolist()])
             after = env.snapshots()[0]["received_today"]
             receipts.append(after - received)
             received = after
     totals = {name: int(column[0]) for name, column in infos["episode_totals"].items()}
     costs = {name.removeprefix("cost_"): cents for name, cents in totals.items() if name.startswith("cost_")}
-    return Played(plan, totals["cost"], costs, np.array(receipts, np.int64), most)
+    return ReplayResult(plan, totals["cost"], costs, np.array(receipts, np.int64), slots_used)
 
 
-class _Queue:
-    """The learner's internal queue, as a plan empties it."""
+class _PlannedQueue:
+    """The learner's internal queue, from which payments are released according to a plan."""
 
     def __init__(self, day: RecordedDay, plan: Plan, split_parts: Sequence[int], slots: int) -> None:
         self._plan, self._slots = plan, slots
         self._waiting = sorted(day.orders, key=lambda order: (-order.priority, order.deadline, order.id))
-        self._action = {1: 1, **{parts: 2 + place for place, parts in enumerate(split_parts)}}
+        self._action = {1: 1, **{parts: 2 + index for index, parts in enumerate(split_parts)}}
 
-    def opening(self) -> NDArray[np.int64]:
-        """The action of the opening step."""
+    def opening_action(self) -> NDArray[np.int64]:
+        """Returns the action of the opening step."""
         actions = np.zeros(self._slots, np.int64)
         actions[0] = self._plan.pool_action
         return actions
 
-    def act(self, tick: int) -> NDArray[np.int64]:
-        """The action of a tick; what it releases leaves the queue."""
+    def release(self, tick: int) -> NDArray[np.int64]:
+        """Returns the action of a tick and removes its payments from the queue."""
         actions = np.zeros(self._slots, np.int64)
         queue = [order for order in self._waiting if order.arrival <= tick]
         for slot, order in enumerate(queue[: self._slots]):
@@ -269,15 +270,15 @@ class _Queue:
 
 
 def check_supported(scenario: Scenario, learner: str) -> None:
-    """Refuse what the program does not know.
+    """Rejects scenarios with features that the program does not support.
 
     Raises:
-        ValueError: If there is any, with its field.
+        ValueError: If there is any, with one line per field.
     """
-    bank = next(agent for agent in scenario.agents if agent.id == learner)
+    bank = find_bank(scenario, learner)
     prices, rails = scenario.costs, scenario.rails
     rates = [prices.overdraft_rate, *(tier.rate for tier in prices.overdraft_tiers)]
-    refused = {
+    checks = {
         "rails: must be one, gross": len(rails) > 1 or rails[0].settlement_type != "immediate",
         f"agents: {learner} must have no limits": bool(bank.limits.bilateral) or bank.limits.multilateral,
         "priority_escalation: must be absent": scenario.priority_escalation,
@@ -285,16 +286,16 @@ def check_supported(scenario: Scenario, learner: str) -> None:
         "costs.collateral_charged: must be posted": prices.collateral_rate
         and prices.collateral_charged != "posted",
         "costs.overdraft_tiers: rates must ascend": any(low > high for low, high in pairwise(rates)),
-        **{f"events[{place}]: {why}": True for place, why in _unknown_events(scenario, learner)},
+        **{f"events[{index}]: {reason}": True for index, reason in _unsupported_events(scenario, learner)},
     }
-    problems = [problem for problem, is_there in refused.items() if is_there]
-    if problems:
-        raise ValueError("no hindsight optimum of this scenario:\n" + "\n".join(problems))
+    errors = [message for message, is_unsupported in checks.items() if is_unsupported]
+    if errors:
+        raise ValueError("the hindsight model does not support this scenario:\n" + "\n".join(errors))
 
 
-def _unknown_events(scenario: Scenario, learner: str) -> Iterable[tuple[int, str]]:
-    for place, event in enumerate(scenario.events):
+def _unsupported_events(scenario: Scenario, learner: str) -> Iterable[tuple[int, str]]:
+    for index, event in enumerate(scenario.events):
         if event.type == "early_close" or (event.type == "outage" and event.bank == learner):
-            yield place, f"{event.type} of the learner's day is not known"
+            yield index, f"{event.type} on the learner's day is not supported"
         if event.type == "transfer" and learner in (event.sender, event.receiver) and event.sender:
-            yield place, "a transfer between the learner and a bank is not known"
+            yield index, "a transfer between the learner and another bank is not supported"

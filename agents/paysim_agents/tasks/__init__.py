@@ -1,1 +1,1 @@
-"""The task suite: single-learner tasks, and the measurement of policies on them."""
+"""The task suite: single-learner tasks and the measurement of policies on them."""

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from paysim_agents.tasks.page import make_page
-from paysim_agents.tasks.suite import Task, choose
+from paysim_agents.tasks.suite import Task, select_tasks
 from paysim_gym.cli.terminal import progress_bar
 
 TaskIds = Annotated[
@@ -46,7 +46,7 @@ def tasks(
 
     paysim tasks --out quick.json --quick --task PaySim/DeadlineLumps-v0
     """
-    chosen = choose(task)
+    chosen = select_tasks(task)
     if not out.parent.is_dir():
         raise ValueError(f"out = {str(out)!r}: there is no folder {str(out.parent)!r}")
     results = _measure(chosen, out, quick=quick, days=days, processes=processes)
@@ -58,17 +58,17 @@ def _measure(
     chosen: list[Task], out: Path, *, quick: bool, days: int | None, processes: int
 ) -> dict[str, Any]:
     # SciPy's solver and worker processes would slow down --help.
-    from paysim_agents.tasks.measurement import QUICK, THOROUGH, Suite
+    from paysim_agents.tasks.measurement import FULL, QUICK, ResultsFile
 
     console = Console(stderr=True)
-    settings = QUICK if quick else THOROUGH
+    settings = QUICK if quick else FULL
     settings = replace(settings, days=days or settings.days)
-    suite = Suite(out, settings, processes)
+    measurements = ResultsFile(out, settings, processes)
     with progress_bar(console, counts=True, disable=not console.is_terminal) as progress:
         for task in chosen:
-            for step in suite.missing(task):
+            for step in measurements.missing_steps(task):
                 bar = progress.add_task(f"{task.id} {step}", total=settings.days)
-                suite.measure(task, step, partial(progress.advance, bar))
+                measurements.measure(task, step, partial(progress.advance, bar))
                 if not console.is_terminal:
                     console.print(f"{task.id} {step} done", highlight=False)
-    return suite.results
+    return measurements.results

@@ -1,4 +1,4 @@
-"""The suite of single-learner tasks: what each teaches, and the results that `paysim_agents.tasks` measures."""
+"""The suite of single-learner tasks and the loader of its results."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 from paysim_gym.envs.registration import ENV_SCENARIOS
 
 RESULTS_FILE = Path(__file__).parent / "tasks.json"
-"""The published results."""
+"""Published results of `paysim tasks`."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A day to be played by one bank.
+    """A one-day environment with one learner.
 
     Attributes:
-        id: Of the environment.
-        teaches: What there is to learn.
-        receipts_are_fixed: Whether what the learner receives is the same whatever it does, so that its
-            hindsight optimum is exact, on each day on which the solver comes to an end.
+        id: Id of the environment.
+        teaches: The trade-off that a policy has to learn.
+        receipts_are_fixed: Whether the receipts are the same for all actions of the learner. The hindsight
+            optimum is then exact on each day on which the solver finishes.
     """
 
     id: str
@@ -30,27 +30,27 @@ class Task:
 
     @property
     def scenario(self) -> str:
-        """Name of the bundled scenario."""
+        """Name of the task's bundled scenario."""
         return ENV_SCENARIOS[self.id]
 
 
 TASKS = (
-    Task("PaySim/DeadlineLumps-v0", "lumps: which payments to overdraw for at their deadline"),
-    Task("PaySim/MarginCalls-v0", "scarce credit: what to keep for what comes later, and until when"),
-    Task("PaySim/OverdraftTiers-v0", "convex prices: whom to pay while credit is cheap"),
-    Task("PaySim/ReceiptWaves-v0", "rhythm: what to overdraw for before the next receipts"),
-    Task("PaySim/LiquidityPool-v0", "commitment: how much liquidity to buy before the day is known"),
+    Task("PaySim/DeadlineLumps-v0", "lump-sum deadline penalties: which payments justify an overdraft"),
+    Task("PaySim/MarginCalls-v0", "scarce credit: how much liquidity to reserve, and until when"),
+    Task("PaySim/OverdraftTiers-v0", "convex overdraft prices: which payments to make while credit is cheap"),
+    Task("PaySim/ReceiptWaves-v0", "periodic receipts: which payments to overdraw for before the next wave"),
+    Task("PaySim/LiquidityPool-v0", "commitment: how much liquidity to buy before demand is known"),
     Task(
         "PaySim/ReactingBanks-v0",
-        "reaction: whom to pay so that the money comes back",
+        "reacting banks: which payments to make so that counterparties pay in return",
         receipts_are_fixed=False,
     ),
 )
-"""The suite, in the order of its table."""
+"""All tasks in the order of the table."""
 
 
-def choose(ids: list[str] | None) -> list[Task]:
-    """The tasks with these ids, or all of them.
+def select_tasks(ids: list[str] | None) -> list[Task]:
+    """Returns the tasks with these ids, or all tasks.
 
     Raises:
         ValueError: If one is unknown.
@@ -63,13 +63,13 @@ def choose(ids: list[str] | None) -> list[Task]:
 
 
 def load_results(path: Path) -> dict[str, Any]:
-    """Results as the command has written them.
+    """Loads a results file of `paysim tasks`.
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If it holds none.
+        ValueError: If it is not a results file.
     """
     results = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(results, dict) or "tasks" not in results:
-        raise ValueError(f"{path}: holds no results of paysim_agents.tasks")
+        raise ValueError(f"{path}: not a results file of paysim tasks")
     return results

@@ -1,4 +1,4 @@
-//! The decision process: what a learner sees, what it can do, what it is told.
+//! The decision process: observations, actions and rewards.
 
 pub mod action;
 pub mod observation;

@@ -1,8 +1,7 @@
-//! Observations: one table of columns. Each row names a column, its unit and its true bounds, says
-//! what it means, and computes it; encoder, declared space and docs are made from the same rows.
+//! Observations: one table defines the columns of encoder, observation space and documentation.
 //!
-//! A bank sees what a treasurer sees: its own account, queues and receipts, the clock, and what the
-//! rail shows. Never another bank's balance, nor the future.
+//! A bank observes what a treasurer sees: its own account, queues and receipts, the clock, and the queues that rails
+//! show. It observes neither other banks' balances nor the future.
 
 use super::process::Process;
 use crate::bank::{Bank, RECENT_TICKS};
@@ -12,26 +11,26 @@ use crate::system::System;
 use crate::units::{BankId, Cents, RailId, Tick};
 use std::collections::VecDeque;
 
-/// A column of the observation.
+/// Description of an observation column.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Field {
     /// Name.
     pub name: &'static str,
     /// Unit.
     pub unit: &'static str,
-    /// Smallest value.
+    /// Lower bound.
     pub low: f32,
-    /// Largest value.
+    /// Upper bound.
     pub high: f32,
     /// Meaning.
     pub doc: &'static str,
 }
 
-/// Money is clipped at this many amount scales.
+/// Bound of money columns, in amount scales.
 const CLIP: f32 = 10.0;
 
-/// What the encoder looks at, gathered once an observation.
-struct View<'a> {
+/// Inputs of the encoder for the columns of a bank.
+struct BankContext<'a> {
     bank: &'a Bank,
     scale: f32,
     now: u32,
@@ -51,7 +50,7 @@ struct View<'a> {
     cost_scale: f64,
 }
 
-/// The internal queue in a few numbers.
+/// Totals of the internal queue.
 #[derive(Clone, Copy, Default)]
 struct QueueSummary {
     count: f32,
@@ -62,23 +61,23 @@ struct QueueSummary {
     hidden: Cents,
 }
 
-/// What the encoder looks at in a slot.
-struct SlotView<'a> {
-    view: &'a View<'a>,
+/// Inputs of the encoder for the columns of a slot.
+struct SlotContext<'a> {
+    at_bank: &'a BankContext<'a>,
     ledger: &'a Ledger,
     bank: usize,
     payment: &'a Payment,
 }
 
-/// Makes a table of fields and the function that writes them, in the same order.
+/// Defines a table of columns and the function that writes them.
 macro_rules! columns {
-    ($table:ident, $write:ident, $view:ty, $me:ident;
+    ($table:ident, $write:ident, $context:ty, $me:ident;
      $($name:ident [$unit:literal, $low:expr, $high:expr] $doc:literal => $value:expr;)*) => {
-        /// The columns, in order.
+        /// Columns, in order.
         pub const $table: [Field; [$(stringify!($name)),*].len()] =
             [$(Field { name: stringify!($name), unit: $unit, low: $low, high: $high, doc: $doc }),*];
 
-        fn $write($me: &$view, columns: &mut [f32; $table.len()]) {
+        fn $write($me: &$context, columns: &mut [f32; $table.len()]) {
             let [$($name),*] = columns;
             $(
                 let value: f32 = $value;
@@ -89,50 +88,50 @@ macro_rules! columns {
 }
 
 columns! {
-    FIELDS, write_bank, View<'_>, me;
-    time_of_day ["days", 0.0, 1.0] "Ticks of today that are over, as a share of the day; 1 when the last day is over." => me.time_of_day();
-    days_left ["episodes", 0.0, 1.0] "Days after today, as a share of the episode's days." => me.days_left();
-    balance ["amount scale", -CLIP, CLIP] "Account balance; below zero it is overdrawn." => me.money(me.bank.balance);
-    liquidity ["amount scale", -CLIP, CLIP] "Balance and unused credit, that on collateral included: what can be paid now." => me.money(me.bank.liquidity());
-    free_liquidity ["amount scale", -CLIP, CLIP] "Liquidity, within the multilateral limit, that a payment released now to the first rail could use: what waits in the central queues comes first, unless payments may pass it." => me.money(me.free_liquidity);
-    credit_use ["credit", 0.0, 1.0] "Share of the credit in use, that on collateral included." => me.credit_use();
-    multilateral_headroom ["amount scale", -CLIP, CLIP] "How much more may be paid today under the multilateral limit; 10 without one." => me.bank.multilateral_headroom().map_or(CLIP, |headroom| me.money(headroom));
-    is_opening ["flag", 0.0, 1.0] "Whether this is an opening step: the action commits the pool." => f32::from(u8::from(me.is_opening));
+    FIELDS, write_bank, BankContext<'_>, me;
+    time_of_day ["days", 0.0, 1.0] "Elapsed ticks of the day, as a share of the day; 1 after the last day." => me.time_of_day();
+    days_left ["episodes", 0.0, 1.0] "Remaining days after this one, as a share of the episode's days." => me.days_left();
+    balance ["amount scale", -CLIP, CLIP] "Account balance; negative in an overdraft." => me.money(me.bank.balance);
+    liquidity ["amount scale", -CLIP, CLIP] "Balance plus unused credit, including credit on collateral." => me.money(me.bank.liquidity());
+    free_liquidity ["amount scale", -CLIP, CLIP] "Liquidity, within the multilateral limit, available to a payment released now to the first rail: queued payments come first, unless payments may bypass them." => me.money(me.free_liquidity);
+    credit_use ["credit", 0.0, 1.0] "Share of the credit in use, including credit on collateral." => me.credit_use();
+    multilateral_headroom ["amount scale", -CLIP, CLIP] "Remaining net payments today under the multilateral limit; 10 without one." => me.bank.multilateral_headroom().map_or(CLIP, |headroom| me.money(headroom));
+    is_opening ["flag", 0.0, 1.0] "Whether this is an opening step, in which the action commits the pool." => f32::from(u8::from(me.is_opening));
     pool ["amount scale", 0.0, CLIP] "Liquidity pool outside the system." => me.money(me.pool);
-    pool_committed ["amount scale", 0.0, CLIP] "Part of it that is committed today." => me.money(me.bank.committed);
-    is_out ["flag", 0.0, 1.0] "Whether an outage lets the bank release nothing." => f32::from(u8::from(me.bank.is_out(Tick(me.now))));
-    queue_count ["slots", 0.0, CLIP] "Payments in the internal queue, per slot." => me.internal.count / me.slots;
+    pool_committed ["amount scale", 0.0, CLIP] "Part of the pool that is committed today." => me.money(me.bank.committed);
+    is_out ["flag", 0.0, 1.0] "Whether the bank has an outage and cannot release payments." => f32::from(u8::from(me.bank.is_out(Tick(me.now))));
+    queue_count ["slots", 0.0, CLIP] "Number of payments in the internal queue, per slot." => me.internal.count / me.slots;
     queue_value ["amount scale", 0.0, CLIP] "Value of the internal queue." => me.money(me.internal.value);
     queue_value_due ["amount scale", 0.0, CLIP] "Part of it whose deadline is this tick or has passed." => me.money(me.internal.due);
     queue_value_soon ["amount scale", 0.0, CLIP] "Part of it whose deadline is 1 to 4 ticks away." => me.money(me.internal.soon);
-    queue_value_overdue ["amount scale", 0.0, CLIP] "Part of it that is overdue and charged as such." => me.money(me.internal.overdue);
+    queue_value_overdue ["amount scale", 0.0, CLIP] "Part of it that is overdue." => me.money(me.internal.overdue);
     queue_value_hidden ["amount scale", 0.0, CLIP] "Part of it beyond the slots." => me.money(me.internal.hidden);
-    central_count ["slots", 0.0, CLIP] "Own payments in the central queues, per slot." => me.central_count / me.slots;
+    central_count ["slots", 0.0, CLIP] "Number of own payments in the central queues, per slot." => me.central_count / me.slots;
     central_value ["amount scale", 0.0, CLIP] "Their value." => me.money(me.bank.central_value);
     central_value_due ["amount scale", 0.0, CLIP] "Part of it whose deadline is this tick or has passed." => me.money(me.central_due);
-    central_head_value ["amount scale", 0.0, CLIP] "Amount of the payment at the head of the first rail that has one." => me.money(me.head_value);
-    received_last_tick ["amount scale", 0.0, CLIP] "Value received in the last tick, if that was today." => me.money(me.received(1));
-    received_last_4_ticks ["amount scale", 0.0, CLIP] "Value received in those of the last 4 ticks that were today." => me.money(me.received(RECENT_TICKS));
+    central_head_value ["amount scale", 0.0, CLIP] "Amount of the head of the first non-empty central queue." => me.money(me.head_value);
+    received_last_tick ["amount scale", 0.0, CLIP] "Value received in the last tick, if it was today." => me.money(me.received(1));
+    received_last_4_ticks ["amount scale", 0.0, CLIP] "Value received today in the last 4 ticks." => me.money(me.received(RECENT_TICKS));
     received_today ["amount scale", 0.0, CLIP] "Value received today." => me.money(me.bank.received_today);
     paid_today ["amount scale", 0.0, CLIP] "Value paid today." => me.money(me.bank.paid_today);
-    incoming_count ["slots", 0.0, CLIP] "Payments to this bank that wait in other banks' central queues, per slot; those that a rail hides do not count." => me.bank.incoming_count as f32 / me.slots;
+    incoming_count ["slots", 0.0, CLIP] "Number of incoming payments in visible central queues, per slot." => me.bank.incoming_count as f32 / me.slots;
     incoming_value ["amount scale", 0.0, CLIP] "Their value." => me.money(me.bank.incoming_value);
-    cost_today ["reward units per tick", 0.0, CLIP] "Costs so far today, spread over the ticks of a day." => me.cost_today();
+    cost_today ["reward units per tick", 0.0, CLIP] "Costs since the start of the day, divided by the ticks of a day." => me.cost_today();
 }
 
 columns! {
-    SLOT_FIELDS, write_slot, SlotView<'_>, me;
-    amount ["amount scale", 0.0, CLIP] "Amount of the payment; 0 in an empty slot, as are all columns." => me.view.money(me.payment.amount);
-    ticks_to_deadline ["days", -1.0, 1.0] "Ticks to its deadline, as a share of a day; negative once it has passed." => me.ticks_to_deadline();
-    priority ["10", 0.0, 1.0] "Its priority as the customer gave it, by which its delay is priced." => f32::from(me.payment.priority) / 10.0;
-    age ["days", 0.0, 1.0] "Ticks since it arrived, as a share of a day." => me.age();
-    divisible ["flag", 0.0, 1.0] "Whether it may be split." => f32::from(u8::from(me.payment.divisible));
+    SLOT_FIELDS, write_slot, SlotContext<'_>, me;
+    amount ["amount scale", 0.0, CLIP] "Amount of the payment; all columns of an empty slot are 0." => me.at_bank.money(me.payment.amount);
+    ticks_to_deadline ["days", -1.0, 1.0] "Ticks to the deadline, as a share of a day; negative after the deadline." => me.ticks_to_deadline();
+    priority ["10", 0.0, 1.0] "Priority without escalation, which determines the price of delay." => f32::from(me.payment.priority) / 10.0;
+    age ["days", 0.0, 1.0] "Ticks since the arrival, as a share of a day." => me.age();
+    divisible ["flag", 0.0, 1.0] "Whether the payment may be split." => f32::from(u8::from(me.payment.divisible));
     affordable ["flag", 0.0, 1.0] "Whether the free liquidity of its rail covers it, within the bilateral limit to its receiver." => f32::from(u8::from(me.is_affordable()));
-    bilateral_position ["amount scale", -CLIP, CLIP] "Value received from its receiver today, less value paid to it." => me.bilateral_position();
-    incoming_value ["amount scale", 0.0, CLIP] "Value of its receiver's payments to this bank that wait in central queues; those that a rail hides do not count." => me.incoming_value();
+    bilateral_position ["amount scale", -CLIP, CLIP] "Value received from the receiver today, less value paid to it." => me.bilateral_position();
+    incoming_value ["amount scale", 0.0, CLIP] "Value of the receiver's payments to this bank in visible central queues." => me.incoming_value();
 }
 
-/// Every column of an observation with `slots` slots, in order.
+/// Names and descriptions of all columns of an observation with `slots` slots.
 pub fn fields(slots: usize) -> impl Iterator<Item = (String, Field)> {
     let bank = FIELDS.iter().map(|field| (field.name.to_owned(), *field));
     let slots = (0..slots)
@@ -147,31 +146,33 @@ pub fn size(slots: usize) -> usize {
 }
 
 impl Process {
-    /// Length of a learner's observation.
+    /// Number of columns of a learner's observation.
     #[must_use]
     pub fn observation_size(&self) -> usize {
         size(self.slots)
     }
 
-    /// Writes what learner number `learner` sees into `out` (`observation_size` columns).
+    /// Writes the observation of the learner at index `learner`.
+    ///
+    /// `out` has [`Process::observation_size`] columns.
     pub fn write_observation(&self, system: &System, learner: usize, out: &mut [f32]) {
         let (id, ledger) = (self.learners[learner], &system.ledger);
-        let view = self.view(system, id, self.reward_scales[learner]);
+        let context = self.context(system, id, self.reward_scales[learner]);
         let Some((bank_columns, slot_columns)) = out.split_first_chunk_mut() else { return };
-        write_bank(&view, bank_columns);
+        write_bank(&context, bank_columns);
         let mut slots = slot_columns.as_chunks_mut().0.iter_mut();
         for (payment, columns) in self.slot_payments(ledger, id).zip(&mut slots) {
-            write_slot(&SlotView { view: &view, ledger, bank: id.index(), payment }, columns);
+            write_slot(&SlotContext { at_bank: &context, ledger, bank: id.index(), payment }, columns);
         }
         slots.into_slice().as_flattened_mut().fill(0.0);
     }
 
-    fn view<'a>(&self, system: &'a System, id: BankId, reward_scale: f64) -> View<'a> {
+    fn context<'a>(&self, system: &'a System, id: BankId, reward_scale: f64) -> BankContext<'a> {
         let (setup, ledger) = (&system.setup, &system.ledger);
         let bank = &ledger.banks[id.index()];
         let now = ledger.now.0;
         let is_due = |payment: &&Payment| payment.nearness(Tick(now)) == Nearness::Due;
-        View {
+        BankContext {
             bank,
             scale: 1.0 / setup.banks[id.index()].amount_scale.0 as f32,
             now,
@@ -194,9 +195,9 @@ impl Process {
 }
 
 impl QueueSummary {
-    fn of(payments: &[Payment], now: u32, visible: usize) -> Self {
+    fn of(payments: &[Payment], now: u32, slots: usize) -> Self {
         let mut summary = Self { count: payments.len() as f32, ..Self::default() };
-        for (place, payment) in payments.iter().enumerate() {
+        for (index, payment) in payments.iter().enumerate() {
             summary.value += payment.amount;
             match payment.nearness(Tick(now)) {
                 Nearness::Due => summary.due += payment.amount,
@@ -206,7 +207,7 @@ impl QueueSummary {
             if payment.is_overdue {
                 summary.overdue += payment.amount;
             }
-            if place >= visible {
+            if index >= slots {
                 summary.hidden += payment.amount;
             }
         }
@@ -214,7 +215,7 @@ impl QueueSummary {
     }
 }
 
-impl View<'_> {
+impl BankContext<'_> {
     fn money(&self, amount: Cents) -> f32 {
         amount.0 as f32 * self.scale
     }
@@ -242,39 +243,39 @@ impl View<'_> {
     }
 }
 
-impl SlotView<'_> {
+impl SlotContext<'_> {
     fn in_days(&self, ticks: i64) -> f32 {
-        ticks as f32 / self.view.ticks_per_day as f32
+        ticks as f32 / self.at_bank.ticks_per_day as f32
     }
 
     fn ticks_to_deadline(&self) -> f32 {
-        self.in_days(i64::from(self.payment.deadline.0) - i64::from(self.view.now))
+        self.in_days(i64::from(self.payment.deadline.0) - i64::from(self.at_bank.now))
     }
 
     fn age(&self) -> f32 {
-        self.in_days(i64::from(self.view.now) - i64::from(self.payment.arrival.0))
+        self.in_days(i64::from(self.at_bank.now) - i64::from(self.payment.arrival.0))
     }
 
     fn is_affordable(&self) -> bool {
         let (ledger, amount) = (self.ledger, self.payment.amount);
         let headroom = ledger.bilateral_headroom(self.bank, self.payment.receiver.index());
         let free_liquidity = match self.payment.rail {
-            RailId(0) => self.view.free_liquidity,
+            RailId(0) => self.at_bank.free_liquidity,
             rail => ledger.free_liquidity(self.bank, rail),
         };
         amount <= free_liquidity && headroom.is_none_or(|headroom| amount <= headroom)
     }
 
     fn bilateral_position(&self) -> f32 {
-        let position = self.view.bank.bilateral.get(self.payment.receiver.index());
-        position.map_or(0.0, |position| self.view.money(*position))
+        let position = self.at_bank.bank.bilateral.get(self.payment.receiver.index());
+        position.map_or(0.0, |position| self.at_bank.money(*position))
     }
 
     fn incoming_value(&self) -> f32 {
-        if self.view.bank.incoming_count == 0 {
+        if self.at_bank.bank.incoming_count == 0 {
             return 0.0;
         }
         let value = self.ledger.incoming_value(self.payment.receiver.index(), self.bank);
-        self.view.money(value)
+        self.at_bank.money(value)
     }
 }

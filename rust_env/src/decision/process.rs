@@ -1,4 +1,4 @@
-//! Settings of the decision process.
+//! Configuration of the decision process.
 
 use super::reward::RewardScope;
 use crate::error::ScenarioError;
@@ -8,46 +8,46 @@ use crate::system_setup::SystemSetup;
 use crate::units::{BankId, Cents};
 use serde::{Deserialize, Serialize};
 
-/// Shares on offer in `fraction` mode: 0, 1/20, ..., 1.
+/// Number of choices in `fraction` mode: 0, 1/20, ..., 1.
 pub const SHARES: usize = 21;
 
-/// Settings of the decision process, as people write them.
+/// Configuration of the decision process.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct DecisionConfig {
-    /// Ids of the banks that decide from outside.
+    /// Ids of the learners.
     pub learners: Vec<String>,
-    /// Payments of the internal queue that a learner decides about, 1 to 64.
+    /// Number of slots, 1 to 64.
     #[serde(default = "default_slots")]
     pub slots: usize,
-    /// Splits on offer: numbers of parts, each 2 to 100, ascending.
+    /// Numbers of parts of the available splits, 2 to 100, ascending.
     #[serde(default = "default_split_parts")]
     pub split_parts: Vec<u8>,
-    /// What an action decides about the payments.
+    /// Type of the actions about payments.
     #[serde(default)]
     pub action_mode: ActionMode,
-    /// What a learner decides; the rest follows its bank's scripted policy.
+    /// What a learner decides; the policy of the bank decides the rest.
     #[serde(default)]
     pub decides: Decides,
-    /// Whose costs make the reward.
+    /// Banks whose costs make the reward.
     #[serde(default)]
     pub reward: RewardScope,
-    /// Weight of the whole system's costs in a blended reward, 0 to 1.
+    /// Weight of the system's costs in a blended reward, 0 to 1.
     #[serde(default = "default_blend")]
     pub reward_blend: f64,
-    /// Cents to one unit of reward; a basis point of the bank's amount scale if absent.
+    /// Cents per unit of reward; default: a basis point of the amount scale.
     #[serde(default)]
     pub reward_scale: Option<f64>,
-    /// Whether a masked action is an error; else it acts as hold.
+    /// Whether an illegal action is an error; else it acts as hold.
     #[serde(default)]
     pub strict: bool,
-    /// Truncates an episode after this many steps.
+    /// Number of steps after which an episode is truncated.
     #[serde(default)]
     pub max_episode_steps: Option<u32>,
 }
 
 impl DecisionConfig {
-    /// The defaults, for one learner.
+    /// Default configuration with one learner.
     #[must_use]
     pub fn of(learner: &str) -> Self {
         Self {
@@ -64,7 +64,7 @@ impl DecisionConfig {
         }
     }
 
-    /// Checks all that needs no scenario.
+    /// Validates everything that does not depend on the scenario.
     ///
     /// # Errors
     /// [`ScenarioError`] with the path of the field, its value and what is allowed.
@@ -87,19 +87,19 @@ impl DecisionConfig {
     }
 }
 
-/// What an action decides about the payments.
+/// Type of the actions about payments.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ActionMode {
-    /// For each of the first payments of the internal queue: hold, release or split.
+    /// A choice for each slot: hold, release or split.
     #[default]
     Slots,
-    /// Which share of the internal queue's value to release, in queue order.
+    /// The share of the internal queue's value to release, in queue order.
     Fraction,
 }
 
 impl ActionMode {
-    /// How many numbers an action is made of.
+    /// Number of components of an action.
     #[must_use]
     pub fn heads(self, slots: usize) -> usize {
         match self {
@@ -108,7 +108,7 @@ impl ActionMode {
         }
     }
 
-    /// How many values each of them has, with so many splits on offer.
+    /// Number of choices per component, with this number of splits.
     #[must_use]
     pub fn choices(self, splits: usize) -> usize {
         match self {
@@ -122,43 +122,43 @@ impl ActionMode {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decides {
-    /// Its pool at every opening, if it has one, and its payments.
+    /// Pool commitments and payments.
     #[default]
     Both,
-    /// Its pool only.
+    /// Pool commitments only.
     Pool,
-    /// Its payments only.
+    /// Payments only.
     Payments,
 }
 
-/// Settings of the decision process, ready for use.
+/// The compiled decision process.
 pub struct Process {
-    /// The banks that decide from outside.
+    /// The learners.
     pub learners: Vec<BankId>,
-    /// Payments of the internal queue that a learner decides about.
+    /// Number of slots.
     pub slots: usize,
-    /// Splits on offer.
+    /// Numbers of parts of the available splits.
     pub split_parts: Vec<u8>,
-    /// What an action decides about the payments.
+    /// Type of the actions about payments.
     pub action_mode: ActionMode,
     /// What a learner decides.
     pub decides: Decides,
-    /// Whether every day begins with a step of its own, in which learners commit their pools.
+    /// Whether every day starts with a step that commits the pools.
     pub has_opening: bool,
-    /// Whose costs make the reward, and the weight of the system's costs in a blend.
+    /// Banks whose costs make the reward, and the weight of a blend.
     pub reward: (RewardScope, f64),
-    /// Cents to one unit of reward, by learner.
+    /// Cents per unit of reward, by learner.
     pub reward_scales: Vec<f64>,
-    /// Whether a masked action is an error.
+    /// Whether an illegal action is an error.
     pub strict: bool,
-    /// Truncates an episode after this many steps.
+    /// Number of steps after which an episode is truncated.
     pub max_episode_steps: Option<u32>,
-    /// A mask under which everything holds.
+    /// A mask that allows only holding.
     pub(super) idle_mask: Vec<bool>,
 }
 
 impl Process {
-    /// Reads and checks settings for a scenario.
+    /// Parses, validates and compiles a configuration.
     ///
     /// # Errors
     /// [`ScenarioError`] with the path of the field, its value and what is allowed.
@@ -166,7 +166,7 @@ impl Process {
         Self::new(&read_json(json, "decision")?, setup)
     }
 
-    /// Checks settings for a scenario.
+    /// Validates and compiles a configuration.
     ///
     /// # Errors
     /// [`ScenarioError`] with the path of the field, its value and what is allowed.
@@ -196,32 +196,32 @@ impl Process {
         })
     }
 
-    /// How many numbers an action of a learner is made of: one a slot, or one share.
+    /// Number of components of an action: one per slot, or one share.
     #[must_use]
     pub fn heads(&self) -> usize {
         self.action_mode.heads(self.slots)
     }
 
-    /// How many values each of them has: hold, release and each split, or the shares.
+    /// Number of choices per component.
     #[must_use]
     pub fn choices(&self) -> usize {
         self.action_mode.choices(self.split_parts.len())
     }
 
-    /// Length of a learner's mask.
+    /// Length of a learner's action mask.
     #[must_use]
     pub fn mask_size(&self) -> usize {
         self.heads() * self.choices()
     }
 
-    /// Tells apart who decides what: a state that was saved under one such rule makes no sense under another.
+    /// Hash of learners, decisions and step limit, which a saved state depends on.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
-        let rule = postcard::to_stdvec(&(&self.learners, self.decides, self.max_episode_steps));
-        fingerprint([rule.unwrap_or_default().as_slice()])
+        let identity = postcard::to_stdvec(&(&self.learners, self.decides, self.max_episode_steps));
+        fingerprint([identity.unwrap_or_default().as_slice()])
     }
 
-    /// The banks whose payments are decided about from outside.
+    /// Banks whose decisions about payments come from outside.
     #[must_use]
     pub fn payment_learners(&self) -> &[BankId] {
         if self.decides == Decides::Pool { &[] } else { &self.learners }

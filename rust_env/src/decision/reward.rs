@@ -1,23 +1,23 @@
-//! The reward: minus the costs of a tick.
+//! Rewards.
 
 use crate::bank::Bank;
 use crate::units::{BankId, Cents};
 use serde::{Deserialize, Serialize};
 
-/// Whose costs make the reward.
+/// Banks whose costs make the reward.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RewardScope {
-    /// The learner's own.
+    /// The learner.
     #[default]
     Own,
-    /// All banks'.
+    /// All banks.
     System,
-    /// Both, weighted.
+    /// A weighted mean of both.
     Blend,
 }
 
-/// Minus the costs of the tick just played, in units of `scale` cents.
+/// Reward of the last step: its negative costs in units of `scale` cents.
 #[must_use]
 pub fn reward(banks: &[Bank], learner: BankId, (scope, blend): (RewardScope, f64), scale: f64) -> f64 {
     let cost = |bank: &Bank| bank.tick_costs.iter().copied().sum::<Cents>().0 as f64;
@@ -27,6 +27,6 @@ pub fn reward(banks: &[Bank], learner: BankId, (scope, blend): (RewardScope, f64
         RewardScope::System => banks.iter().map(cost).sum(),
         RewardScope::Blend => (1.0 - blend) * own + blend * banks.iter().map(cost).sum::<f64>(),
     };
-    // No cost is a reward of 0, not of -0.
+    // Avoids a reward of -0.
     0.0 - cost / scale
 }

@@ -102,7 +102,7 @@ pub enum Event {
         /// The tick.
         tick: Tick,
     },
-    /// The urgency of a payment rises as its deadline comes near, which can move it forward in its internal queue.
+    /// The urgency of a payment rises near its deadline.
     Urgency {
         /// The payment.
         payment: PaymentId,
@@ -233,7 +233,7 @@ pub enum Event {
         /// Split fee.
         fee: Cents,
     },
-    /// A part of a payment is split off, and its release follows; the rest stays in the internal queue.
+    /// A part of a payment is split off; its release follows.
     Cut {
         /// The payment.
         payment: PaymentId,
@@ -288,7 +288,7 @@ pub enum Event {
         /// Why the payment does not settle.
         reason: Obstacle,
     },
-    /// The first payment of a bank's central queue does not settle for lack of liquidity or headroom.
+    /// The head of a bank's central queue lacks liquidity or headroom.
     LimitHit {
         /// The payment.
         payment: PaymentId,
@@ -305,7 +305,7 @@ pub enum Event {
         /// Amount that would settle.
         available: Cents,
     },
-    /// A bank's receipts of this tick, deferred by their rail, are credited to its account.
+    /// A bank's deferred receipts of this tick are credited to its account.
     Landing {
         /// The bank.
         bank: BankId,
@@ -369,7 +369,7 @@ pub enum Event {
         /// The day, from 0.
         day: u32,
     },
-    /// A bank is charged for one cost component of a tick, or of an opening that is a step of its own.
+    /// A bank is charged a cost component of a tick or opening step.
     Cost {
         /// The bank.
         bank: BankId,

@@ -1,4 +1,4 @@
-//! Describes the event types to readers: declares the enums and keeps their documentation as data.
+//! Declares the event enums and keeps their documentation as data.
 
 use crate::units::{BankId, Cents, PaymentId, RailId, Tick};
 

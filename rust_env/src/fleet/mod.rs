@@ -1,6 +1,7 @@
-//! A fleet: N independent systems of one scenario, stepped together into slices that the caller owns.
+//! Independent systems of one scenario, stepped together.
 //!
-//! Rows share nothing but the scenario, so any split of the rows over threads gives the same bytes.
+//! Systems share only the scenario, so the results do not depend on the number of threads. Output goes into slices
+//! that the caller owns.
 
 mod pool;
 mod totals;
@@ -8,7 +9,7 @@ mod view;
 
 pub use pool::Pool;
 pub use totals::{RATIO_NAMES, TOTAL_NAMES, Totals};
-pub use view::{QueueView, URGENCIES, View, urgency_class};
+pub use view::{LearnerView, QueueView, URGENCIES, urgency_class};
 
 use crate::costs::COMPONENTS;
 use crate::decision::reward::reward;
@@ -22,42 +23,44 @@ use crate::setup::Setup;
 use crate::system::{RestoreError, System, has_current_format};
 use std::sync::Arc;
 
-/// N independent systems of one scenario.
+/// Independent systems of one scenario: the rows of the fleet.
 pub struct Fleet {
-    /// What defines each system.
+    /// Compiled scenario.
     pub setup: Arc<Setup>,
-    /// The decision process.
+    /// Decision process.
     pub process: Arc<Process>,
     rows: Vec<Row>,
 }
 
 struct Row {
     system: System,
-    /// The episode is over and the next step starts another one.
+    /// Whether the episode is over, so that the next step resets.
     has_ended: bool,
     steps: u32,
 }
 
-/// What a step gives back. `L` learners, `D` columns, `M` mask flags; rows first, then learners.
+/// Output arrays of a step, row-major.
+///
+/// N rows, L learners, D observation columns, M mask flags.
 pub struct StepOutput<'a> {
-    /// N x L x D.
+    /// Observations, N x L x D.
     pub observations: &'a mut [f32],
-    /// N x L.
+    /// Rewards, N x L.
     pub rewards: &'a mut [f64],
-    /// N.
+    /// Whether the episode is over, N.
     pub terminated: &'a mut [bool],
-    /// N.
+    /// Whether the step limit is reached, N.
     pub truncated: &'a mut [bool],
-    /// N x L x 7 cents of this step, by component.
+    /// Costs of the step in cents, N x L x components.
     pub costs: &'a mut [i64],
-    /// N x L x M.
+    /// Action masks, N x L x M.
     pub masks: &'a mut [bool],
-    /// N x L actions that were illegal and acted as hold.
+    /// Numbers of illegal action components, N x L.
     pub illegal: &'a mut [i64],
 }
 
 impl Fleet {
-    /// A fleet of `num_envs` systems; every row must be [`Fleet::reset`] before it is stepped.
+    /// Creates `num_envs` systems; each row needs [`Fleet::reset`] before the first step.
     #[must_use]
     pub fn new(setup: Arc<Setup>, process: Arc<Process>, num_envs: usize) -> Self {
         let roles = setup.roles(&process.learners, process.payment_learners());
@@ -73,7 +76,7 @@ impl Fleet {
         self.rows.len()
     }
 
-    /// Starts a row's episode 0 of `seed`, or, without a seed, its next episode.
+    /// Resets a row to episode 0 of `seed`, else to its next episode.
     ///
     /// # Errors
     /// [`FleetError::Tick`].
@@ -81,7 +84,7 @@ impl Fleet {
         self.rows[row].restart(&self.process, seed).map_err(|source| FleetError::Tick { env: row, source })
     }
 
-    /// Writes what every learner sees and may do: N x L x D columns and N x L x M flags.
+    /// Writes observations (N x L x D) and masks (N x L x M).
     pub fn observe(&self, observations: &mut [f32], masks: &mut [bool]) {
         let (columns, flags) = (self.columns(), self.flags());
         for ((row, out), mask) in
@@ -91,26 +94,28 @@ impl Fleet {
         }
     }
 
-    /// Writes what every learner of a row sees and may do: L x D columns and L x M flags; returns whether its
-    /// episode is over.
+    /// Writes observations (L x D) and masks (L x M) of a row.
+    ///
+    /// Returns whether its episode is over.
     pub fn observe_row(&self, row: usize, observations: &mut [f32], masks: &mut [bool]) -> bool {
         self.rows[row].observe(&self.process, observations, masks);
         self.rows[row].has_ended
     }
 
-    /// Plays one step of every row, a tick or an opening, with N x L x heads actions. A row whose episode is over starts
-    /// its next one instead: its actions are ignored, its reward and costs are zero.
+    /// Steps every row by a tick or an opening.
+    ///
+    /// `actions` has shape N x L x heads. A row whose episode is over resets to its next episode instead: its actions are ignored, its rewards and costs
+    /// are zero.
     ///
     /// # Errors
-    /// [`FleetError::Action`] if an action is refused: nothing has moved then. [`FleetError::Tick`]
-    /// if a system cannot go on.
+    /// [`FleetError::Action`] if an action is rejected; no row has changed then. [`FleetError::Tick`] if a row fails.
     pub fn step(&mut self, actions: &[i64], out: StepOutput<'_>, pool: &Pool) -> Result<(), FleetError> {
         self.check(actions)?;
         let block = Block { first: 0, rows: &mut self.rows, actions, out, process: &self.process };
         pool.run(|grain| block.step(grain))
     }
 
-    /// Refuses a batch before anything moves.
+    /// Validates all actions before any row steps.
     fn check(&self, actions: &[i64]) -> Result<(), ActionError> {
         let per_row = self.process.learners.len() * self.process.heads();
         let expected = self.rows.len() * per_row;
@@ -118,13 +123,13 @@ impl Fleet {
             return Err(ActionError::WrongLength { got: actions.len(), expected });
         }
         let highest = i64::try_from(self.process.choices()).unwrap_or(i64::MAX) - 1;
-        // As an unsigned number, a negative action is higher than any.
-        let is_refused = |action: &i64| action.cast_unsigned() > highest.cast_unsigned();
+        // A negative action is a large unsigned number.
+        let is_out_of_range = |action: &i64| action.cast_unsigned() > highest.cast_unsigned();
         let rows = self.rows.iter().zip(actions.chunks_exact(per_row)).enumerate();
         for (row, (_, actions)) in rows.filter(|(_, (row, _))| !row.has_ended) {
-            if let Some(place) = actions.iter().position(is_refused) {
-                let (env, bank, slot) = self.locate(row * per_row + place);
-                return Err(ActionError::OutOfRange { env, bank, slot, value: actions[place], highest });
+            if let Some(index) = actions.iter().position(is_out_of_range) {
+                let (env, bank, slot) = self.locate(row * per_row + index);
+                return Err(ActionError::OutOfRange { env, bank, slot, value: actions[index], highest });
             }
             if self.process.strict {
                 self.check_masks(row, actions)?;
@@ -135,27 +140,27 @@ impl Fleet {
 
     fn check_masks(&self, row: usize, actions: &[i64]) -> Result<(), ActionError> {
         let heads = self.process.heads();
-        for ((index, id), actions) in self.process.learners.iter().enumerate().zip(actions.chunks_exact(heads)) {
+        for ((learner, id), actions) in self.process.learners.iter().enumerate().zip(actions.chunks_exact(heads)) {
             if let Some((head, reason)) = self.process.first_illegal(&self.rows[row].system, *id, actions) {
-                let place = (row * self.process.learners.len() + index) * heads + head;
-                let (env, bank, slot) = self.locate(place);
+                let index = (row * self.process.learners.len() + learner) * heads + head;
+                let (env, bank, slot) = self.locate(index);
                 return Err(ActionError::Masked { env, bank, slot, value: actions[head], reason });
             }
         }
         Ok(())
     }
 
-    /// Row, bank and slot of the action at `place`.
-    fn locate(&self, place: usize) -> (usize, String, usize) {
+    /// Row, id of the bank, and slot of the action at `index`.
+    fn locate(&self, index: usize) -> (usize, String, usize) {
         let (learners, slots) = (self.process.learners.len(), self.process.heads());
-        let bank = self.process.learners[place / slots % learners];
-        (place / slots / learners, self.setup.banks[bank.index()].id.clone(), place % slots)
+        let bank = self.process.learners[index / slots % learners];
+        (index / slots / learners, self.setup.banks[bank.index()].id.clone(), index % slots)
     }
 
-    /// Writes what a scripted policy would do now in every learner's place: N x L x heads actions.
+    /// Writes a scripted policy's actions for every learner (N x L x heads).
     ///
     /// # Errors
-    /// [`ActionError::NotOffered`] if it wants a split that the slots do not offer.
+    /// [`ActionError::NotOffered`] if a split is not available.
     pub fn scripted_actions(&mut self, policy: &dyn ScriptedPolicy, actions: &mut [i64]) -> Result<(), ActionError> {
         let Self { setup, process, rows } = self;
         let mut decisions: Vec<Decision> = Vec::new();
@@ -163,7 +168,7 @@ impl Fleet {
         for (env, row) in rows.iter_mut().enumerate() {
             for learner in &process.learners {
                 decisions.clear();
-                // A rule that rolls dice must not take them from a bank that decides about its payments itself.
+                // Unused decisions must not draw from the bank's policy stream.
                 if !row.system.is_opening() && process.decides != Decides::Pool {
                     row.system.append_scripted_decisions(*learner, policy, &mut decisions);
                 }
@@ -178,25 +183,25 @@ impl Fleet {
         Ok(())
     }
 
-    /// Totals of the episode so far of every learner of every row.
+    /// Totals since the start of the episode, for every learner of every row.
     pub fn totals(&self) -> impl Iterator<Item = Totals> + '_ {
         self.rows
             .iter()
             .flat_map(|row| self.process.learners.iter().map(|learner| Totals::of(&row.system.ledger, learner.index())))
     }
 
-    /// What every learner of a row has before it.
-    pub fn views(&self, row: usize) -> impl Iterator<Item = View> + '_ {
+    /// Unscaled state of every learner of a row.
+    pub fn views(&self, row: usize) -> impl Iterator<Item = LearnerView> + '_ {
         let system = &self.rows[row].system;
-        self.process.learners.iter().map(|learner| View::of(system, *learner))
+        self.process.learners.iter().map(|learner| LearnerView::of(system, *learner))
     }
 
-    /// Seed and episode of every row.
+    /// Current seed and episode of every row.
     pub fn seeds_and_episodes(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.rows.iter().map(|row| row.system.seed_and_episode())
     }
 
-    /// The whole state of a row as bytes.
+    /// Serialises the state of a row.
     #[must_use]
     pub fn save(&self, row: usize) -> Vec<u8> {
         let row = &self.rows[row];
@@ -209,10 +214,10 @@ impl Fleet {
         bytes
     }
 
-    /// Takes up a saved state in a row.
+    /// Restores a saved state in a row.
     ///
     /// # Errors
-    /// [`RestoreError`] if the bytes are not a state of this scenario; nothing has changed then.
+    /// [`RestoreError`] if the bytes are not a state of this scenario; the row is unchanged then.
     pub fn restore(&mut self, row: usize, bytes: &[u8]) -> Result<(), RestoreError> {
         let not_a_state = RestoreError::NotAState { length: bytes.len() };
         let Some((state, checksum)) = bytes.split_last_chunk() else { return Err(not_a_state) };
@@ -228,14 +233,14 @@ impl Fleet {
         let row = &mut self.rows[row];
         let state = row.system.parse_state(system)?;
         if u64::from_le_bytes(*process) != self.process.fingerprint() {
-            return Err(RestoreError::OtherLearners);
+            return Err(RestoreError::OtherProcess);
         }
         row.system.load_state(state);
         (row.has_ended, row.steps) = (*has_ended != 0, u32::from_le_bytes(*steps));
         Ok(())
     }
 
-    /// Gives a row a future of its own: see [`System::reseed`].
+    /// Redraws the future of a row; see [`System::reseed`].
     pub fn reseed(&mut self, row: usize, copy_seed: u64) {
         self.rows[row].system.reseed(copy_seed);
     }
@@ -260,17 +265,17 @@ impl Row {
         self.begin_step(process)
     }
 
-    /// Plays up to the next decisions: those about the pools, at an opening, or about payments.
+    /// Simulates up to the next decisions, about pools or payments.
     fn begin_step(&mut self, process: &Process) -> Result<(), TickError> {
         self.system.begin_day()?;
         if process.has_opening && self.system.is_opening() {
             return Ok(());
         }
-        // The next decisions are taken after the next arrivals: the learner sees them now.
+        // Decisions follow the arrivals of their tick, so that the observation includes these.
         self.system.begin_tick()
     }
 
-    /// Plays what the decisions lead to.
+    /// Simulates the rest of the step after the decisions.
     fn finish_step(&mut self) -> Result<(), TickError> {
         if self.system.is_opening() { self.system.finish_opening() } else { self.system.play_tick().map(|_| ()) }
     }
@@ -301,7 +306,7 @@ impl Row {
     fn decide(&mut self, process: &Process, actions: &[i64], illegal: &mut [i64]) {
         let heads = process.heads();
         for (index, (learner, illegal)) in process.learners.iter().zip(illegal).enumerate() {
-            *illegal = process.decide(&mut self.system, *learner, &actions[index * heads..][..heads]);
+            *illegal = process.apply_actions(&mut self.system, *learner, &actions[index * heads..][..heads]);
         }
     }
 
@@ -325,7 +330,7 @@ impl Row {
     }
 }
 
-/// Some neighbouring rows with their share of the actions and of the output.
+/// Consecutive rows with their slices of actions and output.
 struct Block<'a> {
     first: usize,
     rows: &'a mut [Row],
@@ -335,11 +340,13 @@ struct Block<'a> {
 }
 
 impl<'a> Block<'a> {
-    /// Steps all rows, in parallel while a block has more than `grain` of them. The error, if any,
-    /// is that of the first row that has one.
+    /// Steps all rows, in parallel blocks of at most `grain` rows.
+    ///
+    /// # Errors
+    /// The error of the first row that fails.
     fn step(self, grain: usize) -> Result<(), FleetError> {
         if self.rows.len() <= grain.max(1) {
-            return self.step_here();
+            return self.step_rows();
         }
         let (left, right) = self.halve();
         let (left, right) = rayon::join(|| left.step(grain), || right.step(grain));
@@ -363,7 +370,7 @@ impl<'a> Block<'a> {
         (left, right)
     }
 
-    fn step_here(self) -> Result<(), FleetError> {
+    fn step_rows(self) -> Result<(), FleetError> {
         let Self { first, rows, actions, out, process } = self;
         let actions = actions.chunks_exact(process.learners.len() * process.heads());
         for (index, ((row, actions), out)) in rows.iter_mut().zip(actions).zip(out.rows(process)).enumerate() {
@@ -374,7 +381,7 @@ impl<'a> Block<'a> {
 }
 
 impl<'a> StepOutput<'a> {
-    /// The share of each row.
+    /// Splits the arrays by row.
     fn rows(self, process: &Process) -> impl Iterator<Item = StepOutput<'a>> {
         let learners = process.learners.len();
         let floats = self.observations.chunks_exact_mut(learners * process.observation_size());
@@ -391,7 +398,7 @@ impl<'a> StepOutput<'a> {
         )
     }
 
-    /// The share of the first `rows` rows, and the rest.
+    /// Splits the arrays after the first `rows` rows.
     fn split_at(self, rows: usize, process: &Process) -> (Self, Self) {
         let learners = rows * process.learners.len();
         let (observations, later_observations) = self.observations.split_at_mut(learners * process.observation_size());

@@ -1,14 +1,13 @@
-//! Threads for a fleet.
+//! Thread pool of a fleet.
 
 use std::sync::OnceLock;
 
-/// Fewest rows worth handing to another thread.
+/// Minimum number of rows per task.
 const MIN_GRAIN: usize = 16;
 
-/// A thread pool that starts its threads when they are first needed.
+/// A thread pool that starts its threads on first use.
 ///
-/// Threads do not survive a `fork`; a pool that finds itself in a child process works on the
-/// calling thread alone.
+/// Threads do not survive a `fork`: in a child process the pool uses only the calling thread.
 pub struct Pool {
     threads: usize,
     rows: usize,
@@ -21,13 +20,13 @@ struct Started {
 }
 
 impl Pool {
-    /// A pool of `threads` threads for `rows` rows.
+    /// Creates a pool of `threads` threads for `rows` rows.
     #[must_use]
     pub fn new(threads: usize, rows: usize) -> Self {
         Self { threads: threads.max(1), rows, started: OnceLock::new() }
     }
 
-    /// Runs `work` with the number of rows that it should not split any further.
+    /// Runs `work` with the maximum number of rows of a task.
     pub(super) fn run<T: Send>(&self, work: impl FnOnce(usize) -> T + Send) -> T {
         let grain = self.rows.div_ceil(self.threads * 4).max(MIN_GRAIN);
         if self.threads == 1 || self.rows <= grain {
@@ -46,7 +45,7 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        // Ending threads that a fork has left behind would wait for them forever.
+        // After a fork, joining the threads of the parent would block forever.
         if let Some(started) = self.started.take()
             && started.process != std::process::id()
         {

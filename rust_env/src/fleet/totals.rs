@@ -1,9 +1,9 @@
-//! What a learner's episode has come to so far.
+//! Totals of a learner's episode.
 
 use crate::costs::Costs;
 use crate::ledger::Ledger;
 
-/// Names of [`Totals::integers`], costs apart.
+/// Names of [`Totals::integers`].
 pub const TOTAL_NAMES: [&str; 8] = [
     "arrived_count",
     "arrived_value",
@@ -18,22 +18,23 @@ pub const TOTAL_NAMES: [&str; 8] = [
 /// Names of [`Totals::ratios`].
 pub const RATIO_NAMES: [&str; 2] = ["settlement_rate", "mean_delay"];
 
-/// What a bank's episode has come to so far.
+/// Totals of a bank since the start of the episode.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Totals {
-    /// Counts, and money in cents, by [`TOTAL_NAMES`].
+    /// Counts and amounts in cents, by [`TOTAL_NAMES`].
     pub integers: [i64; TOTAL_NAMES.len()],
-    /// By [`RATIO_NAMES`]: share of the value arrived that has settled before a day's close (1 if none
-    /// arrived; what an overnight loan settles has not), and mean ticks from arrival to settlement,
-    /// weighted by value, the unsettled counted with what they have waited (0 if none arrived). Both
-    /// are weighted by value, as in the simulations of Leinonen and Soramaki (1999).
+    /// Value-weighted ratios, by [`RATIO_NAMES`].
+    ///
+    /// `settlement_rate`: share of the arrived value that settled, without overnight loans; 1 without arrivals.
+    /// `mean_delay`: mean ticks from arrival to settlement, or to now if unsettled; 0 without arrivals. Both as in
+    /// the simulations of Leinonen and Soramaki (1999).
     pub ratios: [f64; RATIO_NAMES.len()],
-    /// Costs by component.
+    /// Costs, by component.
     pub costs: Costs,
 }
 
 impl Totals {
-    /// The totals of the bank at `index`.
+    /// Computes the totals of the bank at `index`.
     #[must_use]
     pub fn of(ledger: &Ledger, index: usize) -> Self {
         let bank = &ledger.banks[index];

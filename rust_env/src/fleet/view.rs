@@ -1,11 +1,11 @@
-//! What a learner has before it, in whole cents: for people to look at, where an observation is scaled.
+//! Unscaled snapshot of a learner's state in cents, for display.
 
 use crate::costs::Costs;
 use crate::payment::{Nearness, Payment};
 use crate::system::System;
 use crate::units::{BankId, Cents, Tick};
 
-/// How urgent a queued payment is; every one is in one of these.
+/// Urgency classes of unsettled payments.
 pub const URGENCIES: [&str; 4] = ["overdue", "due", "soon", "later"];
 
 /// Index in [`URGENCIES`] of a queued payment.
@@ -14,34 +14,34 @@ pub fn urgency_class(is_overdue: bool, deadline: Tick, now: Tick) -> usize {
     if is_overdue { 0 } else { 1 + Nearness::of(deadline, now) as usize }
 }
 
-/// What a learner has before it.
+/// Unscaled snapshot of a learner's state.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct View {
+pub struct LearnerView {
     /// The learner.
     pub bank: BankId,
-    /// The tick to be played next, counted from the start of the episode.
+    /// Current tick of the episode.
     pub tick: u32,
-    /// The day, from 0.
+    /// Current day, from 0.
     pub day: u32,
-    /// Days of the episode.
+    /// Number of days of the episode.
     pub num_days: u32,
-    /// Ticks of a day.
+    /// Number of ticks of a day.
     pub ticks_per_day: u32,
     /// Whether the next step commits the pool.
     pub is_opening: bool,
     /// Account balance.
     pub balance: Cents,
-    /// Balance and unused credit.
+    /// Balance plus unused credit.
     pub liquidity: Cents,
-    /// How far the balance may fall below zero.
+    /// Maximum overdraft.
     pub limit: Cents,
-    /// Liquidity outside the system.
+    /// Liquidity pool outside the system.
     pub pool: Cents,
-    /// What of it is committed today.
+    /// Part of the pool that is committed today.
     pub pool_committed: Cents,
-    /// Payments that are not released.
+    /// Internal queue.
     pub internal: QueueView,
-    /// Payments that are released and wait for settlement.
+    /// Central queues.
     pub central: QueueView,
     /// Value received today.
     pub received_today: Cents,
@@ -53,17 +53,17 @@ pub struct View {
     pub costs: Costs,
 }
 
-/// A queue by urgency, as in [`URGENCIES`].
+/// Totals of a queue by urgency class, as in [`URGENCIES`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct QueueView {
-    /// Payments.
+    /// Number of payments.
     pub counts: [i64; URGENCIES.len()],
-    /// Their value.
+    /// Value of the payments.
     pub values: [Cents; URGENCIES.len()],
 }
 
-impl View {
-    /// What `learner` has before it now.
+impl LearnerView {
+    /// Takes the snapshot of `learner`.
     #[must_use]
     pub fn of(system: &System, learner: BankId) -> Self {
         let ledger = &system.ledger;

@@ -1,6 +1,6 @@
-//! The arithmetic of a multilayer perceptron.
+//! Forward pass of a multilayer perceptron.
 
-/// Room for the numbers between two layers, to be used again and again.
+/// Scratch buffers of the forward pass.
 #[derive(Debug, Default)]
 pub struct Scratch {
     pub(super) input: Vec<f32>,
@@ -13,8 +13,9 @@ pub(super) enum Activation {
     Relu,
 }
 
-/// The observation's columns less their means, in standard deviations, clipped; as Stable-Baselines3 does it,
-/// in 64 bits: where a column hardly varies, 32 would leave nothing of it.
+/// Observation normalisation as in Stable-Baselines3: standardised and clipped.
+///
+/// In 64 bits, because 32 bits lose columns with a small variance.
 #[derive(Debug)]
 pub(super) struct Normalisation {
     pub(super) means: Vec<f64>,
@@ -41,7 +42,7 @@ impl Activation {
 
 #[derive(Debug)]
 pub(super) struct Layer {
-    /// Input after input the weights of all outputs, so that outputs can be summed side by side.
+    /// Transposed weights, in rows by input, so that the sums of all outputs vectorise.
     pub(super) weights: Vec<f32>,
     pub(super) bias: Vec<f32>,
 }
@@ -55,7 +56,7 @@ impl Layer {
         output.clear();
         output.extend_from_slice(&self.bias);
         for (value, weights) in input.iter().zip(self.weights.chunks_exact(self.bias.len())) {
-            // Many inputs are zero: empty slots, and units that a ReLU has cut off.
+            // Many inputs are zero: empty slots and inactive ReLU units.
             if *value != 0.0 {
                 output.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += value * weight);
             }

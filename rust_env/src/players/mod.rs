@@ -1,4 +1,4 @@
-//! Players: what decides for a bank with the bank's whole observation in view.
+//! Players that decide from a full observation.
 
 mod mlp;
 pub mod network;

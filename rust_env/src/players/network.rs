@@ -1,7 +1,6 @@
-//! A trained policy, frozen: a multilayer perceptron from a safetensors file.
+//! Policy networks: multilayer perceptrons from safetensors files.
 //!
-//! `docs/frozen_opponents.md` describes the file. Nothing in it is trusted: what is missing, damaged, of another
-//! shape or made for another observation is refused before anybody plays with it.
+//! `docs/frozen_opponents.md` describes the file format.
 
 use super::mlp::{Activation, Layer, Normalisation, Scratch};
 use super::network_file::{NetworkError, NetworkFile};
@@ -10,26 +9,26 @@ use crate::decision::{ActionMode, Decides, DecisionConfig};
 use crate::scenario::read_json;
 use serde::{Deserialize, Serialize};
 
-/// What the metadata of a file say under `format`.
+/// Value of `format` in the metadata of a file.
 pub const FORMAT: &str = "paysim_gym.policy.1";
-/// What a network was trained to decide, and where.
+/// Decision process that a network was trained in.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Training {
-    /// What an action decides about the payments.
+    /// Type of the actions about payments.
     pub action_mode: ActionMode,
-    /// Payments of the internal queue that it decides about.
+    /// Number of slots.
     pub slots: usize,
-    /// Splits on offer.
+    /// Numbers of parts of the available splits.
     pub split_parts: Vec<u8>,
-    /// What it decides; the rest follows its bank's own rule.
+    /// What it decides; the policy of the bank decides the rest.
     pub decides: Decides,
-    /// Cents to one unit of reward, in which the observation tells costs; by the bank if absent.
+    /// Cents per unit of reward, for costs in observations; default: by the bank.
     pub reward_scale: Option<f64>,
 }
 
 impl Training {
-    /// The settings of its decision process in the seat of a bank.
+    /// The configuration of the decision process for a bank.
     #[must_use]
     pub fn decision(&self, bank: &str) -> DecisionConfig {
         DecisionConfig {
@@ -43,21 +42,21 @@ impl Training {
     }
 }
 
-/// What the outputs of a network mean.
+/// Meaning of the outputs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Outputs {
     Logits,
     Values,
 }
 
-/// A trained policy.
+/// A policy network.
 #[derive(Debug)]
 pub struct Network {
-    /// What it was trained to decide.
+    /// Decision process that it was trained in.
     pub training: Training,
-    /// Whether it chooses among legal actions only; else an illegal one that it chooses acts as hold.
+    /// Whether illegal actions are masked; else they act as hold.
     pub masked: bool,
-    /// Tells files apart.
+    /// Hash of the file.
     pub fingerprint: u64,
     outputs: Outputs,
     normalisation: Option<Normalisation>,
@@ -66,7 +65,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// Reads and checks the bytes of a file.
+    /// Parses and validates a file.
     ///
     /// # Errors
     /// [`NetworkError`].
@@ -87,25 +86,25 @@ impl Network {
         Ok(Self { training, outputs, masked, fingerprint, normalisation, activation, layers })
     }
 
-    /// Whether its outputs are logits, from which an action can be drawn.
+    /// Whether its outputs are logits to sample actions from.
     #[must_use]
     pub fn has_logits(&self) -> bool {
         self.outputs == Outputs::Logits
     }
 
-    /// Number of its inputs, the columns of an observation.
+    /// Number of inputs: the columns of an observation.
     #[must_use]
     pub fn num_inputs(&self) -> usize {
         self.layers.first().map_or(0, Layer::num_inputs)
     }
 
-    /// Number of its outputs: one for each value of each number of an action.
+    /// Number of outputs: one per choice of each action component.
     #[must_use]
     pub fn num_outputs(&self) -> usize {
         self.layers.last().map_or(0, |layer| layer.bias.len())
     }
 
-    /// The outputs for an observation of [`Network::num_inputs`] columns.
+    /// Computes the outputs for an observation of [`Network::num_inputs`] columns.
     pub fn forward<'a>(&self, observation: &[f32], scratch: &'a mut Scratch) -> &'a [f32] {
         let Scratch { input, output } = scratch;
         input.clear();

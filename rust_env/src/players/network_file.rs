@@ -1,4 +1,4 @@
-//! Files of networks, in the format of safetensors.
+//! Validation and parsing of network files in safetensors format.
 
 use super::mlp::{Layer, Normalisation};
 use crate::decision::observation::fields;
@@ -8,65 +8,65 @@ use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 use thiserror::Error;
 
-/// Most layers of a network.
+/// Maximum number of layers.
 const MAX_LAYERS: usize = 32;
 
-/// Bytes that are no network this engine can play.
+/// Reason to reject a network file.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum NetworkError {
-    /// Not in the format of safetensors, or damaged.
-    #[error("not a whole safetensors file: {problem} ({length} bytes)")]
+    /// The bytes are not a complete safetensors file.
+    #[error("not a complete safetensors file: {problem} ({length} bytes)")]
     NotAFile {
-        /// How many bytes there are.
+        /// Number of bytes.
         length: usize,
-        /// What is wrong with them.
+        /// What is wrong.
         problem: String,
     },
-    /// Metadata that are missing or say something else than they may.
+    /// A metadata entry is missing or has a wrong value.
     #[error("metadata {key} = {value}: must be {allowed}")]
     Metadata {
-        /// Which.
+        /// Key of the entry.
         key: &'static str,
-        /// What it says.
+        /// Value of the entry.
         value: String,
-        /// What it may say.
+        /// Allowed values.
         allowed: String,
     },
-    /// A decision process that cannot be.
+    /// The decision process is not valid.
     #[error("metadata decision: {0}")]
     Decision(ScenarioError),
-    /// Made for other columns of the observation.
+    /// The network expects other observation columns.
     #[error(
-        "column {column} of its observation is {found:?}, here it is {expected:?}: export it again from this version"
+        "observation column {column} is {found:?}, must be {expected:?}: export the network again with this version"
     )]
     ObservationMismatch {
-        /// The first column that differs.
+        /// First column that differs.
         column: usize,
-        /// Its name in the file; empty if there is none.
+        /// Name in the file; empty if there is none.
         found: String,
-        /// Its name here; empty if there is none.
+        /// Name in this version; empty if there is none.
         expected: String,
     },
-    /// A tensor that is missing, or of another type or shape than it must have.
+    /// A tensor is missing, unexpected, or of a wrong type or shape.
     #[error("tensor {name} = {found}: must be {allowed}")]
     Tensor {
-        /// Its name.
-        name: String,
-        /// Its type and shape.
-        found: String,
-        /// What they must be.
-        allowed: String,
-    },
-    /// A number with which nothing can be computed.
-    #[error("tensor {name}[{index}] = {value}: must be {allowed}")]
-    Number {
         /// Name of the tensor.
         name: String,
-        /// Place of the number, row after row.
+        /// Type and shape in the file.
+        found: String,
+        /// Allowed type and shape.
+        allowed: String,
+    },
+    /// A tensor entry is not finite or not positive.
+    #[error("tensor {name}[{index}] = {value}: must be {allowed}")]
+    Entry {
+        /// Name of the tensor.
+        name: String,
+        /// Index of the entry in row-major order.
         index: usize,
-        /// The number.
+        /// Value of the entry.
         value: f64,
-        /// What it must be.
+        /// Allowed values.
         allowed: &'static str,
     },
 }
@@ -80,13 +80,13 @@ pub(super) struct NetworkFile<'a> {
 impl<'a> NetworkFile<'a> {
     pub(super) fn open(bytes: &'a [u8]) -> Result<Self, NetworkError> {
         let wrong = |problem: &str| NetworkError::NotAFile { length: bytes.len(), problem: problem.to_owned() };
-        let (size, rest) = bytes.split_first_chunk().ok_or_else(|| wrong("there is no header"))?;
+        let (size, rest) = bytes.split_first_chunk().ok_or_else(|| wrong("the header is missing"))?;
         let split = usize::try_from(u64::from_le_bytes(*size)).ok().and_then(|size| rest.split_at_checked(size));
-        let (header, data) = split.ok_or_else(|| wrong("it ends before its header does"))?;
-        // `SafeTensors::deserialize` would add up sizes that may not fit 64 bits.
+        let (header, data) = split.ok_or_else(|| wrong("the file ends within the header"))?;
+        // `SafeTensors::deserialize` adds sizes without a check for overflow.
         let header: Metadata = serde_json::from_slice(header).map_err(|error| wrong(&error.to_string()))?;
         if header.data_len() != data.len() {
-            return Err(wrong("its tensors do not have the size that its header says"));
+            return Err(wrong("the size of the tensors differs from the header"));
         }
         Ok(Self { header, data })
     }
@@ -96,7 +96,7 @@ impl<'a> NetworkFile<'a> {
         text.map(String::as_str).ok_or_else(|| NetworkError::Metadata {
             key,
             value: "(missing)".to_owned(),
-            allowed: "there, as export_network writes it".to_owned(),
+            allowed: "present, as written by export_network".to_owned(),
         })
     }
 
@@ -142,13 +142,13 @@ impl<'a> NetworkFile<'a> {
         for (name, values) in [(SCALE, &scales), (CLIP, &clip)] {
             if let Some(index) = values.iter().position(|value| *value <= 0.0) {
                 let (name, value) = (name.to_owned(), values[index]);
-                return Err(NetworkError::Number { name, index, value, allowed: "above 0" });
+                return Err(NetworkError::Entry { name, index, value, allowed: "above 0" });
             }
         }
         Ok(Some(Normalisation { means: self.f64_tensor(MEAN, &[columns])?, scales, clip: clip[0] }))
     }
 
-    /// The layers that lead from so many inputs to so many outputs.
+    /// Parses the layers from `inputs` to `outputs`.
     pub(super) fn layers(&self, (inputs, outputs): (usize, usize)) -> Result<Vec<Layer>, NetworkError> {
         let is_there = |index: &usize| self.header.info(&weight_name(*index)).is_some();
         let count = (0..MAX_LAYERS).take_while(is_there).count().max(1);
@@ -169,7 +169,7 @@ impl<'a> NetworkFile<'a> {
         Ok(layers)
     }
 
-    /// Refuses a file with more in it than has been read: it would play differently from what was exported.
+    /// Rejects a file with additional tensors, which may change what the network computes.
     pub(super) fn check_names(&self, layers: usize, is_normalised: bool) -> Result<(), NetworkError> {
         let known: Vec<String> = (0..layers).flat_map(|index| [weight_name(index), bias_name(index)]).collect();
         let normalisation = [MEAN, SCALE, CLIP];
@@ -185,7 +185,7 @@ impl<'a> NetworkFile<'a> {
         }
     }
 
-    /// Of everything that has been read, whatever order the metadata stand in.
+    /// Hash of the parsed contents, independent of the order of metadata.
     pub(super) fn fingerprint(&self) -> Result<u64, NetworkError> {
         let mut parts: Vec<&[u8]> = Vec::new();
         for key in ["activation", "outputs", "masked", "decision", "observation"] {
@@ -239,13 +239,13 @@ fn finite<T: Copy + Into<f64>>(name: &str, values: Vec<T>) -> Result<Vec<T>, Net
     match values.iter().position(|value| !(*value).into().is_finite()) {
         Some(index) => {
             let value = values[index].into();
-            Err(NetworkError::Number { name: name.to_owned(), index, value, allowed: "finite" })
+            Err(NetworkError::Entry { name: name.to_owned(), index, value, allowed: "finite" })
         }
         None => Ok(values),
     }
 }
 
-/// Columns after columns what stands row after row, in rows of `width`.
+/// Transposes a row-major matrix with rows of length `width`.
 fn transpose(rows: &[f32], width: usize) -> Vec<f32> {
     (0..width).flat_map(|column| rows.iter().skip(column).step_by(width).copied()).collect()
 }

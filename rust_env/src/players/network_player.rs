@@ -1,9 +1,9 @@
-//! A bank that a trained network plays inside the engine, exactly as a learner would from outside.
+//! The player of a policy network.
 
 use super::mlp::Scratch;
 use super::network::Network;
 use crate::decision::Process;
-use crate::decision::action::Subject;
+use crate::decision::action::ActionTarget;
 use crate::error::ScenarioError;
 use crate::policy::Player;
 use crate::rng::Stream;
@@ -14,16 +14,16 @@ use rand::RngExt;
 use std::cell::RefCell;
 use std::sync::Arc;
 
-/// A bank that a network plays.
+/// Decides for a bank by a policy network, as a learner does from outside.
 pub struct NetworkPlayer {
     bank: BankId,
-    /// What the network sees and decides.
+    /// Encodes its observations and executes its actions.
     process: Process,
     network: Arc<Network>,
     is_deterministic: bool,
 }
 
-/// Room for what a network sees and does, to be used again and again.
+/// Scratch buffers of a decision.
 #[derive(Default)]
 struct DecisionBuffers {
     observation: Vec<f32>,
@@ -33,15 +33,15 @@ struct DecisionBuffers {
 }
 
 thread_local! {
-    /// One for all players of a thread.
+    /// Shared by all players of a thread, so that they stay in cache.
     static BUFFERS: RefCell<DecisionBuffers> = RefCell::default();
 }
 
 impl NetworkPlayer {
-    /// Gives a bank's seat to a network.
+    /// Creates the player of a bank.
     ///
     /// # Errors
-    /// [`ScenarioError`] if what it was trained to decide cannot be decided here.
+    /// [`ScenarioError`] if the network's decision process is not valid for the bank.
     pub fn new(
         bank: BankId,
         network: Arc<Network>,
@@ -52,12 +52,12 @@ impl NetworkPlayer {
         Ok(Self { bank, process, network, is_deterministic })
     }
 
-    /// Decides for its bank about what is to be decided now: its pool at an opening, else its payments.
+    /// Decides about the pool at an opening, else about payments.
     fn play_with(&self, system: &mut System, buffers: &mut DecisionBuffers) {
         let Self { bank, process, network, .. } = self;
-        let subject = process.subject(system, *bank);
-        let is_idle = subject != Subject::Pool && system.ledger.banks[bank.index()].internal.is_empty();
-        if is_idle || matches!(subject, Subject::Nothing(_)) {
+        let target = process.target(system, *bank);
+        let is_idle = target != ActionTarget::Pool && system.ledger.banks[bank.index()].internal.is_empty();
+        if is_idle || matches!(target, ActionTarget::Nothing(_)) {
             return;
         }
         let DecisionBuffers { observation, mask, actions, scratch } = buffers;
@@ -79,7 +79,7 @@ impl NetworkPlayer {
             };
             actions.push(i64::try_from(choice).unwrap_or_default());
         }
-        process.decide(system, *bank, actions);
+        process.apply_actions(system, *bank, actions);
     }
 }
 
@@ -97,25 +97,25 @@ impl Player<System> for NetworkPlayer {
     }
 }
 
-/// The legal choice with the largest output, the first among equals.
+/// The legal choice with the largest output; the first among equals.
 fn argmax_legal(outputs: &[f32], legal: &[bool]) -> usize {
     let mut choices = outputs.iter().zip(legal).enumerate().filter(|(_, (_, legal))| **legal);
-    let first = choices.next().map_or((0, f32::NEG_INFINITY), |(place, (output, _))| (place, *output));
-    choices.fold(first, |best, (place, (output, _))| if *output > best.1 { (place, *output) } else { best }).0
+    let first = choices.next().map_or((0, f32::NEG_INFINITY), |(index, (output, _))| (index, *output));
+    choices.fold(first, |best, (index, (output, _))| if *output > best.1 { (index, *output) } else { best }).0
 }
 
-/// A legal choice, sample_legal with the probabilities of which the outputs are the logits.
+/// Samples a legal choice; the outputs are logits.
 fn sample_legal(outputs: &[f32], legal: &[bool], stream: &mut Stream) -> usize {
     let best = argmax_legal(outputs, legal);
-    let weight = |place: usize| {
-        if legal[place] { libm::exp(f64::from(outputs[place]) - f64::from(outputs[best])) } else { 0.0 }
+    let weight = |index: usize| {
+        if legal[index] { libm::exp(f64::from(outputs[index]) - f64::from(outputs[best])) } else { 0.0 }
     };
     let total: f64 = (0..outputs.len()).map(weight).sum();
-    let mut left = stream.random::<f64>() * total;
-    for place in 0..outputs.len() {
-        left -= weight(place);
-        if left < 0.0 {
-            return place;
+    let mut remaining = stream.random::<f64>() * total;
+    for index in 0..outputs.len() {
+        remaining -= weight(index);
+        if remaining < 0.0 {
+            return index;
         }
     }
     best
@@ -127,7 +127,7 @@ mod tests {
     use crate::rng::{Purpose, stream};
 
     #[test]
-    fn the_best_is_the_first_of_the_largest_that_are_legal() {
+    fn argmax_is_the_first_largest_legal_choice() {
         let all = [true; 4];
         assert_eq!(argmax_legal(&[1.0, 3.0, 3.0, 2.0], &all), 1);
         assert_eq!(argmax_legal(&[3.0, 3.0, 3.0, 3.0], &all), 0);
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn draws_have_the_probabilities_of_the_logits_among_what_is_legal() {
+    fn samples_follow_the_softmax_of_legal_logits() {
         let logits = [0.0, 1000.0, libm::logf(3.0), 2.0 * libm::logf(2.0)];
         let mut counts = [0_u32; 4];
         let mut rng = stream(0, 0, BankId(0), Purpose::Policy);

@@ -1,4 +1,4 @@
-//! Policies: what decides for a bank inside the engine.
+//! Policies that decide for a bank inside the engine.
 
 mod player;
 mod scripted;

@@ -1,15 +1,17 @@
-//! What a system knows of the players that are more than a rule.
+//! The interface between a system and players that observe it.
 
 use crate::units::BankId;
 
-/// Decides for a bank of a system `S`, with all in view that the bank may see.
+/// Decides for a bank of a system `S` from its full observation.
+///
+/// Generic, so that players can be defined above the system.
 pub trait Player<S>: Send + Sync {
-    /// The bank that it plays.
+    /// Bank that it decides for.
     fn bank(&self) -> BankId;
 
-    /// Tells players apart that would decide differently.
+    /// Hash of everything that determines its decisions.
     fn fingerprint(&self) -> u64;
 
-    /// Decides about what is to be decided now: the pool at an opening, else the payments.
+    /// Decides about the pool at an opening, else about payments.
     fn play(&self, system: &mut S);
 }

@@ -1,4 +1,4 @@
-//! Scripted policies: rules that decide for a bank inside the engine.
+//! Scripted policies.
 
 use crate::costs::Prices;
 use crate::payment::{Decision, Payment};
@@ -7,30 +7,32 @@ use crate::scenario::{PolicyConfig, clamp_u32};
 use crate::units::{Cents, Tick};
 use rand::RngExt;
 
-/// What a bank sees of itself when it decides.
+/// What a scripted policy knows about its bank.
 pub struct PolicyContext<'a> {
-    /// The current tick.
+    /// Current tick.
     pub now: Tick,
-    /// Balance, less all that is already released.
+    /// Balance less the value of the central queues.
     pub uncommitted_balance: Cents,
-    /// Balance and unused credit, less all that is already released.
+    /// Capacity less the value of the central queues.
     pub uncommitted_liquidity: Cents,
-    /// What waiting and borrowing cost.
+    /// Prices of the cost components.
     pub prices: &'a Prices,
     /// Scratch buffer for indices of the queue.
     pub index_buffer: &'a mut Vec<u32>,
-    /// The internal queue.
+    /// Internal queue.
     pub queue: &'a [Payment],
 }
 
-/// A rule that decides about the whole internal queue.
+/// A rule that decides about an internal queue.
 pub trait ScriptedPolicy: Send + Sync {
-    /// Appends one decision for each payment of the queue.
+    /// Appends a decision for each payment of the queue.
     fn decide(&self, context: &mut PolicyContext<'_>, stream: &mut Stream, decisions: &mut Vec<Decision>);
 }
 
-/// The rule that a scenario names. A learner that nobody teaches releases everything, and so does a bank whose
-/// network decides about its pool only.
+/// Creates the rule of a policy configuration.
+///
+/// Learners and networks get [`PolicyConfig::ReleaseAll`]: it applies to a learner without decisions from outside, and
+/// to a network that decides only about its pool.
 #[must_use]
 pub fn scripted(config: &PolicyConfig) -> Box<dyn ScriptedPolicy> {
     match config {
@@ -107,7 +109,7 @@ impl ScriptedPolicy for Random {
     }
 }
 
-/// Pays first what costs most to delay for each cent that it takes; among equals, in queue order.
+/// Releases payments in descending order of their delay cost per cent.
 struct Myopic;
 
 impl ScriptedPolicy for Myopic {

@@ -9,7 +9,7 @@ use super::payments::Payments;
 use crate::costs::{COMPONENTS, named_costs};
 use crate::decision::Process;
 use crate::error::FleetError;
-use crate::fleet::{self, Pool, QueueView, RATIO_NAMES, StepOutput, TOTAL_NAMES, URGENCIES, View};
+use crate::fleet::{self, LearnerView, Pool, QueueView, RATIO_NAMES, StepOutput, TOTAL_NAMES, URGENCIES};
 use crate::policy::scripted;
 use crate::scenario::{PolicyConfig, Scenario, in_range, read_json};
 use crate::setup::Setup;
@@ -318,7 +318,7 @@ fn cost_dict(py: Python<'_>, costs: [i64; COMPONENTS.len()]) -> PyResult<Bound<'
     Ok(dict)
 }
 
-fn view_dict<'py>(py: Python<'py>, id: &str, view: &View) -> PyResult<Bound<'py, PyDict>> {
+fn view_dict<'py>(py: Python<'py>, id: &str, view: &LearnerView) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("bank", id)?;
     dict.set_item("tick", view.tick)?;

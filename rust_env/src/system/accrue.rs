@@ -1,4 +1,4 @@
-//! What a tick charges and lets land.
+//! Accrual of costs and crediting of deferred receipts.
 
 use super::state::System;
 use crate::bank::Bank;
@@ -9,7 +9,7 @@ use crate::system_setup::SystemSetup;
 use crate::units::Tick;
 
 impl System {
-    /// Before deferred receipts land: they back no overdraft of this tick.
+    /// Charges collateral, before deferred receipts land.
     pub(super) fn charge_collateral(&mut self) -> Result<(), TickError> {
         if !self.setup.prices.has_collateral_price() {
             return Ok(());
@@ -19,6 +19,7 @@ impl System {
         })
     }
 
+    /// Credits deferred receipts.
     pub(super) fn land_receipts(&mut self) {
         if self.setup.rails.iter().any(|rail| rail.deferred_crediting) {
             self.record_landing();
@@ -26,12 +27,13 @@ impl System {
         }
     }
 
+    /// Charges overdraft and delay, and marks overdue payments.
     pub(super) fn accrue(&mut self) -> Result<(), TickError> {
-        let is_lent_without_delay = self.is_lent_without_delay();
+        let is_delay_free = self.settles_without_delay_charge();
         for index in 0..self.ledger.banks.len() {
             let bank = &mut self.ledger.banks[index];
             bank.update_liquidity_used();
-            let delay = if is_lent_without_delay { 0 } else { bank.delay_charge };
+            let delay = if is_delay_free { 0 } else { bank.delay_charge };
             let charges =
                 [(Component::Overdraft, self.setup.prices.overdraft(bank.balance)), (Component::Delay, delay)];
             for (component, charge) in charges {
@@ -43,7 +45,7 @@ impl System {
         Ok(())
     }
 
-    /// Charges every bank what `charge` says, in 10^-12 cents.
+    /// Charges each bank the amount that `charge` returns, in 10^-12 cents.
     pub(super) fn accrue_each(
         &mut self,
         component: Component,
@@ -58,8 +60,8 @@ impl System {
         Ok(())
     }
 
-    /// Whether this tick's close lends what is unsettled, and the loan is all that this costs.
-    fn is_lent_without_delay(&self) -> bool {
+    /// Whether this tick's unsettled payments settle by overnight loans without a charge for delay.
+    fn settles_without_delay_charge(&self) -> bool {
         let setup = &self.setup;
         !setup.prices.delay_at_close && setup.end_of_day == EndOfDay::Borrow && self.is_last_tick_of_day()
     }

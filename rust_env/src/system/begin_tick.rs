@@ -1,4 +1,4 @@
-//! How a tick begins: what the scenario lets happen, and the payments that arrive.
+//! Start of a tick: scheduled events and arrivals.
 
 use super::state::System;
 use crate::events::Event;
@@ -6,7 +6,7 @@ use crate::scheduled_events::ScheduledEvent;
 use crate::units::{BankId, Cents, bank_at};
 
 impl System {
-    /// Lets happen what the timeline says up to now.
+    /// Applies the scheduled events up to now.
     pub(super) fn apply_scheduled_events(&mut self) {
         while let Some((tick, event)) = self.setup.timeline.get(self.progress.next_scheduled_event as usize).copied()
             && tick <= self.ledger.now
@@ -34,7 +34,7 @@ impl System {
                     *outage = (*outage).max(until);
                     self.ledger.events.record(|| Event::Outage { bank, until_tick: until });
                 }
-                // One that an early close has skipped has nothing left to close.
+                // An early close of a tick that another early close skipped has no effect.
                 ScheduledEvent::EarlyClose if is_late => {}
                 ScheduledEvent::EarlyClose => {
                     self.progress.closes_early = true;
@@ -77,7 +77,7 @@ impl System {
         self.ledger.events.record(event);
     }
 
-    /// Lets the tick's payments enter the internal queues: scheduled, replayed, sampled.
+    /// Adds the tick's payments to the internal queues: scheduled, replayed, sampled.
     pub(super) fn add_arrivals(&mut self) {
         let mut arrivals = self.add_scheduled_orders() + self.add_replayed_orders();
         let day_start = self.day_start();
@@ -94,6 +94,7 @@ impl System {
         progress.arrivals += arrivals;
     }
 
+    /// Adds the initial transactions up to now; returns their number.
     fn add_scheduled_orders(&mut self) -> u32 {
         let Self { setup, ledger, progress, .. } = self;
         let mut arrivals = 0;
@@ -107,7 +108,7 @@ impl System {
         arrivals
     }
 
-    /// The payments of this tick from the file, as if they came today; returns how many.
+    /// Adds the replayed payments of this tick; returns their number.
     fn add_replayed_orders(&mut self) -> u32 {
         let (day_start, tick) = (self.day_start().0, self.tick_of_day());
         let Self { setup, ledger, progress, .. } = self;

@@ -1,4 +1,4 @@
-//! How a day opens and how it closes.
+//! Opening and end of a day.
 
 use super::record::opening_event;
 use super::state::{Stage, System};
@@ -12,7 +12,7 @@ use crate::scenario::{EndOfDay, Overnight};
 use crate::units::{BankId, Cents, Rate, bank_at};
 
 impl System {
-    /// Opens a new day, up to the point where the pools are committed; does nothing within a day.
+    /// Opens a day, up to the commitment of the pools. No-op within a day.
     ///
     /// # Errors
     /// [`TickError::EpisodeOver`].
@@ -36,10 +36,10 @@ impl System {
         Ok(())
     }
 
-    /// Commits the pools, as a step of its own: its costs are those of this step, not of the day's first tick.
+    /// Commits the pools as a step with its own costs.
     ///
     /// # Errors
-    /// [`TickError`] if the episode is over or a cost outgrows 64 bits.
+    /// [`TickError`] if the episode is over or a cost exceeds 64 bits.
     pub fn finish_opening(&mut self) -> Result<(), TickError> {
         self.begin_day()?;
         if self.progress.stage == Stage::Opening {
@@ -50,12 +50,12 @@ impl System {
         Ok(())
     }
 
-    /// What a learner wants to commit of its pool at this opening, as a share.
+    /// Sets the share of its pool that a bank commits at this opening.
     pub fn decide_pool(&mut self, bank: BankId, share: Rate) {
         self.ledger.banks[bank.index()].pool_decision = Some(share);
     }
 
-    /// Repays overnight loans and, if the scenario says so, returns balances to their opening values.
+    /// Repays overnight loans and applies the overnight rule to the balances.
     fn open_accounts(&mut self) {
         for (index, (bank, setup)) in self.ledger.banks.iter_mut().zip(&self.setup.banks).enumerate() {
             let (closing, loan) = (bank.balance, bank.loan);
@@ -71,7 +71,7 @@ impl System {
         }
     }
 
-    /// Pays the committed share of every pool into its bank's account, and charges it.
+    /// Credits and charges the liquidity committed from each pool.
     pub(super) fn commit_pools(&mut self) -> Result<(), TickError> {
         self.run_players(|system, bank| system.ledger.banks[bank.index()].pool_decision.is_none());
         for (index, (bank, setup)) in self.ledger.banks.iter_mut().zip(&self.setup.banks).enumerate() {
@@ -87,8 +87,9 @@ impl System {
         self.accrue_each(Component::Liquidity, |setup, bank, _| setup.prices.liquidity(bank.committed))
     }
 
-    /// Charges what is unsettled, does with it what the scenario says, and takes back the pools.
-    /// Returns how many payments were settled and how many dropped.
+    /// Ends the day: charges unsettled payments, applies the end-of-day rule and returns the pools.
+    ///
+    /// Returns the numbers of settled and dropped payments.
     pub(super) fn end_day(&mut self) -> Result<(u32, u32), TickError> {
         self.charge_unsettled()?;
         let unsettled = u32::try_from(self.ledger.num_unsettled()).unwrap_or(u32::MAX);
@@ -138,7 +139,7 @@ impl System {
         })
     }
 
-    /// Pays out the overnight loans.
+    /// Credits the overnight loans.
     fn lend(&mut self) {
         for bank in &mut self.ledger.banks {
             bank.balance += bank.loan;
@@ -158,7 +159,7 @@ impl System {
         }
     }
 
-    /// What was committed leaves the account again, even if that takes it below its limit.
+    /// Debits the committed liquidity, even if the balance falls below its limit.
     fn return_pools(&mut self) {
         for (index, bank) in self.ledger.banks.iter_mut().enumerate() {
             let amount = std::mem::take(&mut bank.committed);

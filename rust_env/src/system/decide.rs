@@ -1,4 +1,4 @@
-//! Decisions inside a system: those of rules and of players.
+//! Decisions of policies and players.
 
 use super::state::System;
 use crate::ledger::Ledger;
@@ -7,13 +7,13 @@ use crate::policy::{PolicyContext, ScriptedPolicy};
 use crate::units::BankId;
 
 impl System {
-    /// Scripted banks and networks decide; learners have decided already.
+    /// Runs policies and players for all banks but learners.
     pub(super) fn decide(&mut self) {
-        self.decide_by_rule();
+        self.run_policies();
         self.run_players(|system, bank| !system.roles.learners[bank.index()]);
     }
 
-    fn decide_by_rule(&mut self) {
+    fn run_policies(&mut self) {
         let Self { ledger, roles, policy_streams, index_buffer, .. } = self;
         for (index, policy) in roles.policies.iter().enumerate() {
             if roles.learners[index] || ledger.banks[index].internal.is_empty() {
@@ -26,24 +26,25 @@ impl System {
         }
     }
 
-    /// Lets players decide about what is to be decided now, for the banks of which `is_free` holds. A rule has
-    /// decided about their payments, which is what stands where a player decides about its pool only.
-    pub(super) fn run_players(&mut self, is_free: impl Fn(&Self, BankId) -> bool) {
+    /// Runs the players of the banks for which `decides` holds.
+    ///
+    /// A player that decides only about its pool leaves the policy's decisions about payments unchanged.
+    pub(super) fn run_players(&mut self, decides: impl Fn(&Self, BankId) -> bool) {
         if self.players.is_empty() {
             return;
         }
         let players = std::mem::take(&mut self.players);
         for player in &players {
-            if is_free(self, player.bank()) {
+            if decides(self, player.bank()) {
                 player.play(self);
             }
         }
         self.players = players;
     }
 
-    /// Appends what a scripted policy would do now in the place of a bank.
+    /// Appends the decisions of a scripted policy for a bank.
     ///
-    /// A policy that rolls dice takes them from the bank's own stream.
+    /// A random policy draws from the bank's stream.
     pub fn append_scripted_decisions(
         &mut self,
         bank: BankId,

@@ -1,4 +1,4 @@
-//! One running copy of a scenario, and the tick that drives it.
+//! A running copy of a scenario, advanced tick by tick.
 
 mod accrue;
 mod begin_tick;

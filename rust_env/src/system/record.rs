@@ -1,4 +1,4 @@
-//! What a system tells its event log beside what its ledger tells; nothing at all unless events are kept.
+//! Events that the system records in addition to those of the ledger.
 
 use super::state::System;
 use crate::bank::Bank;
@@ -11,7 +11,7 @@ use crate::system_setup::{Rail, Settlement};
 use crate::units::{BankId, Cents, bank_at};
 
 impl System {
-    /// The accounts with which an episode begins.
+    /// Records the accounts at the start of an episode.
     pub(super) fn record_first_opening(&mut self) {
         let Ledger { banks, events, .. } = &mut self.ledger;
         if events.is_recording() {
@@ -21,7 +21,7 @@ impl System {
         }
     }
 
-    /// The payments that are about to gain urgency.
+    /// Records changes of urgency, before they apply.
     pub(super) fn record_urgency(&mut self) {
         let Ledger { banks, events, now, .. } = &mut self.ledger;
         let Some(escalation) = self.setup.escalation.filter(|_| events.is_recording()) else { return };
@@ -33,7 +33,7 @@ impl System {
         }
     }
 
-    /// The payments that are about to be held.
+    /// Records held payments, before the releases.
     pub(super) fn record_holds(&mut self) {
         let Ledger { banks, events, now, .. } = &mut self.ledger;
         if !events.is_recording() {
@@ -41,8 +41,8 @@ impl System {
         }
         for bank in banks {
             let reason = if bank.is_out(*now) { HoldReason::Outage } else { HoldReason::Decision };
-            for (place, payment) in bank.internal.iter().enumerate() {
-                let decision = bank.decisions.get(place).copied().unwrap_or(Decision::Hold);
+            for (position, payment) in bank.internal.iter().enumerate() {
+                let decision = bank.decisions.get(position).copied().unwrap_or(Decision::Hold);
                 if reason == HoldReason::Outage || decision == Decision::Hold {
                     events.record(|| Event::hold(payment, reason));
                 }
@@ -50,7 +50,7 @@ impl System {
         }
     }
 
-    /// The payments that have joined a central queue, and those that hold one up.
+    /// Records payments that joined a central queue and heads that block one.
     pub(super) fn record_waiting(&mut self) {
         if !self.ledger.events.is_recording() {
             return;
@@ -58,12 +58,12 @@ impl System {
         let mut waiting = Vec::new();
         for bank in &self.ledger.banks {
             for (rail, queue) in self.setup.rails.iter().zip(&bank.central) {
-                for (place, payment) in queue.iter().enumerate() {
-                    let (reason, available) = obstacle(&self.ledger, rail, place, payment);
+                for (position, payment) in queue.iter().enumerate() {
+                    let (reason, available) = obstacle(&self.ledger, rail, position, payment);
                     if payment.released == self.ledger.now {
-                        waiting.push(Event::queued(payment, u32::try_from(place).unwrap_or(u32::MAX), reason));
+                        waiting.push(Event::queued(payment, u32::try_from(position).unwrap_or(u32::MAX), reason));
                     }
-                    if let (0, Some(available)) = (place, available) {
+                    if let (0, Some(available)) = (position, available) {
                         waiting.push(Event::limit_hit(payment, reason, available));
                     }
                 }
@@ -72,7 +72,7 @@ impl System {
         waiting.into_iter().for_each(|event| self.ledger.events.record(|| event));
     }
 
-    /// The receipts that are about to land.
+    /// Records deferred receipts, before they land.
     pub(super) fn record_landing(&mut self) {
         let Ledger { banks, events, .. } = &mut self.ledger;
         if !events.is_recording() {
@@ -83,7 +83,7 @@ impl System {
         }
     }
 
-    /// The costs of the step whose books are about to be closed.
+    /// Records the costs of the step.
     pub(super) fn record_costs(&mut self) {
         let Ledger { banks, events, .. } = &mut self.ledger;
         if !events.is_recording() {
@@ -99,13 +99,14 @@ impl System {
     }
 }
 
-/// What keeps a payment of a central queue from settling by itself and, where that is its bank's means or
-/// limits, how much these allow.
-fn obstacle(ledger: &Ledger, rail: &Rail, place: usize, payment: &Payment) -> (Obstacle, Option<Cents>) {
+/// Why a payment at a position of a central queue does not settle.
+///
+/// With the available amount, if liquidity or a limit is the reason.
+fn obstacle(ledger: &Ledger, rail: &Rail, position: usize, payment: &Payment) -> (Obstacle, Option<Cents>) {
     if let Settlement::DeferredNet { .. } = rail.settlement {
         return (Obstacle::Cycle, None);
     }
-    if place > 0 && rail.queue_discipline != QueueDiscipline::FifoBypass {
+    if position > 0 && rail.queue_discipline != QueueDiscipline::FifoBypass {
         return (Obstacle::Behind, None);
     }
     let (sender, receiver) = (payment.sender.index(), payment.receiver.index());
@@ -119,7 +120,7 @@ fn obstacle(ledger: &Ledger, rail: &Rail, place: usize, payment: &Payment) -> (O
     binding.unwrap_or((Obstacle::Behind, None))
 }
 
-/// The opening of `bank`, whose account is open.
+/// The event of a bank's opening.
 pub(super) fn opening_event(id: BankId, bank: &Bank, closing_balance: Cents, loan_repaid: Cents) -> Event {
     Event::Opening {
         bank: id,

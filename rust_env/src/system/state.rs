@@ -1,4 +1,4 @@
-//! The state of a system and how far it has come.
+//! State of a system.
 
 use super::roles::Roles;
 use crate::events::EventLog;
@@ -11,14 +11,12 @@ use crate::units::{BankId, Cents, PaymentId, Tick, bank_at};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// One running copy of a scenario.
+/// A running copy of a scenario.
 ///
-/// A tick has two halves, so that somebody outside can decide between them: [`System::begin_tick`]
-/// plays what happens before the decisions, [`System::finish_tick`] what happens after. Who wants to
-/// decide about the pools as well stops at [`System::begin_day`] and goes on with
-/// [`System::finish_opening`].
+/// A tick has two halves: [`System::begin_tick`] ends before the decisions, [`System::finish_tick`] executes them. To
+/// set pool commitments too, stop after [`System::begin_day`] and continue with [`System::finish_opening`].
 pub struct System {
-    /// What defines it.
+    /// Compiled scenario.
     pub setup: Arc<SystemSetup>,
     /// Banks and payments.
     pub ledger: Ledger,
@@ -30,44 +28,46 @@ pub struct System {
     pub(super) progress: Progress,
 }
 
-/// How far a system has come.
+/// Position of a system in its episode.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Progress {
     pub(super) seed: u64,
     pub(super) episode: u64,
     pub(super) stage: Stage,
-    /// The day, from 0.
+    /// Day, from 0.
     pub(super) day: u32,
-    /// Orders that came in this tick.
+    /// Number of orders that arrived in this tick.
     pub(super) arrivals: u32,
-    /// Places in the schedule, in the timeline and among today's replayed payments.
+    /// Index of the next initial transaction.
     pub(super) next_scheduled_order: u32,
+    /// Index of the next scheduled event.
     pub(super) next_scheduled_event: u32,
+    /// Index of the next of today's replayed payments.
     pub(super) next_replayed_order: u32,
-    /// This tick ends the day before its time.
+    /// Whether this tick ends the day early.
     pub(super) closes_early: bool,
-    /// What has entered the system by a rule, less what has left.
+    /// Net money that rules moved into the system.
     pub(super) external: Cents,
 }
 
-/// What is to be done next.
+/// Next phase of a system.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub(super) enum Stage {
-    /// Open the day.
+    /// Opening of a day.
     #[default]
     BeforeDay,
-    /// Commit the pools.
+    /// Commitment of the pools.
     Opening,
-    /// Begin a tick.
+    /// Start of a tick.
     BeforeTick,
-    /// Take decisions and finish the tick.
+    /// Decisions and rest of the tick.
     InTick,
 }
 
 impl System {
-    /// A system at the start of episode 0 of the scenario's own seed.
+    /// Creates a system at the start of episode 0 of the scenario's seed.
     ///
-    /// `players` decide for their banks instead of the rule, unless these are learners.
+    /// `players` replace the policies of their banks, unless these are learners.
     #[must_use]
     pub fn new(
         setup: Arc<SystemSetup>,
@@ -90,7 +90,7 @@ impl System {
         system
     }
 
-    /// Back to the start of an episode; the same (seed, episode) brings the same demand.
+    /// Resets to the start of an episode; (seed, episode) determines the demand.
     pub fn reset(&mut self, seed: u64, episode: u64) {
         self.progress = Progress { seed, episode, ..Progress::default() };
         self.ledger.now = Tick(0);
@@ -108,53 +108,55 @@ impl System {
         }
     }
 
-    /// The dice of a bank's policy.
+    /// Random stream of a bank's policy.
     pub(crate) fn policy_stream(&mut self, bank: BankId) -> &mut Stream {
         &mut self.policy_streams[bank.index()]
     }
 
-    /// Decisions of a learner about its internal queue, payment by payment; cleared by the tick.
+    /// A learner's decisions about its internal queue, by payment; cleared by the tick.
     pub fn decisions_mut(&mut self, bank: BankId) -> &mut Vec<Decision> {
         &mut self.ledger.banks[bank.index()].decisions
     }
 
-    /// Whether the last day has ended.
+    /// Whether the episode is over.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.ledger.now.0 >= self.setup.episode_ticks
     }
 
-    /// Whether a day has begun and its pools have yet to be committed.
+    /// Whether the next phase commits the pools.
     #[must_use]
     pub fn is_opening(&self) -> bool {
         self.progress.stage == Stage::Opening
     }
 
-    /// The day that is being played, from 0; the last one even when it is over.
+    /// Current day, from 0; after the episode, its last day.
     #[must_use]
     pub fn day(&self) -> u32 {
         self.progress.day.min(self.setup.num_days - 1)
     }
 
-    /// The seed and the episode that are being played.
+    /// Current seed and episode.
     #[must_use]
     pub fn seed_and_episode(&self) -> (u64, u64) {
         (self.progress.seed, self.progress.episode)
     }
 
-    /// What has entered the system by a rule (pools, transfers, overnight loans, overnight reset), less what has left.
+    /// Net money that entered the system from outside.
+    ///
+    /// By pools, transfers, overnight loans and the overnight reset.
     #[must_use]
     pub fn external_money(&self) -> Cents {
         self.progress.external
     }
 
-    /// The tick of the day, from 0.
+    /// Tick of the day, from 0.
     #[must_use]
     pub fn tick_of_day(&self) -> u32 {
         self.ledger.now.0 - self.day_start().0
     }
 
-    /// The first tick of the day.
+    /// First tick of the day.
     pub(crate) fn day_start(&self) -> Tick {
         Tick(self.progress.day * self.setup.ticks_per_day)
     }

@@ -1,4 +1,4 @@
-//! The tick.
+//! Phases of a tick.
 
 use super::state::{Stage, System};
 use crate::bank::Bank;
@@ -9,39 +9,41 @@ use crate::settlement::settle;
 use crate::system_setup::Settlement;
 use crate::units::{Cents, Tick};
 
-/// What a tick did, all banks together.
+/// Results of a tick, for all banks together.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct TickOutcome {
-    /// The tick that was played.
+    /// Tick of the results.
     pub tick: Tick,
-    /// Orders that came.
+    /// Number of arrived orders.
     pub arrivals: u32,
-    /// Payments that settled.
+    /// Number of settled payments.
     pub settlements: u32,
-    /// Payments that were cancelled.
+    /// Number of cancelled payments.
     pub dropped: u32,
-    /// Payments still unsettled, in both kinds of queue.
+    /// Number of unsettled payments in internal and central queues.
     pub queue_depth: usize,
-    /// Value that settled.
+    /// Value of settled payments.
     pub settled_value: Cents,
     /// Costs of all banks.
     pub costs: Costs,
 }
 
 impl System {
-    /// Plays a whole tick.
+    /// Simulates a tick.
     ///
     /// # Errors
-    /// [`TickError`] if the episode is over or a cost outgrows 64 bits.
+    /// [`TickError`] if the episode is over or a cost exceeds 64 bits.
     pub fn tick(&mut self) -> Result<TickOutcome, TickError> {
         self.begin_tick()?;
         self.finish_tick()
     }
 
-    /// Plays what comes before the decisions, the opening of a day included; does nothing if that has been done.
+    /// Simulates the first half of a tick, up to the decisions.
+    ///
+    /// Opens the day if necessary. No-op within a tick.
     ///
     /// # Errors
-    /// [`TickError`] if the episode is over or a cost outgrows 64 bits.
+    /// [`TickError`] if the episode is over or a cost exceeds 64 bits.
     pub fn begin_tick(&mut self) -> Result<(), TickError> {
         self.begin_day()?;
         if self.progress.stage == Stage::Opening {
@@ -56,10 +58,10 @@ impl System {
         Ok(())
     }
 
-    /// Plays what comes after the decisions, with those that [`System::decisions_mut`] now holds.
+    /// Simulates the second half of a tick with the decisions in [`System::decisions_mut`].
     ///
     /// # Errors
-    /// [`TickError`] if the episode is over or a cost outgrows 64 bits.
+    /// [`TickError`] if the episode is over or a cost exceeds 64 bits.
     pub fn finish_tick(&mut self) -> Result<TickOutcome, TickError> {
         self.begin_tick()?;
         let (tick, arrivals, value) = (self.ledger.now, self.progress.arrivals, self.settled_value());
@@ -76,7 +78,9 @@ impl System {
         })
     }
 
-    /// The same without the account of it; returns how many payments settled and how many were dropped.
+    /// Simulates the second half of a tick.
+    ///
+    /// Returns the numbers of settled and dropped payments.
     pub(crate) fn play_tick(&mut self) -> Result<(u32, u32), TickError> {
         self.begin_tick()?;
         self.decide();
@@ -119,7 +123,7 @@ impl System {
         settled
     }
 
-    /// Deferred net rails end a cycle every so many ticks of the day, and at its close.
+    /// Ends due cycles of deferred net rails; the day's last tick ends all.
     fn end_cycles(&mut self) {
         for (index, rail) in self.setup.rails.iter().enumerate() {
             let Settlement::DeferredNet { cycle_ticks } = rail.settlement else { continue };
@@ -131,7 +135,7 @@ impl System {
         }
     }
 
-    /// On to the next tick; after a day's last one, to the next day's first.
+    /// Advances to the next tick, or to the next day.
     fn advance(&mut self) {
         if self.is_last_tick_of_day() {
             self.progress.day += 1;

@@ -1,4 +1,4 @@
-"""What happens beside learning: metrics, pictures, entropy, checkpoints, the progress bar."""
+"""Training callbacks: metrics, images, entropy schedule, checkpoints and progress bar."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from zipfile import ZipFile, ZipInfo
 import numpy as np
 from numpy.typing import NDArray
 from rich.progress import Progress, TaskID
+from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import HParam, Image
+from stable_baselines3.common.vec_env import VecEnv
 
 from paysim_gym import Scenario
 from paysim_gym._engine import COST_COMPONENTS, observation_fields
@@ -23,7 +25,7 @@ from paysim_training.core.hparams import EVALUATION_SCALARS, hyperparameters
 from paysim_training.core.run_folder import RunFolder
 from paysim_training.core.task import constructor_arguments
 
-# TensorBoard name -> name in the terminal info's `episode_totals`.
+# TensorBoard tag -> key in the terminal info's `episode_totals`.
 EPISODE_SCALARS = {
     "episode/cost_cents": "cost",
     "episode/settlement_rate": "settlement_rate",
@@ -31,14 +33,15 @@ EPISODE_SCALARS = {
     "episode/liquidity_used_cents": "liquidity_used",
     **{f"cost_cents/{component}": f"cost_{component}" for component in COST_COMPONENTS},
 }
-_PASSING = (
+# Attributes of a model that belong to running episodes or to the wall clock.
+_TRANSIENT_ATTRIBUTES = (
     *("_last_obs", "_last_original_obs", "_last_episode_starts", "_logger"),
     *("start_time", "ep_info_buffer", "ep_success_buffer", "_num_timesteps_at_start"),
 )
 
 
-class EpisodeMetrics(BaseCallback):
-    """Writes the means over the episodes that ended in a rollout, and once the hyperparameters.
+class _RolloutCallback(BaseCallback):
+    """Base of callbacks that act at the end of a rollout.
 
     Args:
         config: The run's configuration.
@@ -47,12 +50,22 @@ class EpisodeMetrics(BaseCallback):
     def __init__(self, config: TrainConfig) -> None:
         super().__init__()
         self._config = config
+
+    def _on_step(self) -> bool:
+        return True
+
+
+class EpisodeMetrics(_RolloutCallback):
+    """Logs mean episode metrics of each rollout, and the hyperparameters once."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__(config)
         self._ended: dict[str, list[float]] = {}
 
     def _on_training_start(self) -> None:
-        compared = [*EVALUATION_SCALARS, *(name for name in EPISODE_SCALARS if name.startswith("episode/"))]
-        # TensorBoard shows the last value of each of these scalars; the zeros are shown nowhere.
-        self.logger.record("hparams", HParam(hyperparameters(self._config), dict.fromkeys(compared, 0.0)))
+        metrics = [*EVALUATION_SCALARS, *(name for name in EPISODE_SCALARS if name.startswith("episode/"))]
+        # TensorBoard shows the last logged value of these scalars; it ignores the zeros.
+        self.logger.record("hparams", HParam(hyperparameters(self._config), dict.fromkeys(metrics, 0.0)))
 
     def _on_step(self) -> bool:
         for row in np.flatnonzero(self.locals["dones"]):
@@ -72,9 +85,10 @@ class EpisodeMetrics(BaseCallback):
 
 
 class DecisionMetrics(BaseCallback):
-    """Writes what a rollout decided, and how much of the masks there was to decide on.
+    """Logs action frequencies and mask statistics of each rollout.
 
-    It notes the masks, which the rollout buffer lacks; so it comes after a callback that resets the rows.
+    It records the masks, which the rollout buffer lacks, and must therefore follow any callback that resets
+    the rows.
     """
 
     def __init__(self) -> None:
@@ -82,88 +96,73 @@ class DecisionMetrics(BaseCallback):
         self._masks: list[NDArray[np.bool_]] = []
 
     def _on_rollout_start(self) -> None:
-        self._masks = [self.training_env.unwrapped.action_masks()]
+        self._masks = [_action_masks(self.training_env)]
 
     def _on_step(self) -> bool:
-        self._masks.append(self.training_env.unwrapped.action_masks())
+        self._masks.append(_action_masks(self.training_env))
         return True
 
     def _on_rollout_end(self) -> None:
-        buffer = self.model.rollout_buffer
+        buffer = _ppo(self.model).rollout_buffer
         columns = [name for name, *_ in observation_fields(buffer.actions.shape[-1])]
         openings = buffer.observations[..., columns.index("is_opening")] > 0
-        # The last masks are those of the next rollout's first actions.
+        # The last masks belong to the first actions of the next rollout.
         masks = np.stack(self._masks[:-1])
         for name, value in decision_scalars(buffer.actions.astype(np.intp), masks, openings).items():
             self.logger.record(name, value)
 
 
-class DayPictures(BaseCallback):
-    """Shows the day of one seed under the policy of a rollout, which takes its likeliest actions there.
+class DayPictures(_RolloutCallback):
+    """Logs an image of a fixed day under the deterministic current policy.
 
-    The first rollout has a picture, the last, and each in which a multiple of `picture_every` is reached.
+    Images are logged in the first and the last rollout, and whenever a multiple of `picture_every` timesteps
+    is reached.
 
     Args:
         config: The run's configuration.
-        scenario: What it trains on.
+        scenario: The run's scenario.
     """
 
     def __init__(self, config: TrainConfig, scenario: Scenario) -> None:
-        super().__init__()
-        self._config = config
+        super().__init__(config)
         self._scenario = scenario
         self._before = 0
 
     def _on_rollout_start(self) -> None:
         self._before = self.num_timesteps
 
-    def _on_step(self) -> bool:
-        return True
-
     def _on_rollout_end(self) -> None:
         every = self._config.picture_every
-        is_end = self._before == 0 or self.num_timesteps >= self._config.timesteps
-        if every is not None and (is_end or self._before // every < self.num_timesteps // every):
+        is_first_or_last = self._before == 0 or self.num_timesteps >= self._config.timesteps
+        if every is not None and (is_first_or_last or self._before // every < self.num_timesteps // every):
             arguments = constructor_arguments(self._config.env)
             day = record_policy_day(lambda env: self.model, self._scenario, PICTURE_SEED, **arguments)
             self.logger.record("day", Image(render_picture(day), "HWC"))
 
 
-class EntropyDecay(BaseCallback):
-    """Takes the entropy coefficient to its final value in a straight line.
-
-    Args:
-        config: The run's configuration.
-    """
-
-    def __init__(self, config: TrainConfig) -> None:
-        super().__init__()
-        self._config = config
-
-    def _on_step(self) -> bool:
-        return True
+class EntropyDecay(_RolloutCallback):
+    """Changes the entropy coefficient linearly to its final value."""
 
     def _on_rollout_end(self) -> None:
-        self.model.ent_coef = entropy_coefficient(
-            self._config.ppo, self.num_timesteps / self._config.timesteps
-        )
+        progress = self.num_timesteps / self._config.timesteps
+        _ppo(self.model).ent_coef = entropy_coefficient(self._config.ppo, progress)
 
 
-class Checkpoints(BaseCallback):
-    """Saves checkpoints, and starts the stretch that follows each from nothing but the checkpoint.
+class Checkpoints(_RolloutCallback):
+    """Saves checkpoints and starts a new segment of training after each.
 
-    A stretch seeds demand and exploration from the configured seed and the timesteps so far. A run that is
-    resumed from a checkpoint therefore ends with the parameters of the run that was never interrupted.
+    A segment depends only on the checkpoint: demand and exploration are reseeded from the configured seed
+    and the number of timesteps, and all episodes are reset. A resumed run therefore ends with the same
+    parameters as an uninterrupted one.
 
     Args:
-        run: Where to save.
+        run: Folder for the checkpoints.
         config: The run's configuration.
     """
 
     def __init__(self, run: RunFolder, config: TrainConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         self._run = run
-        self._config = config
         self._next = 0
 
     def _on_training_start(self) -> None:
@@ -171,27 +170,26 @@ class Checkpoints(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         if self.num_timesteps >= self._next:
-            self._run.save_checkpoint(self.num_timesteps, saved_files(self.model))
+            self._run.save_checkpoint(self.num_timesteps, model_files(_ppo(self.model)))
             self._start_segment()
-
-    def _on_step(self) -> bool:
-        return True
 
     def _start_segment(self) -> None:
         self._next = self.model.num_timesteps + self._config.checkpoint_every
         seed = segment_seed(self._config, self.model.num_timesteps)
         self.model.set_random_seed(seed)
-        self.model.observation_space.seed(seed)  # never sampled from, but saved
-        self.model._last_obs = self.training_env.reset()
+        self.model.observation_space.seed(seed)  # not sampled from, but saved
+        observations = self.training_env.reset()
+        assert isinstance(observations, np.ndarray)
+        self.model._last_obs = observations
         self.model._last_episode_starts = np.ones(self._config.num_envs, dtype=bool)
 
 
 class ProgressBar(BaseCallback):
-    """Moves a rich progress bar and shows the mean cost of the last rollout's episodes on it.
+    """Updates a progress bar with timesteps and the last rollout's mean episode cost.
 
     Args:
-        progress: The bar, with a text column for the field ``cost``.
-        task: Its task.
+        progress: A progress bar with a text column for the field ``cost``.
+        task: The task of the progress bar.
     """
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
@@ -209,36 +207,39 @@ class ProgressBar(BaseCallback):
             self._progress.update(self._task, cost=f"{cost / 100:,.2f}")
 
 
-def entropy_coefficient(ppo: PpoConfig, share: float) -> float:
-    """The entropy coefficient once a share of the training is over."""
+def entropy_coefficient(ppo: PpoConfig, progress: float) -> float:
+    """Returns the entropy coefficient after a fraction of the training."""
     change = ppo.final_entropy_coefficient - ppo.entropy_coefficient
-    return ppo.entropy_coefficient + min(1.0, share) * change
+    return ppo.entropy_coefficient + min(1.0, progress) * change
 
 
 def decision_scalars(
     actions: NDArray[np.intp], masks: NDArray[np.bool_], openings: NDArray[np.bool_]
 ) -> dict[str, float]:
-    """What was decided in some steps: TensorBoard name to value, without those that nothing was to decide on.
+    """Computes action frequencies and mask statistics.
 
     Args:
-        actions: Slot actions, of shape (..., slots).
-        masks: What was legal, of shape (..., slots x choices).
-        openings: Which steps committed a pool, of shape (...).
+        actions: Slot actions of shape (..., slots).
+        masks: Legal actions of shape (..., slots x choices).
+        openings: Opening steps, in which a pool is committed, of shape (...).
+
+    Returns:
+        TensorBoard tags to values; statistics without any decision are omitted.
     """
     legal = masks.reshape(*actions.shape, -1)
     is_legal = np.take_along_axis(legal, actions[..., None], axis=-1)[..., 0]
-    is_open = legal[..., 1]  # whoever may decide at all may do more than hold
-    payments = is_open & ~openings[..., None]
-    done = np.where(is_legal, actions, 0)[payments]
-    committed = actions[..., 0][openings & is_open[..., 0]]
+    has_choice = legal[..., 1]
+    payments = has_choice & ~openings[..., None]
+    executed = np.where(is_legal, actions, 0)[payments]
+    committed = actions[..., 0][openings & has_choice[..., 0]]
     scalars = {
         "masks/legal_actions": float(legal.mean()),
         "masks/illegal_actions_per_step": float((~is_legal).sum() / openings.size),
     }
     if not openings.all():
         scalars["masks/slots_with_payment"] = float(payments[~openings].mean())
-    if done.size:
-        shares = {"hold": done == 0, "release": done == 1, "split": done > 1}
+    if executed.size:
+        shares = {"hold": executed == 0, "release": executed == 1, "split": executed > 1}
         scalars |= {f"actions/{name}": float(chosen.mean()) for name, chosen in shares.items()}
     if committed.size:
         scalars["actions/pool_share"] = float(committed.mean() / (legal.shape[-1] - 1))
@@ -246,39 +247,52 @@ def decision_scalars(
 
 
 def segment_seed(config: TrainConfig, timesteps: int) -> int:
-    """The seed of the stretch that starts after some timesteps; row i uses the i-th seed from it on."""
+    """Returns the first seed of a segment; row i adds i."""
     return int(np.random.default_rng([config.seed, timesteps]).integers(TRAINING_SEEDS_END - config.num_envs))
 
 
-def saved_files(model: BaseAlgorithm) -> dict[str, bytes]:
-    """A model and its reward normaliser as files: the same bytes whenever it has learned the same.
+def model_files(model: BaseAlgorithm) -> dict[str, bytes]:
+    """Serialises a model and its reward normaliser to reproducible bytes, by file name.
 
-    Left out are what belongs to the episodes under way, and what tells when the model learned.
+    State of running episodes and wall-clock times are left out.
     """
     buffer = io.BytesIO()
-    model.save(buffer, exclude=list(_PASSING))
-    returns = model.get_vec_normalize_env().ret_rms
-    normaliser = {key: float(getattr(returns, key)) for key in ("mean", "var", "count")}
+    model.save(buffer, exclude=list(_TRANSIENT_ATTRIBUTES))
+    normaliser = model.get_vec_normalize_env()
+    assert normaliser is not None
+    moments = {key: float(getattr(normaliser.ret_rms, key)) for key in ("mean", "var", "count")}
     return {
-        "model.zip": _without_times(buffer.getvalue()),
-        "normaliser.json": json.dumps(normaliser).encode(),
+        "model.zip": _reproducible_archive(buffer.getvalue()),
+        "normaliser.json": json.dumps(moments).encode(),
     }
 
 
-def _without_times(archive: bytes) -> bytes:
-    """A model as Stable-Baselines3 saves it, without the dates of its files and addresses in memory."""
+def _reproducible_archive(archive: bytes) -> bytes:
+    """Removes file dates and memory addresses from a saved Stable-Baselines3 model."""
     buffer = io.BytesIO()
     with ZipFile(io.BytesIO(archive)) as saved, ZipFile(buffer, "w") as written:
         for name in saved.namelist():
             content = saved.read(name)
             if name == "data":
-                content = json.dumps({key: _loaded_part(value) for key, value in json.loads(content).items()})
+                entries = {key: _without_description(value) for key, value in json.loads(content).items()}
+                content = json.dumps(entries).encode()
             written.writestr(ZipInfo(name), content)
     return buffer.getvalue()
 
 
-def _loaded_part(value: Any) -> Any:
-    """Of an object in the archive what loading reads; the rest describes it to people, by address."""
+def _action_masks(env: VecEnv) -> NDArray[np.bool_]:
+    inner: Any = env.unwrapped
+    masks: NDArray[np.bool_] = inner.action_masks()
+    return masks
+
+
+def _ppo(model: BaseAlgorithm) -> PPO:
+    assert isinstance(model, PPO)
+    return model
+
+
+def _without_description(value: Any) -> Any:
+    """Keeps only the parts of a serialised object that loading reads."""
     if isinstance(value, dict) and ":serialized:" in value:
         return {key: value[key] for key in (":type:", ":serialized:")}
     return value

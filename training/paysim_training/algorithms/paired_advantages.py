@@ -1,28 +1,30 @@
-"""Advantages from rows that play the same day: what chance brought to all of them says nothing about any.
+"""Subtracts a common-random-numbers baseline from advantages: the mean over rows of one day.
 
-A bank's payments and receipts come whatever it decides. Rows that share their seed share them, so the mean
-of what went better than expected in the others is a baseline that depends on the day as it went but not on
-the row's own decisions: an input-dependent baseline (Mao et al. 2019, Variance reduction for reinforcement
-learning in input-driven environments), which leaves the policy gradient without bias.
+A bank's payment orders do not depend on its decisions, and rows with the same seed share them. The mean
+advantage of the other rows is thus a baseline that depends on the day but not on the row's own decisions: an
+input-dependent baseline (Mao et al. 2019, Variance reduction for reinforcement learning in input-driven
+environments), which leaves the policy gradient unbiased.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import RolloutBuffer
 
+Float = TypeVar("Float", bound=np.floating[Any])
+
 
 class PairedRolloutBuffer(RolloutBuffer):
-    """A rollout whose neighbouring rows play the same days.
+    """A rollout buffer for groups of neighbouring rows that play the same days.
 
     Args:
         arguments: As `RolloutBuffer`.
-        rows_per_seed: How many neighbouring rows share a seed; with 1 nothing changes.
-        learners: Learners of a system, whose rows are neighbours; each is compared with itself.
+        rows_per_seed: Number of neighbouring rows with the same seed; 1 disables the baseline.
+        learners: Learners per system, whose rows are neighbours; each has its own baseline.
         keywords: As `RolloutBuffer`.
     """
 
@@ -31,32 +33,29 @@ class PairedRolloutBuffer(RolloutBuffer):
         self._rows_per_seed, self._learners = rows_per_seed, learners
 
     def compute_returns_and_advantage(self, last_values: torch.Tensor, dones: NDArray[np.bool_]) -> None:
-        """Take from each advantage the mean of the advantages of the other rows with the same seed.
-
-        The critic's targets stay what they are.
+        """Computes returns as usual and subtracts the group baseline from the advantages.
 
         Args:
-            last_values: What the critic expects after the last step, of shape (num_envs,).
-            dones: Which episodes ended in it, bool of shape (num_envs,).
+            last_values: Value estimates after the last step, of shape (num_envs,).
+            dones: Whether the last step ended an episode, bool of shape (num_envs,).
         """
         super().compute_returns_and_advantage(last_values, dones)
         if self._rows_per_seed > 1:
             self.advantages = subtract_group_mean(self.advantages, self._rows_per_seed, self._learners)
 
 
-def subtract_group_mean(
-    advantages: NDArray[np.float32], rows_per_seed: int, learners: int = 1
-) -> NDArray[np.float32]:
-    """Take from each row's advantage the mean of the others of its group at the same step.
+def subtract_group_mean(advantages: NDArray[Float], rows_per_seed: int, learners: int = 1) -> NDArray[Float]:
+    """Subtracts from each advantage the mean of the group's other rows.
 
     Args:
-        advantages: float32 of shape (steps, num_envs).
-        rows_per_seed: Systems of a group, more than 1; they are neighbours.
-        learners: Rows of a system; each is compared with the same learner's in the other systems.
+        advantages: Floats of shape (steps, num_envs).
+        rows_per_seed: Number of neighbouring systems in a group, at least 2.
+        learners: Rows per system; each is grouped with the same learner's rows of the other systems.
 
     Returns:
-        float32 of shape (steps, num_envs); each group sums to zero.
+        Advantages of the same shape and type; each group sums to zero.
     """
     groups = advantages.reshape(len(advantages), -1, rows_per_seed, learners)
-    differences = groups - groups.mean(axis=2, keepdims=True)
-    return (differences * (rows_per_seed / (rows_per_seed - 1))).reshape(advantages.shape)
+    differences: NDArray[Float] = groups - groups.mean(axis=2, keepdims=True)
+    scaled = differences * (rows_per_seed / (rows_per_seed - 1))
+    return scaled.reshape(advantages.shape).astype(advantages.dtype, copy=False)

@@ -1,4 +1,4 @@
-"""PPO from Stable-Baselines3 on a fleet of payment systems: the model, its training, and playing it."""
+"""Stable-Baselines3's PPO on a fleet of payment systems: model, training and evaluation policy."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import configure
+from stable_baselines3.common.logger import TensorBoardOutputFormat, configure
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
-from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[import-untyped]
 
 from paysim_gym import PaymentVectorEnv, Scenario
 from paysim_gym._engine import observation_fields
+from paysim_gym.cli.terminal import progress_bar
 from paysim_gym.envs.export import export_network
 from paysim_gym.envs.sb3 import PaymentVecEnv
 from paysim_gym.evaluation import PolicyFactory
@@ -32,7 +33,7 @@ from paysim_training.algorithms.callbacks import (
     EntropyDecay,
     EpisodeMetrics,
     ProgressBar,
-    saved_files,
+    model_files,
     segment_seed,
 )
 from paysim_training.algorithms.imitation import imitate
@@ -45,15 +46,17 @@ from paysim_training.core.task import constructor_arguments
 
 
 def learn(
-    run: RunFolder, console: Console, watchers: Sequence[BaseCallback] = (), title: str = "Training"
+    run: RunFolder, console: Console, callbacks: Sequence[BaseCallback] = (), title: str = "Training"
 ) -> None:
-    """Train to the configured timesteps, from the last whole checkpoint if there is one, and save the model.
+    """Trains a run to its configured timesteps and saves the model.
+
+    Training resumes from the last checkpoint if there is one.
 
     Args:
-        run: The run; its config and scenario say what to do.
-        console: Where the progress bar goes.
-        watchers: Called as well; one whose `_on_step` returns False ends the training.
-        title: What stands before the progress bar.
+        run: The run with its config and scenario.
+        console: Console for the progress bar.
+        callbacks: Further callbacks; one whose `_on_step` returns False ends the training.
+        title: Title of the progress bar.
     """
     config = run.config()
     torch.set_num_threads(config.torch_threads)
@@ -63,14 +66,16 @@ def learn(
         with console.status(f"Imitating {config.warm_start.policy} on {config.warm_start.days} days"):
             run.write_json(run.warm_start, imitate(model, config, run.scenario()))
     model.set_logger(configure(str(run.tensorboard), ["tensorboard"]))
-    # Tells TensorBoard to forget what an interrupted run wrote after its last checkpoint.
+    # Makes TensorBoard discard what an interrupted run wrote after its last checkpoint.
     start = Event(step=model.num_timesteps + 1, session_log=SessionLog(status=SessionLog.START))
-    model.logger.output_formats[0].writer.file_writer.add_event(start)
+    (output,) = model.logger.output_formats
+    assert isinstance(output, TensorBoardOutputFormat)
+    output.writer._get_file_writer().add_event(start)
     try:
         with make_progress(console) as progress:
             done = model.num_timesteps
             task = progress.add_task(title, total=config.timesteps, completed=done, cost="?")
-            callbacks = [
+            standard = [
                 EpisodeMetrics(config),
                 EntropyDecay(config),
                 Checkpoints(run, config),
@@ -78,19 +83,20 @@ def learn(
                 DayPictures(config, run.scenario()),
                 ProgressBar(progress, task),
             ]
-            model.learn(config.timesteps - done, [*callbacks, *watchers], reset_num_timesteps=False)
+            model.learn(config.timesteps - done, [*standard, *callbacks], reset_num_timesteps=False)
     finally:
         model.logger.close()
         env.close()
-    write_atomically(run.model, saved_files(model)["model.zip"])
+    write_atomically(run.model, model_files(model)["model.zip"])
 
 
 def make_model(config: TrainConfig, env: VecEnv) -> PPO:
-    """A new model that has learned nothing.
+    """Creates an untrained model.
 
     Args:
-        config: Its hyperparameters and its seed.
-        env: Where it will learn: `PaymentVecEnv`, under wrappers or in part. It sees rewards normalised.
+        config: Hyperparameters and seed.
+        env: The training environment, a `PaymentVecEnv` or a wrapped one; rewards are normalised for the
+            model.
     """
     ppo = config.ppo
     return PPO(
@@ -99,7 +105,7 @@ def make_model(config: TrainConfig, env: VecEnv) -> PPO:
         learning_rate=LinearSchedule(ppo.learning_rate, ppo.final_learning_rate, 1.0),
         n_steps=ppo.steps_per_rollout,
         rollout_buffer_class=PairedRolloutBuffer,
-        rollout_buffer_kwargs=_pairing(config),
+        rollout_buffer_kwargs=_buffer_arguments(config),
         batch_size=ppo.batch_size,
         n_epochs=ppo.epochs,
         gamma=ppo.discount,
@@ -114,12 +120,14 @@ def make_model(config: TrainConfig, env: VecEnv) -> PPO:
     )
 
 
-def freeze(run: RunFolder, path: Path) -> None:
-    """Write a run's policy to a file that a scenario can name: `policy: {type: network, weights: path}`.
+def export_policy(run: RunFolder, path: Path) -> None:
+    """Exports a run's policy to weights for a scenario's network policy.
+
+    The scenario refers to them with `policy: {type: network, weights: path}`.
 
     Args:
-        run: A run whose training has ended.
-        path: Where; what stands there is replaced.
+        run: A trained run.
+        path: Path of the weights; an existing file is replaced.
     """
     env = make_env(run.config(), run.scenario())
     export_network(PPO.load(run.model, device="cpu"), path, env)
@@ -127,11 +135,11 @@ def freeze(run: RunFolder, path: Path) -> None:
 
 
 class LearnedPolicy:
-    """A trained model that always takes its most likely action; a ``paysim_gym.evaluation.Policy``.
+    """A trained model that plays deterministically; satisfies `paysim_gym.evaluation.Policy`.
 
     Args:
-        run: A run whose training has ended.
-        model: Which of its models; None for the only one.
+        run: A trained run.
+        model: Path of one of its models; None for a run with one model.
     """
 
     def __init__(self, run: RunFolder, model: Path | None = None) -> None:
@@ -145,26 +153,26 @@ class LearnedPolicy:
         episode_start: NDArray[np.bool_] | None = None,
         deterministic: bool = True,
     ) -> tuple[NDArray[np.int64], Any]:
-        """Decide for every row of a batch of observations, float32 of shape (num_envs, size)."""
+        """Returns the actions for a batch of observations, float32 of shape (num_envs, size)."""
         actions, state = self._model.predict(observation, state, episode_start, deterministic=True)
         return actions, state
 
 
 def learned_policy(run: RunFolder) -> PolicyFactory:
-    """Whom a run has trained, whatever trained it: one policy, or one for each of several learners.
+    """Returns a factory of the run's trained policy or policies.
 
     Args:
-        run: A run whose training has ended.
+        run: A trained run.
     """
     if run.model.is_file():
-        one = LearnedPolicy(run)
-        return lambda env: one
-    each = {path.stem: LearnedPolicy(run, path) for path in run.bank_models.glob("*.zip")}
-    return lambda env: PerLearnerPolicy(env.learners, each)
+        policy = LearnedPolicy(run)
+        return lambda env: policy
+    policies = {path.stem: LearnedPolicy(run, path) for path in run.bank_models.glob("*.zip")}
+    return lambda env: PerLearnerPolicy(env.learners, policies)
 
 
 def make_env(config: TrainConfig, scenario: Scenario) -> VecMonitor:
-    """The fleet that a configuration is trained on, as Stable-Baselines3 sees it."""
+    """Creates the training fleet of a configuration as a Stable-Baselines3 `VecEnv`."""
     arguments = constructor_arguments(config.env)
     fleet = PaymentVectorEnv(config.num_envs, scenario, autoreset_mode="SameStep", **arguments)
     return VecMonitor(PaymentVecEnv(fleet, rows_per_seed=config.ppo.rows_per_seed))
@@ -176,18 +184,18 @@ def _load_or_make(run: RunFolder, config: TrainConfig, env: VecMonitor) -> PPO:
         return make_model(config, env)
     normalised = _normalised(config, env)
     vars(normalised.ret_rms).update(json.loads((checkpoint / "normaliser.json").read_text()))
-    # One that began among other learners may go on alone.
-    own = {"rollout_buffer_kwargs": _pairing(config)}
-    return PPO.load(checkpoint / "model.zip", env=normalised, device="cpu", custom_objects=own)
+    # A model that was trained with several learners may be resumed with one.
+    changed = {"rollout_buffer_kwargs": _buffer_arguments(config)}
+    return PPO.load(checkpoint / "model.zip", env=normalised, device="cpu", custom_objects=changed)
 
 
-def _pairing(config: TrainConfig) -> dict[str, int]:
-    """The arguments of `PairedRolloutBuffer` beside those of `RolloutBuffer`."""
+def _buffer_arguments(config: TrainConfig) -> dict[str, int]:
+    """Returns the arguments that `PairedRolloutBuffer` adds to `RolloutBuffer`."""
     return {"rows_per_seed": config.ppo.rows_per_seed, "learners": config.env.num_learners}
 
 
 def policy_arguments(config: TrainConfig, slots: int) -> dict[str, Any]:
-    """The arguments of `QueuePolicy` beside spaces and learning rate, for this number of slots."""
+    """Returns the arguments of `QueuePolicy` other than spaces and learning rate."""
     ppo = config.ppo
     columns = [name for name, *_ in observation_fields(slots)]
     return {
@@ -207,12 +215,6 @@ def _normalised(config: TrainConfig, env: VecEnv) -> VecNormalize:
 
 
 def make_progress(console: Console) -> Progress:
-    """A progress bar in timesteps, with a text field ``cost``."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.completed:,.0f} of {task.total:,.0f} steps, cost {task.fields[cost]} an episode"),
-        TimeRemainingColumn(),
-        console=console,
-    )
+    """Creates a progress bar in timesteps with a text field ``cost``."""
+    steps = "{task.completed:,.0f} of {task.total:,.0f} steps, cost {task.fields[cost]} per episode"
+    return progress_bar(console, steps)

@@ -1,8 +1,8 @@
-"""The configuration of a training run: every knob, its default and its limits, in one place.
+"""The configuration schema of a training run, with defaults and limits.
 
-A reported result has one YAML file in ``training/paysim_training/configs``; what a file leaves out has the default below.
-Demand seeds of different use never meet: training seeds lie below 2**32, evaluation seeds start at 2**42,
-tuning seeds at 2**41, and the day that is drawn while training has the last seed of all.
+Every reported result has one YAML file in ``training/paysim_training/configs``; omitted keys have the
+defaults below. Demand seeds of different uses are disjoint: training seeds lie below 2**32, tuning seeds
+start at 2**41, evaluation seeds at 2**42, and the day that is plotted during training has seed 2**64 - 1.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 from paysim_gym.validation_errors import format_errors
 
 TRAINING_SEEDS_END = 2**32
-PICTURE_SEED = 2**64 - 1  # no SeedRange comes near it
+PICTURE_SEED = 2**64 - 1  # beyond every SeedRange
 CONFIG_FOLDER = Path(__file__).parents[1] / "configs"
 
 Count = Annotated[int, Field(ge=1, strict=True)]
@@ -27,39 +27,40 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class ConfigError(ValueError):
-    """A configuration that cannot be used; one line a problem: ``path = value: what is wrong``."""
+    """An invalid configuration; the message has one line ``path = value: reason`` per error."""
 
 
 class Frozen(BaseModel):
-    """A model that cannot change and knows all its keys."""
+    """Base of immutable models that reject unknown keys."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
 
 class EnvConfig(Frozen):
-    """What is learned: a registered id, and constructor arguments that override those of the id."""
+    """A registered environment id and constructor arguments that override those of the id."""
 
     id: str = "PaySim/TwoBank-v0"
     kwargs: dict[str, JsonValue] = {}
 
     @property
     def num_learners(self) -> int:
-        """How many banks of a system learn."""
+        """Number of learners per system."""
         named = self.kwargs.get("learner")
         return len(named) if isinstance(named, list) and named else 1
 
 
 class PpoConfig(Frozen):
-    """Proximal policy optimisation (Schulman et al. 2017), in the words of Stable-Baselines3.
+    """Hyperparameters of PPO (Schulman et al. 2017) in Stable-Baselines3.
 
-    The defaults suit a bank: what a release changes is small beside what chance does to the cost of a day,
-    and it shows within a few hours. Hence short credit (`discount`, `gae_lambda`), many rows with few steps
-    each, and a gradient limit that lets the critic's large gradients not drown the actor's. `split_bias` is
-    taken off the logits of splits at the start, so that exploration does not begin by splitting everything.
-    With `sees_slots_before` a slot's network knows the sums over the slots ahead of it. `rows_per_seed`
-    neighbouring rows (of each learner, if there are several) play the same days; what chance did to all of
-    them is taken off their advantages (`paysim_training.algorithms.paired_advantages`).
-    Learning rate and entropy coefficient go to their final values in a straight line.
+    The effect of a release on the cost of a day is small compared with the randomness of demand, and it
+    shows within a few hours. Hence the defaults: a short horizon (`discount`, `gae_lambda`), many rows with
+    few steps each, and a gradient limit at which the critic's large gradients do not suppress the actor's.
+
+    `split_bias` is subtracted from the initial logits of splits, so that exploration does not start by
+    splitting everything. With `sees_slots_before` a slot's network also sees the sums over the slots ahead
+    of it. `rows_per_seed` neighbouring rows (of each learner) play the same days, and their common random
+    variation is subtracted from their advantages (`paysim_training.algorithms.paired_advantages`). Learning
+    rate and entropy coefficient change linearly to their final values.
     """
 
     steps_per_rollout: Count = 16
@@ -83,10 +84,10 @@ class PpoConfig(Frozen):
 
 
 class WarmStart(Frozen):
-    """Whom the policy imitates before it learns from reward (`paysim_training.algorithms.imitation`).
+    """Behaviour cloning before reinforcement learning (`paysim_training.algorithms.imitation`).
 
-    A rule, its parameters tuned on the tuning seeds; `best_rule`, the best of all of them there; or
-    `hindsight`, the plan of one who knew the day in advance. `days` are drawn from the training seeds.
+    The demonstrator is a rule with parameters tuned on the tuning seeds, `best_rule` (the best of all rules
+    there) or `hindsight` (the plan with perfect foresight). `days` are drawn from the training seeds.
     """
 
     policy: Literal[
@@ -105,7 +106,7 @@ class WarmStart(Frozen):
 
 
 class SeedRange(Frozen):
-    """One episode for each of the seeds ``first_seed, first_seed + 1, ...``."""
+    """A range of consecutive seeds, one per episode."""
 
     first_seed: Annotated[int, Field(ge=TRAINING_SEEDS_END, lt=2**63, strict=True)]
     episodes: Annotated[int, Field(ge=2, le=1_000_000, strict=True)]
@@ -117,10 +118,10 @@ class SeedRange(Frozen):
 
 
 class TrainConfig(Frozen):
-    """One training run; with the scenario, all that decides its result on a given machine.
+    """A training run; with the scenario it determines the result on a given machine.
 
-    TensorBoard shows a picture of a day every `picture_every` timesteps, none if that is null. With more than
-    one of `torch_threads` the last digits may also depend on what else the machine does meanwhile.
+    TensorBoard shows an image of a day every `picture_every` timesteps, none if that is null. With more than
+    one of `torch_threads` the last digits may vary with the load of the machine.
     """
 
     description: str = ""
@@ -165,26 +166,26 @@ class TrainConfig(Frozen):
 
 
 class DistributedConfig(Frozen):
-    """How a run of `paysim_training.distributed` is spread: what it has beside a `TrainConfig`.
+    """Settings of a distributed run beside its `TrainConfig`.
 
-    With `separate` policies each learner has a network of its own; `shared` is one for all of them.
+    With `separate` policies each learner has its own network; with `shared` all learners use one.
     """
 
     env_runners: Annotated[int, Field(ge=0, le=100_000, strict=True)] = 1
     policies: Literal["shared", "separate"] = "shared"
 
-    def rows_of_each(self, config: TrainConfig) -> int:
-        """How many of a run's rows each env runner plays.
+    def rows_per_runner(self, config: TrainConfig) -> int:
+        """Returns the number of rows that each env runner plays.
 
         Raises:
-            ConfigError: If they cannot be divided so, separate policies have but one learner, or several are
-                to imitate somebody.
+            ConfigError: If the rows cannot be divided evenly, separate policies have only one learner, or
+                there are several learners and a warm start.
         """
         learners, rows_per_seed = config.env.num_learners, config.ppo.rows_per_seed
         if learners == 1 and self.policies == "separate":
-            raise ConfigError("policies = 'separate': needs several learners")
+            raise ConfigError("policies = 'separate': requires several learners")
         if learners > 1 and config.warm_start is not None:
-            raise ConfigError("warm_start: must be left out, several learners imitate nobody")
+            raise ConfigError("warm_start: must be omitted with several learners")
         runners = max(1, self.env_runners)
         if config.num_envs % (runners * learners * rows_per_seed):
             raise ConfigError(
@@ -195,11 +196,11 @@ class DistributedConfig(Frozen):
 
 
 def load_config(source: str | Path, **overrides: Any) -> TrainConfig:
-    """Read a configuration.
+    """Reads a configuration file.
 
     Args:
-        source: The name of a file in ``training/paysim_training/configs`` without its ending, or the path of a YAML file.
-        overrides: Top-level keys that replace those of the file; None leaves the file's value.
+        source: Name of a bundled configuration, or path of a YAML file.
+        overrides: Top-level keys that replace those of the file; None keeps the file's value.
 
     Raises:
         ConfigError: If there is no such file, or it is not a valid configuration.
@@ -221,10 +222,10 @@ def load_config(source: str | Path, **overrides: Any) -> TrainConfig:
 
 
 def parse_config(content: Mapping[str, Any]) -> TrainConfig:
-    """Validate a configuration.
+    """Validates a configuration.
 
     Raises:
-        ConfigError: If it is not valid, with one line a problem.
+        ConfigError: If it is not valid, with one line per error.
     """
     try:
         return TrainConfig.model_validate(content)
@@ -233,5 +234,5 @@ def parse_config(content: Mapping[str, Any]) -> TrainConfig:
 
 
 def dump_yaml(content: Mapping[str, Any]) -> str:
-    """Write plain data as YAML, keys in their order."""
+    """Serialises plain data as YAML; keys keep their order."""
     return yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True)

@@ -1,4 +1,4 @@
-"""A day under a policy as its bank saw it, to be drawn."""
+"""Records one day under a policy for plotting."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from paysim_gym.render import DayHistory
 
 
 def record_policy_day(factory: PolicyFactory, scenario: Scenario, seed: int, **env_kwargs: Any) -> DayHistory:
-    """Play the first episode of a seed, and keep its last day.
+    """Plays the first episode of a seed and records its last day.
 
     Args:
         factory: Builds the policy.
-        scenario: Where it acts.
-        seed: The episode's.
+        scenario: The scenario it plays.
+        seed: Seed of the episode.
         **env_kwargs: Further arguments of `PaymentVectorEnv`.
 
     Returns:
-        What the bank had before it at each tick, and after the close.
+        The bank's state at each tick and after the close.
     """
-    watched: list[_Watched] = []
+    recording: list[_RecordingPolicy] = []
 
-    def watch(env: PaymentVectorEnv) -> Policy:
-        watched.append(_Watched(env, factory(env)))
-        return watched[0]
+    def make_policy(env: PaymentVectorEnv) -> Policy:
+        recording.append(_RecordingPolicy(env, factory(env)))
+        return recording[0]
 
-    evaluate(watch, scenario, [seed], **env_kwargs)
-    watched[0].look()
-    return watched[0].day
+    evaluate(make_policy, scenario, [seed], **env_kwargs)
+    recording[0].record()
+    return recording[0].day
 
 
-class _Watched:
-    """A policy that looks at what its bank has before it whenever it decides."""
+class _RecordingPolicy:
+    """Wraps a policy and records its bank's state before every decision."""
 
     def __init__(self, env: PaymentVectorEnv, policy: Policy) -> None:
         self.day = DayHistory()
         self._env, self._policy = env, policy
 
-    def look(self) -> None:
+    def record(self) -> None:
         self.day.record(self._env.snapshots()[0])
 
     def predict(
@@ -52,5 +52,5 @@ class _Watched:
         episode_start: NDArray[np.bool_] | None = None,
         deterministic: bool = False,
     ) -> tuple[NDArray[np.int64], Any]:
-        self.look()
+        self.record()
         return self._policy.predict(observation, state, episode_start, deterministic)

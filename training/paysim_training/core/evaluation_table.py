@@ -1,4 +1,4 @@
-"""The evaluation table: policies beside each other on the same unseen seeds."""
+"""The evaluation table, which compares policies on the same unseen seeds."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ TEXT_WIDTH = 160
 
 
 def make_table(metrics: Mapping[str, Any]) -> Table:
-    """Lay out ``metrics.json``, cheapest policy first; money in units of 100 cents.
+    """Builds a table from ``metrics.json``, cheapest policy first, money in units of 100 cents.
 
     Args:
-        metrics: What `paysim_training.evaluate.evaluate_run` returns.
+        metrics: The result of `paysim_training.evaluate.evaluate_run`.
     """
     evaluation = metrics["evaluation"]
     table = Table(
-        title=f"{metrics['env']}: {evaluation['episodes']} unseen episodes for every policy",
+        title=f"{metrics['env']}: {evaluation['episodes']} unseen episodes per policy",
         caption="Money in units of 100 cents, means over episodes; brackets: 95% intervals. "
-        "Dearer than PPO: mean of the difference on the same seed.",
+        "Extra cost vs PPO: mean of the paired differences per seed.",
         box=box.SIMPLE_HEAD,
     )
     table.add_column("policy", no_wrap=True)
-    for title in ("cost", "", "dearer than PPO", "", "settled", "delay, ticks", "liquidity used"):
+    for title in ("cost", "", "extra cost vs PPO", "", "settled", "delay, ticks", "liquidity used"):
         table.add_column(title, justify="right")
     table.add_column("parameters, cents")
     by_cost = sorted(metrics["policies"].items(), key=lambda item: item[1]["cost_cents_mean"])
@@ -37,7 +37,7 @@ def make_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def table_text(table: Table) -> str:
-    """Render a table as plain text of a fixed width."""
+    """Renders a table as plain text of a fixed width."""
     console = Console(file=io.StringIO(), width=TEXT_WIDTH, color_system=None)
     with console.capture() as capture:
         console.print(table)

@@ -1,4 +1,4 @@
-"""What TensorBoard's HParams tab compares runs by: their hyperparameters, and how they did on unseen days."""
+"""Hyperparameters and evaluation scalars of a run for TensorBoard's HParams tab."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ EVALUATION_SCALARS = (
     "evaluation/best_rule_cost_cents",
     "evaluation/best_rule_minus_ppo_cents",
 )
-LEARNED = ("ppo", "tree")
+LEARNED_POLICIES = ("ppo", "tree")
 _SUFFIX = ".evaluation"
 
 
 def hyperparameters(config: TrainConfig) -> dict[str, float | str]:
-    """What may tell runs apart. Every run has the same keys: the first that TensorBoard reads names them."""
+    """Returns the hyperparameters of a run as scalars.
+
+    Every run has the same keys, since TensorBoard takes the columns of its table from the first run it reads.
+    """
     arguments = {key: value for key, value in config.env.kwargs.items() if key != "scenario"}
     scenario = config.env.kwargs.get("scenario")
     return {
@@ -35,19 +38,20 @@ def hyperparameters(config: TrainConfig) -> dict[str, float | str]:
 
 
 def best_rule(metrics: Mapping[str, Any]) -> str:
-    """The scripted policy that costs least in ``metrics.json``."""
-    rules = {name: policy for name, policy in metrics["policies"].items() if name not in LEARNED}
-    return min(rules, key=lambda name: rules[name]["cost_cents_mean"])
+    """Returns the name of the cheapest scripted policy in ``metrics.json``."""
+    policies: Mapping[str, Mapping[str, Any]] = metrics["policies"]
+    rules = [name for name in policies if name not in LEARNED_POLICIES]
+    return min(rules, key=lambda name: float(policies[name]["cost_cents_mean"]))
 
 
 def write_evaluation_scalars(run: RunFolder, metrics: Mapping[str, Any]) -> None:
-    """Put an evaluation where HParams finds it, in place of an earlier one.
+    """Writes the evaluation scalars of a run and deletes those of earlier evaluations.
 
     Args:
-        run: The run that was evaluated.
+        run: The evaluated run.
         metrics: The content of ``metrics.json``.
     """
-    from torch.utils.tensorboard.writer import SummaryWriter  # brings torch
+    from torch.utils.tensorboard.writer import SummaryWriter  # imports torch
 
     for earlier in run.tensorboard.glob(f"*{_SUFFIX}"):
         earlier.unlink()
@@ -59,4 +63,7 @@ def write_evaluation_scalars(run: RunFolder, metrics: Mapping[str, Any]) -> None
 
 
 def _scalar(value: Any) -> float | str:
-    return value if isinstance(value, int | float) else "x".join(map(str, value))
+    """Returns numbers unchanged and formats layer sizes as ``64x64``."""
+    if isinstance(value, int | float):
+        return value
+    return "x".join(map(str, value))

@@ -1,4 +1,4 @@
-"""What several learners cost together: each policy plays all of them at the same time."""
+"""Evaluates policies that control several learners at the same time."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from paysim_gym.scenario import ScenarioSource
 
 
 class PerLearnerPolicy:
-    """A policy of several learners that asks for each of them its own.
+    """A joint policy that delegates to one policy per learner.
 
     Args:
-        learners: The banks, in the order of the rows of a system.
-        policies: Whom to ask for each of them.
+        learners: The banks in the order of the rows of a system.
+        policies: The policy of each bank.
     """
 
     def __init__(self, learners: Sequence[str], policies: Mapping[str, Policy]) -> None:
@@ -34,52 +34,52 @@ class PerLearnerPolicy:
         episode_start: NDArray[np.bool_] | None = None,
         deterministic: bool = True,
     ) -> tuple[NDArray[np.int64], Any]:
-        """Decide for every row of a batch of observations, float32 of shape (num_envs, size)."""
+        """Returns the actions for a batch of observations, float32 of shape (num_envs, size)."""
         actions: list[NDArray[np.int64]] = []
-        for number, policy in enumerate(self._policies):
-            # The whole batch, as scripted policies look at the environment and not at what is observed.
+        for index, policy in enumerate(self._policies):
+            # Every policy gets the whole batch: scripted policies read the environment's state.
             chosen, _ = policy.predict(observation, None, episode_start, deterministic=True)
-            actions.append(chosen[number :: len(self._policies)])
+            actions.append(chosen[index :: len(self._policies)])
         return np.stack(actions, axis=1).reshape(len(observation), *actions[0].shape[1:]), state
 
 
 def per_learner_policy(policies: Mapping[str, Mapping[str, Any]]) -> PolicyFactory:
-    """For each bank a scripted policy."""
+    """Returns a factory of joint policies with one scripted policy per bank."""
 
-    def build(env: PaymentVectorEnv) -> Policy:
+    def make_policy(env: PaymentVectorEnv) -> Policy:
         agents = {bank: ScriptedAgent(env, policy) for bank, policy in policies.items()}
         return PerLearnerPolicy(env.learners, agents)
 
-    return build
+    return make_policy
 
 
 @dataclass(frozen=True)
 class JointTable(EpisodeTable):
-    """Episodes of several learners, a row for all of them together.
+    """Episodes of several learners, aggregated over the learners.
 
-    Amounts are sums, the settlement rate and the mean delay are weighted by the value that arrived; the
-    liquidity used is the sum of what each used at its own worst moment.
+    Counts and amounts are sums. Settlement rate and mean delay are averages weighted by the arrived value.
+    Liquidity used is the sum of the learners' individual maxima.
 
     Attributes:
-        bank_costs: By bank, its own costs in cents, int64 of shape (episodes,).
+        bank_costs: Costs of each bank in cents, int64 of shape (episodes,).
     """
 
     bank_costs: dict[str, NDArray[np.int64]]
 
 
-def evaluate_together(
+def evaluate_jointly(
     factory: PolicyFactory, scenario: ScenarioSource, seeds: Iterable[int], **env_kwargs: Any
 ) -> JointTable:
-    """Play the first episode of each seed, as `paysim_gym.evaluation.evaluate` does, with several learners.
+    """Plays the first episode of each seed with several learners.
 
     Args:
-        factory: Builds the policy, which decides for all of them.
-        scenario: Where they act.
-        seeds: One for each episode.
+        factory: Builds the policy that decides for all learners.
+        scenario: The scenario.
+        seeds: Seeds of the episodes.
         **env_kwargs: Further arguments of `PaymentVectorEnv`; `learner` is a list of banks.
 
     Returns:
-        A row an episode.
+        One row per episode.
     """
     days, banks = list(seeds), env_kwargs["learner"]
     totals = play_days(factory, scenario, days, **env_kwargs)
@@ -87,15 +87,14 @@ def evaluate_together(
     names = [field.name for field in fields(EpisodeTable) if field.name != "seed"]
     columns = {name: by_bank[name].sum(axis=1) for name in names}
     columns |= joint_ratios(by_bank)
-    costs = {bank: by_bank["cost"][:, number] for number, bank in enumerate(banks)}
+    costs = {bank: by_bank["cost"][:, index] for index, bank in enumerate(banks)}
     return JointTable(np.array(days, np.uint64), **columns, bank_costs=costs)
 
 
 def joint_ratios(by_bank: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
-    """Settlement rate and mean delay of several banks together, as the engine has them of one.
+    """Aggregates settlement rate and mean delay over banks, weighted by arrived value.
 
-    Both are shares of the value that arrived, whether it settled or still waits; without any they are 1
-    and 0.
+    Without any arrived value they are 1 and 0.
 
     Args:
         by_bank: `settlement_rate`, `mean_delay` and `arrived_value`, of shape (episodes, banks).
@@ -111,19 +110,21 @@ def joint_ratios(by_bank: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.fl
     }
 
 
-def tune_each(
-    kind: str, scenario: ScenarioSource, seeds: Iterable[int], **env_kwargs: Any
+def tune_per_learner(
+    policy_type: str, scenario: ScenarioSource, seeds: Iterable[int], **env_kwargs: Any
 ) -> dict[str, dict[str, Any]]:
-    """The best parameters of a scripted policy for each learner, while the others keep their own policies.
+    """Tunes a scripted policy for each learner while the others keep their policies.
 
     Args:
-        kind: As of `paysim_agents.tuning.candidate_grid`.
-        scenario: Where they act.
-        seeds: Days to tune on.
+        policy_type: A type that `paysim_agents.tuning.candidate_grid` supports.
+        scenario: The scenario.
+        seeds: Tuning days.
         **env_kwargs: Further arguments of `PaymentVectorEnv`; `learner` is a list of banks.
     """
     days = list(seeds)
     return {
-        bank: tune(scenario, days, candidate_grid(kind, scenario, bank), **{**env_kwargs, "learner": bank})[0]
+        bank: tune(
+            scenario, days, candidate_grid(policy_type, scenario, bank), **{**env_kwargs, "learner": bank}
+        )[0]
         for bank in env_kwargs["learner"]
     }

@@ -1,7 +1,7 @@
-"""Ray as a place to work: start it or join a cluster, and map a function over jobs in its tasks.
+"""Connects to Ray and maps a function over jobs.
 
-What a task needs comes with it, and what it has found is handed over as soon as it is there. Ray reports
-nothing home, and without an address it listens and talks on this machine alone.
+Results are yielded as soon as they are available. Ray's usage statistics are disabled, and without an
+address Ray communicates on this machine only.
 """
 
 from __future__ import annotations
@@ -18,37 +18,37 @@ import paysim_training
 from paysim_training.core.config import ConfigError
 
 RETRIES = 3
-"""How often a job is done again whose worker was lost."""
+"""Maximum number of retries of a job after the loss of its worker."""
 _POLL_SECONDS = 0.2
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    # Workers in this environment, not in one that `uv run` would build for each of them.
+    # Workers use this environment; `uv run` would build another for each of them.
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
 }
-# Makes Ray use the loopback address, on every system; read when Ray is imported.
-_THIS_MACHINE_ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+# Makes Ray use the loopback address on every system; read when Ray is imported.
+_LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 Job = TypeVar("Job")
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
-class LostError(RuntimeError):
-    """A job whose workers were lost too often."""
+class WorkerLostError(RuntimeError):
+    """The workers of a job were lost more than `RETRIES` times."""
 
 
 @contextmanager
 def cluster(address: str | None = None, processors: int | None = None) -> Iterator[None]:
-    """Be connected to Ray.
+    """Connects to Ray; no-op if Ray is already initialised.
 
     Args:
-        address: Of a running cluster, `auto` for the one of this machine; None starts one here, which ends
-            with the block. Within a process that is connected already nothing is done.
-        processors: How many a Ray that is started here counts on; None for those of the machine.
+        address: Address of a running cluster, `auto` for the one on this machine; None starts a local Ray,
+            which is shut down after the block.
+        processors: Number of processors of a local Ray; None for all.
 
     Raises:
-        ConfigError: If Ray is not installed, or there is no cluster at the address.
+        ConfigError: If Ray is not installed, or no cluster is reachable at the address.
     """
-    for name, value in (_ENVIRONMENT | (_THIS_MACHINE_ALONE if address is None else {})).items():
+    for name, value in (_ENVIRONMENT | (_LOOPBACK_ONLY if address is None else {})).items():
         os.environ.setdefault(name, value)
     try:
         import ray
@@ -64,7 +64,7 @@ def cluster(address: str | None = None, processors: int | None = None) -> Iterat
         try:
             ray.init(address, runtime_env={"py_modules": _source_packages()}, **common)
         except (ConnectionError, ValueError) as error:
-            raise ConfigError(f"address = {address!r}: there is no Ray cluster: {error}") from None
+            raise ConfigError(f"address = {address!r}: no Ray cluster found: {error}") from None
     try:
         yield
     finally:
@@ -72,43 +72,43 @@ def cluster(address: str | None = None, processors: int | None = None) -> Iterat
 
 
 def map_jobs(
-    work: Callable[[Job], Found],
+    function: Callable[[Job], Result],
     jobs: Sequence[Job],
     *,
     processors: int = 1,
-    waiting: Callable[[], object] = lambda: None,
-) -> Iterator[tuple[int, Found]]:
-    """Do jobs as Ray tasks, as many at a time as there are processors for.
+    on_poll: Callable[[], object] = lambda: None,
+) -> Iterator[tuple[int, Result]]:
+    """Runs a function on jobs as parallel Ray tasks.
 
-    A job whose worker is lost, by a crash or with its machine, is done again. When this generator is closed
-    or an exception leaves it, the jobs under way are stopped.
+    A job is retried if its worker or machine is lost. When the generator is closed or raises, the running
+    jobs are cancelled.
 
     Args:
-        work: Done with each job; both go to the worker by pickle.
-        jobs: What there is to do.
-        processors: How many a job keeps busy.
-        waiting: Called a few times a second.
+        function: Called with each job; function and job must be picklable.
+        jobs: The jobs.
+        processors: Number of processors that a job uses.
+        on_poll: Called several times per second.
 
     Yields:
-        Number of a job and what came of it, in the order in which they end.
+        Index of a job and its result, in order of completion.
 
     Raises:
-        LostError: If a job's workers were lost more than `RETRIES` times.
-        Exception: What `work` raised.
+        WorkerLostError: If the workers of a job were lost more than `RETRIES` times.
+        Exception: If `function` raises.
     """
     import ray
 
-    def do(job: Job) -> Found:  # `work` may be a partial, which Ray does not take
-        return work(job)
+    def run(job: Job) -> Result:  # `function` may be a partial, which Ray does not accept
+        return function(job)
 
-    task = ray.remote(do).options(
-        num_cpus=min(processors, _largest_node()), max_retries=RETRIES, retry_exceptions=False
+    task = ray.remote(run).options(
+        num_cpus=min(processors, _max_node_processors()), max_retries=RETRIES, retry_exceptions=False
     )
-    running = {task.remote(job): number for number, job in enumerate(jobs)}
+    running = {task.remote(job): index for index, job in enumerate(jobs)}
     try:
         while running:
             ready, _ = ray.wait(list(running), timeout=_POLL_SECONDS)
-            waiting()
+            on_poll()
             for reference in ready:
                 yield running.pop(reference), _result(reference, RETRIES)
     finally:
@@ -123,25 +123,25 @@ def _result(reference: Any, retries: int) -> Any:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:
         raise error.cause if isinstance(error.cause, Exception) else error from None
-    except _losses() as error:
-        raise LostError(f"a job was tried {retries + 1} times, and its worker lost each time") from error
+    except _worker_loss_errors() as error:
+        raise WorkerLostError(f"a job was tried {retries + 1} times and lost its worker each time") from error
 
 
-def _losses() -> tuple[type[Exception], ...]:
-    """What Ray raises when a job's worker was lost once too often."""
+def _worker_loss_errors() -> tuple[type[Exception], ...]:
+    """Returns the exceptions with which Ray reports lost workers after all retries."""
     from ray import exceptions
 
     return exceptions.WorkerCrashedError, exceptions.NodeDiedError, exceptions.OutOfMemoryError
 
 
-def _largest_node() -> int:
-    """Processors of the largest machine: a job that asks for more would wait for ever."""
+def _max_node_processors() -> int:
+    """Returns the processors of the largest machine; larger requests would never be scheduled."""
     import ray
 
     return max(int(node["Resources"].get("CPU", 1)) for node in ray.nodes() if node["Alive"])
 
 
 def _source_packages() -> list[str]:
-    """Return the packages that run from a source tree; Ray copies them to the workers of a cluster."""
-    folders = [Path(package.__file__).parent for package in (paysim_agents, paysim_training)]
+    """Returns packages of a source tree, which Ray copies to the workers."""
+    folders = [Path(folder) for package in (paysim_agents, paysim_training) for folder in package.__path__]
     return [str(folder) for folder in folders if not {"site-packages", "dist-packages"} & set(folder.parts)]

@@ -1,7 +1,7 @@
-"""The folder of one run: what lies where, and how it is written so that nothing is ever half there.
+"""Layout of a run folder and atomic writes into it.
 
-Every file and checkpoint is written beside its place under a hidden name and renamed when whole. A folder
-that is there under its final name can be resumed or evaluated, wherever it was interrupted or moved to.
+Files and checkpoints are written under a hidden name in the same folder and renamed when complete, so that
+an interrupted or moved run folder can always be resumed or evaluated.
 """
 
 from __future__ import annotations
@@ -35,58 +35,58 @@ PACKAGES = ("paysim-gym", "gymnasium", "numpy", "ray", "stable-baselines3", "ten
 
 
 class RunFolderError(ValueError):
-    """A folder that is not a run, or a place where no run can be made."""
+    """A run folder that is invalid, in use, or cannot be created."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The paths of a run, its inputs read back, and its results written."""
+    """Paths of a run, readers of its inputs and writers of its results."""
 
     path: Path
 
     @property
     def model(self) -> Path:
-        """The trained policy, as Stable-Baselines3 saves it; there once training has ended."""
+        """The trained policy in Stable-Baselines3's format; exists after training."""
         return self.path / "model.zip"
 
     @property
     def bank_models(self) -> Path:
-        """Instead of `model`, where each bank learned a policy of its own: ``BANK.zip`` for each."""
+        """Folder with one ``BANK.zip`` per bank; replaces `model` if policies are separate."""
         return self.path / "models"
 
     @property
     def distributed(self) -> Path:
-        """How the run is spread, as YAML; only if `paysim_training.distributed` began it."""
+        """The `DistributedConfig` as YAML; only in runs of `paysim distributed`."""
         return self.path / "distributed.yaml"
 
     @property
     def is_trained(self) -> bool:
-        """Whether training has ended."""
+        """Whether training has finished."""
         return self.model.is_file() or self.bank_models.is_dir()
 
     @property
     def warm_start(self) -> Path:
-        """Who was imitated before training and how closely, as JSON; only if someone was."""
+        """Demonstrator and agreement of the warm start as JSON, if there was one."""
         return self.path / "warm_start.json"
 
     @property
     def tree(self) -> Path:
-        """The decision tree distilled from the trained policy; only once `paysim_training.distil` made it."""
+        """The decision tree of `paysim distil`, if it has run."""
         return self.path / "tree.json"
 
     @property
     def checkpoints(self) -> Path:
-        """One folder a checkpoint, named by its timesteps."""
+        """Folder with one subfolder per checkpoint, named by its timesteps."""
         return self.path / "checkpoints"
 
     @property
     def tensorboard(self) -> Path:
-        """The event files."""
+        """Folder of the TensorBoard event files."""
         return self.path / "tensorboard"
 
     @property
     def metrics(self) -> Path:
-        """The evaluation as JSON; written last, so where it is, the run is complete."""
+        """The evaluation as JSON; written last, so its presence marks a complete run."""
         return self.path / "metrics.json"
 
     @property
@@ -96,24 +96,24 @@ class RunFolder:
 
     @property
     def cost_figure(self) -> Path:
-        """What a day costs under each policy, drawn."""
+        """Figure of the cost under each policy."""
         return self.path / "cost.png"
 
     @property
     def day_figure(self) -> Path:
-        """A day of the learned policy beside the same day under the best rule, drawn."""
+        """Figure of one day under the learned policy and under the best rule."""
         return self.path / "day.png"
 
     @property
     def episodes(self) -> Path:
-        """Every evaluated episode: one row for each policy and seed."""
+        """Table of evaluated episodes with one row per policy and seed."""
         return self.path / "episodes.csv"
 
     def config(self) -> TrainConfig:
-        """Read the resolved configuration.
+        """Reads the resolved configuration.
 
         Raises:
-            RunFolderError: If there is none, or it is not valid.
+            RunFolderError: If it is missing or invalid.
         """
         try:
             return parse_config(yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8")))
@@ -121,56 +121,56 @@ class RunFolder:
             raise RunFolderError(f"{self.path} is not a run folder: {error}") from error
 
     def scenario(self) -> Scenario:
-        """Read the scenario that the run was trained on.
+        """Reads the scenario of the run.
 
         Raises:
-            RunFolderError: If there is none, or it is not valid.
+            RunFolderError: If it is missing or invalid.
         """
         try:
             return load_scenario(self.path / "scenario.yaml")
         except (OSError, ValueError) as error:
             raise RunFolderError(f"{self.path} is not a run folder: {error}") from error
 
-    def spread(self) -> DistributedConfig:
-        """Read how the run is spread.
+    def distributed_config(self) -> DistributedConfig:
+        """Reads the settings of a distributed run.
 
         Raises:
-            RunFolderError: If it was not begun by `paysim_training.distributed`.
+            RunFolderError: If the run was not started by `paysim distributed`.
         """
         try:
             return DistributedConfig.model_validate(yaml.safe_load(self.distributed.read_text("utf-8")))
         except (OSError, yaml.YAMLError, ValidationError) as error:
-            raise RunFolderError(f"{self.path} is no run of paysim_training.distributed: {error}") from error
+            raise RunFolderError(f"{self.path} is not a run of paysim distributed: {error}") from error
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep every other process off the run, and clear away what a killed one left half-written.
+    def locked(self) -> Iterator[None]:
+        """Locks the run against other processes and deletes temporary files of killed ones.
 
         Raises:
-            RunFolderError: If another process holds it.
+            RunFolderError: If another process has locked it.
         """
-        with alone_in(self.path):
+        with folder_lock(self.path):
             for folder in (self.path, self.checkpoints):
                 remove_temporaries(folder)
             yield
 
     def last_checkpoint(self) -> Path | None:
-        """The checkpoint with the most timesteps, if there is one."""
+        """Returns the checkpoint with the most timesteps, or None."""
         found = [folder for folder in self.checkpoints.glob("[0-9]*") if folder.is_dir()]
         return max(found, key=lambda folder: int(folder.name), default=None)
 
     def save_checkpoint(self, timesteps: int, files: Mapping[str, bytes]) -> None:
-        """Write a checkpoint: all of its files, or none."""
+        """Writes a checkpoint atomically."""
         with atomic_folder(self.checkpoints / f"{timesteps:012d}") as folder:
             for name, content in files.items():
                 write_atomically(folder / name, content)
 
     def write_json(self, path: Path, content: Mapping[str, Any]) -> None:
-        """Write JSON that any reader accepts: no NaN, no infinity."""
+        """Writes standard JSON, without NaN or infinity."""
         write_atomically(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
     def write_episodes(self, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
-        """Write ``episodes.csv``."""
+        """Writes ``episodes.csv``."""
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(header)
@@ -179,21 +179,21 @@ class RunFolder:
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Keep every other process that asks for it out of a folder.
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Holds an advisory lock on a folder.
 
     Raises:
-        RunFolderError: If another process has it.
+        RunFolderError: If another process holds it.
     """
-    opened = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise RunFolderError(f"{folder}: another process is at work on this run") from None
+            raise RunFolderError(f"{folder}: another process is using this run") from None
         yield
     finally:
-        os.close(opened)
+        os.close(descriptor)
 
 
 def create_run_folder(
@@ -203,23 +203,23 @@ def create_run_folder(
     scenario: Scenario,
     distributed: Mapping[str, Any] | None = None,
 ) -> RunFolder:
-    """Make the folder of a new run with everything that defines it.
+    """Creates the folder of a new run with all inputs that define it.
 
     Args:
-        out: Where; None for ``runs/<name>-seed<seed>``, numbered up if that is taken.
-        name: The configuration's name.
-        config: What to train, resolved.
-        scenario: What to train on, resolved.
-        distributed: The content of ``distributed.yaml``, if there is to be one.
+        out: Path of the folder; None for ``runs/<name>-seed<seed>``, with a number appended if it exists.
+        name: Name of the configuration.
+        config: The resolved configuration.
+        scenario: The resolved scenario.
+        distributed: Content of ``distributed.yaml``; None for a run without one.
 
     Raises:
-        RunFolderError: If ``out`` exists, or cannot be made.
+        RunFolderError: If ``out`` exists or cannot be created.
     """
     base = out or Path("runs") / f"{name}-seed{config.seed}"
     path = next((path for path in ([base] if out else _numbered(base)) if not path.exists()), None)
     if path is None:
         raise RunFolderError(
-            f"out = {base}: exists already; choose another, or continue it with --resume {base}"
+            f"out = {base}: already exists; choose another, or resume it with --resume {base}"
         )
     try:
         with atomic_folder(path) as folder:
@@ -227,12 +227,12 @@ def create_run_folder(
             if distributed is not None:
                 write_atomically(RunFolder(folder).distributed, dump_yaml(distributed).encode())
     except OSError as error:
-        raise RunFolderError(f"cannot make the run folder {path}: {error}") from error
+        raise RunFolderError(f"cannot create the run folder {path}: {error}") from error
     return RunFolder(path)
 
 
 def versions() -> dict[str, Any]:
-    """What produced a result, for whoever wants to produce it again: command, commit, packages, machine."""
+    """Returns command, commit, package versions and machine, for reproducing a result."""
     return {
         "command": shlex.join(["python", *sys.orig_argv[1:]]),
         "python": platform.python_version(),
@@ -245,7 +245,7 @@ def versions() -> dict[str, Any]:
 
 
 def _versions_of(packages: Iterable[str]) -> dict[str, str]:
-    """Of those that are installed: Ray need not be."""
+    """Returns the versions of the installed ones among some packages."""
     installed = {}
     for package in packages:
         with suppress(metadata.PackageNotFoundError):
@@ -261,13 +261,13 @@ def _numbered(base: Path) -> Iterable[Path]:
 
 def _write_inputs(run: RunFolder, config: TrainConfig, scenario: Scenario) -> None:
     if scenario.payments_file is not None:
-        # A scenario file names other files relative to its folder, so that the run can be moved.
+        # Paths in a scenario file are relative to it, so the copies keep the run movable.
         original = Path(scenario.payments_file)
         payments = run.path / f"payments{original.suffix}"
         write_atomically(payments, original.read_bytes())
         scenario = scenario.model_copy(update={"payments_file": payments.name})
     scenario = scenario.model_copy(
-        update={"agents": tuple(_own_network(run, agent) for agent in scenario.agents)}
+        update={"agents": tuple(_with_network_copy(run, agent) for agent in scenario.agents)}
     )
     write_atomically(run.path / "config.yaml", dump_yaml(config.model_dump(mode="json")).encode())
     write_atomically(run.path / "scenario.yaml", dump_yaml(scenario.model_dump(mode="json")).encode())
@@ -276,8 +276,8 @@ def _write_inputs(run: RunFolder, config: TrainConfig, scenario: Scenario) -> No
     run.tensorboard.mkdir()
 
 
-def _own_network(run: RunFolder, agent: Agent) -> Agent:
-    """The bank, playing a copy of its network in the run's folder, if a network plays it."""
+def _with_network_copy(run: RunFolder, agent: Agent) -> Agent:
+    """Copies the weights of a bank's network policy, if any, into the run folder."""
     if not isinstance(agent.policy, NetworkPolicy):
         return agent
     copy = run.path / f"network_{agent.id}.safetensors"

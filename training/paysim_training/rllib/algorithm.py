@@ -21,7 +21,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 
 from paysim_gym import PaymentVectorEnv, Scenario
 from paysim_gym.files import atomic_folder, write_atomically
-from paysim_training.algorithms.callbacks import EPISODE_SCALARS, saved_files, segment_seed
+from paysim_training.algorithms.callbacks import EPISODE_SCALARS, model_files, segment_seed
 from paysim_training.algorithms.imitation import imitate
 from paysim_training.algorithms.ppo import make_env, make_model, make_progress, policy_arguments
 from paysim_training.core.config import ConfigError, DistributedConfig, TrainConfig
@@ -58,7 +58,7 @@ def learn(run: RunFolder, console: Console, env_runners: int | None = None) -> N
     Raises:
         ConfigError: If the rows cannot be divided among that many env runners.
     """
-    config, distribution = run.config(), run.spread()
+    config, distribution = run.config(), run.distributed_config()
     if env_runners is not None:
         distribution = distribution.model_copy(update={"env_runners": env_runners})
     torch.set_num_threads(config.torch_threads)
@@ -88,14 +88,9 @@ def algorithm_config(config: TrainConfig, scenario: Scenario, distribution: Dist
     policies = _policies(distribution, example.learners)
     if distribution.env_runners:
         arguments.setdefault("num_threads", 1)
-    rows = distribution.rows_of_each(config)
+    rows = distribution.rows_per_runner(config)
     ppo = config.ppo
-    spec = RLModuleSpec(
-        module_class=QueueModule,
-        observation_space=example.single_observation_space,
-        action_space=example.single_action_space,
-        model_config={QUEUE_POLICY: policy_arguments(config, example.settings.slots)},
-    )
+    spec = module_spec(config, example)
     settings = (
         PPOConfig()
         .environment(
@@ -126,6 +121,16 @@ def algorithm_config(config: TrainConfig, scenario: Scenario, distribution: Dist
         .debugging(seed=segment_seed(config, 0), log_level="ERROR")
     )
     return _with_ppo(settings, config, len(policies))
+
+
+def module_spec(config: TrainConfig, env: PaymentVectorEnv) -> RLModuleSpec:
+    """The policy network of a run, for the spaces of an environment."""
+    return RLModuleSpec(
+        module_class=QueueModule,
+        observation_space=env.single_observation_space,
+        action_space=env.single_action_space,
+        model_config={QUEUE_POLICY: policy_arguments(config, env.settings.slots)},
+    )
 
 
 def _policies(distribution: DistributedConfig, banks: Sequence[str]) -> dict[str, int | None]:
@@ -302,7 +307,7 @@ def _save_models(algorithm: PPO, run: RunFolder, config: TrainConfig) -> None:
         model = make_model(config, env)
         model.policy.load_state_dict(algorithm.get_module(policy).policy.state_dict())
         model.num_timesteps = timesteps_of(algorithm)
-        models[policy] = saved_files(model)["model.zip"]
+        models[policy] = model_files(model)["model.zip"]
     env.close()
     if SHARED in models:
         write_atomically(run.model, models[SHARED])

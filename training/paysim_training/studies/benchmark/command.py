@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from paysim_agents.tasks.suite import RESULTS_FILE, Task, choose, load_results
+from paysim_agents.tasks.suite import RESULTS_FILE, Task, load_results, select_tasks
 from rich.console import Console
 
 from paysim_gym import load_scenario
@@ -98,7 +98,7 @@ def benchmark(
     paysim tasks --out mine.json && paysim benchmark --out bench --tasks mine.json
     """
     ray = ray or address is not None
-    chosen = list(dict.fromkeys(choose(task)))
+    chosen = list(dict.fromkeys(select_tasks(task)))
     measured = load_results(tasks)
     days = _days(measured, quick)
     baselines = {one.id: _baselines(measured, one, len(days), tasks) for one in chosen}

@@ -24,7 +24,7 @@ from rich.console import Console
 from paysim_gym import Scenario
 from paysim_gym.evaluation import evaluate
 from paysim_training.core.config import TrainConfig
-from paysim_training.core.ray_tasks import LostError, map_jobs
+from paysim_training.core.ray_tasks import WorkerLostError, map_jobs
 from paysim_training.core.run_folder import RunFolder, RunFolderError, create_run_folder
 from paysim_training.core.task import constructor_arguments, resolve_env
 from paysim_training.train import finish
@@ -149,11 +149,11 @@ def finish_all_on_ray(runs: Sequence[TrainingRun], progress: Callable[[TrainingR
     jobs = [_with_absolute_path(waiting[number]) for number in numbers]
     threads = max((job.config.torch_threads for job in jobs), default=1)
     try:
-        for job, code in map_jobs(_finish_in_task, jobs, processors=threads, waiting=watch):
+        for job, code in map_jobs(_finish_in_task, jobs, processors=threads, on_poll=watch):
             ended = waiting.pop(numbers[job])
             _check(ended, code)
             progress(ended, True)
-    except LostError as error:
+    except WorkerLostError as error:
         raise RunFolderError(str(error)) from error
 
 
@@ -170,7 +170,7 @@ def costs_on_ray(runs: Sequence[TrainingRun], days: Sequence[int]) -> list[NDArr
     threads = max(job.config.torch_threads for job in jobs)
     try:
         found = dict(map_jobs(partial(_costs, days=days), jobs, processors=threads))
-    except LostError as error:
+    except WorkerLostError as error:
         raise RunFolderError(str(error)) from error
     return [found[number] for number in range(len(jobs))]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from paysim_agents.games import (
-    ALL,
+    FULL_SHARE,
     payoff_matrices,
     pool_and_payment_strategies,
     pool_strategies,
@@ -49,8 +49,8 @@ class Equilibrium:
     def summary(self) -> dict[str, Any]:
         """The equilibrium, ready for JSON."""
         return {
-            "x0": (self.shares[:, 0] / ALL).tolist(),
-            "sent": (self.shares[:, 1:] / ALL).tolist(),
+            "x0": (self.shares[:, 0] / FULL_SHARE).tolist(),
+            "sent": (self.shares[:, 1:] / FULL_SHARE).tolist(),
             "cost_cents": self.cost_cents.tolist(),
             "strategies_tried": self.strategies_tried,
             "social_planner_cents": self.social_planner_cents,
@@ -74,7 +74,7 @@ class LearningCurve:
         """
         if update % max(self.updates // CURVE_POINTS, 1) == 0 or update == self.updates - 1:
             self.points["update"].append(update)
-            self.points["x0"].append((shares[..., 0].mean((0, 1)) / ALL).tolist())
+            self.points["x0"].append((shares[..., 0].mean((0, 1)) / FULL_SHARE).tolist())
             self.points["cost_cents"].append(costs.mean((0, 1)).tolist())
 
 
@@ -97,7 +97,7 @@ def solve(scenario: Scenario, decides: Decides) -> Equilibrium:
     if len(found) != 1:
         raise ValueError(f"the commitments have {len(found)} equilibria: must be one")
     decisions = 1 if decides == "pool" else scenario.ticks_per_day
-    shares = np.full((2, decisions), ALL)
+    shares = np.full((2, decisions), FULL_SHARE)
     shares[:, 0] = found[0]
     tried = len(commitments)
     if decides == "both":
@@ -121,7 +121,7 @@ def try_payment_strategies(scenario: Scenario, shares: NDArray[np.int64]) -> int
         ValueError: If a strategy is better than the bank's equilibrium strategy.
     """
     strategies = pool_and_payment_strategies(scenario)
-    last = np.full((2, 1), ALL)
+    last = np.full((2, 1), FULL_SHARE)
     played = np.concatenate([shares, last], axis=1)
     for bank, other in enumerate(played[::-1]):
         pair = (strategies, other[None]) if bank == 0 else (other[None], strategies)
@@ -155,8 +155,8 @@ def measure(
         "within_one_grid_step": int((distance <= 1).sum()),
         "at_the_equilibrium": int((distance == 0).sum()),
         "costs_within_tolerance": int((cost_distance <= COST_TOLERANCE * equilibrium.pool_cents).sum()),
-        "x0": {bank: _summary(shares[:, row, 0] / ALL) for row, bank in enumerate(BANKS)},
-        "sent": {bank: _summary(shares[:, row, 1:].mean(1) / ALL) for row, bank in enumerate(BANKS)}
+        "x0": {bank: _summary(shares[:, row, 0] / FULL_SHARE) for row, bank in enumerate(BANKS)},
+        "sent": {bank: _summary(shares[:, row, 1:].mean(1) / FULL_SHARE) for row, bank in enumerate(BANKS)}
         if shares.shape[2] > 1
         else None,
         "cost_cents": _summaries(costs),
@@ -164,8 +164,8 @@ def measure(
         "system_cost_over_social_planner": float(costs.sum(1).mean() / equilibrium.social_planner_cents),
         "each_run": [
             {
-                "x0": (own[:, 0] / ALL).tolist(),
-                "sent": (own[:, 1:] / ALL).tolist(),
+                "x0": (own[:, 0] / FULL_SHARE).tolist(),
+                "sent": (own[:, 1:] / FULL_SHARE).tolist(),
                 "cost_cents": cost.tolist(),
             }
             for own, cost in zip(shares, costs, strict=True)

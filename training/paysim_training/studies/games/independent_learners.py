@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
-from paysim_agents.games import ALL
+from paysim_agents.games import FULL_SHARE
 from torch import Tensor, nn
 
 from paysim_gym import PaymentVectorEnv, Scenario
@@ -134,7 +134,7 @@ class Game:
                 actions.append(choose(min(step, 1), states[-1]))
                 rows = self._to_rows(actions[-1])
             else:
-                rows = np.full(self._env.num_envs, ALL if self.decides == "both" else 0)
+                rows = np.full(self._env.num_envs, FULL_SHARE if self.decides == "both" else 0)
             tick = self._env.step_rows(rows)
             observations = tick.observations
             rewards.append(self._from_rows(torch.from_numpy(tick.rewards)))

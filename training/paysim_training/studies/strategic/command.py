@@ -15,7 +15,7 @@ from paysim_gym import Scenario
 from paysim_gym.cli.terminal import ArgumentError, interrupt_hint
 from paysim_gym.files import write_atomically
 from paysim_training.core.config import ConfigError, SeedRange, TrainConfig, load_config
-from paysim_training.core.run_folder import alone_in
+from paysim_training.core.run_folder import folder_lock
 from paysim_training.core.task import resolve_env
 from paysim_training.studies.strategic.profiles import check_pools
 from paysim_training.studies.strategic.report import make_page, make_tables
@@ -125,7 +125,7 @@ def strategic(
         loaded, scenario = _configure(config, seed, timesteps, quick)
         responders = _responders(scenario, bank, quick)
         out.mkdir(parents=True, exist_ok=True)
-        with alone_in(out):
+        with folder_lock(out):
             found = Study(out, loaded, scenario, kinds, responders, console).results()
             content = json.dumps(found, indent=1, allow_nan=False) + "\n"
             write_atomically(out / "results.json", content.encode())

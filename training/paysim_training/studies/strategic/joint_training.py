@@ -22,7 +22,7 @@ from paysim_gym import PaymentVectorEnv, Scenario
 from paysim_gym.envs.export import export_network
 from paysim_gym.envs.sb3 import PaymentVecEnv
 from paysim_gym.files import atomic_folder, remove_temporaries
-from paysim_training.algorithms.callbacks import entropy_coefficient, saved_files
+from paysim_training.algorithms.callbacks import entropy_coefficient, model_files
 from paysim_training.algorithms.ppo import make_model
 from paysim_training.core.config import TRAINING_SEEDS_END, EnvConfig, TrainConfig, dump_yaml
 from paysim_training.core.run_folder import RunFolderError
@@ -231,7 +231,7 @@ def _save(
             export_network(model, folder / f"{name}.safetensors")
             model.num_timesteps = 0
             model.observation_space.seed(config.seed)  # never sampled from, but saved with the model
-            for file, content in saved_files(model).items():
+            for file, content in model_files(model).items():
                 (folder / name / file).write_bytes(content)
         (folder / "curve.json").write_text(json.dumps(curve) + "\n", encoding="utf-8")
         (folder / "config.yaml").write_text(dump_yaml(config.model_dump(mode="json")), encoding="utf-8")

@@ -127,7 +127,7 @@ class Study:
         self, name: str, policies: StrategyProfile, bank: str, profile: LearnedProfile | None
     ) -> Path:
         """Train a best response to frozen banks and return its network file."""
-        from paysim_training.algorithms.ppo import freeze, learn  # torch would slow down --help
+        from paysim_training.algorithms.ppo import export_policy, learn  # torch would slow down --help
 
         run = RunFolder(self.out / "responses" / name / bank)
         scenario = with_policies(self.scenario, policies)
@@ -143,14 +143,14 @@ class Study:
             create_run_folder(run.path, bank, config, scenario)
         elif run.config() != config:
             raise RunFolderError(f"{run.path} is of another study: remove it, or choose another --out")
-        with run.held():
+        with run.locked():
             if profile is not None and run.last_checkpoint() is None:
                 run.save_checkpoint(0, profile.model_files(bank))
             if not run.model.is_file():
                 learn(run, self.console, title=f"Best response of {bank} to {name}")
             network = run.path / "network.safetensors"
             if not network.is_file():
-                freeze(run, network)
+                export_policy(run, network)
         return network
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from paysim_gym.cli.terminal import ArgumentError, interrupt_hint
 from paysim_gym.files import write_atomically
 from paysim_training.core.config import ConfigError, dump_yaml
-from paysim_training.core.ray_tasks import LostError, cluster
+from paysim_training.core.ray_tasks import WorkerLostError, cluster
 from paysim_training.studies.sweep.search import best_config, make_sweep, make_table, open_study, search
 from paysim_training.studies.sweep.trials import run_trials, run_trials_on_ray
 
@@ -77,7 +77,7 @@ def sweep(
         with cluster(address) if ray else nullcontext(), open_study(storage, inputs) as study:
             try:
                 search(study, inputs, trials, together, run_all, console)
-            except LostError as error:
+            except WorkerLostError as error:
                 raise ArgumentError(str(error)) from error
             write_atomically(best, dump_yaml(best_config(study, inputs)).encode())
             console.print(make_table(study, inputs))

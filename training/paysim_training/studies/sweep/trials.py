@@ -70,7 +70,7 @@ def run_trials_on_ray(jobs: Sequence[TrialJob]) -> Iterator[tuple[int, TrialResu
     """Run trials in Ray tasks, in parallel.
 
     Raises:
-        LostError: If the workers of a trial were lost too often.
+        WorkerLostError: If the workers of a trial were lost too often.
     """
     yield from map_jobs(run_trial, jobs, processors=max(job.config.torch_threads for job in jobs))
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paysim_gym._engine import ScenarioError, minutes_of_day
-from paysim_gym.payments.cells import INVALID, MAX_ERRORS, MISSING, Cells, open_cells
 from paysim_gym.scenario.field_types import ID, ID_RULE, MAX_MONEY
+from paysim_gym.scenario.payment_cells import INVALID, MAX_ERRORS, MISSING, Cells, open_cells
 from paysim_gym.validation_errors import format_value
 
 Column = NDArray[np.int64]

@@ -1,0 +1,179 @@
+"""Accumulates the metrics of each day from ticks and events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from paysim_gym.simulate.event_replay import Event, balance_changes
+from paysim_gym.simulate.metrics import BankDayMetrics, DayMetrics, RunMetrics, RunTotals
+from paysim_gym.simulate.records import DayReport, TickRecord
+
+_CLOSE_TYPES = frozenset({"end_of_day", "cancellation", "pool_return", "day_end"})
+"""Event types that occur only after the last tick of a day has accrued its costs."""
+
+
+@dataclass(slots=True)
+class MetricsAccumulator:
+    """Accumulates metrics tick by tick.
+
+    The fields hold the whole state, so that it can be serialised.
+
+    Attributes:
+        totals: Totals of the completed days.
+        day: The day in progress; its `ticks` is 0 between two days.
+        banks: Metrics of each bank for that day, in scenario order.
+    """
+
+    totals: RunTotals
+    day: DayMetrics = field(default_factory=lambda: DayMetrics(day=0))
+    banks: dict[str, BankDayMetrics] = field(default_factory=dict)
+
+    @classmethod
+    def for_banks(cls, banks: Iterable[str]) -> MetricsAccumulator:
+        """Return an accumulator before the first tick.
+
+        Args:
+            banks: Bank ids, in scenario order.
+        """
+        return cls(RunTotals.zero(banks))
+
+    def apply(self, record: TickRecord, next_tick: int) -> None:
+        """Add a tick.
+
+        Args:
+            record: The tick.
+            next_tick: The tick that is played next.
+        """
+        outcome = record.outcome
+        if not self.day.ticks:
+            self.day = DayMetrics(day=outcome["day"], first_tick=outcome["tick"])
+        has_balances = False
+        for event in record.events:
+            event_type = event["type"]
+            if not has_balances and event_type in _CLOSE_TYPES:
+                self._add_balances()
+                has_balances = True
+            handler = _HANDLERS.get(event_type)
+            if handler is not None:
+                handler(self, event)
+            for bank, cents in balance_changes(event):
+                self.banks[bank].closing_balance += cents
+        if not has_balances:
+            self._add_balances()
+        self._add_tick(outcome, next_tick)
+
+    def close_day(self, *, is_complete: bool) -> DayReport:
+        """Close the day in progress and returns its metrics.
+
+        Args:
+            is_complete: Whether the end of the day was played.
+
+        Raises:
+            ValueError: If no tick of the day has been played.
+        """
+        if not self.day.ticks:
+            raise ValueError("no tick of the day has been played")
+        self.day.is_complete = is_complete
+        report = DayReport(self.day, tuple(self.banks.values()))
+        self.totals = self.totals.with_day(report.day, report.banks)
+        self.day, self.banks = DayMetrics(day=self.day.day + 1), {}
+        return report
+
+    def metrics(self) -> RunMetrics:
+        """Compute the metrics of the run so far."""
+        totals = self.totals.with_day(self.day, self.banks.values()) if self.day.ticks else self.totals
+        return totals.metrics()
+
+    def _add_balances(self) -> None:
+        for bank in self.banks.values():
+            balance = bank.closing_balance
+            bank.min_balance = min(bank.min_balance, balance) if bank.ticks else balance
+            bank.ticks += 1
+            bank.balance_sum += balance
+            bank.liquidity_used = max(bank.liquidity_used, bank.opening_balance - balance)
+
+    def _add_tick(self, outcome: Mapping[str, Any], next_tick: int) -> None:
+        day = self.day
+        day.ticks += 1
+        day.arrivals += outcome["arrivals"]
+        day.settlements += outcome["settlements"]
+        day.dropped += outcome["dropped"]
+        day.settled_value += outcome["settled_value"]
+        day.max_queue_depth = max(day.max_queue_depth, outcome["queue_depth"])
+        for bank in self.banks.values():
+            bank.waiting_value += bank.unsettled_value * (next_tick - outcome["tick"])
+
+    def _opening(self, event: Event) -> None:
+        bank, balance = event["bank"], event["balance"]
+        total = self.totals.banks[bank]
+        self.banks[bank] = BankDayMetrics(
+            day=self.day.day,
+            bank=bank,
+            opening_balance=balance,
+            closing_balance=balance,
+            unsettled_count=total.unsettled_count,
+            unsettled_value=total.unsettled_value,
+            waiting_value=total.waiting_value,
+        )
+
+    def _pool_commitment(self, event: Event) -> None:
+        self.banks[event["bank"]].opening_balance += event["amount"]
+
+    def _arrival(self, event: Event) -> None:
+        sender = self.banks[event["sender"]]
+        sender.arrived_count += 1
+        sender.arrived_value += event["amount"]
+        sender.unsettled_count += 1
+        sender.unsettled_value += event["amount"]
+
+    def _split(self, event: Event) -> None:
+        self._add_parts(event["sender"], event["parts"] - 1)
+
+    def _cut(self, event: Event) -> None:
+        self._add_parts(event["sender"], 1)
+
+    def _add_parts(self, bank: str, extra: int) -> None:
+        self.banks[bank].split_count += extra
+        self.banks[bank].unsettled_count += extra
+
+    def _settlement(self, event: Event) -> None:
+        amount = event["amount"]
+        sender, receiver = self.banks[event["sender"]], self.banks[event["receiver"]]
+        sender.sent_count += 1
+        sender.sent_value += amount
+        if event["mechanism"] == "close":
+            sender.lent_value += amount
+        receiver.received_count += 1
+        receiver.received_value += amount
+        self._remove_unsettled(sender, event)
+
+    def _cancellation(self, event: Event) -> None:
+        sender = self.banks[event["sender"]]
+        sender.dropped_count += 1
+        sender.dropped_value += event["amount"]
+        self._remove_unsettled(sender, event)
+
+    @staticmethod
+    def _remove_unsettled(sender: BankDayMetrics, event: Event) -> None:
+        delay_value = event["amount"] * (event["tick"] - event["arrival_tick"])
+        sender.delay_value += delay_value
+        sender.waiting_value -= delay_value
+        sender.unsettled_count -= 1
+        sender.unsettled_value -= event["amount"]
+
+    def _cost(self, event: Event) -> None:
+        self.banks[event["bank"]].costs[event["component"]] += event["amount"]
+
+
+_HANDLERS: dict[str, Callable[[MetricsAccumulator, Event], None]] = {
+    "opening": MetricsAccumulator._opening,
+    "pool_commitment": MetricsAccumulator._pool_commitment,
+    "arrival": MetricsAccumulator._arrival,
+    "split": MetricsAccumulator._split,
+    "cut": MetricsAccumulator._cut,
+    "settlement": MetricsAccumulator._settlement,
+    "cancellation": MetricsAccumulator._cancellation,
+    "cost": MetricsAccumulator._cost,
+}
