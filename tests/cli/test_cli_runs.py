@@ -211,7 +211,10 @@ MISTAKES: dict[str, tuple[list[Any], str]] = {
     ),
     "no pair": (["runs", "compare", 1, "--store", "r.duckdb"], "error: RUN: at least two runs are needed"),
     "no picture": (["render", 1, "-o", "x.jpg", "--store", "r.duckdb"], "error: x.jpg: must end in .png"),
-    "no day": (["render", 1, "--day", 7, "--store", "r.duckdb"], "error: --day = 7: run 1 did not play this day"),
+    "no day": (
+        ["render", 1, "--day", 7, "--store", "r.duckdb"],
+        "error: --day = 7: run 1 did not play this day",
+    ),
     "no bank": (["render", 1, "--bank", "X", "--store", "r.duckdb"], "error: --bank = 'X': must be one of"),
     "no ticks at all": (["run", "two_bank", "--ticks", 0], "--ticks"),
 }
