@@ -295,7 +295,9 @@ def test_what_no_scenario_can_hold_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "huge.csv"
     rows = ["1,0,A,B,1000000000000000"] * 3
     path.write_text("day,tick,sender,receiver,amount\n" + "\n".join(rows), "utf-8")
-    with pytest.raises(ScenarioError, match=r"huge\.csv: the calibrated scenario is invalid: agents\[0\]\.balance"):
+    with pytest.raises(
+        ScenarioError, match=r"huge\.csv: the calibrated scenario is invalid: agents\[0\]\.balance"
+    ):
         calibrate(path)
 
 
