@@ -268,7 +268,7 @@ def check_pandas(metrics: RunMetrics, folder: Path) -> None:
     assert delay == sums["delay_value"].sum()
 
 
-def bank_day(**values: int) -> BankDayMetrics:
+def bank_day(**values: Any) -> BankDayMetrics:
     return BankDayMetrics(day=0, bank="A", **values)
 
 
