@@ -1,4 +1,4 @@
-"""EnvSettings of an environment beside its scenario: numpy values are taken, everything else is checked."""
+"""Validation of environment arguments; NumPy values are accepted."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def release_all(env: PaymentEnv) -> NDArray[np.int64]:
 
 
 def play_day(env: PaymentEnv, rng: np.random.Generator) -> tuple[list[float], list[dict[str, Any]]]:
-    """Random actions to the end of the day: the rewards and the infos."""
+    """Rewards and infos of random actions until the end of the day."""
     rewards, infos, over = [], [], False
     while not over:
         _, reward, over, _, info = env.step(rng.integers(4, size=8))
@@ -238,7 +238,7 @@ class TestSeeds:
         assert not np.array_equal(firsts[0], firsts[3])
 
     def test_payments_do_not_depend_on_actions(self) -> None:
-        """Common random numbers: the figures of what arrived are those of the seed alone."""
+        """Common random numbers: arrivals depend on the seed alone."""
         arrived = []
         for policy in ({"type": "release_all"}, {"type": "hold_until_deadline"}):
             env = PaymentEnv()

@@ -1,4 +1,4 @@
-"""Files of networks: what export writes, that the engine computes what torch does, and what is refused."""
+"""Network files: export, equality of engine and torch, and invalid files."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def learn(name: str, venv: Any) -> BaseAlgorithm:
 
 
 def torch_outputs(model: BaseAlgorithm, observations: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logits, or values, as the trained modules give them."""
+    """Logits or values of the trained modules."""
     policy: Any = model.policy
     with torch.no_grad():
         batch = torch.as_tensor(observations)
@@ -62,7 +62,7 @@ def torch_outputs(model: BaseAlgorithm, observations: NDArray[np.float32]) -> ND
 
 
 def random_day(env: PaymentVectorEnv, steps: int = 40) -> NDArray[np.float32]:
-    """Observations of days in which everything occurs."""
+    """Observations of days with all kinds of events."""
     seen, _ = env.reset(seed=5)
     observations = [seen]
     env.action_space.seed(0)
@@ -123,7 +123,7 @@ def test_a_loaded_model_needs_its_environment(tmp_path: Path) -> None:
 
 
 class Scaled(gym.ObservationWrapper[Any, Any, Any]):
-    """Changes what is seen."""
+    """Changes observations."""
 
     def __init__(self, env: Any) -> None:
         super().__init__(env)
@@ -134,7 +134,7 @@ class Scaled(gym.ObservationWrapper[Any, Any, Any]):
 
 
 class OwnPolicy(MaskableActorCriticPolicy):
-    """May do anything."""
+    """Could change actions."""
 
 
 class Features(torch.nn.Flatten):
@@ -162,7 +162,7 @@ def wrapped_in(*wrappers: Any) -> PPO:
 
 
 class Reversed(VecEnvWrapper):
-    """Reverses the slots."""
+    """Reverses the slots of an action."""
 
     def reset(self) -> Any:
         return self.venv.reset()
@@ -384,13 +384,13 @@ def test_a_missing_file_is_named(tmp_path: Path, small_scenario: dict[str, Any])
 def test_no_damage_makes_the_engine_panic() -> None:
     whole = save(*parts(hidden=(3,)))
     (size,) = struct.unpack("<Q", whole[:8])
-    dice = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for _ in range(3000):
         data = bytearray(whole)
-        for _ in range(dice.integers(1, 4)):
-            data[dice.integers(8 + size)] = dice.integers(256)
+        for _ in range(rng.integers(1, 4)):
+            data[rng.integers(8 + size)] = rng.integers(256)
         try:
-            _engine.Network(bytes(data[: dice.integers(len(data))] if dice.random() < 0.2 else data))
+            _engine.Network(bytes(data[: rng.integers(len(data))] if rng.random() < 0.2 else data))
         except ValueError:
             continue
 

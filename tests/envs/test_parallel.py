@@ -1,4 +1,4 @@
-"""Several learners in one system: PettingZoo's view, and rows that are pairs of system and learner."""
+"""Several learners in one system: PettingZoo environment and vector rows."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class TestPettingZoo:
         parallel_seed_test(lambda: parallel_env("castro_three_period"))
 
     def test_seed_fixes_whole_episodes(self) -> None:
-        """PettingZoo's own test compares one step only."""
+        """PettingZoo's own test compares only one step."""
 
         def play(seed: int) -> list[Any]:
             env = parallel_env("five_bank", LEARNERS)
@@ -207,7 +207,7 @@ class TestErrors:
 class TestRows:
     @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
     def test_rows_equal_parallel_environments(self, mode: str) -> None:
-        """Systems are put out of step by a masked reset; ends and next episodes included."""
+        """Masked resets desynchronise the systems; includes ends and next episodes."""
         fleet = PaymentVectorEnv(6, "five_bank", LEARNERS, autoreset_mode=mode)
         systems = [PaymentParallelEnv("five_bank", LEARNERS) for _ in range(2)]
         observations, infos = fleet.reset(seed=[7, 0, 0, 9, 0, 0])

@@ -1,4 +1,4 @@
-"""What is given to reset, step and scripted_actions: taken as meant, or refused by a clear error."""
+"""Arguments of reset, step and scripted_actions, valid and invalid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Payments files: what is read, and how what is wrong is told."""
+"""Payments files: valid content and error messages."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def load(tmp_path: Path, text: str | bytes, name: str = "payments.csv", **argume
 
 
 def refusal(tmp_path: Path, text: str | bytes, name: str = "payments.csv", **arguments: Any) -> str:
-    """The error's text, in which the file goes by its name alone."""
+    """The error message, with the file's name instead of its path."""
     with pytest.raises(ScenarioError) as caught:
         load(tmp_path, text, name, **arguments)
     assert str(tmp_path) in str(caught.value)

@@ -1,4 +1,4 @@
-"""A day drawn from a store is the day that an environment draws."""
+"""A stored day renders as in an environment."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def keep(store: Store, scenario: Scenario) -> None:
 
 
 def play_releasing_all(scenario: Scenario, learner: str) -> PaymentEnv:
-    """An episode in which the learner does what `release_all` does."""
+    """An episode in which the learner plays `release_all`."""
     env = PaymentEnv(scenario, learner=learner, slots=64, render_mode="ansi")
     _, info = env.reset(seed=scenario.seed)
     terminated = False
@@ -104,7 +104,7 @@ def test_each_day_of_a_run_can_be_drawn(tmp_path: Path) -> None:
 
 
 def test_urgency_of_a_queued_payment_at_each_tick(tmp_path: Path) -> None:
-    """A payment is soon from 4 ticks before its deadline on, and overdue after it, in both queues."""
+    """`soon` are the 4 ticks before the deadline, then `due` and `overdue`."""
     payments = [
         {"sender": "A", "receiver": "B", "amount": 100, "arrival_tick": 0, "deadline_tick": 6},
         {"sender": "B", "receiver": "A", "amount": 70, "arrival_tick": 0, "deadline_tick": 7},
