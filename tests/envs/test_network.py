@@ -86,7 +86,7 @@ def test_outputs_are_those_of_torch(name: str, is_normalised: bool, tmp_path: Pa
     seen = venv.normalize_obs(observations) if is_normalised else observations
     expected = torch_outputs(model, seen)
     found = _engine.Network(path.read_bytes()).outputs(observations)
-    assert (found.dtype, found.shape) == (np.float32, expected.shape)
+    assert (found.dtype, found.shape) == (np.dtype(np.float32), expected.shape)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     assert np.ptp(expected, axis=0).max() > 1e-3
     assert list(tmp_path.iterdir()) == [path]
@@ -115,8 +115,9 @@ def test_a_loaded_model_needs_its_environment(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"env = None: the model has none either; pass the environment"):
         export_network(model, tmp_path / "policy.safetensors")
     wrapped = gym.wrappers.TimeLimit(env, 5)
-    for place, given in enumerate((env, wrapped, DummyVecEnv([lambda: wrapped]))):
-        export_network(model, tmp_path / f"{place}.safetensors", given)
+    environments: tuple[Any, ...] = (env, wrapped, DummyVecEnv([lambda: wrapped]))
+    for index, given in enumerate(environments):
+        export_network(model, tmp_path / f"{index}.safetensors", given)
     observations = np.zeros((1, len(_engine.observation_fields(3))), np.float32)
     networks = [_engine.Network(file.read_bytes()) for file in tmp_path.glob("*.safetensors")]
     assert len({network.outputs(observations).tobytes() for network in networks}) == 1
@@ -248,7 +249,7 @@ def test_observations_that_are_not_normalised_are_not_in_the_file(tmp_path: Path
 def test_weights_that_are_no_numbers_are_not_exported(tmp_path: Path) -> None:
     model = PPO("MlpPolicy", PaymentEnv(), device="cpu")
     with torch.no_grad():
-        model.policy.action_net.bias[3] = torch.nan
+        model.policy.get_parameter("action_net.bias")[3] = torch.nan
     with pytest.raises(ValueError, match=r"tensor layer\.2\.bias\[3\] = NaN: must be finite"):
         export_network(model, tmp_path / "policy.safetensors")
     assert list(tmp_path.iterdir()) == []
@@ -398,8 +399,8 @@ def test_no_damage_makes_the_engine_panic() -> None:
 def test_sizes_that_overflow_are_refused() -> None:
     block = 2**61 - 1
     tensors = {
-        str(place): {"dtype": "U8", "shape": [block], "data_offsets": [place * block, (place + 1) * block]}
-        for place in range(8)
+        str(index): {"dtype": "U8", "shape": [block], "data_offsets": [index * block, (index + 1) * block]}
+        for index in range(8)
     }
     rest = {"dtype": "U8", "shape": [7], "data_offsets": [8 * block, 8 * block + 7]}
     header = json.dumps(tensors | {"rest": rest}).encode()

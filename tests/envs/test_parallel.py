@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
-from pettingzoo.test import parallel_api_test, parallel_seed_test
-from pettingzoo.utils.conversions import parallel_to_aec
+from pettingzoo.test import parallel_api_test, parallel_seed_test  # type: ignore[import-untyped]
+from pettingzoo.utils.conversions import parallel_to_aec  # type: ignore[import-untyped]
 from same import assert_same
 from stable_baselines3 import PPO
 
 from paysim_gym import ActionError, EpisodeOverError, PaymentEnv, PaymentVectorEnv
+from paysim_gym.envs.env_arguments import ActionMode
 from paysim_gym.envs.parallel import PaymentParallelEnv, parallel_env
 from paysim_gym.envs.sb3 import PaymentVecEnv
 from paysim_gym.evaluation import evaluate
@@ -34,7 +35,7 @@ def by_agent(batch: NDArray[np.int64], agents: tuple[str, ...] = LEARNERS) -> di
 class TestPettingZoo:
     @pytest.mark.parametrize("learners", [LEARNERS, ["SMALL_E"], None], ids=str)
     @pytest.mark.parametrize("action_mode", ["slots", "fraction"])
-    def test_public_checkers_pass(self, learners: Any, action_mode: str) -> None:
+    def test_public_checkers_pass(self, learners: Any, action_mode: ActionMode) -> None:
         parallel_api_test(parallel_env(scenario="five_bank", learners=learners, action_mode=action_mode))
         parallel_seed_test(lambda: parallel_env("five_bank", learners, action_mode=action_mode))
 
@@ -171,7 +172,10 @@ class TestErrors:
     def test_only_one_learner_is_evaluated(self) -> None:
         with pytest.raises(ValueError, match=r"^learner = .*must be one bank"):
             evaluate(
-                lambda env: PPO("MlpPolicy", PaymentVecEnv(env)), "five_bank", range(3), learner=LEARNERS
+                lambda env: PPO("MlpPolicy", PaymentVecEnv(env)),
+                "five_bank",
+                range(3),
+                learner=LEARNERS,  # type: ignore[arg-type]
             )
 
     @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -94,7 +94,7 @@ class TestNativeFleet:
 
     def test_it_equals_the_fleet(self) -> None:
         adapter, fleet = SingleAgentEnvRunner(config=native()).env, PaymentVectorEnv(ROWS, seeding="spread")
-        ours, theirs = adapter.reset(seed=SEED), fleet.reset(seed=SEED)
+        ours, theirs = adapter.reset(seed=SEED), cast("Any", fleet.reset(seed=SEED))
         assert_same(ours[0], theirs[0])
         for actions in np.random.default_rng(1).integers(4, size=(3 * TICKS, ROWS, 8)):
             for row, info in enumerate(ours[-1]):
@@ -154,19 +154,20 @@ class TestSeveralLearners:
         adapter = PaymentMultiAgentEnv({"learners": LEARNERS, **settings})
         view = PaymentParallelEnv("five_bank", LEARNERS, **settings)
         fleet = PaymentVectorEnv(3, "five_bank", LEARNERS, autoreset_mode="Disabled", **settings)
-        ours = adapter.reset(seed=SEED)
+        ours: Any = adapter.reset(seed=SEED)
         assert_same(ours, view.reset(seed=SEED))
         assert_same([*ours[0].values()], [*fleet.reset(seed=[SEED] * 3)[0]])
         for actions in np.random.default_rng(1).integers(4, size=(3 * TICKS, 3, 5)):
             by_agent = dict(zip(LEARNERS, actions, strict=True))
-            *ours, infos = adapter.step(by_agent)
-            ends = [ends.pop("__all__") for ends in ours[2:]]
+            observations, rewards, terminated, truncated, infos = adapter.step(by_agent)
+            ours = cast("Any", (observations, rewards, terminated, truncated))
+            ends = [terminated.pop("__all__"), truncated.pop("__all__")]
             assert_same((*ours, infos), view.step(by_agent))
-            tick = fleet.step_rows(actions)
-            for part, rows in zip(ours, tick[:4], strict=True):
-                assert np.array_equal([*part.values()], rows)
-            assert_same([*infos.values()], row_infos(tick.infos))
-            assert ends == [tick.terminated.all(), tick.truncated.all()]
+            result = fleet.step_rows(actions)
+            for part, rows in zip(ours, result[:4], strict=True):
+                assert np.array_equal([*part.values()], np.asarray(rows))
+            assert_same([*infos.values()], row_infos(result.infos))
+            assert ends == [result.terminated.all(), result.truncated.all()]
             if any(ends):
                 ours = adapter.reset()
                 assert_same(ours, view.reset())
@@ -194,7 +195,7 @@ class TestSeveralLearners:
         assert not one & two
 
     def test_a_seed_means_what_it_means_elsewhere_unless_the_env_runner_is_remote(self) -> None:
-        config = {"scenario": "five_bank", "learners": LEARNERS}
+        config: dict[str, Any] = {"scenario": "five_bank", "learners": LEARNERS}
         expected, _ = PaymentParallelEnv(**config).reset(seed=SEED)
         for env_config in (config, EnvContext(config, worker_index=0), EnvContext(config, worker_index=None)):
             assert_same(PaymentMultiAgentEnv(env_config).reset(seed=SEED)[0], expected)

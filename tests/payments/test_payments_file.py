@@ -124,7 +124,7 @@ def test_parquet_takes_timestamps_and_times(tmp_path: Path) -> None:
         "SELECT TIMESTAMP '2024-03-01 00:00:00' AS day, TIME '07:15:00' AS time, 'A' AS sender,"
         " 'B' AS receiver, 5::UTINYINT AS amount, NULL AS deadline, true AS divisible",
     )
-    payments = load_payments(path, ticks_per_day=48, **TIMES)
+    payments = load_payments(path, ticks_per_day=48, opening_time="07:00", closing_time="19:00")
     assert (payments.days, payments.tick.tolist(), payments.deadline.tolist()) == (("2024-03-01",), [1], [-1])
 
 

@@ -219,7 +219,7 @@ class TestText:
 class TestPicture:
     def test_shape_and_type(self) -> None:
         frame = render_picture(hand_day([HOLD_BOTH]))
-        assert (frame.shape, frame.dtype) == ((640, 960, 3), np.uint8)
+        assert (frame.shape, frame.dtype) == ((640, 960, 3), np.dtype(np.uint8))
         assert render_picture(hand_day([]), (700, 500)).shape == (500, 700, 3)
 
     def test_the_same_day_gives_the_same_picture(self) -> None:
@@ -466,7 +466,7 @@ class TestWindow:
 class TestWrappers:
     def frames(self, path: Path) -> tuple[list[int], int]:
         """Size and number of frames of a video."""
-        from moviepy import VideoFileClip
+        from moviepy import VideoFileClip  # type: ignore[import-untyped]
 
         with VideoFileClip(str(path)) as film:
             return film.size, round(film.duration * film.fps)
@@ -476,7 +476,7 @@ class TestWrappers:
         env.reset(seed=1)
         for _ in range(48):
             env.step(env.action_space.sample())
-        env.close()
+        env.close()  # type: ignore[no-untyped-call]
         (film,) = tmp_path.glob("films/*.mp4")
         assert self.frames(film) == ([960, 640], 49)
 
@@ -515,4 +515,4 @@ class TestWrappers:
         env.reset(seed=1)
         env.step(env.action_space.sample())
         assert pygame.display.get_window_size() == (960, 640)
-        env.close()
+        env.close()  # type: ignore[no-untyped-call]

@@ -95,7 +95,7 @@ def ranges(schema: Any, value: Any, location: Location = ()) -> Iterator[tuple[L
             parts = dict(enumerate(option.get("prefixItems") or [option["items"]] * len(value)))
         for key, part in parts.items():
             if part and (isinstance(value, list) or key in value):
-                yield from ranges(part, value[key], (*location, key))
+                yield from ranges(part, at(value, (key,)), (*location, key))
 
 
 def is_member(option: Any, value: dict[str, Any]) -> bool:
@@ -129,7 +129,8 @@ def range_cases() -> list[Any]:
 @pytest.mark.parametrize(("location", "option"), range_cases())
 def test_a_number_has_the_same_range_on_both_sides(location: Location, option: dict[str, Any]) -> None:
     step = 1 if option["type"] == "integer" else 1e-6
-    low, high = option.get("minimum", option.get("exclusiveMinimum")), option["maximum"]
+    low: Any = option.get("minimum", option.get("exclusiveMinimum"))
+    high: Any = option["maximum"]
     lowest = low if "minimum" in option else low + step
     for value, is_inside in ((lowest - step, False), (lowest, True), (high, True), (high + step, False)):
         data = longest_scenario()
