@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from scipy.special import log_ndtr, ndtr  # type: ignore[import-untyped]
+from scipy.special import log_ndtr, ndtr
 
 from paysim_gym._engine import ScenarioError
 from paysim_gym.scenario import load_scenario

@@ -35,7 +35,11 @@ def by_agent(batch: NDArray[np.int64], agents: tuple[str, ...] = LEARNERS) -> di
 class TestPettingZoo:
     @pytest.mark.parametrize("learners", [LEARNERS, ["SMALL_E"], None], ids=str)
     @pytest.mark.parametrize("action_mode", ["slots", "fraction"])
+<<<<<<< HEAD
     def test_public_checkers_pass(self, learners: Any, action_mode: ActionMode) -> None:
+=======
+    def test_public_checkers_pass(self, learners: Any, action_mode: Any) -> None:
+>>>>>>> main
         parallel_api_test(parallel_env(scenario="five_bank", learners=learners, action_mode=action_mode))
         parallel_seed_test(lambda: parallel_env("five_bank", learners, action_mode=action_mode))
 

@@ -17,7 +17,7 @@ from paysim_gym.scenario.field_types import Identifier
 from paysim_gym.scenario.payments_file import PaymentTable, load_payments
 
 HEADER = "day,tick,sender,receiver,amount"
-TIMES = {"opening_time": "07:00", "closing_time": "19:00"}
+TIMES: dict[str, Any] = {"opening_time": "07:00", "closing_time": "19:00"}
 FULL = """\
 day,tick,sender,receiver,amount,deadline,priority,divisible
 2024-03-02,47,B,A,1,,,

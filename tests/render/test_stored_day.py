@@ -56,7 +56,7 @@ def test_urgency_class_of_the_latest_ticks() -> None:
         urgency_class(False, -1, 0)
 
 
-def test_every_snapshot_of_a_stored_day_equals_the_engines(tmp_path: Path) -> None:
+def test_snapshots_of_a_stored_day_are_those_of_the_engine(tmp_path: Path) -> None:
     scenario = load_scenario("five_bank").model_copy(update={"seed": 5})
     env = PaymentVectorEnv(1, scenario, learner="CORE_A", slots=64)
     _, info = env.reset(seed=scenario.seed)
@@ -104,7 +104,11 @@ def test_each_day_of_a_run_can_be_drawn(tmp_path: Path) -> None:
 
 
 def test_urgency_of_a_queued_payment_at_each_tick(tmp_path: Path) -> None:
+<<<<<<< HEAD
     """`soon` are the 4 ticks before the deadline, then `due` and `overdue`."""
+=======
+    """A payment is soon within 4 ticks of its deadline and overdue after it."""
+>>>>>>> main
     payments = [
         {"sender": "A", "receiver": "B", "amount": 100, "arrival_tick": 0, "deadline_tick": 6},
         {"sender": "B", "receiver": "A", "amount": 70, "arrival_tick": 0, "deadline_tick": 7},

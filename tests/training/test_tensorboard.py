@@ -44,8 +44,8 @@ from PIL import Image as PngImage
 from playwright.sync_api import sync_playwright
 from rich.console import Console
 from stable_baselines3.common.callbacks import BaseCallback
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
-from tensorboard.plugins.hparams.metadata import (  # type: ignore[import-untyped]
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.metadata import (
     parse_experiment_plugin_data,
     parse_session_start_info_plugin_data,
 )
