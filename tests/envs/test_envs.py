@@ -109,13 +109,8 @@ class TestSpaces:
     def test_a_slot_shows_what_waits_to_come_from_its_receiver(self, is_visible: bool) -> None:
         amounts = {"AB": 5, "AC": 6, "BA": 3, "BC": 4, "CA": 2, "CB": 1}
         payments = [
-<<<<<<< HEAD
             {"type": "payment", "tick": 0, "sender": pair[0], "receiver": pair[1], "amount": cents}
             for pair, cents in amounts.items()
-=======
-            {"type": "payment", "tick": 0, "sender": sender, "receiver": receiver, "amount": cents}
-            for (sender, receiver), cents in ((tuple(pair), cents) for pair, cents in amounts.items())
->>>>>>> main
         ]
         scenario = {
             "ticks_per_day": 4,

@@ -115,15 +115,9 @@ def test_a_loaded_model_needs_its_environment(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"env = None: the model has none either; pass the environment"):
         export_network(model, tmp_path / "policy.safetensors")
     wrapped = gym.wrappers.TimeLimit(env, 5)
-<<<<<<< HEAD
     environments: tuple[Any, ...] = (env, wrapped, DummyVecEnv([lambda: wrapped]))
     for index, given in enumerate(environments):
         export_network(model, tmp_path / f"{index}.safetensors", given)
-=======
-    for place, given in enumerate((env, wrapped, DummyVecEnv([lambda: wrapped]))):
-        assert isinstance(given, gym.Env | DummyVecEnv)
-        export_network(model, tmp_path / f"{place}.safetensors", given)
->>>>>>> main
     observations = np.zeros((1, len(_engine.observation_fields(3))), np.float32)
     networks = [_engine.Network(file.read_bytes()) for file in tmp_path.glob("*.safetensors")]
     assert len({network.outputs(observations).tobytes() for network in networks}) == 1
@@ -255,12 +249,7 @@ def test_observations_that_are_not_normalised_are_not_in_the_file(tmp_path: Path
 def test_weights_that_are_no_numbers_are_not_exported(tmp_path: Path) -> None:
     model = PPO("MlpPolicy", PaymentEnv(), device="cpu")
     with torch.no_grad():
-<<<<<<< HEAD
         model.policy.get_parameter("action_net.bias")[3] = torch.nan
-=======
-        bias: Any = model.policy.action_net.bias
-        bias[3] = torch.nan
->>>>>>> main
     with pytest.raises(ValueError, match=r"tensor layer\.2\.bias\[3\] = NaN: must be finite"):
         export_network(model, tmp_path / "policy.safetensors")
     assert list(tmp_path.iterdir()) == []

@@ -57,11 +57,7 @@ def trained(
     venv: Any = PaymentVecEnv(env)
     if is_normalised:
         venv = VecNormalize(venv, clip_obs=2.0)
-<<<<<<< HEAD
     # A large step makes the actions depend on the whole observation.
-=======
-    # A large step makes the actions depend on everything that is seen.
->>>>>>> main
     brief: dict[str, Any] = {"learning_starts": 50} if algorithm is DQN else {"n_steps": 64}
     policy: Any = "MlpPolicy"
     if is_of_training:

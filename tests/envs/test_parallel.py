@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
-from pettingzoo.test import parallel_api_test, parallel_seed_test  # type: ignore[import-untyped]
-from pettingzoo.utils.conversions import parallel_to_aec  # type: ignore[import-untyped]
+from pettingzoo.test import parallel_api_test, parallel_seed_test
+from pettingzoo.utils.conversions import parallel_to_aec
 from same import assert_same
 from stable_baselines3 import PPO
 
@@ -35,11 +35,7 @@ def by_agent(batch: NDArray[np.int64], agents: tuple[str, ...] = LEARNERS) -> di
 class TestPettingZoo:
     @pytest.mark.parametrize("learners", [LEARNERS, ["SMALL_E"], None], ids=str)
     @pytest.mark.parametrize("action_mode", ["slots", "fraction"])
-<<<<<<< HEAD
     def test_public_checkers_pass(self, learners: Any, action_mode: ActionMode) -> None:
-=======
-    def test_public_checkers_pass(self, learners: Any, action_mode: Any) -> None:
->>>>>>> main
         parallel_api_test(parallel_env(scenario="five_bank", learners=learners, action_mode=action_mode))
         parallel_seed_test(lambda: parallel_env("five_bank", learners, action_mode=action_mode))
 

@@ -93,14 +93,8 @@ class TestNativeFleet:
             assert runner.env.unwrapped.scenario == load_scenario(small_scenario)
 
     def test_it_equals_the_fleet(self) -> None:
-<<<<<<< HEAD
         adapter, fleet = SingleAgentEnvRunner(config=native()).env, PaymentVectorEnv(ROWS, seeding="spread")
         ours, theirs = adapter.reset(seed=SEED), cast("Any", fleet.reset(seed=SEED))
-=======
-        door, fleet = SingleAgentEnvRunner(config=native()).env, PaymentVectorEnv(ROWS, seeding="spread")
-        ours: Any = door.reset(seed=SEED)
-        theirs: Any = fleet.reset(seed=SEED)
->>>>>>> main
         assert_same(ours[0], theirs[0])
         for actions in np.random.default_rng(1).integers(4, size=(3 * TICKS, ROWS, 8)):
             for row, info in enumerate(ours[-1]):
@@ -160,16 +154,11 @@ class TestSeveralLearners:
         adapter = PaymentMultiAgentEnv({"learners": LEARNERS, **settings})
         view = PaymentParallelEnv("five_bank", LEARNERS, **settings)
         fleet = PaymentVectorEnv(3, "five_bank", LEARNERS, autoreset_mode="Disabled", **settings)
-<<<<<<< HEAD
         ours: Any = adapter.reset(seed=SEED)
-=======
-        ours: Any = door.reset(seed=SEED)
->>>>>>> main
         assert_same(ours, view.reset(seed=SEED))
         assert_same([*ours[0].values()], [*fleet.reset(seed=[SEED] * 3)[0]])
         for actions in np.random.default_rng(1).integers(4, size=(3 * TICKS, 3, 5)):
             by_agent = dict(zip(LEARNERS, actions, strict=True))
-<<<<<<< HEAD
             observations, rewards, terminated, truncated, infos = adapter.step(by_agent)
             ours = cast("Any", (observations, rewards, terminated, truncated))
             ends = [terminated.pop("__all__"), truncated.pop("__all__")]
@@ -179,16 +168,6 @@ class TestSeveralLearners:
                 assert np.array_equal([*part.values()], np.asarray(rows))
             assert_same([*infos.values()], row_infos(result.infos))
             assert ends == [result.terminated.all(), result.truncated.all()]
-=======
-            *ours, infos = door.step(by_agent)
-            ends = [flags.pop("__all__") for flags in ours[2:]]
-            assert_same((*ours, infos), view.step(by_agent))
-            tick: Any = fleet.step_rows(actions)
-            for part, rows in zip(ours, tick[:4], strict=True):
-                assert np.array_equal([*part.values()], rows)
-            assert_same([*infos.values()], row_infos(tick.infos))
-            assert ends == [tick.terminated.all(), tick.truncated.all()]
->>>>>>> main
             if any(ends):
                 ours = adapter.reset()
                 assert_same(ours, view.reset())

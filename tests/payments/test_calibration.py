@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from numpy.typing import NDArray
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import stats
 
 from paysim_gym import Orchestrator, ScenarioError, load_scenario
 from paysim_gym.payments.calibration import _deadline_range, _quantile, calibrate, calibrated_yaml

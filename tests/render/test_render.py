@@ -466,7 +466,7 @@ class TestWindow:
 class TestWrappers:
     def frames(self, path: Path) -> tuple[list[int], int]:
         """Size and number of frames of a video."""
-        from moviepy import VideoFileClip  # type: ignore[import-untyped]
+        from moviepy import VideoFileClip
 
         with VideoFileClip(str(path)) as film:
             return film.size, round(film.duration * film.fps)

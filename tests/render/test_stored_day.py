@@ -104,11 +104,7 @@ def test_each_day_of_a_run_can_be_drawn(tmp_path: Path) -> None:
 
 
 def test_urgency_of_a_queued_payment_at_each_tick(tmp_path: Path) -> None:
-<<<<<<< HEAD
-    """`soon` are the 4 ticks before the deadline, then `due` and `overdue`."""
-=======
     """A payment is soon within 4 ticks of its deadline and overdue after it."""
->>>>>>> main
     payments = [
         {"sender": "A", "receiver": "B", "amount": 100, "arrival_tick": 0, "deadline_tick": 6},
         {"sender": "B", "receiver": "A", "amount": 70, "arrival_tick": 0, "deadline_tick": 7},

@@ -95,12 +95,7 @@ def ranges(schema: Any, value: Any, location: Location = ()) -> Iterator[tuple[L
             parts = dict(enumerate(option.get("prefixItems") or [option["items"]] * len(value)))
         for key, part in parts.items():
             if part and (isinstance(value, list) or key in value):
-<<<<<<< HEAD
                 yield from ranges(part, at(value, (key,)), (*location, key))
-=======
-                member: Any = value
-                yield from ranges(part, member[key], (*place, key))
->>>>>>> main
 
 
 def is_member(option: Any, value: dict[str, Any]) -> bool:
@@ -135,11 +130,7 @@ def range_cases() -> list[Any]:
 def test_a_number_has_the_same_range_on_both_sides(location: Location, option: dict[str, Any]) -> None:
     step = 1 if option["type"] == "integer" else 1e-6
     low: Any = option.get("minimum", option.get("exclusiveMinimum"))
-<<<<<<< HEAD
     high: Any = option["maximum"]
-=======
-    high = option["maximum"]
->>>>>>> main
     lowest = low if "minimum" in option else low + step
     for value, is_inside in ((lowest - step, False), (lowest, True), (high, True), (high + step, False)):
         data = longest_scenario()
