@@ -15,8 +15,6 @@ const ORDER: &[&str] = &[
     "payment",
     "events::schema",
     "events::event",
-    "events::of_payments",
-    "events::log",
     "events",
     "scenario::checks",
     "scenario::defaults",
