@@ -5,15 +5,12 @@
 
 mod pool;
 mod totals;
-mod view;
 
 pub use pool::Pool;
 pub use totals::{RATIO_NAMES, TOTAL_NAMES, Totals};
-pub use view::{LearnerView, QueueView, URGENCIES, urgency_class};
 
 use crate::costs::COMPONENTS;
-use crate::decision::reward::reward;
-use crate::decision::{Decides, Process};
+use crate::decision::{Decides, Process, reward};
 use crate::error::{ActionError, FleetError, TickError};
 use crate::events::EventLog;
 use crate::hash::fingerprint;
@@ -188,10 +185,9 @@ impl Fleet {
             .flat_map(|row| self.process.learners.iter().map(|learner| Totals::of(&row.system.ledger, learner.index())))
     }
 
-    /// Unscaled state of every learner of a row.
-    pub fn views(&self, row: usize) -> impl Iterator<Item = LearnerView> + '_ {
-        let system = &self.rows[row].system;
-        self.process.learners.iter().map(|learner| LearnerView::of(system, *learner))
+    /// System of a row.
+    pub fn system(&self, row: usize) -> &System {
+        &self.rows[row].system
     }
 
     /// Current seed and episode of every row.
@@ -338,9 +334,6 @@ struct Block<'a> {
 
 impl<'a> Block<'a> {
     /// Steps all rows, in parallel blocks of at most `grain` rows.
-    ///
-    /// # Errors
-    /// The error of the first row that fails.
     fn step(self, grain: usize) -> Result<(), FleetError> {
         if self.rows.len() <= grain.max(1) {
             return self.step_rows();

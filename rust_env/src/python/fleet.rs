@@ -6,13 +6,16 @@ use super::errors::{Health, detached, to_python};
 use super::network::{Networks, files};
 use super::orchestrator::costs_dict;
 use super::payments::Payments;
-use crate::costs::{COMPONENTS, named_costs};
+use crate::costs::COMPONENTS;
 use crate::decision::Process;
 use crate::error::FleetError;
-use crate::fleet::{self, LearnerView, Pool, QueueView, RATIO_NAMES, StepOutput, TOTAL_NAMES, URGENCIES};
+use crate::fleet::{self, Pool, RATIO_NAMES, StepOutput, TOTAL_NAMES};
+use crate::payment::{Payment, URGENCIES, urgency_class};
 use crate::policy::scripted;
 use crate::scenario::{PolicyConfig, Scenario, in_range, read_json};
 use crate::setup::Setup;
+use crate::system::System;
+use crate::units::{BankId, Cents, Tick};
 use numpy::{
     PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray3, PyReadonlyArrayDyn,
     PyUntypedArrayMethods,
@@ -20,8 +23,7 @@ use numpy::{
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyString};
+use pyo3::types::{PyBytes, PyDict};
 use std::slice;
 use std::sync::Arc;
 
@@ -106,7 +108,7 @@ impl Fleet {
 
     #[getter]
     fn amount_scales(&self) -> Vec<i64> {
-        let scale = |learner: &crate::units::BankId| self.fleet.setup.banks[learner.index()].amount_scale.0;
+        let scale = |learner: &BankId| self.fleet.setup.banks[learner.index()].amount_scale.0;
         self.fleet.process.learners.iter().map(scale).collect()
     }
 
@@ -200,7 +202,7 @@ impl Fleet {
         let actions = actions.as_slice()?;
         health.guard(py, || fleet.step(actions, out, pool))?;
         let info = PyDict::new(py);
-        info.set_item(intern!(py, "costs"), cost_dict(py, costs)?)?;
+        info.set_item(intern!(py, "costs"), costs_dict(py, costs.map(Cents))?)?;
         info.set_item(intern!(py, "illegal_actions"), illegal)?;
         info.set_item(intern!(py, "action_mask"), PyArray1::from_slice(py, &scratch.mask))?;
         Ok((PyArray1::from_slice(py, &scratch.observation), reward, terminated, truncated, info))
@@ -247,9 +249,9 @@ impl Fleet {
         self.health.check()?;
         self.check_row(row)?;
         let views = PyDict::new(py);
-        for view in self.fleet.views(row) {
-            let id = &self.fleet.setup.banks[view.bank.index()].id;
-            views.set_item(id, view_dict(py, id, &view)?)?;
+        for learner in &self.fleet.process.learners {
+            let id = &self.fleet.setup.banks[learner.index()].id;
+            views.set_item(id, view_dict(py, self.fleet.system(row), *learner)?)?;
         }
         Ok(views)
     }
@@ -307,43 +309,45 @@ impl Fleet {
     }
 }
 
-/// Cents by cost component, with interned keys.
-fn cost_dict(py: Python<'_>, costs: [i64; COMPONENTS.len()]) -> PyResult<Bound<'_, PyDict>> {
-    static NAMES: PyOnceLock<[Py<PyString>; COMPONENTS.len()]> = PyOnceLock::new();
-    let names = NAMES.get_or_init(py, || COMPONENTS.map(|name| PyString::intern(py, name).unbind()));
+/// Unscaled snapshot of a learner's state in cents, for display.
+fn view_dict<'py>(py: Python<'py>, system: &System, learner: BankId) -> PyResult<Bound<'py, PyDict>> {
+    let (setup, ledger) = (&system.setup, &system.ledger);
+    let bank = &ledger.banks[learner.index()];
     let dict = PyDict::new(py);
-    for (name, cents) in names.iter().zip(costs) {
-        dict.set_item(name, cents)?;
-    }
-    Ok(dict)
-}
-
-fn view_dict<'py>(py: Python<'py>, id: &str, view: &LearnerView) -> PyResult<Bound<'py, PyDict>> {
-    let dict = PyDict::new(py);
-    dict.set_item("bank", id)?;
-    dict.set_item("tick", view.tick)?;
-    dict.set_item("day", view.day)?;
-    dict.set_item("num_days", view.num_days)?;
-    dict.set_item("ticks_per_day", view.ticks_per_day)?;
-    dict.set_item("is_opening", view.is_opening)?;
-    dict.set_item("balance", view.balance.0)?;
-    dict.set_item("liquidity", view.liquidity.0)?;
-    dict.set_item("limit", view.limit.0)?;
-    dict.set_item("pool", view.pool.0)?;
-    dict.set_item("pool_committed", view.pool_committed.0)?;
-    dict.set_item("internal_queue", queue_dict(py, &view.internal)?)?;
-    dict.set_item("central_queue", queue_dict(py, &view.central)?)?;
-    dict.set_item("received_today", view.received_today.0)?;
-    dict.set_item("paid_today", view.paid_today.0)?;
-    dict.set_item("costs_today", costs_dict(py, named_costs(&view.costs_today))?)?;
-    dict.set_item("costs", costs_dict(py, named_costs(&view.costs))?)?;
+    dict.set_item("bank", &setup.banks[learner.index()].id)?;
+    dict.set_item("tick", ledger.now.0)?;
+    dict.set_item("day", system.day())?;
+    dict.set_item("num_days", setup.num_days)?;
+    dict.set_item("ticks_per_day", setup.ticks_per_day)?;
+    dict.set_item("is_opening", system.is_opening())?;
+    dict.set_item("balance", bank.balance.0)?;
+    dict.set_item("liquidity", bank.liquidity().0)?;
+    dict.set_item("limit", bank.credit().0)?;
+    dict.set_item("pool", setup.banks[learner.index()].pool.0)?;
+    dict.set_item("pool_committed", bank.committed.0)?;
+    dict.set_item("internal_queue", queue_dict(py, bank.internal.iter(), ledger.now)?)?;
+    dict.set_item("central_queue", queue_dict(py, bank.queued(), ledger.now)?)?;
+    dict.set_item("received_today", bank.received_today.0)?;
+    dict.set_item("paid_today", bank.paid_today.0)?;
+    dict.set_item("costs_today", costs_dict(py, bank.costs_today())?)?;
+    dict.set_item("costs", costs_dict(py, bank.costs)?)?;
     Ok(dict)
 }
 
 /// Count and cents by urgency class.
-fn queue_dict<'py>(py: Python<'py>, queue: &QueueView) -> PyResult<Bound<'py, PyDict>> {
+fn queue_dict<'py, 'a>(
+    py: Python<'py>,
+    payments: impl Iterator<Item = &'a Payment>,
+    now: Tick,
+) -> PyResult<Bound<'py, PyDict>> {
+    let mut totals = [(0_i64, Cents::ZERO); URGENCIES.len()];
+    for payment in payments {
+        let (count, value) = &mut totals[urgency_class(payment.is_overdue, payment.deadline, now)];
+        *count += 1;
+        *value += payment.amount;
+    }
     let dict = PyDict::new(py);
-    for ((urgency, count), value) in URGENCIES.iter().zip(queue.counts).zip(queue.values) {
+    for (urgency, (count, value)) in URGENCIES.iter().zip(totals) {
         dict.set_item(urgency, (count, value.0))?;
     }
     Ok(dict)
