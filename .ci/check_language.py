@@ -72,7 +72,8 @@ def word_findings(name: Path, text: str) -> Iterator[str]:
 def _summary_finding(name: Path, number: int, summary: str) -> Iterator[str]:
     words = len(summary.split())
     if words >= MAX_SUMMARY_WORDS:
-        yield f"{name}:{number}: summary of {words} words, must be under {MAX_SUMMARY_WORDS}: {summary[:60]}..."
+        limit = f"must be under {MAX_SUMMARY_WORDS}"
+        yield f"{name}:{number}: summary of {words} words, {limit}: {summary[:60]}..."
 
 
 def python_findings(name: Path, text: str) -> Iterator[str]:

@@ -190,7 +190,7 @@ def iqm_ci95(values: ArrayLike) -> Interval:
 
 
 def _iqm(values: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
-    from scipy.stats import trim_mean  # type: ignore[import-untyped]  # slow to import
+    from scipy.stats import trim_mean  # slow to import
 
     middle: NDArray[np.float64] = trim_mean(values, 0.25, axis=axis)
     return middle

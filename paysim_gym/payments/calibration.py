@@ -1,4 +1,4 @@
-"""A scenario that looks like a payments file: its banks, their demand and what they need to pay it."""
+"""Calibration of a scenario to a payments file."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ from typing import Any
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from scipy.special import log_ndtr, ndtr  # type: ignore[import-untyped]
+from scipy.special import log_ndtr, ndtr
 
 from paysim_gym._engine import ScenarioError
 from paysim_gym.scenario import load_scenario
 from paysim_gym.scenario.payments_file import Column, PaymentTable, load_payments
 
-WIDEST_NORMAL = 0.755
-"""Largest standard deviation, in means, of normal amounts: the engine cuts them off at zero."""
-FEWEST_AMOUNTS = 30
-"""With fewer payments of a bank, their distribution is taken to be lognormal."""
-PRICES = "two_bank"
-"""The bundled scenario whose rail, prices and end of day a calibrated one has."""
+MAX_NORMAL_CV = 0.755
+"""Maximum standard deviation over mean of normal amounts, which the engine truncates at zero."""
+MIN_AMOUNTS = 30
+"""With fewer payments, the distribution of a bank's amounts is assumed to be lognormal."""
+TEMPLATE = "two_bank"
+"""The bundled scenario whose rail, costs and end of day are used."""
 
 Floats = NDArray[np.float64]
 
 _HEADER = """\
-# A payment system calibrated from payments: made by `paysim calibrate`, to be read and changed.
+# A payment system calibrated to a payments file by `paysim calibrate`.
 #
-# Fitted to each bank's payments: how many a tick and in which part of the day (rate_per_tick x time_windows),
-# their amounts (mean and standard deviation are the sample's, the distribution is the one whose cumulative
-# distribution lies closest), to whom (counterparty_weights), priorities, deadlines, divisibility.
+# Fitted to each bank's payments: arrival rate by part of the day (rate_per_tick x time_windows), amounts
+# (mean and standard deviation of the sample, and the distribution with the smallest Kolmogorov distance),
+# receivers (counterparty_weights), priorities, deadlines, divisibility.
 #
-# Not in a payments file, so chosen; replace it by what you know:
-# * balance: what the bank would have needed to pay everything at once, its largest net outflow of a day,
-#   as a mean over the days; credit_limit: what the worst day needed more. Rounded up to two digits.
-# * policy: the bank that sends most learns, all others release at once.
-# * rails, costs, end_of_day: those of the bundled scenario {prices}, prices per tick scaled to this clock.
+# Assumed, because a payments file does not have it; replace it by what you know:
+# * balance: the mean over days of the bank's largest net outflow if everything is paid at once;
+#   credit_limit: what the worst day needs in addition. Rounded up to two digits.
+# * policy: the bank that sends the largest value learns, all others release at once.
+# * rails, costs, end_of_day: those of the bundled scenario {template}, costs per tick scaled to this clock.
 """
 
 
 @dataclass(frozen=True)
 class _Bank:
-    """One bank's side of a payments file.
+    """The calibrated parameters of a bank.
 
     Attributes:
-        id: Its name.
+        id: Its id.
         sent: Value sent, in cents.
         balance: Opening balance in cents.
         credit_limit: In cents.
-        arrival_config: Its demand, or None if it never sends.
+        arrival_config: Its demand, or None if it sends nothing.
     """
 
     id: str
@@ -73,19 +73,19 @@ def calibrate(
     """Fit a scenario to a payments file.
 
     Args:
-        path: The file, see docs/payments_file.md.
+        path: The file; see docs/payments_file.md.
         ticks_per_day: Ticks in a day.
-        opening_time: When the first tick starts, as "07:00". Used if the file gives times; without it and
-            `closing_time`, the day is the whole hours around the file's times.
-        closing_time: When the last tick ends.
-        windows: Into how many parts of equal length the day is divided, each with a rate of its own;
-            without it one for each hour of the day, or 12 if the file gives ticks.
+        opening_time: Start of the first tick, as "07:00", if the file has times; by default the day is the
+            whole hours around them.
+        closing_time: End of the last tick.
+        windows: Number of time windows of equal length; by default one per hour, or 12 if the file has
+            ticks.
 
     Returns:
         A mapping that `load_scenario` takes.
 
     Raises:
-        ScenarioError: If an argument or the file is wrong, or no scenario could look like it.
+        ScenarioError: If an argument or the file is invalid, or the fit is not a valid scenario.
     """
     payments = load_payments(
         path,
@@ -94,27 +94,29 @@ def calibrate(
         closing_time=closing_time,
         whole_hours=True,
     )
-    bounds = _window_bounds(ticks_per_day, windows, payments.hours)
-    sent, received = (_by_bank(side, len(payments.banks)) for side in (payments.sender, payments.receiver))
-    banks = [_bank(payments, index, sent[index], received[index], bounds) for index in range(len(sent))]
+    edges = _window_edges(ticks_per_day, windows, payments.hours)
+    sent, received = (
+        _by_bank(owners, len(payments.banks)) for owners in (payments.sender, payments.receiver)
+    )
+    banks = [_bank(payments, index, sent[index], received[index], edges) for index in range(len(sent))]
     banks.sort(key=lambda bank: (-bank.sent, bank.id))
     scenario = {
         "description": _description(Path(path).name, payments),
         "ticks_per_day": ticks_per_day,
         "agents": [_agent(bank, is_learner=bank is banks[0]) for bank in banks],
-        **_prices(ticks_per_day),
+        **_template_rules(ticks_per_day),
     }
     try:
         load_scenario(scenario)
     except ScenarioError as error:
-        raise ScenarioError(f"{os.fspath(path)}: does not fit into a scenario: {error}") from None
+        raise ScenarioError(f"{os.fspath(path)}: the calibrated scenario is invalid: {error}") from None
     return scenario
 
 
 def calibrated_yaml(scenario: dict[str, Any]) -> str:
-    """The text of a calibrated scenario's file, which says what was fitted and what was chosen."""
+    """Return the YAML of a calibrated scenario, with a header on its assumptions."""
     body = yaml.safe_dump(scenario, sort_keys=False, default_flow_style=None, allow_unicode=True, width=110)
-    return f"{_HEADER.format(prices=PRICES)}{body}"
+    return f"{_HEADER.format(template=TEMPLATE)}{body}"
 
 
 def _description(name: str, payments: PaymentTable) -> str:
@@ -124,8 +126,8 @@ def _description(name: str, payments: PaymentTable) -> str:
     return f"Calibrated from {name}: {found} on {days}{hours}."
 
 
-def _window_bounds(ticks_per_day: int, windows: int | None, hours: tuple[str, str] | None) -> list[int]:
-    """The first tick of each window, and the end of the day."""
+def _window_edges(ticks_per_day: int, windows: int | None, hours: tuple[str, str] | None) -> list[int]:
+    """Return the first tick of each window, and the end of the day."""
     if windows is None:
         windows = min(ticks_per_day, max(1, int(hours[1][:2]) - int(hours[0][:2])) if hours else 12)
     if not 1 <= windows <= ticks_per_day:
@@ -134,149 +136,157 @@ def _window_bounds(ticks_per_day: int, windows: int | None, hours: tuple[str, st
     return [index * ticks_per_day // windows for index in range(windows + 1)]
 
 
-def _by_bank(side: Column, banks: int) -> list[Column]:
-    """The indices of each bank's payments, in the order of the file; `side` says whose each of them is."""
-    order = np.argsort(side, kind="stable")
-    return np.split(order, np.searchsorted(side[order], np.arange(1, banks)))
+def _by_bank(owners: Column, banks: int) -> list[Column]:
+    """Group the indices of payments by their owner, in file order."""
+    order = np.argsort(owners, kind="stable")
+    return np.split(order, np.searchsorted(owners[order], np.arange(1, banks)))
 
 
-def _bank(payments: PaymentTable, index: int, sends: Column, receives: Column, bounds: list[int]) -> _Bank:
-    """A bank that sends and receives the payments with these indices."""
-    peaks = _peak_outflows(payments, sends, receives, bounds[-1])
-    balance = _rounded_up(peaks.mean())
-    credit_limit = _rounded_up(max(0.0, peaks.max() - balance))
+def _bank(payments: PaymentTable, index: int, sends: Column, receives: Column, edges: list[int]) -> _Bank:
+    """Calibrate a bank to the payments with these indices."""
+    peaks = _peak_outflows(payments, sends, receives, edges[-1])
+    balance = _round_up(peaks.mean())
+    credit_limit = _round_up(max(0.0, peaks.max() - balance))
     sent = float(payments.amount[sends].sum(dtype=np.float64))
-    demand = _demand(payments, sends, bounds) if len(sends) else None
+    demand = _demand(payments, sends, edges) if len(sends) else None
     return _Bank(payments.banks[index], sent, balance, credit_limit, demand)
 
 
 def _peak_outflows(payments: PaymentTable, sends: Column, receives: Column, ticks_per_day: int) -> Floats:
-    """What a bank needs on each day if everybody pays at once, in cents: float64 of shape (days,)."""
+    """Return the largest net outflow of each day in cents: float64 of shape (days,)."""
     size = len(payments.days) * ticks_per_day
     sent, received = (
-        np.bincount(payments.day[mine] * ticks_per_day + payments.tick[mine], payments.amount[mine], size)
-        for mine in (sends, receives)
+        np.bincount(
+            payments.day[indices] * ticks_per_day + payments.tick[indices], payments.amount[indices], size
+        )
+        for indices in (sends, receives)
     )
     outflow = (sent - received).reshape(-1, ticks_per_day).cumsum(axis=1)
     peaks: Floats = np.maximum(outflow.max(axis=1), 0)
     return peaks
 
 
-def _demand(payments: PaymentTable, mine: Column, bounds: list[int]) -> dict[str, Any]:
-    """The `arrival_config` of the bank that sends the payments with the indices `mine`."""
-    rate, windows = _rates(payments.tick[mine], len(payments.days), bounds)
-    receivers = np.bincount(payments.receiver[mine], minlength=len(payments.banks))
+def _demand(payments: PaymentTable, sends: Column, edges: list[int]) -> dict[str, Any]:
+    """Fit the `arrival_config` of the bank that sends the payments with these indices."""
+    rate, windows = _rates(payments.tick[sends], len(payments.days), edges)
+    receivers = np.bincount(payments.receiver[sends], minlength=len(payments.banks))
     weights = {
-        payments.banks[place]: _short(receivers[place] / len(mine)) for place in np.flatnonzero(receivers)
+        payments.banks[bank]: _six_digits(receivers[bank] / len(sends)) for bank in np.flatnonzero(receivers)
     }
-    config = {"rate_per_tick": rate, **_amounts(payments.amount[mine]), "counterparty_weights": weights}
+    config = {"rate_per_tick": rate, **_amounts(payments.amount[sends]), "counterparty_weights": weights}
     if len(windows) > 1:
         config["time_windows"] = windows
-    deadlines = _deadline_range(payments.tick[mine], payments.deadline[mine], bounds[-1] - 1)
+    deadlines = _deadline_range(payments.tick[sends], payments.deadline[sends], edges[-1] - 1)
     if deadlines is not None:
         config["deadline_range"] = deadlines
-    levels, counts = np.unique(payments.priority[mine], return_counts=True)
-    shares = {int(level): _short(count / len(mine)) for level, count in zip(levels, counts, strict=True)}
+    levels, counts = np.unique(payments.priority[sends], return_counts=True)
+    shares = {
+        int(level): _six_digits(count / len(sends)) for level, count in zip(levels, counts, strict=True)
+    }
     config["priority"] = shares if len(shares) > 1 else int(levels[0])
-    config["divisible"] = bool(2 * payments.divisible[mine].sum() >= len(mine))
+    config["divisible"] = bool(2 * payments.divisible[sends].sum() >= len(sends))
     return config
 
 
-def _rates(ticks: Column, days: int, bounds: list[int]) -> tuple[float, list[dict[str, Any]]]:
-    """Payments a tick over the whole day, and the factor on it in each window."""
-    rate = _short(len(ticks) / (days * bounds[-1]))
-    counts, _ = np.histogram(ticks, bounds)
+def _rates(ticks: Column, days: int, edges: list[int]) -> tuple[float, list[dict[str, Any]]]:
+    """Return the mean number of payments per tick, and its multiplier in each window."""
+    rate = _six_digits(len(ticks) / (days * edges[-1]))
+    counts, _ = np.histogram(ticks, edges)
     windows = [
-        {"start_tick": start, "end_tick": end, "multiplier": _short(count / (days * (end - start)) / rate)}
-        for (start, end), count in zip(pairwise(bounds), counts, strict=True)
+        {
+            "start_tick": start,
+            "end_tick": end,
+            "multiplier": _six_digits(count / (days * (end - start)) / rate),
+        }
+        for (start, end), count in zip(pairwise(edges), counts, strict=True)
     ]
     return rate, windows
 
 
 def _amounts(amounts: Column) -> dict[str, Any]:
-    """The distribution whose mean and standard deviation are the sample's and which lies closest to it."""
+    """Fit the distribution with the sample's moments and the smallest distance to it."""
     mean, deviation = max(1, round(amounts.mean())), round(amounts.std())
     ordered = np.sort(amounts).astype(np.float64)
     distances = {
-        kind: _distance(ordered, cdf) for kind, cdf in _candidates(len(amounts), mean, deviation).items()
+        name: _distance(ordered, cdf) for name, cdf in _candidates(len(amounts), mean, deviation).items()
     }
-    kind = min(distances, key=lambda name: distances[name], default="lognormal")
-    config: dict[str, Any] = {"distribution_type": kind, "amount_mean": mean}
-    if kind == "uniform":
-        deviation = min(deviation, _widest_uniform(mean))
-    return config if kind == "exponential" else {**config, "amount_std_dev": deviation}
+    distribution = min(distances, key=lambda name: distances[name], default="lognormal")
+    config: dict[str, Any] = {"distribution_type": distribution, "amount_mean": mean}
+    if distribution == "uniform":
+        deviation = min(deviation, _max_uniform_deviation(mean))
+    return config if distribution == "exponential" else {**config, "amount_std_dev": deviation}
 
 
-def _widest_uniform(mean: int) -> int:
-    """Largest standard deviation of uniform amounts: that between one cent and twice the mean."""
+def _max_uniform_deviation(mean: int) -> int:
+    """Return the standard deviation of uniform amounts between 1 cent and twice the mean."""
     return math.floor((mean - 1) / math.sqrt(3))
 
 
 def _candidates(count: int, mean: int, deviation: int) -> dict[str, Callable[[Floats], Floats]]:
-    """Cumulative distributions with this mean and standard deviation, as the engine draws from them."""
-    if count < FEWEST_AMOUNTS or deviation == 0:
+    """Return the engine's cumulative distributions with this mean and standard deviation."""
+    if count < MIN_AMOUNTS or deviation == 0:
         return {}
-    width = math.sqrt(math.log1p((deviation / mean) ** 2))
-    middle = math.log(mean) - width**2 / 2
+    log_deviation = math.sqrt(math.log1p((deviation / mean) ** 2))
+    log_mean = math.log(mean) - log_deviation**2 / 2
     found: dict[str, Callable[[Floats], Floats]] = {
-        "lognormal": lambda amount: ndtr((np.log(amount) - middle) / width)
+        "lognormal": lambda amount: ndtr((np.log(amount) - log_mean) / log_deviation)
     }
-    if deviation <= WIDEST_NORMAL * mean:
-        peak, spread = _before_the_cut(mean, deviation)
-        below_zero = ndtr(-peak / spread)
-        found["normal"] = lambda amount: (ndtr((amount - peak) / spread) - below_zero) / (1 - below_zero)
-    # An exponential's deviation is its mean, a uniform's by default the widest; a sample's strays from that,
-    # relative to its mean, by a standard error of at most 1/sqrt(n).
+    if deviation <= MAX_NORMAL_CV * mean:
+        location, scale = _untruncated_params(mean, deviation)
+        below_zero = ndtr(-location / scale)
+        found["normal"] = lambda amount: (ndtr((amount - location) / scale) - below_zero) / (1 - below_zero)
+    # The sample's ratio of deviation to mean has a standard error of at most 1/sqrt(n) around the ratio of
+    # an exponential distribution (1), or of the widest uniform one.
     tolerance = 3 / math.sqrt(count)
-    widest = _widest_uniform(mean)
-    if deviation <= widest * (1 + tolerance):
-        half = math.sqrt(3) * min(deviation, widest)
+    max_deviation = _max_uniform_deviation(mean)
+    if deviation <= max_deviation * (1 + tolerance):
+        half = math.sqrt(3) * min(deviation, max_deviation)
         found["uniform"] = lambda amount: np.clip((amount - mean + half) / (2 * half), 0, 1)
     if abs(deviation / mean - 1) <= tolerance:
         found["exponential"] = lambda amount: -np.expm1(-amount / mean)
     return found
 
 
-def _before_the_cut(mean: float, deviation: float) -> tuple[float, float]:
-    """Peak and width of the normal that has this mean and deviation once it is cut off at zero.
+def _untruncated_params(mean: float, deviation: float) -> tuple[float, float]:
+    """Return location and scale of the normal distribution whose truncation has these moments.
 
-    The counterpart of the engine's own (amounts.rs), which names the formula's source.
+    The same as in the engine's amounts.rs, which cites the source of the formula.
     """
 
-    def moments(cut: float) -> tuple[float, float]:
-        hazard = math.exp(-(cut**2) / 2 - log_ndtr(-cut)) / math.sqrt(2 * math.pi)
-        return hazard - cut, math.sqrt(max(0.0, 1 + cut * hazard - hazard**2))
+    def moments(bound: float) -> tuple[float, float]:
+        hazard = math.exp(-(bound**2) / 2 - log_ndtr(-bound)) / math.sqrt(2 * math.pi)
+        return hazard - bound, math.sqrt(max(0.0, 1 + bound * hazard - hazard**2))
 
     if deviation / mean <= 1 / 38:
         return mean, deviation
     low, high = -38.0, 0.0
     for _ in range(60):
         middle = (low + high) / 2
-        rest, width = moments(middle)
-        low, high = (middle, high) if width / rest < deviation / mean else (low, middle)
-    width = mean / moments(low)[0]
-    return -low * width, width
+        unit_mean, unit_deviation = moments(middle)
+        low, high = (middle, high) if unit_deviation / unit_mean < deviation / mean else (low, middle)
+    scale = mean / moments(low)[0]
+    return -low * scale, scale
 
 
 def _distance(ordered: Floats, cdf: Callable[[Floats], Floats]) -> float:
-    """Largest distance between a sample's and a given cumulative distribution (Kolmogorov 1933)."""
+    """Return the Kolmogorov distance between a sample and a distribution (Kolmogorov 1933)."""
     steps = np.arange(len(ordered) + 1) / len(ordered)
     expected = cdf(ordered)
     return float(max((steps[1:] - expected).max(), (expected - steps[:-1]).max()))
 
 
 def _deadline_range(ticks: Column, deadlines: Column, last: int) -> list[int] | None:
-    """The uniform range of ticks to the deadline with the sample's 5th and 95th percentile, or None.
+    """Fit a uniform range to the 5th and 95th percentile of the spans.
 
-    A payment due on the day's last tick may have been due later, had the day been longer: the engine caps
-    deadlines there. Such spans count as censored (Kaplan and Meier 1958).
+    The engine caps deadlines at the day's last tick, so payments due then are censored (Kaplan and Meier
+    1958). None if all are.
     """
     due = np.where(deadlines < 0, last, deadlines)
     spans, is_capped = due - ticks, due >= last
     if is_capped.all():
         return None
     low, high = (_quantile(spans, is_capped, share) for share in (0.05, 0.95))
-    # A uniform distribution's 5th and 95th percentile leave out 5% of its range on either side.
+    # The 5th and 95th percentile of a uniform distribution exclude 5% of its range on either side.
     margin = (high - low) / 18
     return [
         max(int(spans[~is_capped].min()), round(low - margin)),
@@ -285,13 +295,13 @@ def _deadline_range(ticks: Column, deadlines: Column, last: int) -> list[int] | 
 
 
 def _quantile(spans: Column, is_censored: NDArray[np.bool_], share: float) -> int:
-    """The span that this share stays below or at: of those censored it is only known that they are longer."""
+    """Return the Kaplan-Meier quantile of the spans."""
     ends = np.unique(spans[~is_censored])
     at_risk = len(spans) - np.searchsorted(np.sort(spans), ends)
     ended = np.bincount(np.searchsorted(ends, spans[~is_censored]))
     reached = 1 - np.cumprod(1 - ended / at_risk)
-    place = int(np.searchsorted(reached, share))
-    return int(ends[place]) if place < len(ends) else int(spans.max())
+    index = int(np.searchsorted(reached, share))
+    return int(ends[index]) if index < len(ends) else int(spans.max())
 
 
 def _agent(bank: _Bank, *, is_learner: bool) -> dict[str, Any]:
@@ -302,25 +312,24 @@ def _agent(bank: _Bank, *, is_learner: bool) -> dict[str, Any]:
     return agent
 
 
-def _prices(ticks_per_day: int) -> dict[str, Any]:
-    """Rail, prices and end of day of `PRICES`, prices per tick scaled so that a day costs the same."""
-    model = load_scenario(PRICES)
-    costs = model.costs.model_dump(exclude_unset=True)
-    factor = model.ticks_per_day / ticks_per_day
+def _template_rules(ticks_per_day: int) -> dict[str, Any]:
+    """Return rails, costs and end of day of `TEMPLATE`, scaled to the day's ticks."""
+    template = load_scenario(TEMPLATE)
+    costs = template.costs.model_dump(exclude_unset=True)
+    factor = template.ticks_per_day / ticks_per_day
     for rate in ("overdraft_rate", "delay_rate"):
-        costs[rate] = _short(min(1.0, costs[rate] * factor))
+        costs[rate] = _six_digits(min(1.0, costs[rate] * factor))
     costs["delay_penalty_per_tick"] = round(costs["delay_penalty_per_tick"] * factor)
-    rails = [rail.model_dump(exclude_unset=True) for rail in model.rails]
-    return {"rails": rails, "costs": costs, "end_of_day": model.end_of_day}
+    rails = [rail.model_dump(exclude_unset=True) for rail in template.rails]
+    return {"rails": rails, "costs": costs, "end_of_day": template.end_of_day}
 
 
-def _short(number: float) -> float:
-    """Six digits: more than any sample knows."""
+def _six_digits(number: float) -> float:
     return float(f"{number:.6g}")
 
 
-def _rounded_up(cents: float) -> int:
-    """To two digits."""
-    whole = math.ceil(cents)
-    unit = 10 ** max(0, len(str(whole)) - 2)
-    return int(-(-whole // unit) * unit)
+def _round_up(cents: float) -> int:
+    """Round up to two digits."""
+    ceiling = math.ceil(cents)
+    unit = 10 ** max(0, len(str(ceiling)) - 2)
+    return int(-(-ceiling // unit) * unit)

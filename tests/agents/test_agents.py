@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gymnasium.wrappers import RecordEpisodeStatistics
 from paysim_agents import ScriptedAgent, candidate_grid, scripted, tune
-from paysim_agents.tuning import RULE_TYPES
+from paysim_agents.tuning import RULE_TYPES, tune_rules
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
@@ -140,3 +140,38 @@ def test_unknown_grid_is_a_value_error(rule_type: str, learner: str, small_scena
 def test_nothing_to_tune_is_a_value_error(small_scenario: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="candidates"):
         tune(small_scenario, [0], [])
+
+
+def test_grids_by_hand(small_scenario: dict[str, Any]) -> None:
+    """12 ticks, an opening liquidity of 700,000.00 and a mean amount of 100,000.00."""
+
+    def values(rule_type: str, *names: str) -> list[tuple[Any, ...]]:
+        grid = candidate_grid(rule_type, small_scenario, "BANK_A")
+        return [tuple(policy[name] for name in names) for policy in grid]
+
+    assert values("hold_until_deadline", "margin") == [(0,), (1,), (2,), (3,), (4,), (6,), (8,), (12,)]
+    assert values("liquidity_aware", "buffer") == [(35_000_00 * step,) for step in range(21)]
+    means = (0, 50_000_00, 100_000_00, 200_000_00, 400_000_00, 800_000_00)
+    assert values("split_large", "parts", "threshold") == [
+        (parts, mean) for parts in (2, 4) for mean in means
+    ]
+    assert values("random", "release_probability") == [(tenths / 10,) for tenths in range(1, 10)]
+    del small_scenario["agents"][0]["arrival_config"]
+    assert values("split_large", "parts", "threshold") == [(2, 0), (4, 0)]
+
+
+def test_rules_are_tuned_with_every_pool_share_of_the_opening(small_scenario: dict[str, Any]) -> None:
+    small_scenario["agents"][0] |= {"balance": 0, "liquidity_pool": 900_000_00}
+    small_scenario["costs"] = {**small_scenario["costs"], "liquidity_rate": 0.00001}
+    rule_types = ["release_all", "hold_until_deadline"]
+    tuned = tune_rules(load_scenario(small_scenario), "BANK_A", range(3), rule_types)
+    assert [(policy["type"], share) for _, policy, share in tuned] == [
+        (rule_type, share) for share in (0, 1 / 3, 2 / 3, 1) for rule_type in rule_types
+    ]
+    for cost, policy, share in tuned:
+        small_scenario["agents"][0]["liquidity_share"] = share
+        played = evaluate(scripted(policy), small_scenario, range(3)).cost
+        assert cost == pytest.approx(played.mean())
+    del small_scenario["agents"][0]["liquidity_pool"], small_scenario["agents"][0]["liquidity_share"]
+    without_pool = tune_rules(load_scenario(small_scenario), "BANK_A", range(3), rule_types)
+    assert [share for *_, share in without_pool] == [None, None]

@@ -153,3 +153,44 @@ def test_a_file_without_results_is_refused(tmp_path: Path) -> None:
     result = run("--out", tmp_path / "x.json", "--quick")
     assert result.exit_code == 2
     assert "not a results file" in result.output
+
+
+def test_the_planner_tries_the_tuned_rules_and_a_coarse_grid() -> None:
+    tuned = [{"type": "random", "release_probability": 0.5}, {"type": "myopic"}]
+    liquidity = sum(
+        getattr(load_scenario("two_bank").agents[0], name) for name in ("balance", "credit_limit")
+    )
+    assert measurement.planner_rules("two_bank", tuned) == [
+        {"type": "myopic"},
+        *({"type": "hold_until_deadline", "margin": margin} for margin in (0, 2, 4)),
+        *({"type": "liquidity_aware", "buffer": liquidity * quarter // 4} for quarter in range(5)),
+    ]
+
+
+def test_bounds_of_the_days_by_hand() -> None:
+    """A negative bound counts as 0; the gap is that of all days together."""
+    days = [
+        {
+            "bound_cents": bound,
+            "cost_cents": cost,
+            "is_optimal": proven,
+            "receipts_are_fixed": fixed,
+            "slots_used": slots,
+        }
+        for bound, cost, proven, fixed, slots in [
+            (-50.0, 100, False, True, 8),
+            (100.0, 100, True, True, 9),
+            (90.0, 120, False, True, 1),
+            (80.0, 80, True, False, 3),
+        ]
+    ]
+    assert measurement._summarise_bounds(days) == {
+        "bound_mean": 270 / 4,
+        "gap": pytest.approx(130 / 400),
+        "days_proven": 0.5,
+        "days_with_fixed_receipts": 0.75,
+        "days_beyond_eight_slots": 0.25,
+    }
+    free = [days[0] | {"cost_cents": 0}]
+    assert measurement._summarise_bounds(free)["gap"] == 1
+    assert measurement._summarise_bounds([days[3] | {"bound_cents": 80.001}])["gap"] == 0

@@ -82,11 +82,11 @@ def test_the_payments_are_never_replaced(call: Called, folder: Path) -> None:
         ),
         (
             ["payments.csv", "-o", "x.yaml", "--opening-time", "09:00"],
-            "error: closing_time: is required beside opening_time\n",
+            "error: closing_time: missing; it is required with opening_time\n",
         ),
         (
             ["payments.csv", "-o", "x.yaml", "--closing-time", "19:00"],
-            "error: opening_time: is required beside closing_time\n",
+            "error: opening_time: missing; it is required with closing_time\n",
         ),
         (
             ["payments.csv", "-o", "x.yaml", "--opening-time", "9", "--closing-time", "19:00"],

@@ -66,7 +66,8 @@ def test_every_state_of_every_scenario_goes_on_where_it_is_restored(scenario: st
     observation, info = env.reset(seed=SEED)
     other.reset(seed=0)
     fleet.reset(seed=7)
-    given, states, steps = actions(env, 1_000), [], []
+    given, states = actions(env, 1_000), []
+    steps: list[Any] = []
     ended = False
     while not ended:
         states.append(env.save_state())

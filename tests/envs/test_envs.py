@@ -110,7 +110,7 @@ class TestSpaces:
         amounts = {"AB": 5, "AC": 6, "BA": 3, "BC": 4, "CA": 2, "CB": 1}
         payments = [
             {"type": "payment", "tick": 0, "sender": sender, "receiver": receiver, "amount": cents}
-            for (sender, receiver), cents in amounts.items()
+            for (sender, receiver), cents in ((tuple(pair), cents) for pair, cents in amounts.items())
         ]
         scenario = {
             "ticks_per_day": 4,

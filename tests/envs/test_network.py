@@ -86,7 +86,7 @@ def test_outputs_are_those_of_torch(name: str, is_normalised: bool, tmp_path: Pa
     seen = venv.normalize_obs(observations) if is_normalised else observations
     expected = torch_outputs(model, seen)
     found = _engine.Network(path.read_bytes()).outputs(observations)
-    assert (found.dtype, found.shape) == (np.float32, expected.shape)
+    assert (found.dtype, found.shape) == (np.dtype(np.float32), expected.shape)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     assert np.ptp(expected, axis=0).max() > 1e-3
     assert list(tmp_path.iterdir()) == [path]
@@ -116,6 +116,7 @@ def test_a_loaded_model_needs_its_environment(tmp_path: Path) -> None:
         export_network(model, tmp_path / "policy.safetensors")
     wrapped = gym.wrappers.TimeLimit(env, 5)
     for place, given in enumerate((env, wrapped, DummyVecEnv([lambda: wrapped]))):
+        assert isinstance(given, gym.Env | DummyVecEnv)
         export_network(model, tmp_path / f"{place}.safetensors", given)
     observations = np.zeros((1, len(_engine.observation_fields(3))), np.float32)
     networks = [_engine.Network(file.read_bytes()) for file in tmp_path.glob("*.safetensors")]
@@ -248,7 +249,8 @@ def test_observations_that_are_not_normalised_are_not_in_the_file(tmp_path: Path
 def test_weights_that_are_no_numbers_are_not_exported(tmp_path: Path) -> None:
     model = PPO("MlpPolicy", PaymentEnv(), device="cpu")
     with torch.no_grad():
-        model.policy.action_net.bias[3] = torch.nan
+        bias: Any = model.policy.action_net.bias
+        bias[3] = torch.nan
     with pytest.raises(ValueError, match=r"tensor layer\.2\.bias\[3\] = NaN: must be finite"):
         export_network(model, tmp_path / "policy.safetensors")
     assert list(tmp_path.iterdir()) == []
@@ -403,7 +405,7 @@ def test_sizes_that_overflow_are_refused() -> None:
     }
     rest = {"dtype": "U8", "shape": [7], "data_offsets": [8 * block, 8 * block + 7]}
     header = json.dumps(tensors | {"rest": rest}).encode()
-    with pytest.raises(ValueError, match="its tensors do not have the size"):
+    with pytest.raises(ValueError, match="the size of the tensors differs"):
         _engine.Network(struct.pack("<Q", len(header)) + header)
 
 

@@ -58,7 +58,7 @@ def trained(
     if is_normalised:
         venv = VecNormalize(venv, clip_obs=2.0)
     # A large step makes the actions depend on everything that is seen.
-    brief = {"learning_starts": 50} if algorithm is DQN else {"n_steps": 64}
+    brief: dict[str, Any] = {"learning_starts": 50} if algorithm is DQN else {"n_steps": 64}
     policy: Any = "MlpPolicy"
     if is_of_training:
         policy, brief = QueuePolicy, brief | {"policy_kwargs": {**QUEUE, "sees_before": is_seeing_before}}
@@ -126,7 +126,7 @@ def assert_equal(one: list[Any], other: list[Any]) -> None:
             assert a.tobytes() == b.tobytes(), (step, place)
 
 
-CASES = {
+CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "slots": (PPO, {}),
     "slots normalised": (PPO, {"is_normalised": True}),
     "few slots": (PPO, {"slots": 3, "split_parts": [7]}),
@@ -184,7 +184,7 @@ def test_a_network_sees_the_same_whoever_else_takes_the_opening(tmp_path: Path, 
     for engine in engines:
         observations, _ = engine.reset(np.ones(ROWS, np.bool_), SEEDS)
         is_opening = [field[0] for field in _engine.observation_fields(8)].index("is_opening")
-        ticks = []
+        ticks: list[Any] = []
         while len(ticks) < 24:
             actions = np.zeros((ROWS, 1, engine.heads), np.int64)
             if observations[0, 0, is_opening]:

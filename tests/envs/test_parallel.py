@@ -34,7 +34,7 @@ def by_agent(batch: NDArray[np.int64], agents: tuple[str, ...] = LEARNERS) -> di
 class TestPettingZoo:
     @pytest.mark.parametrize("learners", [LEARNERS, ["SMALL_E"], None], ids=str)
     @pytest.mark.parametrize("action_mode", ["slots", "fraction"])
-    def test_public_checkers_pass(self, learners: Any, action_mode: str) -> None:
+    def test_public_checkers_pass(self, learners: Any, action_mode: Any) -> None:
         parallel_api_test(parallel_env(scenario="five_bank", learners=learners, action_mode=action_mode))
         parallel_seed_test(lambda: parallel_env("five_bank", learners, action_mode=action_mode))
 
@@ -171,7 +171,10 @@ class TestErrors:
     def test_only_one_learner_is_evaluated(self) -> None:
         with pytest.raises(ValueError, match=r"^learner = .*must be one bank"):
             evaluate(
-                lambda env: PPO("MlpPolicy", PaymentVecEnv(env)), "five_bank", range(3), learner=LEARNERS
+                lambda env: PPO("MlpPolicy", PaymentVecEnv(env)),
+                "five_bank",
+                range(3),
+                learner=LEARNERS,  # type: ignore[arg-type]
             )
 
     @pytest.mark.parametrize(

@@ -94,7 +94,8 @@ class TestNativeFleet:
 
     def test_it_equals_the_fleet(self) -> None:
         door, fleet = SingleAgentEnvRunner(config=native()).env, PaymentVectorEnv(ROWS, seeding="spread")
-        ours, theirs = door.reset(seed=SEED), fleet.reset(seed=SEED)
+        ours: Any = door.reset(seed=SEED)
+        theirs: Any = fleet.reset(seed=SEED)
         assert_same(ours[0], theirs[0])
         for actions in np.random.default_rng(1).integers(4, size=(3 * TICKS, ROWS, 8)):
             for row, info in enumerate(ours[-1]):
@@ -152,15 +153,15 @@ class TestSeveralLearners:
         door = PaymentMultiAgentEnv({"learners": LEARNERS, **settings})
         view = PaymentParallelEnv("five_bank", LEARNERS, **settings)
         fleet = PaymentVectorEnv(3, "five_bank", LEARNERS, autoreset_mode="Disabled", **settings)
-        ours = door.reset(seed=SEED)
+        ours: Any = door.reset(seed=SEED)
         assert_same(ours, view.reset(seed=SEED))
         assert_same([*ours[0].values()], [*fleet.reset(seed=[SEED] * 3)[0]])
         for actions in np.random.default_rng(1).integers(4, size=(3 * TICKS, 3, 5)):
             by_agent = dict(zip(LEARNERS, actions, strict=True))
             *ours, infos = door.step(by_agent)
-            ends = [ends.pop("__all__") for ends in ours[2:]]
+            ends = [flags.pop("__all__") for flags in ours[2:]]
             assert_same((*ours, infos), view.step(by_agent))
-            tick = fleet.step_rows(actions)
+            tick: Any = fleet.step_rows(actions)
             for part, rows in zip(ours, tick[:4], strict=True):
                 assert np.array_equal([*part.values()], rows)
             assert_same([*infos.values()], row_infos(tick.infos))
@@ -190,7 +191,7 @@ class TestSeveralLearners:
         assert not one & two
 
     def test_a_seed_means_what_it_means_elsewhere_unless_the_env_runner_is_remote(self) -> None:
-        config = {"scenario": "five_bank", "learners": LEARNERS}
+        config: dict[str, Any] = {"scenario": "five_bank", "learners": LEARNERS}
         expected, _ = PaymentParallelEnv(**config).reset(seed=SEED)
         for env_config in (config, EnvContext(config, worker_index=0), EnvContext(config, worker_index=None)):
             assert_same(PaymentMultiAgentEnv(env_config).reset(seed=SEED)[0], expected)

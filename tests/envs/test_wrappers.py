@@ -52,7 +52,7 @@ class TestSingle:
         rewards = []
         for action in random_actions(TICKS, (8,)):
             _, reward, over, _, info = env.step(action)
-            rewards.append(reward)
+            rewards.append(float(reward))
         assert over
         assert info["episode"]["l"] == TICKS
         assert info["episode"]["r"] == pytest.approx(sum(rewards), rel=1e-12)
@@ -67,7 +67,7 @@ class TestSingle:
             for action in random_actions(TICKS, (8,)):
                 observation, reward, over, _, _ = env.step(action)
                 observations.append(observation)
-                rewards.append(reward)
+                rewards.append(float(reward))
             assert over
             observations.append(env.reset()[0])
         late = np.array(observations[5 * TICKS :])

@@ -194,7 +194,7 @@ def test_the_file_is_a_scenario_with_a_preface(fitted: dict[str, Any], tmp_path:
     scenario = load_scenario(path)
     assert scenario == load_scenario(fitted)
     assert scenario.description.startswith("Calibrated from truth.csv: ")
-    assert text.startswith("# A payment system calibrated from payments")
+    assert text.startswith("# A payment system calibrated to a payments file")
     assert scenario.costs.overdraft_rate == 2 * load_scenario("two_bank").costs.overdraft_rate
 
 
@@ -295,7 +295,9 @@ def test_what_no_scenario_can_hold_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "huge.csv"
     rows = ["1,0,A,B,1000000000000000"] * 3
     path.write_text("day,tick,sender,receiver,amount\n" + "\n".join(rows), "utf-8")
-    with pytest.raises(ScenarioError, match=r"huge\.csv: does not fit into a scenario: agents\[0\]\.balance"):
+    with pytest.raises(
+        ScenarioError, match=r"huge\.csv: the calibrated scenario is invalid: agents\[0\]\.balance"
+    ):
         calibrate(path)
 
 
@@ -319,3 +321,64 @@ def test_a_day_costs_what_it_does_in_the_scenario_whose_prices_are_used(
         assert ours.pop(name) * ticks_per_day == pytest.approx(a_day, rel=1e-5), name
     assert ours == theirs
     assert (scenario.rails, scenario.end_of_day) == (model.rails, model.end_of_day)
+
+
+def amounts_file(path: Path, amounts: NDArray[np.int64]) -> Path:
+    rows = [f"{index % 3},{index % 48},A,B,{amount}" for index, amount in enumerate(amounts)]
+    path.write_text("day,tick,sender,receiver,amount\n" + "\n".join(rows), "utf-8")
+    return path
+
+
+@pytest.mark.parametrize(("count", "kind"), [(29, "lognormal"), (30, "uniform")])
+def test_the_distribution_of_fewer_than_30_amounts_is_not_chosen(
+    tmp_path: Path, count: int, kind: str
+) -> None:
+    amounts = np.linspace(10_000, 90_000, count).astype(np.int64)
+    fitted = calibrate(amounts_file(tmp_path / "few.csv", amounts))
+    assert fitted["agents"][0]["arrival_config"]["distribution_type"] == kind
+
+
+@pytest.mark.parametrize(("ticks_per_day", "windows"), [(5, 5), (12, 12), (96, 12)])
+def test_a_file_of_ticks_has_twelve_windows_if_a_day_has_as_many_ticks(
+    tmp_path: Path, ticks_per_day: int, windows: int
+) -> None:
+    path = tmp_path / "ticks.csv"
+    path.write_text("day,tick,sender,receiver,amount\n1,0,A,B,5\n4,4,A,B,7\n4,4,A,B,9", "utf-8")
+    fitted = calibrate(path, ticks_per_day=ticks_per_day)
+    config = fitted["agents"][0]["arrival_config"]
+    found = config["time_windows"]
+    assert len(found) == windows
+    assert (found[0]["start_tick"], found[-1]["end_tick"]) == (0, ticks_per_day)
+    assert [window["end_tick"] for window in found[:-1]] == [window["start_tick"] for window in found[1:]]
+    payments = [
+        config["rate_per_tick"] * window["multiplier"] * (window["end_tick"] - window["start_tick"])
+        for window in found
+    ]
+    assert sum(payments) == pytest.approx(3 / 2, rel=1e-4)
+    assert config["rate_per_tick"] == float(f"{3 / 2 / ticks_per_day:.6g}")
+    assert "3 payments between 2 banks on 2 days (1 to 4)." in fitted["description"]
+
+
+def test_shares_by_hand(tmp_path: Path) -> None:
+    """Shares have six digits; payments are divisible if at least half are."""
+    path = tmp_path / "shares.csv"
+    rows = [
+        "A,B,5,2,1",
+        "A,B,5,2,0",
+        "A,C,5,8,1",
+        "B,A,9,5,0",
+        "B,C,9,5,1",
+        "C,A,7,1,0",
+        "C,A,7,1,0",
+        "C,A,7,1,1",
+    ]
+    path.write_text(
+        "day,tick,sender,receiver,amount,priority,divisible\n"
+        + "\n".join(f"0,{tick},{row}" for tick, row in enumerate(rows)),
+        "utf-8",
+    )
+    found = {agent["id"]: agent["arrival_config"] for agent in calibrate(path)["agents"]}
+    assert found["A"]["counterparty_weights"] == {"B": 0.666667, "C": 0.333333}
+    assert found["A"]["priority"] == {2: 0.666667, 8: 0.333333}
+    assert [found[bank]["divisible"] for bank in "ABC"] == [True, True, False]
+    assert [found[bank]["priority"] for bank in "BC"] == [5, 1]

@@ -17,7 +17,7 @@ from paysim_gym.scenario.field_types import Identifier
 from paysim_gym.scenario.payments_file import PaymentTable, load_payments
 
 HEADER = "day,tick,sender,receiver,amount"
-TIMES = {"opening_time": "07:00", "closing_time": "19:00"}
+TIMES: dict[str, Any] = {"opening_time": "07:00", "closing_time": "19:00"}
 FULL = """\
 day,tick,sender,receiver,amount,deadline,priority,divisible
 2024-03-02,47,B,A,1,,,
@@ -179,19 +179,19 @@ def test_every_wrong_cell_is_told_with_its_line(tmp_path: Path) -> None:
         ",-1,A,,1e3,48,-1,2\n"
     )
     assert refusal(tmp_path, text).splitlines() == [
-        "payments.csv: not all of its values are allowed",
+        "payments.csv: has invalid values",
         "line 3: deadline = '4': must be an integer between the payment's tick and 47",
         "line 3: priority = '11': must be an integer between 0 and 10",
         "line 3: divisible = 'maybe': must be true, false, 1 or 0",
-        "line 5: day = 'x': must be an integer from 0, as the file's first day is",
+        "line 5: day = 'x': must be an integer from 0, like the file's first day",
         "line 5: tick = '48': must be an integer between 0 and 47",
         "line 5: sender = 'a': must be 1 to 64 characters from A-Z, 0-9 and _",
         "line 5: amount = '100.0': must be an integer number of cents between 1 and 1000000000000000",
         "line 6: receiver = 'B': must not be the sender",
         "line 6: amount = '0': must be an integer number of cents between 1 and 1000000000000000",
         "line 6: priority = '3.0': must be an integer between 0 and 10",
-        "line 7: has 4 fields: must have 8, as the header has",
-        "line 8: day: missing; must be an integer from 0, as the file's first day is",
+        "line 7: has 4 fields: must have 8, like the header",
+        "line 8: day: missing; must be an integer from 0, like the file's first day",
         "line 8: tick = '-1': must be an integer between 0 and 47",
         "line 8: receiver: missing; must be 1 to 64 characters from A-Z, 0-9 and _",
         "line 8: amount = '1e3': must be an integer number of cents between 1 and 1000000000000000",
@@ -236,7 +236,7 @@ def test_lines_keep_their_numbers_in_a_large_file(tmp_path: Path) -> None:
         ("2024-03-01,09:10,A,B,1,40", "deadline = '40'"),
         (
             "2024-02-30,09:10,A,B,1,",
-            "day = '2024-02-30': must be a date like 2024-03-01, as the file's first day is",
+            "day = '2024-02-30': must be a date like 2024-03-01, like the file's first day",
         ),
         ("61,09:10,A,B,1,", "day = '61': must be a date"),
     ],
@@ -261,9 +261,9 @@ def test_strange_banks_are_refused(tmp_path: Path) -> None:
     ("header", "told"),
     [
         ("day,tick,sender,receiver", ["column 'amount': missing; it is required"]),
-        ("day,sender,receiver,amount", ["column 'tick': missing; it is required, or 'time' in its place"]),
-        (f"{HEADER},time", ["columns 'tick' and 'time': only one of them can say when a payment arrives"]),
-        (f"{HEADER},amount", ["column 'amount': stands twice"]),
+        ("day,sender,receiver,amount", ["column 'tick': missing; it or 'time' is required"]),
+        (f"{HEADER},time", ["columns 'tick' and 'time': only one of them is allowed"]),
+        (f"{HEADER},amount", ["column 'amount': duplicate"]),
         (
             "Day,tick,sender,receiver,amount",
             [
@@ -298,7 +298,7 @@ def test_wrong_columns_are_refused(tmp_path: Path, header: str, told: list[str])
         (
             "payments.csv",
             f"{HEADER}\r\n1,1,A,B,5\n1,1,A,B,5\n".encode(),
-            r"cannot be read: lines must end in one way, not in \r\n and \n",
+            r"cannot be read: all lines must have the same line ending, found \r\n and \n",
         ),
         (
             "payments.csv",
@@ -306,7 +306,7 @@ def test_wrong_columns_are_refused(tmp_path: Path, header: str, told: list[str])
             r"cannot be read: line 3: must not have the control character '\x1f'",
         ),
         ("payments.parquet", b"", "is empty"),
-        ("payments.parquet", HEADER.encode(), "not a Parquet file, in spite of its name"),
+        ("payments.parquet", HEADER.encode(), "is named like a Parquet file, but is not one"),
         ("payments.parquet", b"PAR1 and more PAR1", "cannot be read: Invalid Input Error: Footer length"),
         ("payments.xlsx", b"PK", "must be a CSV or Parquet file, its name ending in .csv or .parquet"),
     ],
@@ -353,9 +353,9 @@ def test_a_name_is_no_pattern_and_a_folder_no_column(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ({}, "gives times of day, which need opening_time and closing_time to become ticks"),
-        ({"opening_time": "07:00"}, "^closing_time: is required beside opening_time$"),
-        ({"closing_time": "19:00"}, "^opening_time: is required beside closing_time$"),
+        ({}, "has times of day, so opening_time and closing_time are required"),
+        ({"opening_time": "07:00"}, "^closing_time: missing; it is required with opening_time$"),
+        ({"closing_time": "19:00"}, "^opening_time: missing; it is required with closing_time$"),
         (
             {"opening_time": "07:00", "closing_time": 1140},
             "closing_time = 1140: must be a time of day as text",
@@ -368,7 +368,7 @@ def test_a_name_is_no_pattern_and_a_folder_no_column(tmp_path: Path) -> None:
         ({**TIMES, "ticks_per_day": 0}, "ticks_per_day = 0: must be an integer between 1 and 1000"),
         ({**TIMES, "ticks_per_day": True}, "ticks_per_day = True: must be an integer"),
         ({**TIMES, "banks": ["A", "b"]}, r"banks\[1\] = 'b': must be 1 to 64 characters"),
-        ({**TIMES, "banks": ["A", "A"]}, r"banks\[1\] = 'A': must not stand twice"),
+        ({**TIMES, "banks": ["A", "A"]}, r"banks\[1\] = 'A': must be unique"),
     ],
 )
 def test_wrong_arguments_are_refused(tmp_path: Path, arguments: dict[str, Any], told: str) -> None:

@@ -269,14 +269,14 @@ class TestPicture:
     def test_refuses_what_nobody_could_read(self) -> None:
         with pytest.raises(ValueError, match=r"size = \(639, 480\): must be at least"):
             render_picture(hand_day([]), (639, 480))
-        with pytest.raises(ValueError, match="nothing has been recorded"):
+        with pytest.raises(ValueError, match="no snapshot of this day"):
             render_picture(DayHistory())
 
 
 class TestDay:
     def test_looking_twice_changes_nothing(self) -> None:
         day = hand_day([HOLD_BOTH])
-        day.record(dict(day.now))
+        day.record(dict(day.latest))
         assert len(day.snapshots) == 2
 
     def test_a_new_day_starts_afresh(self) -> None:
@@ -285,10 +285,10 @@ class TestDay:
 
     def test_a_new_episode_starts_afresh(self) -> None:
         day = hand_day([HOLD_BOTH])
-        day.record(hand_day([]).now)
+        day.record(hand_day([]).latest)
         assert [view["tick"] for view in day.snapshots] == [0]
         # Another episode's first tick, not a later one of this.
-        day.record({**day.now, "balance": 5})
+        day.record({**day.latest, "balance": 5})
         assert [view["balance"] for view in day.snapshots] == [5]
 
     def test_an_opening_belongs_to_its_day(self) -> None:
@@ -453,7 +453,7 @@ class TestWindow:
     def test_missing_libraries_are_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         env = hand_env("rgb_array")
         env.reset()
-        for cache in (canvas._font, canvas._letters):
+        for cache in (canvas._font, canvas._render_text):
             cache.cache_clear()
         for name in ("pygame", "PIL"):
             monkeypatch.setitem(sys.modules, name, None)

@@ -56,22 +56,22 @@ def test_urgency_class_of_the_latest_ticks() -> None:
         urgency_class(False, -1, 0)
 
 
-def test_every_view_of_a_stored_day_is_the_view_of_the_engine(tmp_path: Path) -> None:
+def test_snapshots_of_a_stored_day_are_those_of_the_engine(tmp_path: Path) -> None:
     scenario = load_scenario("five_bank").model_copy(update={"seed": 5})
     env = PaymentVectorEnv(1, scenario, learner="CORE_A", slots=64)
     _, info = env.reset(seed=scenario.seed)
-    views = [env.views()[0]]
+    snapshots = [env.snapshots()[0]]
     for _ in range(scenario.ticks_per_day - 1):
         legal = info["action_mask"].reshape(1, 64, -1)
         _, _, _, _, info = env.step(legal[..., 1].astype(np.int64))
-        views.append(env.views()[0])
+        snapshots.append(env.snapshots()[0])
     with Store(tmp_path / "runs.duckdb") as store:
         keep(store, scenario)
-        stored = stored_day(store, store.run("1"), bank="CORE_A").views
-    assert stored[:-1] == views
-    assert {urgency for view in views for urgency, queue in view["central_queue"].items() if queue[0]} == set(
-        URGENCIES
-    )
+        stored = stored_day(store, store.run("1"), bank="CORE_A").snapshots
+    assert stored[:-1] == snapshots
+    assert {
+        urgency for snapshot in snapshots for urgency, queue in snapshot["central_queue"].items() if queue[0]
+    } == set(URGENCIES)
 
 
 @pytest.mark.parametrize(("name", "learner"), [("two_bank", "BANK_A"), ("five_bank", "CORE_A")])
@@ -95,16 +95,16 @@ def test_each_day_of_a_run_can_be_drawn(tmp_path: Path) -> None:
             day = stored_day(store, store.run("1"), bank="BANK_B", day=number)
             (bank,) = (own for own in report.banks if own.bank == "BANK_B")
             assert len(day.snapshots) == 49
-            assert day.now["balance"] == bank.closing_balance
-            assert day.now["costs_today"] == bank.costs
-            assert (day.now["paid_today"], day.now["received_today"]) == (
+            assert day.latest["balance"] == bank.closing_balance
+            assert day.latest["costs_today"] == bank.costs
+            assert (day.latest["paid_today"], day.latest["received_today"]) == (
                 bank.sent_value,
                 bank.received_value,
             )
 
 
 def test_urgency_of_a_queued_payment_at_each_tick(tmp_path: Path) -> None:
-    """A payment is soon from 4 ticks before its deadline on, and overdue after it, in both queues."""
+    """A payment is soon within 4 ticks of its deadline and overdue after it."""
     payments = [
         {"sender": "A", "receiver": "B", "amount": 100, "arrival_tick": 0, "deadline_tick": 6},
         {"sender": "B", "receiver": "A", "amount": 70, "arrival_tick": 0, "deadline_tick": 7},

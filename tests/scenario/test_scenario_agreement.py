@@ -95,7 +95,8 @@ def ranges(schema: Any, value: Any, place: Place = ()) -> Iterator[tuple[Place, 
             parts = dict(enumerate(option.get("prefixItems") or [option["items"]] * len(value)))
         for key, part in parts.items():
             if part and (isinstance(value, list) or key in value):
-                yield from ranges(part, value[key], (*place, key))
+                member: Any = value
+                yield from ranges(part, member[key], (*place, key))
 
 
 def is_member(option: Any, value: dict[str, Any]) -> bool:
@@ -129,7 +130,8 @@ def range_cases() -> list[Any]:
 @pytest.mark.parametrize(("place", "option"), range_cases())
 def test_a_number_has_the_same_range_on_both_sides(place: Place, option: dict[str, Any]) -> None:
     step = 1 if option["type"] == "integer" else 1e-6
-    low, high = option.get("minimum", option.get("exclusiveMinimum")), option["maximum"]
+    low: Any = option.get("minimum", option.get("exclusiveMinimum"))
+    high = option["maximum"]
     lowest = low if "minimum" in option else low + step
     for value, is_inside in ((lowest - step, False), (lowest, True), (high, True), (high + step, False)):
         data = roomy()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import io
+import re
 from pathlib import Path
 from typing import Any
 
-import pandas as pd  # type: ignore[import-untyped]
+import pandas as pd
 import polars as pl
 import pytest
 from full_scenario import FULL
@@ -20,9 +21,18 @@ from paysim_gym.evaluation import evaluate
 from paysim_gym.scenario import Scenario
 from paysim_gym.simulate.accumulator import MetricsAccumulator
 from paysim_gym.simulate.event_replay import EventReplay
-from paysim_gym.simulate.metrics import CostComponents, RunMetrics
+from paysim_gym.simulate.formatting import day_line, summary
+from paysim_gym.simulate.metrics import (
+    BANK_DAY_VALUES,
+    BankDayMetrics,
+    CostComponents,
+    DayMetrics,
+    RunMetrics,
+    RunTotals,
+)
 from paysim_gym.simulate.output import OUTPUTS, EventFilter, TextSink
 from paysim_gym.simulate.persistence import EndOfDayPersistence
+from paysim_gym.simulate.records import DayReport
 from paysim_gym.simulate.runner import LiveTicks, SimulationRunner
 from paysim_gym.simulate.store import Store
 
@@ -256,3 +266,68 @@ def check_pandas(metrics: RunMetrics, folder: Path) -> None:
     ended = payments[payments["status"].isin(["settled", "dropped"])]
     delay = (ended["amount"] * (ended["end_tick"] - ended["arrival_tick"])).sum()
     assert delay == sums["delay_value"].sum()
+
+
+def bank_day(**values: int) -> BankDayMetrics:
+    return BankDayMetrics(day=0, bank="A", **values)
+
+
+def test_days_are_combined_field_by_field() -> None:
+    """All values differ, so no field can be mistaken for another."""
+    names = BANK_DAY_VALUES
+    first, second = ({name: factor * 2**place for place, name in enumerate(names)} for factor in (3, 5))
+    days = [DayMetrics(0, True, 0, 7, 11, 13, 2, 17, 19), DayMetrics(1, False, 7, 23, 29, 31, 3, 37, 18)]
+    totals = RunTotals.zero(["A"])
+    for day, values in zip(days, (first, second), strict=True):
+        own = bank_day(**values)
+        own.costs["delay"], own.costs["split"] = day.ticks, 1
+        totals = totals.with_day(day, [own])
+    taken = {
+        **dict.fromkeys(("opening_balance", "min_balance"), first),
+        **dict.fromkeys(("closing_balance", "liquidity_used"), second),
+        **dict.fromkeys(("unsettled_count", "unsettled_value", "waiting_value"), second),
+    }
+    combined = {name: getattr(totals.banks["A"], name) for name in names}
+    assert combined == {
+        name: taken[name][name] if name in taken else first[name] + second[name] for name in names
+    }
+    assert totals.banks["A"].costs == dict.fromkeys(COST_COMPONENTS, 0) | {"delay": 30, "split": 2}
+    assert totals.system == DayMetrics(0, False, 0, 30, 40, 44, 5, 54, 19)
+    assert totals.days == 2
+    # The least balance may come on the second day, and most of the liquidity be used on the first.
+    totals = RunTotals.zero(["A"]).with_day(days[0], [bank_day(ticks=1, min_balance=9, liquidity_used=8)])
+    bank = totals.with_day(days[1], [bank_day(ticks=1, min_balance=4, liquidity_used=2)]).banks["A"]
+    assert (bank.min_balance, bank.liquidity_used) == (4, 8)
+
+
+def test_rates_leave_out_what_an_overnight_loan_settled_and_count_what_waits() -> None:
+    values = {"ticks": 4, "arrived_value": 1_000, "sent_value": 700, "lent_value": 300, "received_value": 50}
+    values |= {"delay_value": 900, "waiting_value": 600, "balance_sum": 1_002, "liquidity_used": 200}
+    metrics = RunTotals.zero("AB").with_day(DayMetrics(0), [bank_day(**values)]).metrics()
+    bank = metrics.banks[0]
+    assert (
+        (bank.settlement_rate, bank.mean_delay) == (metrics.settlement_rate, metrics.mean_delay) == (0.4, 1.5)
+    )
+    assert (bank.mean_balance, bank.turnover, bank.received) == (250.5, 3.5, 50)
+
+
+def test_the_summary_of_a_run_by_hand() -> None:
+    own = bank_day(
+        ticks=3, arrived_count=3, arrived_value=600_00, sent_count=2, sent_value=510_05, dropped_count=1
+    )
+    own.received_value, own.balance_sum, own.min_balance = 1_234_567_89, -100_00, -75_50
+    own.liquidity_used, own.delay_value = 150_00, 803_00
+    own.costs["delay"], own.costs["overdraft"] = 12_34, 1_000_00
+    metrics = RunTotals.zero("A").with_day(DayMetrics(0, True, 0, 3, 3, 2, 1), [own]).metrics()
+    words, *rows = [line for line in summary(metrics) if line]
+    assert re.findall(r"[\d.]+%?", words) == ["3", "2", "1", "85.01%", "1.34"]
+    assert [re.split(r" {2,}", row) for row in rows[1:]] == [
+        ["A", "510.05", "1,234,567.89", "-33.33", "-75.50", "150.00", "3.40", "1,012.34"],
+        ["overdraft", "1,000.00"],
+        ["delay", "12.34"],
+        ["cost", "1,012.34"],
+    ]
+    report = DayReport(DayMetrics(4, False, 12, 3, 31, 22, 13, 44_40, 15), (own,))
+    assert day_line(report).split() == ["(4)", "31", "22", "13", "15", "44.40", "1,012.34"]
+    report.day.is_complete = True
+    assert day_line(report).split()[0] == "4"

@@ -30,7 +30,7 @@ from paysim_training.studies.benchmark.results import (
     markdown,
     summarise_costs,
 )
-from paysim_training.studies.benchmark.training_runs import Retraining
+from paysim_training.studies.benchmark.training_runs import TrainingRun
 from paysim_training.train import finish
 from rich.console import Console
 from scipy.stats import trim_mean
@@ -193,9 +193,9 @@ def test_stopped_benchmark_says_how_to_go_on(tmp_path: Path) -> None:
 
 
 def test_quick_takes_fewer_runs_days_and_ticks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def finish_here(runs: Sequence[Retraining], *_: Any) -> None:
+    def finish_here(runs: Sequence[TrainingRun], *_: Any) -> None:
         for one in runs:
-            finish(one.run, Console(quiet=True))
+            finish(one.folder, Console(quiet=True))
 
     monkeypatch.setattr("paysim_training.studies.benchmark.command.QUICK_DAYS", 3)
     # The runs need no processes of their own here.

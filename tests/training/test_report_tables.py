@@ -60,9 +60,9 @@ def test_games_table_is_in_thousandths_of_the_pool() -> None:
         "runs": 10,
         "x0": {"A": {"mean": 0.0126}, "B": {"mean": 0.1984}},
         "cost_cents": {"A": summary(126.0, 50.0, 260.0), "B": summary(2_000.0, 1_990.0, 2_010.0)},
-        "system_cost_over_planner": 1.06315,
+        "system_cost_over_social_planner": 1.06315,
     }
-    equilibrium = {"x0": [0.0, 0.2], "cost_cents": [0, 2_000], "planner_cents": 1_999.0}
+    equilibrium = {"x0": [0.0, 0.2], "cost_cents": [0, 2_000], "social_planner_cents": 1_999.0}
     game = {"pool_cents": 10_000, "equilibrium": equilibrium, "algorithms": {"ppo": learned}}
     table = games_table({"seed": 3, "wall_seconds": 12.4, "games": {"castro_two_period": game}})
     assert rows(table) == [

@@ -11,7 +11,13 @@ import pytest
 import torch
 from command import invoke
 from paysim_training.studies.games import experiment
-from paysim_training.studies.games.equilibria import Equilibrium, measure, solve, try_payment_strategies
+from paysim_training.studies.games.equilibria import (
+    Equilibrium,
+    LearningCurve,
+    measure,
+    solve,
+    try_payment_strategies,
+)
 from paysim_training.studies.games.independent_learners import Game, Learners, Networks, learn
 from paysim_training.studies.games.settings import ALGORITHMS, GAMES, Ppo, Reinforce, settings_of
 from torch import Tensor
@@ -223,3 +229,40 @@ def test_the_published_settings_are_those_of_the_paper() -> None:
     published = [settings_of("reinforce_published", game) for game in GAMES]
     assert [settings.updates for settings in published] == [50, 200, 200, 100]
     assert {(s.days, s.learning_rate, s.hidden) for s in published} == {(10, 0.1, 21)}
+
+
+def test_a_learning_curve_has_about_fifty_points_and_the_last() -> None:
+    curve = LearningCurve(updates=204)
+    for update in range(204):
+        shares = np.array([[[[update, 9], [0, 9]], [[update + 2, 9], [4, 9]]]])
+        curve.add(update, shares, np.array([[[update, 7], [update + 4, 9]]]))
+    updates = [*range(0, 204, 4), 203]
+    assert curve.points["update"] == updates
+    assert curve.points["x0"] == [[(update + 1) / 20, 0.1] for update in updates]
+    assert curve.points["cost_cents"] == [[update + 2, 8] for update in updates]
+    short = LearningCurve(updates=3)
+    for update in range(3):
+        short.add(update, np.zeros((1, 1, 2, 1), np.int64), np.zeros((1, 1, 2), np.int64))
+    assert short.points["update"] == [0, 1, 2]
+
+
+def test_the_summary_of_an_equilibrium_is_in_shares_of_the_pool() -> None:
+    equilibrium = Equilibrium(np.array([[4, 20, 15], [2, 10, 0]]), np.array([200, 100]), 21, 300.0, 10_000)
+    assert equilibrium.summary() == {
+        "x0": [0.2, 0.1],
+        "sent": [[1, 0.75], [0.5, 0]],
+        "cost_cents": [200, 100],
+        "strategies_tried": 21,
+        "social_planner_cents": 300.0,
+    }
+    shares = np.array([[[4], [2]], [[6], [1]], [[5], [3]]])
+    costs = np.array([[200, 100], [150, 90], [190, 170]])
+    found = measure(
+        Equilibrium(shares[0], costs[0], 21, 300.0, 10_000), shares, costs, costs.astype(np.float64)
+    )
+    assert found["sent"] is None
+    assert found["x0"]["A"]["range"] == [0.2, 0.3]
+    assert found["cost_cents"]["B"]["range"] == [90, 170]
+    assert found["cost_cents"]["system"]["range"] == [240, 360]
+    assert found["cost_cents"]["system"]["mean"] == 300
+    assert found["exploring_cost_cents"]["system"]["mean"] == 300

@@ -184,7 +184,7 @@ def _legal_actions(actions: NDArray[np.int64], masks: NDArray[np.bool_]) -> NDAr
 def _fit(
     examples: list[tuple[NDArray[np.float32], NDArray[np.int64]]], columns: list[str], depth: int
 ) -> Fork | Leaf:
-    from sklearn.tree import DecisionTreeClassifier  # type: ignore[import-untyped]
+    from sklearn.tree import DecisionTreeClassifier
 
     table, actions = (np.concatenate(column) for column in zip(*examples, strict=True))
     if not len(actions):
