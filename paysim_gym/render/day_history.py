@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from paysim_gym import _engine
 
 BankSnapshot = Mapping[str, Any]
-"""What a bank has before it, as the engine's `Fleet.view` gives it for each learner; money in int cents.
+"""Snapshot of a bank's state, as given by the engine's `Fleet.snapshots`; money in int cents.
 
 * `bank`; `tick` (to be played next, from the start of the episode), `day` (from 0), `num_days`,
   `ticks_per_day`; `is_opening`: the next step commits the pool

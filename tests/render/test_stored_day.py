@@ -56,22 +56,22 @@ def test_urgency_class_of_the_latest_ticks() -> None:
         urgency_class(False, -1, 0)
 
 
-def test_every_view_of_a_stored_day_is_the_view_of_the_engine(tmp_path: Path) -> None:
+def test_every_snapshot_of_a_stored_day_equals_that_of_the_engine(tmp_path: Path) -> None:
     scenario = load_scenario("five_bank").model_copy(update={"seed": 5})
     env = PaymentVectorEnv(1, scenario, learner="CORE_A", slots=64)
     _, info = env.reset(seed=scenario.seed)
-    views = [env.views()[0]]
+    snapshots = [env.snapshots()[0]]
     for _ in range(scenario.ticks_per_day - 1):
         legal = info["action_mask"].reshape(1, 64, -1)
         _, _, _, _, info = env.step(legal[..., 1].astype(np.int64))
-        views.append(env.views()[0])
+        snapshots.append(env.snapshots()[0])
     with Store(tmp_path / "runs.duckdb") as store:
         keep(store, scenario)
-        stored = stored_day(store, store.run("1"), bank="CORE_A").views
-    assert stored[:-1] == views
-    assert {urgency for view in views for urgency, queue in view["central_queue"].items() if queue[0]} == set(
-        URGENCIES
-    )
+        stored = stored_day(store, store.run("1"), bank="CORE_A").snapshots
+    assert stored[:-1] == snapshots
+    assert {
+        urgency for snapshot in snapshots for urgency, queue in snapshot["central_queue"].items() if queue[0]
+    } == set(URGENCIES)
 
 
 @pytest.mark.parametrize(("name", "learner"), [("two_bank", "BANK_A"), ("five_bank", "CORE_A")])
