@@ -4,12 +4,12 @@
 //! that the caller owns.
 
 mod pool;
+mod snapshot;
 mod totals;
-mod view;
 
 pub use pool::Pool;
+pub use snapshot::{BankSnapshot, QueueSnapshot, URGENCIES, urgency_class};
 pub use totals::{RATIO_NAMES, TOTAL_NAMES, Totals};
-pub use view::{LearnerView, QueueView, URGENCIES, urgency_class};
 
 use crate::costs::COMPONENTS;
 use crate::decision::reward::reward;
@@ -191,9 +191,9 @@ impl Fleet {
     }
 
     /// Unscaled state of every learner of a row.
-    pub fn views(&self, row: usize) -> impl Iterator<Item = LearnerView> + '_ {
+    pub fn snapshots(&self, row: usize) -> impl Iterator<Item = BankSnapshot> + '_ {
         let system = &self.rows[row].system;
-        self.process.learners.iter().map(|learner| LearnerView::of(system, *learner))
+        self.process.learners.iter().map(|learner| BankSnapshot::of(system, *learner))
     }
 
     /// Current seed and episode of every row.
