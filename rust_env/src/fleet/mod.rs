@@ -61,7 +61,6 @@ pub struct StepOutput<'a> {
 
 impl Fleet {
     /// Creates `num_envs` systems; each row needs [`Fleet::reset`] before the first step.
-    #[must_use]
     pub fn new(setup: Arc<Setup>, process: Arc<Process>, num_envs: usize) -> Self {
         let roles = setup.roles(&process.learners, process.payment_learners());
         let row =
@@ -71,7 +70,6 @@ impl Fleet {
     }
 
     /// Number of systems.
-    #[must_use]
     pub fn num_envs(&self) -> usize {
         self.rows.len()
     }
@@ -202,7 +200,6 @@ impl Fleet {
     }
 
     /// Serialises the state of a row.
-    #[must_use]
     pub fn save(&self, row: usize) -> Vec<u8> {
         let row = &self.rows[row];
         let mut bytes = row.system.save();

@@ -9,7 +9,6 @@ use crate::units::{BankId, Cents, Tick};
 pub const URGENCIES: [&str; 4] = ["overdue", "due", "soon", "later"];
 
 /// Index in [`URGENCIES`] of a queued payment.
-#[must_use]
 pub fn urgency_class(is_overdue: bool, deadline: Tick, now: Tick) -> usize {
     if is_overdue { 0 } else { 1 + Nearness::of(deadline, now) as usize }
 }
@@ -64,7 +63,6 @@ pub struct QueueSnapshot {
 
 impl BankSnapshot {
     /// Takes the snapshot of `learner`.
-    #[must_use]
     pub fn of(system: &System, learner: BankId) -> Self {
         let ledger = &system.ledger;
         let bank = &ledger.banks[learner.index()];
