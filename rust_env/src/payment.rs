@@ -33,14 +33,6 @@ impl Nearness {
     }
 }
 
-/// Urgency classes of unsettled payments.
-pub const URGENCIES: [&str; 4] = ["overdue", "due", "soon", "later"];
-
-/// Index in [`URGENCIES`] of an unsettled payment.
-pub fn urgency_class(is_overdue: bool, deadline: Tick, now: Tick) -> usize {
-    if is_overdue { 0 } else { 1 + Nearness::of(deadline, now) as usize }
-}
-
 /// Priority class of a payment in a rail's queue, as in TARGET2.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]

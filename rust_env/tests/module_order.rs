@@ -63,6 +63,7 @@ const ORDER: &[&str] = &[
     "setup",
     "fleet::pool",
     "fleet::totals",
+    "fleet::snapshot",
     "fleet",
     "python::errors",
     "python::payments",

@@ -382,3 +382,23 @@ def test_shares_by_hand(tmp_path: Path) -> None:
     assert found["A"]["priority"] == {2: 0.666667, 8: 0.333333}
     assert [found[bank]["divisible"] for bank in "ABC"] == [True, True, False]
     assert [found[bank]["priority"] for bank in "BC"] == [5, 1]
+
+
+def test_deadlines_reach_a_little_beyond_their_5th_and_95th_percentile() -> None:
+    """The range 10 to 28 has a margin of 18/18 ticks on either side."""
+    spans = np.concatenate([np.repeat(np.arange(10, 29), 50), [2, 40]])
+    assert _deadline_range(np.zeros(len(spans), np.int64), spans, 47) == [9, 29]
+
+
+@pytest.mark.parametrize(
+    ("outflows", "balance", "credit_limit"),
+    [((100, 101), 110, 0), ((99, 100), 100, 0), ((1_000, 2_001), 1_600, 410)],
+)
+def test_money_is_rounded_up_to_two_digits(
+    tmp_path: Path, outflows: tuple[int, int], balance: int, credit_limit: int
+) -> None:
+    path = tmp_path / "outflows.csv"
+    rows = [f"{day},0,A,B,{amount}" for day, amount in enumerate(outflows)]
+    path.write_text("day,tick,sender,receiver,amount\n" + "\n".join(rows), "utf-8")
+    agent = calibrate(path)["agents"][0]
+    assert (agent["balance"], agent["credit_limit"]) == (balance, credit_limit)

@@ -4,9 +4,11 @@
 //! that the caller owns.
 
 mod pool;
+mod snapshot;
 mod totals;
 
 pub use pool::Pool;
+pub use snapshot::{BankSnapshot, QueueSnapshot, URGENCIES, urgency_class};
 pub use totals::{RATIO_NAMES, TOTAL_NAMES, Totals};
 
 use crate::costs::COMPONENTS;
@@ -185,9 +187,10 @@ impl Fleet {
             .flat_map(|row| self.process.learners.iter().map(|learner| Totals::of(&row.system.ledger, learner.index())))
     }
 
-    /// System of a row.
-    pub fn system(&self, row: usize) -> &System {
-        &self.rows[row].system
+    /// Unscaled state of every learner of a row.
+    pub fn snapshots(&self, row: usize) -> impl Iterator<Item = BankSnapshot> + '_ {
+        let system = &self.rows[row].system;
+        self.process.learners.iter().map(|learner| BankSnapshot::of(system, *learner))
     }
 
     /// Current seed and episode of every row.
@@ -334,6 +337,9 @@ struct Block<'a> {
 
 impl<'a> Block<'a> {
     /// Steps all rows, in parallel blocks of at most `grain` rows.
+    ///
+    /// # Errors
+    /// The error of the first row that fails.
     fn step(self, grain: usize) -> Result<(), FleetError> {
         if self.rows.len() <= grain.max(1) {
             return self.step_rows();

@@ -9,13 +9,11 @@ use super::payments::Payments;
 use crate::costs::COMPONENTS;
 use crate::decision::Process;
 use crate::error::FleetError;
-use crate::fleet::{self, Pool, RATIO_NAMES, StepOutput, TOTAL_NAMES};
-use crate::payment::{Payment, URGENCIES, urgency_class};
+use crate::fleet::{self, BankSnapshot, Pool, QueueSnapshot, RATIO_NAMES, StepOutput, TOTAL_NAMES, URGENCIES};
 use crate::policy::scripted;
 use crate::scenario::{PolicyConfig, Scenario, in_range, read_json};
 use crate::setup::Setup;
-use crate::system::System;
-use crate::units::{BankId, Cents, Tick};
+use crate::units::{BankId, Cents};
 use numpy::{
     PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray3, PyReadonlyArrayDyn,
     PyUntypedArrayMethods,
@@ -245,15 +243,15 @@ impl Fleet {
         Ok(columns)
     }
 
-    fn view<'py>(&self, py: Python<'py>, row: usize) -> PyResult<Bound<'py, PyDict>> {
+    fn snapshots<'py>(&self, py: Python<'py>, row: usize) -> PyResult<Bound<'py, PyDict>> {
         self.health.check()?;
         self.check_row(row)?;
-        let views = PyDict::new(py);
-        for learner in &self.fleet.process.learners {
-            let id = &self.fleet.setup.banks[learner.index()].id;
-            views.set_item(id, view_dict(py, self.fleet.system(row), *learner)?)?;
+        let snapshots = PyDict::new(py);
+        for snapshot in self.fleet.snapshots(row) {
+            let id = &self.fleet.setup.banks[snapshot.bank.index()].id;
+            snapshots.set_item(id, snapshot_dict(py, id, &snapshot)?)?;
         }
-        Ok(views)
+        Ok(snapshots)
     }
 
     fn save_state<'py>(&self, py: Python<'py>, row: usize) -> PyResult<Bound<'py, PyBytes>> {
@@ -309,45 +307,32 @@ impl Fleet {
     }
 }
 
-/// Unscaled snapshot of a learner's state in cents, for display.
-fn view_dict<'py>(py: Python<'py>, system: &System, learner: BankId) -> PyResult<Bound<'py, PyDict>> {
-    let (setup, ledger) = (&system.setup, &system.ledger);
-    let bank = &ledger.banks[learner.index()];
+fn snapshot_dict<'py>(py: Python<'py>, id: &str, snapshot: &BankSnapshot) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
-    dict.set_item("bank", &setup.banks[learner.index()].id)?;
-    dict.set_item("tick", ledger.now.0)?;
-    dict.set_item("day", system.day())?;
-    dict.set_item("num_days", setup.num_days)?;
-    dict.set_item("ticks_per_day", setup.ticks_per_day)?;
-    dict.set_item("is_opening", system.is_opening())?;
-    dict.set_item("balance", bank.balance.0)?;
-    dict.set_item("liquidity", bank.liquidity().0)?;
-    dict.set_item("limit", bank.credit().0)?;
-    dict.set_item("pool", setup.banks[learner.index()].pool.0)?;
-    dict.set_item("pool_committed", bank.committed.0)?;
-    dict.set_item("internal_queue", queue_dict(py, bank.internal.iter(), ledger.now)?)?;
-    dict.set_item("central_queue", queue_dict(py, bank.queued(), ledger.now)?)?;
-    dict.set_item("received_today", bank.received_today.0)?;
-    dict.set_item("paid_today", bank.paid_today.0)?;
-    dict.set_item("costs_today", costs_dict(py, bank.costs_today())?)?;
-    dict.set_item("costs", costs_dict(py, bank.costs)?)?;
+    dict.set_item("bank", id)?;
+    dict.set_item("tick", snapshot.tick)?;
+    dict.set_item("day", snapshot.day)?;
+    dict.set_item("num_days", snapshot.num_days)?;
+    dict.set_item("ticks_per_day", snapshot.ticks_per_day)?;
+    dict.set_item("is_opening", snapshot.is_opening)?;
+    dict.set_item("balance", snapshot.balance.0)?;
+    dict.set_item("liquidity", snapshot.liquidity.0)?;
+    dict.set_item("limit", snapshot.limit.0)?;
+    dict.set_item("pool", snapshot.pool.0)?;
+    dict.set_item("pool_committed", snapshot.pool_committed.0)?;
+    dict.set_item("internal_queue", queue_dict(py, &snapshot.internal)?)?;
+    dict.set_item("central_queue", queue_dict(py, &snapshot.central)?)?;
+    dict.set_item("received_today", snapshot.received_today.0)?;
+    dict.set_item("paid_today", snapshot.paid_today.0)?;
+    dict.set_item("costs_today", costs_dict(py, snapshot.costs_today)?)?;
+    dict.set_item("costs", costs_dict(py, snapshot.costs)?)?;
     Ok(dict)
 }
 
 /// Count and cents by urgency class.
-fn queue_dict<'py, 'a>(
-    py: Python<'py>,
-    payments: impl Iterator<Item = &'a Payment>,
-    now: Tick,
-) -> PyResult<Bound<'py, PyDict>> {
-    let mut totals = [(0_i64, Cents::ZERO); URGENCIES.len()];
-    for payment in payments {
-        let (count, value) = &mut totals[urgency_class(payment.is_overdue, payment.deadline, now)];
-        *count += 1;
-        *value += payment.amount;
-    }
+fn queue_dict<'py>(py: Python<'py>, queue: &QueueSnapshot) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
-    for (urgency, (count, value)) in URGENCIES.iter().zip(totals) {
+    for ((urgency, count), value) in URGENCIES.iter().zip(queue.counts).zip(queue.values) {
         dict.set_item(urgency, (count, value.0))?;
     }
     Ok(dict)

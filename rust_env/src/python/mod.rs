@@ -10,7 +10,8 @@ use crate::costs::COMPONENTS;
 use crate::decision::SHARES;
 use crate::decision::observation::fields;
 use crate::events::{EVENT_SCHEMA_VERSION, Event, EventKey};
-use crate::payment::{self, SOON_TICKS, URGENCIES};
+use crate::fleet::URGENCIES;
+use crate::payment::SOON_TICKS;
 use crate::scenario::{self, Scenario};
 use crate::units::Tick;
 use errors::{ActionError, EpisodeOverError, ScenarioError, to_python};
@@ -67,7 +68,7 @@ fn event_types() -> Vec<(String, &'static str, Vec<KeyRow>)> {
 /// The urgency class, one of `URGENCIES`, of an unsettled payment at a tick.
 #[pyfunction]
 fn urgency_class(is_overdue: bool, deadline_tick: u32, tick: u32) -> &'static str {
-    URGENCIES[payment::urgency_class(is_overdue, Tick(deadline_tick), Tick(tick))]
+    URGENCIES[crate::fleet::urgency_class(is_overdue, Tick(deadline_tick), Tick(tick))]
 }
 
 /// Each bank's expected number of arrivals in its busiest tick.
