@@ -156,7 +156,7 @@ def test_a_file_without_results_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_planner_tries_the_tuned_rules_and_a_coarse_grid() -> None:
-    tuned = [{"type": "random", "release_probability": 0.5}, {"type": "myopic"}]
+    tuned: list[dict[str, Any]] = [{"type": "random", "release_probability": 0.5}, {"type": "myopic"}]
     liquidity = sum(
         getattr(load_scenario("two_bank").agents[0], name) for name in ("balance", "credit_limit")
     )
