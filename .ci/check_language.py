@@ -138,7 +138,8 @@ def main() -> int:
         1 if there is a finding, else 0.
     """
     found = [line for name in sources(sys.argv[1:]) for line in findings(name)]
-    print("\n".join(found))
+    for line in found:
+        print(line)
     return 1 if found else 0
 
 

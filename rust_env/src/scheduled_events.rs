@@ -54,7 +54,6 @@ pub enum ScheduledEvent {
 /// All scheduled events of an episode of a valid scenario, by tick.
 ///
 /// Events of one tick keep the order of the scenario.
-#[must_use]
 pub fn timeline(scenario: &Scenario) -> Vec<(Tick, ScheduledEvent)> {
     let episode_ticks = scenario.ticks_per_day * scenario.num_days;
     let banks = banks_by_id(scenario);

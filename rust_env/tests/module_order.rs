@@ -70,7 +70,7 @@ const ORDER: &[&str] = &[
     "setup",
     "fleet::pool",
     "fleet::totals",
-    "fleet::view",
+    "fleet::snapshot",
     "fleet",
     "python::errors",
     "python::payments",

@@ -1,4 +1,4 @@
-"""Gymnasium's wrappers, around the single environment and around the fleet as around its `SyncVectorEnv`."""
+"""Gymnasium's wrappers around the single and the vector environment."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ VECTOR_WRAPPERS: list[Wrap] = [
 
 
 def without_clock(value: Any) -> Any:
-    """Infos less the seconds that an episode took."""
+    """Infos without the duration of an episode."""
     if isinstance(value, dict):
         return {key: without_clock(part) for key, part in value.items() if key not in ("t", "_t")}
     if isinstance(value, list | tuple):

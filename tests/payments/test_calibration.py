@@ -1,4 +1,4 @@
-"""Calibration: a simulated system, written as a payments file, is found again."""
+"""Calibration recovers a simulated system from its payments file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FACTORS = {
     "WEST": [1.0] * HOURS,
 }
 SIGMAS = 4.5
-"""One true null hypothesis in 150,000 is refused; about a hundred are tested."""
+"""Rejects one true null hypothesis in 150,000; about a hundred are tested."""
 
 
 def demand(bank: str, **amounts: Any) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def write(path: Path, scenario: dict[str, Any], seed: int) -> Path:
 
 
 def figures(scenario: dict[str, Any], seed: int, bank: str) -> dict[str, NDArray[np.float64]]:
-    """What is compared of a bank, day by day: arrays of shape (days,)."""
+    """Statistics of a bank by day: arrays of shape (days,)."""
     by_hour, value = np.zeros((DAYS, HOURS)), np.zeros(DAYS)
     to_east, urgent = np.zeros(DAYS), np.zeros(DAYS)
     for event in arrivals(scenario, seed):
@@ -126,7 +126,7 @@ def config(fitted: dict[str, Any], bank: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("bank", ["CORE", "EAST", "WEST"])
 def test_a_calibrated_system_sends_what_the_file_does(fitted: dict[str, Any], bank: str) -> None:
-    # Both sides stray from what they share: the file from the truth, the simulation from the fit.
+    # Both sides have sampling errors: the file around the truth, the simulation around the fit.
     ours, theirs = figures(fitted, 2, bank), figures(TRUTH, 1, bank)
     scores = {name: z_score(ours[name], theirs[name]) for name in ours}
     assert {name: score for name, score in scores.items() if abs(score) > SIGMAS} == {}
@@ -244,7 +244,7 @@ def test_the_closest_distribution_is_taken(tmp_path: Path, kind: str, draw: Any)
 
 
 def test_uniform_amounts_without_a_deviation_are_found_again(tmp_path: Path) -> None:
-    # Their deviation is the largest that a uniform one can have, so half of all samples exceed it.
+    # The deviation is the maximum of a uniform distribution, so half of all samples exceed it.
     demand = {"rate_per_tick": 0.5, "distribution_type": "uniform", "amount_mean": 40_000_00}
     banks = [{"id": f"B{bank}", "balance": 10**12, "arrival_config": demand} for bank in range(10)]
     path = write(tmp_path / "uniform.csv", {"ticks_per_day": TICKS, "agents": banks}, seed=5)
@@ -260,7 +260,7 @@ def test_deadlines_that_the_day_cuts_off_are_censored() -> None:
     rng = np.random.default_rng(3)
     ticks, spans = rng.integers(0, 48, 20_000), rng.integers(6, 31, 20_000)
     deadlines = np.minimum(ticks + spans, 47)
-    # A third are cut off, and the short spans of the afternoon are not for lack of long ones.
+    # A third are capped, so the short spans of the afternoon do not mean that long ones are rare.
     assert _deadline_range(ticks, deadlines, 47) == [6, 30]
     is_capped = deadlines == 47
     seen = stats.CensoredData(
@@ -382,3 +382,23 @@ def test_shares_by_hand(tmp_path: Path) -> None:
     assert found["A"]["priority"] == {2: 0.666667, 8: 0.333333}
     assert [found[bank]["divisible"] for bank in "ABC"] == [True, True, False]
     assert [found[bank]["priority"] for bank in "BC"] == [5, 1]
+
+
+def test_deadlines_reach_a_little_beyond_their_5th_and_95th_percentile() -> None:
+    """The range 10 to 28 has a margin of 18/18 ticks on either side."""
+    spans = np.concatenate([np.repeat(np.arange(10, 29), 50), [2, 40]])
+    assert _deadline_range(np.zeros(len(spans), np.int64), spans, 47) == [9, 29]
+
+
+@pytest.mark.parametrize(
+    ("outflows", "balance", "credit_limit"),
+    [((100, 101), 110, 0), ((99, 100), 100, 0), ((1_000, 2_001), 1_600, 410)],
+)
+def test_money_is_rounded_up_to_two_digits(
+    tmp_path: Path, outflows: tuple[int, int], balance: int, credit_limit: int
+) -> None:
+    path = tmp_path / "outflows.csv"
+    rows = [f"{day},0,A,B,{amount}" for day, amount in enumerate(outflows)]
+    path.write_text("day,tick,sender,receiver,amount\n" + "\n".join(rows), "utf-8")
+    agent = calibrate(path)["agents"][0]
+    assert (agent["balance"], agent["credit_limit"]) == (balance, credit_limit)

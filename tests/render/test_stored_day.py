@@ -1,4 +1,4 @@
-"""A day drawn from a store is the day that an environment draws."""
+"""A stored day renders as in an environment."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def keep(store: Store, scenario: Scenario) -> None:
 
 
 def play_releasing_all(scenario: Scenario, learner: str) -> PaymentEnv:
-    """An episode in which the learner does what `release_all` does."""
+    """An episode in which the learner plays `release_all`."""
     env = PaymentEnv(scenario, learner=learner, slots=64, render_mode="ansi")
     _, info = env.reset(seed=scenario.seed)
     terminated = False
@@ -56,7 +56,7 @@ def test_urgency_class_of_the_latest_ticks() -> None:
         urgency_class(False, -1, 0)
 
 
-def test_snapshots_of_a_stored_day_are_those_of_the_engine(tmp_path: Path) -> None:
+def test_every_snapshot_of_a_stored_day_is_the_engines(tmp_path: Path) -> None:
     scenario = load_scenario("five_bank").model_copy(update={"seed": 5})
     env = PaymentVectorEnv(1, scenario, learner="CORE_A", slots=64)
     _, info = env.reset(seed=scenario.seed)
@@ -95,9 +95,9 @@ def test_each_day_of_a_run_can_be_drawn(tmp_path: Path) -> None:
             day = stored_day(store, store.run("1"), bank="BANK_B", day=number)
             (bank,) = (own for own in report.banks if own.bank == "BANK_B")
             assert len(day.snapshots) == 49
-            assert day.latest["balance"] == bank.closing_balance
-            assert day.latest["costs_today"] == bank.costs
-            assert (day.latest["paid_today"], day.latest["received_today"]) == (
+            assert day.now["balance"] == bank.closing_balance
+            assert day.now["costs_today"] == bank.costs
+            assert (day.now["paid_today"], day.now["received_today"]) == (
                 bank.sent_value,
                 bank.received_value,
             )

@@ -268,7 +268,7 @@ def check_pandas(metrics: RunMetrics, folder: Path) -> None:
     assert delay == sums["delay_value"].sum()
 
 
-def bank_day(**values: int) -> BankDayMetrics:
+def bank_day(**values: Any) -> BankDayMetrics:
     return BankDayMetrics(day=0, bank="A", **values)
 
 
@@ -276,7 +276,7 @@ def test_days_are_combined_field_by_field() -> None:
     """All values differ, so no field can be mistaken for another."""
     names = BANK_DAY_VALUES
     first, second = ({name: factor * 2**place for place, name in enumerate(names)} for factor in (3, 5))
-    days = [DayMetrics(0, True, 0, 7, 11, 13, 2, 17, 19), DayMetrics(1, False, 7, 23, 29, 31, 3, 37, 18)]
+    days = [DayMetrics(0, False, 0, 7, 11, 13, 2, 17, 19), DayMetrics(1, True, 7, 23, 29, 31, 3, 37, 18)]
     totals = RunTotals.zero(["A"])
     for day, values in zip(days, (first, second), strict=True):
         own = bank_day(**values)
@@ -292,7 +292,7 @@ def test_days_are_combined_field_by_field() -> None:
         name: taken[name][name] if name in taken else first[name] + second[name] for name in names
     }
     assert totals.banks["A"].costs == dict.fromkeys(COST_COMPONENTS, 0) | {"delay": 30, "split": 2}
-    assert totals.system == DayMetrics(0, False, 0, 30, 40, 44, 5, 54, 19)
+    assert totals.system == DayMetrics(0, True, 0, 30, 40, 44, 5, 54, 19)
     assert totals.days == 2
     # The least balance may come on the second day, and most of the liquidity be used on the first.
     totals = RunTotals.zero(["A"]).with_day(days[0], [bank_day(ticks=1, min_balance=9, liquidity_used=8)])

@@ -140,14 +140,12 @@ pub fn fields(slots: usize) -> impl Iterator<Item = (String, Field)> {
 }
 
 /// Number of columns of an observation with `slots` slots.
-#[must_use]
 pub fn size(slots: usize) -> usize {
     FIELDS.len() + slots * SLOT_FIELDS.len()
 }
 
 impl Process {
     /// Number of columns of a learner's observation.
-    #[must_use]
     pub fn observation_size(&self) -> usize {
         size(self.slots)
     }

@@ -18,7 +18,6 @@ pub enum RewardScope {
 }
 
 /// Reward of the last step: its negative costs in units of `scale` cents.
-#[must_use]
 pub fn reward(banks: &[Bank], learner: BankId, (scope, blend): (RewardScope, f64), scale: f64) -> f64 {
     let cost = |bank: &Bank| bank.tick_costs.iter().copied().sum::<Cents>().0 as f64;
     let own = cost(&banks[learner.index()]);

@@ -10,7 +10,6 @@ pub struct EventLog {
 
 impl EventLog {
     /// Creates a log that keeps events.
-    #[must_use]
     pub fn recording() -> Self {
         Self { events: Some(Vec::new()) }
     }
@@ -23,7 +22,6 @@ impl EventLog {
     }
 
     /// Whether the log keeps events.
-    #[must_use]
     pub fn is_recording(&self) -> bool {
         self.events.is_some()
     }

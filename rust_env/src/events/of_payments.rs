@@ -6,7 +6,6 @@ use crate::units::Cents;
 
 impl Event {
     /// The arrival of `payment`.
-    #[must_use]
     pub fn arrival(payment: &Payment) -> Self {
         Self::Arrival {
             payment: payment.id,
@@ -22,7 +21,6 @@ impl Event {
     }
 
     /// The holding of `payment`.
-    #[must_use]
     pub fn hold(payment: &Payment, reason: HoldReason) -> Self {
         Self::Hold {
             payment: payment.id,
@@ -35,7 +33,6 @@ impl Event {
     }
 
     /// The release of `payment`.
-    #[must_use]
     pub fn release(payment: &Payment) -> Self {
         Self::Release {
             payment: payment.id,
@@ -49,7 +46,6 @@ impl Event {
     }
 
     /// The queueing of `payment` in the central queue.
-    #[must_use]
     pub fn queued(payment: &Payment, position: u32, reason: Obstacle) -> Self {
         Self::Queued {
             payment: payment.id,
@@ -65,7 +61,6 @@ impl Event {
     }
 
     /// The blocking of `payment`, the head of its queue.
-    #[must_use]
     pub fn limit_hit(payment: &Payment, reason: Obstacle, available: Cents) -> Self {
         Self::LimitHit {
             payment: payment.id,
@@ -79,7 +74,6 @@ impl Event {
     }
 
     /// The settlement of `payment`.
-    #[must_use]
     pub fn settlement(payment: &Payment, mechanism: Mechanism) -> Self {
         Self::Settlement {
             payment: payment.id,
@@ -95,7 +89,6 @@ impl Event {
     }
 
     /// The missed deadline of `payment`.
-    #[must_use]
     pub fn overdue(payment: &Payment, penalty: Cents) -> Self {
         Self::Overdue {
             payment: payment.id,
@@ -108,7 +101,6 @@ impl Event {
     }
 
     /// The cancellation of `payment`.
-    #[must_use]
     pub fn cancellation(payment: &Payment) -> Self {
         Self::Cancellation {
             payment: payment.id,

@@ -85,7 +85,6 @@ macro_rules! event_schema {
 
         impl $name {
             /// Every event type and its keys, in the order of declaration.
-            #[must_use]
             pub fn types() -> Vec<super::schema::EventType> {
                 vec![$(super::schema::EventType {
                     name: super::schema::snake_case(stringify!($variant)),

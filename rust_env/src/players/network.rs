@@ -29,7 +29,6 @@ pub struct Training {
 
 impl Training {
     /// The configuration of the decision process for a bank.
-    #[must_use]
     pub fn decision(&self, bank: &str) -> DecisionConfig {
         DecisionConfig {
             slots: self.slots,
@@ -87,19 +86,16 @@ impl Network {
     }
 
     /// Whether its outputs are logits to sample actions from.
-    #[must_use]
     pub fn has_logits(&self) -> bool {
         self.outputs == Outputs::Logits
     }
 
     /// Number of inputs: the columns of an observation.
-    #[must_use]
     pub fn num_inputs(&self) -> usize {
         self.layers.first().map_or(0, Layer::num_inputs)
     }
 
     /// Number of outputs: one per choice of each action component.
-    #[must_use]
     pub fn num_outputs(&self) -> usize {
         self.layers.last().map_or(0, |layer| layer.bias.len())
     }

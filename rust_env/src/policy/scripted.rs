@@ -33,7 +33,6 @@ pub trait ScriptedPolicy: Send + Sync {
 ///
 /// Learners and networks get [`PolicyConfig::ReleaseAll`]: it applies to a learner without decisions from outside, and
 /// to a network that decides only about its pool.
-#[must_use]
 pub fn scripted(config: &PolicyConfig) -> Box<dyn ScriptedPolicy> {
     match config {
         PolicyConfig::Learner {} | PolicyConfig::ReleaseAll {} | PolicyConfig::Network { .. } => Box::new(ReleaseAll),

@@ -42,16 +42,12 @@ pub struct Scenario {
     #[serde(default)]
     pub events: Vec<EventConfig>,
     /// Path of a payments file, whose payments the caller passes.
-    #[serde(default)]
     pub payments_file: Option<String>,
     /// Start of the day, `HH:MM`; converts the file's times into ticks.
-    #[serde(default)]
     pub opening_time: Option<String>,
     /// End of the day, `HH:MM`.
-    #[serde(default)]
     pub closing_time: Option<String>,
     /// Increase of a payment's priority near its deadline; none if absent.
-    #[serde(default)]
     pub priority_escalation: Option<EscalationConfig>,
     /// Treatment of payments that are unsettled at the end of a day.
     #[serde(default)]
@@ -88,7 +84,6 @@ pub struct AgentConfig {
     #[serde(default)]
     pub limits: LimitConfig,
     /// The bank's own payment orders; none if absent.
-    #[serde(default)]
     pub arrival_config: Option<ArrivalConfig>,
     /// The policy that decides its releases.
     #[serde(default)]
@@ -120,7 +115,6 @@ pub struct EscalationConfig {
 #[serde(deny_unknown_fields)]
 pub struct ArrivalConfig {
     /// Id of the bank itself, if given.
-    #[serde(default)]
     pub agent_id: Option<String>,
     /// Expected number of payments per tick (Poisson).
     pub rate_per_tick: f64,
@@ -129,16 +123,13 @@ pub struct ArrivalConfig {
     /// Mean amount in cents.
     pub amount_mean: Cents,
     /// Standard deviation of the amount in cents.
-    #[serde(default)]
     pub amount_std_dev: Option<Cents>,
     /// Relative frequency of each receiver; uniform over the other banks if absent.
-    #[serde(default)]
     pub counterparty_weights: Option<UniqueMap<String, f64>>,
     /// Windows of the day with another arrival rate.
     #[serde(default)]
     pub time_windows: Vec<TimeWindow>,
     /// Minimum and maximum ticks to the deadline; the end of the day if absent.
-    #[serde(default)]
     pub deadline_range: Option<[i64; 2]>,
     /// Priority, or relative frequency of each priority.
     #[serde(default)]
@@ -147,10 +138,8 @@ pub struct ArrivalConfig {
     #[serde(default = "yes")]
     pub divisible: bool,
     /// Id of the rail of the payments; the first one if absent.
-    #[serde(default)]
     pub rail: Option<String>,
     /// Class of the payments in the rail's queue; by priority if absent.
-    #[serde(default)]
     pub rtgs_priority: Option<RtgsPriority>,
 }
 
@@ -260,10 +249,8 @@ pub struct TransactionConfig {
     #[serde(default = "yes")]
     pub divisible: bool,
     /// Id of its rail; the first one if absent.
-    #[serde(default)]
     pub rail: Option<String>,
     /// Its class in the rail's queue; by its priority if absent.
-    #[serde(default)]
     pub rtgs_priority: Option<RtgsPriority>,
 }
 

@@ -16,7 +16,6 @@ pub struct Roles {
 
 impl Roles {
     /// Assigns the roles and compiles the policies.
-    #[must_use]
     pub fn new(setup: &SystemSetup, observed: &[BankId], learners: &[BankId]) -> Self {
         let flags = |chosen: &[BankId]| (0..setup.banks.len()).map(|bank| chosen.contains(&bank_at(bank))).collect();
         Self {

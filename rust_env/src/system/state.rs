@@ -68,7 +68,6 @@ impl System {
     /// Creates a system at the start of episode 0 of the scenario's seed.
     ///
     /// `players` replace the policies of their banks, unless these are learners.
-    #[must_use]
     pub fn new(
         setup: Arc<SystemSetup>,
         roles: Arc<Roles>,
@@ -119,25 +118,21 @@ impl System {
     }
 
     /// Whether the episode is over.
-    #[must_use]
     pub fn is_over(&self) -> bool {
         self.ledger.now.0 >= self.setup.episode_ticks
     }
 
     /// Whether the next phase commits the pools.
-    #[must_use]
     pub fn is_opening(&self) -> bool {
         self.progress.stage == Stage::Opening
     }
 
     /// Current day, from 0; after the episode, its last day.
-    #[must_use]
     pub fn day(&self) -> u32 {
         self.progress.day.min(self.setup.num_days - 1)
     }
 
     /// Current seed and episode.
-    #[must_use]
     pub fn seed_and_episode(&self) -> (u64, u64) {
         (self.progress.seed, self.progress.episode)
     }
@@ -145,13 +140,11 @@ impl System {
     /// Net money that entered the system from outside.
     ///
     /// By pools, transfers, overnight loans and the overnight reset.
-    #[must_use]
     pub fn external_money(&self) -> Cents {
         self.progress.external
     }
 
     /// Tick of the day, from 0.
-    #[must_use]
     pub fn tick_of_day(&self) -> u32 {
         self.ledger.now.0 - self.day_start().0
     }
