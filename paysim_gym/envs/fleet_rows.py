@@ -112,7 +112,9 @@ class FleetRows:
     def snapshots(self) -> list[BankSnapshot]:
         """The unscaled state of each row's bank, in cents."""
         return [
-            snapshot for system in range(self._num_systems) for snapshot in self._fleet.snapshots(system).values()
+            snapshot
+            for system in range(self._num_systems)
+            for snapshot in self._fleet.snapshots(system).values()
         ]
 
     def save_state(self, row: int) -> bytes:
