@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file completely, or raise an OSError and change nothing."""
+    """Write a file completely, or raise an OSError and leave what was there."""
     with atomic_file(path) as temporary, temporary.open("wb") as file:
         file.write(content)
         file.flush()
@@ -32,7 +32,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a new folder that is renamed to `path`, or removed after an error."""
+    """Yield a new folder, renamed to `path` (absent or empty), or removed after an error."""
     temporary = _temporary_path(path)
     temporary.mkdir(parents=True)
     try:

@@ -1,7 +1,8 @@
 """Registry of all simulations: creation, lookup, locking and worker threads.
 
 Requests to one simulation are processed in the order of their arrival; different simulations run in parallel.
-Computation happens on worker threads, where the engine releases the GIL.
+Computation happens on worker threads, where the engine releases the GIL. Status codes in docstrings are those
+of the `ServiceError` raised.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class ScenarioLibrary:
             raise ScenarioError(f"scenario = {name!r}: cannot be read; see the service log") from None
 
     def public_scenario(self, name: str) -> Scenario:
-        """Return a scenario without the folders of its files; 404 if it is unreadable."""
+        """Return a scenario without its folders; raises ServiceError 404 if unreadable."""
         try:
             data = self.load(name).model_dump(mode="json")
         except ScenarioError as error:

@@ -1,6 +1,7 @@
 """One simulation: a running system, its life cycle and its checkpoints.
 
 Methods that compute must be called from a worker thread, one at a time; `registry` takes care of both.
+Status codes in docstrings are those of the `ServiceError` raised.
 """
 
 from __future__ import annotations

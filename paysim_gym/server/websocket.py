@@ -39,7 +39,7 @@ async def simulation_socket(websocket: WebSocket, simulation_id: str) -> None:
 
 
 async def _reply(websocket: WebSocket, simulations: Registry, simulation_id: str, settings: Settings) -> str:
-    """Return the answer to the next message; 404 if the simulation was deleted."""
+    """Return the answer to the next message; raises ServiceError 404 after a deletion."""
     message = await websocket.receive()
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code", 1000))

@@ -164,7 +164,7 @@ class Store:
         return [_run_from(row) for row in self._rows("SELECT * FROM runs ORDER BY run")]
 
     def run(self, name: str) -> StoredRun:
-        """Return a run by its number, or the `last` one; raises StoreError without one."""
+        """Return a run by its number, or the `last` one; raises StoreError if unknown."""
         runs = {str(stored.run): stored for stored in self.runs()}
         found = next(reversed(runs.values()), None) if name == "last" else runs.get(name)
         if found is None:
