@@ -149,7 +149,6 @@ def replay(
 
 
 def _mode(mode: str | None, *, verbose: bool, stream: bool, event_stream: bool) -> str | None:
-    """Return the mode that is given, if any."""
     flags = {"verbose": verbose, "stream": stream, "event_stream": event_stream}
     asked = [name for name, is_on in flags.items() if is_on] + ([mode] if mode else [])
     if len(asked) > 1:

@@ -16,9 +16,6 @@ _HANGING = " ▀█"
 def render_text(day: DayHistory) -> str:
     """Render a day so far as text; amounts in tables are exact.
 
-    Args:
-        day: A day with at least one snapshot.
-
     Returns:
         Lines of at most 100 columns, without escape sequences.
 
@@ -121,7 +118,6 @@ def _queue_row(name: str, amounts: Iterable[tuple[int, int]]) -> str:
 
 
 def _costs(snapshot: BankSnapshot) -> Iterator[str]:
-    """Yield the costs of the day and the episode by component."""
     yield f"{'Costs':<18}{'today':>39}{'episode':>39}"
     for name, cost in snapshot["costs_today"].items():
         yield f"{name.replace('_', ' '):<18}{exact(cost):>39}{exact(snapshot['costs'][name]):>39}"

@@ -83,11 +83,7 @@ class Canvas:
     def text(
         self, x: int, y: int, content: str, *, colour: Colour = INK, size: float = 13, side: Side = "left"
     ) -> None:
-        """Draw text centred on `y`, with the given side at `x`.
-
-        Raises:
-            DependencyNotInstalled: If Pillow is not installed.
-        """
+        """Draw text centred on `y`, with the given side at `x`; needs Pillow."""
         letters = _render_text(content, self._font_size(size), colour)
         height, width, _ = letters.shape
         left = x - {"left": 0, "middle": width // 2, "right": width}[side]
@@ -97,11 +93,7 @@ class Canvas:
         np.minimum(region, letters, out=region)
 
     def text_width(self, content: str, size: float = 13) -> int:
-        """Return the width of text in pixels.
-
-        Raises:
-            DependencyNotInstalled: If Pillow is not installed.
-        """
+        """Return the width of text in pixels; needs Pillow."""
         width: int = _render_text(content, self._font_size(size), INK).shape[1]
         return width
 

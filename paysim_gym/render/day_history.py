@@ -35,13 +35,7 @@ _MAX_LIMIT_RATIO = 6
 
 
 class Flow(NamedTuple):
-    """Receipts and payments of one tick.
-
-    Attributes:
-        tick: Tick of the day.
-        received: Cents.
-        paid: Cents.
-    """
+    """Receipts and payments of one tick of the day, in cents."""
 
     tick: int
     received: int
@@ -78,11 +72,7 @@ class DayHistory:
 
     @property
     def latest(self) -> BankSnapshot:
-        """The latest snapshot.
-
-        Raises:
-            ValueError: If there is none.
-        """
+        """The latest snapshot; raises ValueError if there is none."""
         if not self.snapshots:
             raise ValueError("no snapshot of this day has been recorded")
         return self.snapshots[-1]

@@ -22,15 +22,7 @@ class DayRenderer:
     """Renders the day of one row."""
 
     def __init__(self, render_mode: str, fps: int) -> None:
-        """Start with an empty day.
-
-        Args:
-            render_mode: `human`, `rgb_array` or `ansi`.
-            fps: Pictures per second in a window.
-
-        Raises:
-            DependencyNotInstalled: If the mode is `human` and pygame is not installed.
-        """
+        """Start with an empty day; the mode `human` needs pygame."""
         self._render_mode = render_mode
         self._window = Window("PaySim Gym", fps) if render_mode == "human" else None
         self._day = DayHistory()

@@ -78,7 +78,6 @@ class _Chart:
             self.canvas.fill(Box(self.x(ticks[0]) + gap, self.y(cents), self.x(ticks[1]), self.y(0)), colour)
 
     def title(self, title: str, legend: Sequence[tuple[str, Colour | None]]) -> None:
-        """Draw the title above the chart, and the legend at the right."""
         px = self.canvas.px
         y, right = self.box.top - px(17), self.box.right
         self.canvas.text(px(20), y, title, size=15)
@@ -207,7 +206,6 @@ def _segments(points: Sequence[tuple[int, int]], end: int) -> list[_Segment]:
 
 
 def _draw_queues(canvas: Canvas, snapshot: BankSnapshot, box: Box) -> None:
-    """Draw both queues by urgency."""
     px = canvas.px
     y = box.top + px(17)
     largest = max(value for queue in QUEUES for _, value in snapshot[queue].values())
@@ -228,7 +226,6 @@ def _draw_queues(canvas: Canvas, snapshot: BankSnapshot, box: Box) -> None:
 
 
 def _draw_costs(canvas: Canvas, snapshot: BankSnapshot, box: Box) -> None:
-    """Draw the costs of the day by component."""
     px = canvas.px
     costs = snapshot["costs_today"]
     y, largest = box.top + px(17), max(costs.values())

@@ -13,11 +13,7 @@ class Window:
     """Shows pictures, at most `fps` per second."""
 
     def __init__(self, title: str, fps: int) -> None:
-        """Prepare a window, which opens with the first picture.
-
-        Raises:
-            DependencyNotInstalled: If pygame is not installed.
-        """
+        """Prepare a window, which opens with the first picture; needs pygame."""
         self._title, self._fps = title, fps
         self._pygame = _load_pygame()
         self._clock = self._pygame.time.Clock()
