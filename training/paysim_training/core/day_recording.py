@@ -45,8 +45,6 @@ def record_policy_day(
 
 
 class _RecordingPolicy:
-    """Wraps a policy and records its bank's state before every decision."""
-
     def __init__(self, env: PaymentVectorEnv, policy: Policy) -> None:
         self.day = DayHistory()
         self._env, self._policy = env, policy
