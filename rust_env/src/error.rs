@@ -9,10 +9,10 @@ use thiserror::Error;
 /// An invalid scenario or setting of the decision process.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum ScenarioError {
-    /// Invalid JSON, a wrong type, a missing key or an unknown key at a path such as `agents[0].balance`.
+    /// Invalid JSON, or a wrong type, missing key or unknown key at `path`.
     #[error("{path}: {problem}")]
     Malformed { path: String, problem: String },
-    /// A number outside its range; `unit` is ` (cents)`, ` (ticks)` or a similar note, or empty.
+    /// A number outside its range; `unit` is a note such as ` (cents)`, or empty.
     #[error("{path} = {value}: must be between {low} and {high}{unit}")]
     OutOfRange { path: String, value: String, low: String, high: String, unit: &'static str },
     /// An id of the wrong form.

@@ -10,9 +10,9 @@ use std::collections::HashMap;
 pub enum ScheduledEvent {
     /// A payment order arrives.
     Payment(Order),
-    /// Money moves outside the queues; `None` is outside the system, and the sender's liquidity limits the amount.
+    /// Money moves outside the queues; `None` is outside the system.
     Transfer { sender: Option<BankId>, receiver: Option<BankId>, amount: Cents },
-    /// The arrival rate of a bank, or of all banks for `None`, changes to a multiple of the configured one.
+    /// A bank's arrival rate, or all banks' for `None`, gets a multiplier.
     ArrivalRate { bank: Option<BankId>, multiplier: f64 },
     /// A bank's credit limit changes.
     Credit { bank: BankId, credit_limit: Cents },

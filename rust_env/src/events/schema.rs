@@ -59,7 +59,7 @@ impl<T: EventValue> EventValue for Option<T> {
     }
 }
 
-/// Docs of the keys that have one meaning in most events; a doc beside the key replaces it.
+/// Docs of common keys; a doc beside the key replaces it.
 const COMMON_KEYS: [(&str, &str); 13] = [
     ("payment", "The payment."),
     ("parent", "The payment that this one is a part of."),
