@@ -32,7 +32,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a new folder, renamed to `path` at the end, or removed after an error."""
+    """Yield a new folder, renamed to `path` at the end and removed on error."""
     temporary = _temporary_path(path)
     temporary.mkdir(parents=True)
     try:

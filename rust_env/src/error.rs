@@ -12,7 +12,7 @@ pub enum ScenarioError {
     /// Invalid JSON, or a wrong type, missing key or unknown key at `path`.
     #[error("{path}: {problem}")]
     Malformed { path: String, problem: String },
-    /// A number outside its range; `unit` is a note such as ` (cents)`, or empty.
+    /// A number outside its range; `unit` is empty or like ` (cents)`.
     #[error("{path} = {value}: must be between {low} and {high}{unit}")]
     OutOfRange { path: String, value: String, low: String, high: String, unit: &'static str },
     /// An id of the wrong form.
