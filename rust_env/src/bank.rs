@@ -120,13 +120,8 @@ pub struct Statistics {
 impl Bank {
     /// Resets to the start of an episode; the queues keep their memory.
     pub fn open_episode(&mut self, setup: &BankSetup, rails: usize, tracked_counterparties: usize) {
-        let (mut internal, mut central, mut in_ended_cycle, mut decisions, mut bilateral) = (
-            std::mem::take(&mut self.internal),
-            std::mem::take(&mut self.central),
-            std::mem::take(&mut self.in_ended_cycle),
-            std::mem::take(&mut self.decisions),
-            std::mem::take(&mut self.bilateral),
-        );
+        let Self { mut internal, mut central, mut in_ended_cycle, mut decisions, mut bilateral, .. } =
+            std::mem::take(self);
         internal.clear();
         central.iter_mut().for_each(VecDeque::clear);
         central.resize_with(rails, VecDeque::new);

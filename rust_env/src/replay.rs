@@ -3,7 +3,7 @@
 use crate::error::ScenarioError;
 use crate::hash::fingerprint_words;
 use crate::payment::Order;
-use crate::scenario::{Load, Scenario, in_range};
+use crate::scenario::{Load, NOT_ITSELF, Scenario, conflict, in_range};
 use crate::units::{BankId, Cents, MAX_MONEY, RailId, Tick};
 
 /// One row of a payments file.
@@ -124,11 +124,7 @@ fn check(scenario: &Scenario, record: &PaymentRecord) -> Result<(), ScenarioErro
         in_range("deadline", record.deadline, record.tick, last_tick, " (ticks)")?;
     }
     if record.sender == record.receiver {
-        return Err(ScenarioError::Conflict {
-            path: "receiver".to_owned(),
-            value: record.receiver.to_string(),
-            allowed: "a bank cannot pay itself; must be another bank".to_owned(),
-        });
+        return conflict("receiver", record.receiver, NOT_ITSELF);
     }
     Ok(())
 }

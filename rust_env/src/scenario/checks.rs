@@ -8,7 +8,7 @@ pub(super) type Checked = Result<(), ScenarioError>;
 
 /// Maximum number of parts of a split.
 pub(crate) const MAX_PARTS: u8 = 100;
-pub(super) const NOT_ITSELF: &str = "a bank cannot pay itself; must be another bank";
+pub(crate) const NOT_ITSELF: &str = "a bank cannot pay itself; must be another bank";
 
 /// Rejects an amount outside `low..=MAX_MONEY`.
 pub(super) fn money(path: &str, value: Cents, low: i64) -> Checked {

@@ -16,7 +16,7 @@ mod validate;
 mod validate_events;
 
 pub use checks::minutes_of_day;
-pub(crate) use checks::{MAX_PARTS, conflict, in_range};
+pub(crate) use checks::{MAX_PARTS, NOT_ITSELF, conflict, in_range};
 pub use config::{
     AgentConfig, ArrivalConfig, DistributionType, EndOfDay, EscalationConfig, LimitConfig, Overnight, PolicyConfig,
     PriorityConfig, Scenario, TimeWindow, TransactionConfig,
