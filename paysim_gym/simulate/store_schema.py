@@ -30,10 +30,7 @@ _SQL_TYPES = {
 
 
 def _create_table(name: str, types: Mapping[str, Any]) -> str:
-    """Return the SQL for a table with `run` and a column per field.
-
-    `costs` becomes one column per component.
-    """
+    """Return the SQL for a table with a column per field or cost."""
     columns = {"run": "BIGINT NOT NULL"}
     for field, python_type in types.items():
         if field == "costs":

@@ -31,11 +31,6 @@ pub const COMPONENTS: [&str; 7] = ["liquidity", "overdraft", "collateral", "dela
 /// Costs in cents, by component.
 pub type Costs = [Cents; COMPONENTS.len()];
 
-/// Names and cents of all components.
-pub fn named_costs(costs: &Costs) -> impl Iterator<Item = (&'static str, i64)> + '_ {
-    COMPONENTS.iter().zip(costs).map(|(name, cost)| (*name, cost.0))
-}
-
 /// Number of priorities, 0 to 10.
 const PRIORITIES: usize = 11;
 
@@ -51,7 +46,7 @@ pub struct Prices {
     /// Whether payments settled by overnight loans are charged for the last tick's delay.
     pub delay_at_close: bool,
     /// Penalty of a missed deadline.
-    deadline_penalty: Cents,
+    pub deadline_penalty: Cents,
     /// Fee for each part after the first.
     split_fee: Cents,
     /// Penalty of a payment that is unsettled at the end of a day.
@@ -148,11 +143,6 @@ impl Prices {
     /// Charge for a day of committed liquidity.
     pub fn liquidity(&self, committed: Cents) -> i128 {
         self.liquidity.of(committed)
-    }
-
-    /// Penalty when a payment becomes overdue.
-    pub fn deadline(&self) -> Cents {
-        self.deadline_penalty
     }
 
     /// Fee for a split into `parts`: one for each part after the first.

@@ -2,16 +2,17 @@
 //!
 //! `env` is a row of the fleet, `bank` the id of a bank, and `slot` a component of its action.
 
+#![expect(missing_docs, reason = "the messages explain the fields")]
+
 use thiserror::Error;
 
 /// An invalid scenario or setting of the decision process.
 #[derive(Clone, Debug, Error, PartialEq)]
-#[expect(missing_docs, reason = "the messages explain the fields")]
 pub enum ScenarioError {
-    /// Invalid JSON, a wrong type, a missing key or an unknown key at a path such as `agents[0].balance`.
+    /// Invalid JSON, or a wrong type, missing key or unknown key at `path`.
     #[error("{path}: {problem}")]
     Malformed { path: String, problem: String },
-    /// A number outside its range; `unit` is ` (cents)`, ` (ticks)` or a similar note, or empty.
+    /// A number outside its range; `unit` is empty or like ` (cents)`.
     #[error("{path} = {value}: must be between {low} and {high}{unit}")]
     OutOfRange { path: String, value: String, low: String, high: String, unit: &'static str },
     /// An id of the wrong form.
@@ -53,7 +54,6 @@ impl ScenarioError {
 
 /// An invalid action.
 #[derive(Clone, Debug, Error, PartialEq)]
-#[expect(missing_docs, reason = "the messages explain the fields")]
 pub enum ActionError {
     /// A batch of the wrong length.
     #[error("got {got} actions: must be {expected}, one for each slot of each learner of each environment")]
@@ -71,7 +71,6 @@ pub enum ActionError {
 
 /// A failed tick.
 #[derive(Clone, Debug, Error, PartialEq)]
-#[expect(missing_docs, reason = "the messages explain the fields")]
 pub enum TickError {
     /// The episode is over.
     #[error("the episode is over after {ticks} ticks; call reset to start a new one")]
@@ -83,7 +82,6 @@ pub enum TickError {
 
 /// A failed step of a fleet.
 #[derive(Clone, Debug, Error, PartialEq)]
-#[expect(missing_docs, reason = "the messages explain the fields")]
 pub enum FleetError {
     /// An invalid action; no environment has changed.
     #[error(transparent)]

@@ -322,8 +322,8 @@ impl Ledger {
                 *delay_charge -= setup.prices.delay(payment);
                 payment.is_overdue = true;
                 *delay_charge += setup.prices.delay(payment);
-                penalty += setup.prices.deadline();
-                events.record(|| Event::overdue(payment, setup.prices.deadline()));
+                penalty += setup.prices.deadline_penalty;
+                events.record(|| Event::overdue(payment, setup.prices.deadline_penalty));
             } else {
                 *next_deadline = payment.deadline.min(*next_deadline);
             }

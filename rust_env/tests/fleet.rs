@@ -311,7 +311,7 @@ fn invalid_settings_are_rejected_with_path_value_and_allowed_range() {
         split_parts: vec![],
         action_mode: ActionMode::default(),
         decides: Decides::default(),
-        reward: paysim_engine::decision::reward::RewardScope::Own,
+        reward: paysim_engine::decision::RewardScope::Own,
         reward_blend: 0.5,
         reward_scale: None,
         strict: false,

@@ -66,3 +66,21 @@ def test_a_fingerprint_depends_on_file_contents_and_not_on_paths(tmp_path: Path)
         file.write_text(f"day,tick,sender,receiver,amount\n0,0,A,B,{amount}\n")
         prints.append(fingerprint(load_scenario({**TWO_TICKS, "payments_file": str(file)})))
     assert prints[0] == prints[1] != prints[2]
+
+
+def test_the_learned_response_has_its_own_saving_where_a_rule_is_cheaper(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pays = {"own": 100, "learned": 130, "release_all": 80, "hold_until_deadline": 90}
+
+    def play(_: Any, policies: Any, seeds: Any) -> Any:
+        return {"A": SimpleNamespace(cost=np.full(len(seeds), pays[policies["A"]["type"]]))}
+
+    monkeypatch.setattr(profiles, "play", play)
+    found = profiles.exploitability(
+        load_scenario("two_bank"), {"A": {"type": "own"}}, "A", {"type": "learned"}, [1, 2], [3, 4, 5]
+    )
+    assert (found["response"], found["own_cents"], found["response_cents"]) == ("release_all", 100, 80)
+    assert found["saves_cents"] == {"mean": 20, "ci95": [20, 20]}
+    assert found["learned_saves_cents"] == {"mean": -30, "ci95": [-30, -30]}
+    assert found["saves_share"] == 0.2

@@ -62,11 +62,11 @@ def test_games_table_is_in_thousandths_of_the_pool() -> None:
         "cost_cents": {"A": summary(126.0, 50.0, 260.0), "B": summary(2_000.0, 1_990.0, 2_010.0)},
         "system_cost_over_social_planner": 1.06315,
     }
-    equilibrium = {"x0": [0.0, 0.2], "cost_cents": [0, 2_000], "social_planner_cents": 1_999.0}
+    equilibrium = {"x0": [0.0, 0.2], "cost_cents": [100, 1_900], "social_planner_cents": 1_999.0}
     game = {"pool_cents": 10_000, "equilibrium": equilibrium, "algorithms": {"ppo": learned}}
     table = games_table({"seed": 3, "wall_seconds": 12.4, "games": {"castro_two_period": game}})
     assert rows(table) == [
-        ("castro_two_period", "", "0.000 0.200", "0.0", "200.0", "1.001"),
+        ("castro_two_period", "", "0.000 0.200", "10.0", "190.0", "1.001"),
         (" ppo", "9/10", "0.013 0.198", "12.6 [5.0, 26.0]", "200.0 [199.0, 201.0]", "1.063"),
     ]
     assert "Seed 3, 12 s" in str(table.title)

@@ -12,8 +12,7 @@ pub use snapshot::{BankSnapshot, QueueSnapshot, URGENCIES, urgency_class};
 pub use totals::{RATIO_NAMES, TOTAL_NAMES, Totals};
 
 use crate::costs::COMPONENTS;
-use crate::decision::reward::reward;
-use crate::decision::{Decides, Process};
+use crate::decision::{Decides, Process, reward};
 use crate::error::{ActionError, FleetError, TickError};
 use crate::events::EventLog;
 use crate::hash::fingerprint;

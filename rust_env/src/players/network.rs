@@ -65,9 +65,6 @@ pub struct Network {
 
 impl Network {
     /// Parses and validates a file.
-    ///
-    /// # Errors
-    /// [`NetworkError`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, NetworkError> {
         let file = NetworkFile::open(bytes)?;
         file.choice("format", &[(FORMAT, ())])?;

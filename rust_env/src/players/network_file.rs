@@ -24,7 +24,7 @@ pub enum NetworkError {
     /// The decision process is not valid.
     #[error("metadata decision: {0}")]
     Decision(ScenarioError),
-    /// The network expects other observation columns; `column` is the first one, a missing name is empty.
+    /// The network expects other observation columns; `column` is the first that differs.
     #[error(
         "observation column {column} is {found:?}, must be {expected:?}: export the network again with this version"
     )]
@@ -32,7 +32,7 @@ pub enum NetworkError {
     /// A tensor is missing, unexpected, or of a wrong type or shape.
     #[error("tensor {name} = {found}: must be {allowed}")]
     Tensor { name: String, found: String, allowed: String },
-    /// A tensor entry, by its index in row-major order, is not finite or not positive.
+    /// A non-finite or non-positive tensor entry, by row-major index.
     #[error("tensor {name}[{index}] = {value}: must be {allowed}")]
     Entry { name: String, index: usize, value: f64, allowed: &'static str },
 }

@@ -6,13 +6,14 @@ use super::errors::{Health, detached, to_python};
 use super::network::{Networks, files};
 use super::orchestrator::costs_dict;
 use super::payments::Payments;
-use crate::costs::{COMPONENTS, named_costs};
+use crate::costs::COMPONENTS;
 use crate::decision::Process;
 use crate::error::FleetError;
 use crate::fleet::{self, BankSnapshot, Pool, QueueSnapshot, RATIO_NAMES, StepOutput, TOTAL_NAMES, URGENCIES};
 use crate::policy::scripted;
 use crate::scenario::{PolicyConfig, Scenario, in_range, read_json};
 use crate::setup::Setup;
+use crate::units::{BankId, Cents};
 use numpy::{
     PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray3, PyReadonlyArrayDyn,
     PyUntypedArrayMethods,
@@ -20,8 +21,7 @@ use numpy::{
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyString};
+use pyo3::types::{PyBytes, PyDict};
 use std::slice;
 use std::sync::Arc;
 
@@ -106,7 +106,7 @@ impl Fleet {
 
     #[getter]
     fn amount_scales(&self) -> Vec<i64> {
-        let scale = |learner: &crate::units::BankId| self.fleet.setup.banks[learner.index()].amount_scale.0;
+        let scale = |learner: &BankId| self.fleet.setup.banks[learner.index()].amount_scale.0;
         self.fleet.process.learners.iter().map(scale).collect()
     }
 
@@ -200,7 +200,7 @@ impl Fleet {
         let actions = actions.as_slice()?;
         health.guard(py, || fleet.step(actions, out, pool))?;
         let info = PyDict::new(py);
-        info.set_item(intern!(py, "costs"), cost_dict(py, costs)?)?;
+        info.set_item(intern!(py, "costs"), costs_dict(py, costs.map(Cents))?)?;
         info.set_item(intern!(py, "illegal_actions"), illegal)?;
         info.set_item(intern!(py, "action_mask"), PyArray1::from_slice(py, &scratch.mask))?;
         Ok((PyArray1::from_slice(py, &scratch.observation), reward, terminated, truncated, info))
@@ -307,17 +307,6 @@ impl Fleet {
     }
 }
 
-/// Cents by cost component, with interned keys.
-fn cost_dict(py: Python<'_>, costs: [i64; COMPONENTS.len()]) -> PyResult<Bound<'_, PyDict>> {
-    static NAMES: PyOnceLock<[Py<PyString>; COMPONENTS.len()]> = PyOnceLock::new();
-    let names = NAMES.get_or_init(py, || COMPONENTS.map(|name| PyString::intern(py, name).unbind()));
-    let dict = PyDict::new(py);
-    for (name, cents) in names.iter().zip(costs) {
-        dict.set_item(name, cents)?;
-    }
-    Ok(dict)
-}
-
 fn snapshot_dict<'py>(py: Python<'py>, id: &str, snapshot: &BankSnapshot) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("bank", id)?;
@@ -335,8 +324,8 @@ fn snapshot_dict<'py>(py: Python<'py>, id: &str, snapshot: &BankSnapshot) -> PyR
     dict.set_item("central_queue", queue_dict(py, &snapshot.central)?)?;
     dict.set_item("received_today", snapshot.received_today.0)?;
     dict.set_item("paid_today", snapshot.paid_today.0)?;
-    dict.set_item("costs_today", costs_dict(py, named_costs(&snapshot.costs_today))?)?;
-    dict.set_item("costs", costs_dict(py, named_costs(&snapshot.costs))?)?;
+    dict.set_item("costs_today", costs_dict(py, snapshot.costs_today)?)?;
+    dict.set_item("costs", costs_dict(py, snapshot.costs)?)?;
     Ok(dict)
 }
 

@@ -6,7 +6,6 @@
 mod checker;
 mod checks;
 mod config;
-mod convert;
 mod defaults;
 mod events;
 mod prices;
@@ -22,7 +21,7 @@ pub use config::{
     AgentConfig, ArrivalConfig, DistributionType, EndOfDay, EscalationConfig, LimitConfig, Overnight, PolicyConfig,
     PriorityConfig, Scenario, TimeWindow, TransactionConfig,
 };
-pub(crate) use convert::{banks_by_id, clamp_u32, priority_of, rail};
+pub(crate) use config::{banks_by_id, clamp_u32, priority_of, rail};
 pub use events::{
     ArrivalRateEvent, CollateralEvent, CreditEvent, EarlyCloseEvent, EventConfig, OutageEvent, PaymentEvent,
     TransferEvent,

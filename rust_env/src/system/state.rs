@@ -1,10 +1,9 @@
-//! State of a system.
+//! State of a system and roles of its banks.
 
-use super::roles::Roles;
 use crate::events::EventLog;
 use crate::ledger::Ledger;
 use crate::payment::Decision;
-use crate::policy::Player;
+use crate::policy::{Player, ScriptedPolicy, scripted};
 use crate::rng::{Purpose, Stream, stream};
 use crate::system_setup::SystemSetup;
 use crate::units::{BankId, Cents, PaymentId, Tick, bank_at};
@@ -156,5 +155,27 @@ impl System {
 
     pub(super) fn is_last_tick_of_day(&self) -> bool {
         self.progress.closes_early || self.tick_of_day() + 1 == self.setup.ticks_per_day
+    }
+}
+
+/// Roles of the banks; every field by bank.
+pub struct Roles {
+    /// Whether decisions about its payments come from outside.
+    pub(super) learners: Vec<bool>,
+    /// Whether observations of it are written.
+    pub(super) observed: Vec<bool>,
+    /// Its policy, used unless it is a learner.
+    pub(super) policies: Vec<Box<dyn ScriptedPolicy>>,
+}
+
+impl Roles {
+    /// Assigns the roles and compiles the policies.
+    pub fn new(setup: &SystemSetup, observed: &[BankId], learners: &[BankId]) -> Self {
+        let flags = |chosen: &[BankId]| (0..setup.banks.len()).map(|bank| chosen.contains(&bank_at(bank))).collect();
+        Self {
+            learners: flags(learners),
+            observed: flags(observed),
+            policies: setup.banks.iter().map(|bank| scripted(&bank.policy)).collect(),
+        }
     }
 }

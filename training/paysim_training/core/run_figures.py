@@ -149,7 +149,6 @@ def _draw_cost(panel: Axes, day: DayHistory, components: Sequence[str]) -> None:
 
 
 def _style(panel: Axes, grid_axis: Literal["x", "y"]) -> None:
-    """Adds a background grid along one axis and removes the frame."""
     panel.set_axisbelow(True)
     panel.grid(axis=grid_axis, color=GRID)
     panel.spines[:].set_visible(False)

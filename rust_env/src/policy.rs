@@ -1,11 +1,25 @@
-//! Scripted policies.
+//! Policies that decide for a bank inside the engine.
 
 use crate::costs::Prices;
 use crate::payment::{Decision, Payment};
 use crate::rng::Stream;
 use crate::scenario::{PolicyConfig, clamp_u32};
-use crate::units::{Cents, Tick};
+use crate::units::{BankId, Cents, Tick};
 use rand::RngExt;
+
+/// Decides for a bank of a system `S` from its full observation.
+///
+/// Generic, so that players can be defined above the system.
+pub trait Player<S>: Send + Sync {
+    /// Bank that it decides for.
+    fn bank(&self) -> BankId;
+
+    /// Hash of everything that determines its decisions.
+    fn fingerprint(&self) -> u64;
+
+    /// Decides about the pool at an opening, else about payments.
+    fn play(&self, system: &mut S);
+}
 
 /// What a scripted policy knows about its bank.
 pub struct PolicyContext<'a> {
