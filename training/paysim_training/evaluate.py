@@ -51,10 +51,6 @@ def evaluate(run: Annotated[Path, typer.Argument(help="A run folder.", show_defa
 def evaluate_run(run: RunFolder, console: Console) -> dict[str, Any]:
     """Evaluate a run, write its results into the run folder and print the table.
 
-    Args:
-        run: A trained run.
-        console: Receives progress and the table.
-
     Returns:
         The content of ``metrics.json``.
 

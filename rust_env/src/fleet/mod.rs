@@ -336,7 +336,7 @@ struct Block<'a> {
 }
 
 impl<'a> Block<'a> {
-    /// Steps all rows, in parallel blocks of at most `grain` rows; returns the error of the first row that fails.
+    /// Steps all rows in parallel blocks; returns the error of the first row that fails.
     fn step(self, grain: usize) -> Result<(), FleetError> {
         if self.rows.len() <= grain.max(1) {
             return self.step_rows();

@@ -159,11 +159,7 @@ class LearnedPolicy:
 
 
 def learned_policy(run: RunFolder) -> PolicyFactory:
-    """Returns a factory of the run's trained policy or policies.
-
-    Args:
-        run: A trained run.
-    """
+    """Returns a factory of the run's trained policy or policies."""
     if run.model.is_file():
         policy = LearnedPolicy(run)
         return lambda env: policy
