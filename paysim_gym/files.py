@@ -32,7 +32,11 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a new folder, renamed to `path` at the end and removed on error."""
+    """Yield a new folder that becomes `path`, or is removed after an error.
+
+    Raises:
+        OSError: If it cannot be made, or `path` exists and is not an empty folder.
+    """
     temporary = _temporary_path(path)
     temporary.mkdir(parents=True)
     try:
