@@ -57,9 +57,9 @@ def has_beaten(beats: list[float], call: Callable[[], object]) -> bool:
 
 def test_python_goes_on_while_the_engine_steps(fleet: _engine.Fleet, beats: list[float]) -> None:
     actions = np.ones((ROWS, 1, 8), np.int64)
-    # What holds on to the interpreter lets nobody else have a turn, however long it takes.
+    # While the GIL is held, no other thread runs.
     assert not has_beaten(beats, lambda: sum(range(10_000_000)))
-    # A busy machine may leave the other thread without a turn for some calls, not for all.
+    # On a busy machine the other thread may not run during some calls, but during all is unlikely.
     end = time.monotonic() + 60
     while not has_beaten(beats, lambda: fleet.step(actions)):
         assert time.monotonic() < end, "no other thread ran while the engine stepped"
