@@ -85,7 +85,6 @@ class Planner:
         return np.stack(actions), state
 
     def _plan(self, state: bytes, mask: NDArray[np.bool_], is_opening: bool) -> NDArray[np.int64]:
-        """Plans the action of one bank."""
         if not mask[:, 1:].any():
             return np.zeros(self._heads, np.int64)
         if is_opening:
@@ -194,7 +193,6 @@ def best_beyond_standard_error(costs: NDArray[np.float64]) -> int:
 
 
 def _remaining_cost(fleet: PaymentVectorEnv, actions: NDArray[np.int64], rule: Rule) -> NDArray[np.float64]:
-    """Plays all rows to the end of the episode; returns costs in cents."""
     costs, has_ended = np.zeros(fleet.num_envs), False
     while not has_ended:
         tick = fleet.step_rows(actions)

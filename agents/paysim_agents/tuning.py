@@ -131,7 +131,6 @@ def candidate_grid(policy_type: str, scenario: ScenarioSource, learner: str) -> 
 
 
 def _buffers(bank: Agent) -> list[int]:
-    """Returns evenly spaced buffers from zero to the bank's opening liquidity, in cents."""
     liquidity = bank.balance + bank.credit_limit
     return sorted({liquidity * step // _BUFFER_STEPS for step in range(_BUFFER_STEPS + 1)})
 

@@ -101,7 +101,6 @@ impl Ledger {
         self.banks[bank].decisions = decisions;
     }
 
-    /// Releases a payment of an internal queue.
     fn release_payment(&mut self, payment: Payment) {
         self.events.record(|| Event::release(&payment));
         if self.settles_at_once(&payment) {
@@ -140,7 +139,6 @@ impl Ledger {
         self.release_part(original, amount);
     }
 
-    /// Releases a part of `original`.
     fn release_part(&mut self, original: &Payment, amount: Cents) {
         let part = original.part(self.new_id(), amount);
         self.events.record(|| Event::release(&part));
@@ -168,7 +166,6 @@ impl Ledger {
         self.settled_at_once += 1;
     }
 
-    /// Inserts a payment into its sender's central queue.
     fn enqueue(&mut self, mut payment: Payment) {
         let rail = &self.setup.rails[payment.rail.index()];
         let sender = &mut self.banks[payment.sender.index()];

@@ -98,7 +98,6 @@ impl Replay {
         fingerprint_words(starts.chain(orders))
     }
 
-    /// Upper bound of the load of an episode of `num_days`.
     fn max_load(&self, num_days: i64) -> Load {
         let days = self.starts.windows(2).map(|ends| &self.orders[ends[0]..ends[1]]);
         let loads = days.map(|day| (day.len() as f64, day.iter().map(|order| order.amount.0 as f64).sum::<f64>()));

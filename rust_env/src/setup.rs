@@ -77,7 +77,6 @@ impl Setup {
     }
 }
 
-/// Creates the players of the banks whose policies are networks.
 fn players(
     scenario: &Scenario,
     networks: &BTreeMap<String, Arc<Network>>,

@@ -191,7 +191,6 @@ def _fit(
 
 
 def _read(model: Any, columns: list[str], node: int) -> Fork | Leaf:
-    """Convert a node of scikit-learn's tree; two leaves with the same action are merged."""
     inner = model.tree_
     if inner.children_left[node] < 0:
         shares = inner.value[node][0] / inner.value[node][0].sum()

@@ -135,7 +135,6 @@ def _learn_together(arguments: dict[str, Any]) -> bool:
 def _tuned(
     name: str, config: TrainConfig, scenario: Scenario, arguments: dict[str, Any]
 ) -> tuple[dict[str, Any], PolicyFactory]:
-    """Tune a scripted policy; each of several learners gets its own parameters."""
     days = config.tuning.seeds
     if _learn_together(arguments):
         tuned = tune_per_learner(name, scenario, days, **arguments)

@@ -348,5 +348,4 @@ def _to_parts(fraction: float) -> int:
 
 
 def _round_rate(rate: float) -> float:
-    """Rounds a price as the engine does."""
     return _to_parts(rate) / _RATE_PARTS

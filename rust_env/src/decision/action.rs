@@ -94,7 +94,6 @@ impl Process {
         }
     }
 
-    /// Unmasks the legal choices of occupied slots.
     fn write_slot_mask(&self, ledger: &Ledger, learner: BankId, mask: &mut [bool]) {
         for (payment, flags) in self.slot_payments(ledger, learner).zip(mask.chunks_mut(self.choices())) {
             flags[1] = true;
@@ -182,7 +181,6 @@ impl Process {
     }
 }
 
-/// Number of components that do not hold.
 fn count_not_hold(actions: &[i64]) -> i64 {
     actions.iter().map(|action| i64::from(*action != HOLD)).sum()
 }

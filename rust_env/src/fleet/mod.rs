@@ -147,7 +147,6 @@ impl Fleet {
         Ok(())
     }
 
-    /// Row, id of the bank, and slot of the action at `index`.
     fn locate(&self, index: usize) -> (usize, String, usize) {
         let (learners, slots) = (self.process.learners.len(), self.process.heads());
         let bank = self.process.learners[index / slots % learners];
@@ -336,7 +335,6 @@ struct Block<'a> {
 }
 
 impl<'a> Block<'a> {
-    /// Steps all rows in parallel blocks; returns the error of the first row that fails.
     fn step(self, grain: usize) -> Result<(), FleetError> {
         if self.rows.len() <= grain.max(1) {
             return self.step_rows();
@@ -374,7 +372,6 @@ impl<'a> Block<'a> {
 }
 
 impl<'a> StepOutput<'a> {
-    /// Splits the arrays by row.
     fn rows(self, process: &Process) -> impl Iterator<Item = StepOutput<'a>> {
         let learners = process.learners.len();
         let floats = self.observations.chunks_exact_mut(learners * process.observation_size());
@@ -391,7 +388,6 @@ impl<'a> StepOutput<'a> {
         )
     }
 
-    /// Splits the arrays after the first `rows` rows.
     fn split_at(self, rows: usize, process: &Process) -> (Self, Self) {
         let learners = rows * process.learners.len();
         let (observations, later_observations) = self.observations.split_at_mut(learners * process.observation_size());

@@ -104,7 +104,6 @@ fn argmax_legal(outputs: &[f32], legal: &[bool]) -> usize {
     choices.fold(first, |best, (index, (output, _))| if *output > best.1 { (index, *output) } else { best }).0
 }
 
-/// Samples a legal choice; the outputs are logits.
 fn sample_legal(outputs: &[f32], legal: &[bool], stream: &mut Stream) -> usize {
     let best = argmax_legal(outputs, legal);
     let weight = |index: usize| {

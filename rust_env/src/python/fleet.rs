@@ -329,7 +329,6 @@ fn snapshot_dict<'py>(py: Python<'py>, id: &str, snapshot: &BankSnapshot) -> PyR
     Ok(dict)
 }
 
-/// Count and cents by urgency class.
 fn queue_dict<'py>(py: Python<'py>, queue: &QueueSnapshot) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     for ((urgency, count), value) in URGENCIES.iter().zip(queue.counts).zip(queue.values) {

@@ -50,7 +50,6 @@ impl Network {
         Ok(outputs)
     }
 
-    /// Returns the network itself, as it is immutable.
     fn __copy__(this: Py<Self>) -> Py<Self> {
         this
     }

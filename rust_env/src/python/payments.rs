@@ -60,7 +60,6 @@ impl Payments {
         self.replay.num_days()
     }
 
-    /// Returns the payments themselves, as they are immutable.
     fn __copy__(this: Py<Self>) -> Py<Self> {
         this
     }

@@ -85,7 +85,6 @@ impl Scenario {
         arrivals.rate_per_tick * window * surge
     }
 
-    /// Upper bound of all balances, pools, transfers and credit.
     fn max_money(&self) -> f64 {
         let banks: f64 = self.agents.iter().map(|agent| (agent.balance + agent.liquidity_pool).0 as f64).sum();
         let transfers: f64 = self.events.iter().map(|event| self.transferred(event)).sum();

@@ -60,7 +60,6 @@ impl Gross {
         &self.touched
     }
 
-    /// Settles heads of queues until every head is blocked.
     fn settle_heads(&mut self, ledger: &mut Ledger, rail: RailId) -> u32 {
         let queue = rail.index();
         for bank in &self.waiting {
@@ -153,7 +152,6 @@ fn may_pay(bank: &Bank) -> bool {
     bank.central_floor <= bank.capacity()
 }
 
-/// Removes and returns the head of a bank's queue if it can settle.
 fn take_payable_head(ledger: &mut Ledger, bank: usize, rail: usize) -> Option<Payment> {
     let is_payable = may_pay(&ledger.banks[bank]) && ledger.can_settle(ledger.banks[bank].central[rail].front()?);
     if is_payable { ledger.banks[bank].central[rail].pop_front() } else { None }

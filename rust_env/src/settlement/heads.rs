@@ -91,7 +91,6 @@ impl Heads {
     }
 }
 
-/// The receiver of the head of a bank's queue.
 fn head_receiver(ledger: &Ledger, rail: RailId, bank: usize) -> Option<usize> {
     Some(ledger.banks[bank].central[rail.index()].front()?.receiver.index())
 }

@@ -147,7 +147,6 @@ fn fill(queues: &mut Queues, ledger: &Ledger, rail: RailId) -> bool {
     waiting > 1
 }
 
-/// Moves the chosen payments of a rail from the central queues to `payments`.
 fn remove_chosen(ledger: &mut Ledger, rail: RailId, queues: &Queues, chosen: &[usize], payments: &mut Vec<Payment>) {
     payments.clear();
     let mut chosen = chosen.iter().copied().peekable();

@@ -34,7 +34,6 @@ impl Net {
         u32::try_from(self.payments.len()).unwrap_or(u32::MAX)
     }
 
-    /// Whether every bank can pay its net amount within its liquidity and limits.
     fn is_covered(&mut self, ledger: &Ledger) -> bool {
         let Self { payments, owed } = self;
         owed.clear();

@@ -241,7 +241,6 @@ impl<'a> Side<'a> {
         queues.payments[self.payments[position].index]
     }
 
-    /// Total amount of the first `count` payments.
     fn total(&self, queues: &Queues, count: usize) -> Cents {
         (0..count).map(|position| self.payment(queues, position).amount).sum()
     }
@@ -348,7 +347,6 @@ impl Netting {
         }
     }
 
-    /// Starts from all queued payments and lists the infeasible banks.
     fn start(&mut self, queues: &Queues) {
         let banks = queues.banks();
         self.ends.clear();
@@ -373,7 +371,6 @@ impl Netting {
         (0..banks).for_each(|bank| self.check(queues, bank));
     }
 
-    /// Lists `bank` if its net amount is infeasible.
     fn check(&mut self, queues: &Queues, bank: usize) {
         if !self.is_pending[bank] && self.is_infeasible(queues, bank) {
             self.is_pending[bank] = true;

@@ -94,7 +94,6 @@ impl System {
         progress.arrivals += arrivals;
     }
 
-    /// Adds the initial transactions up to now; returns their number.
     fn add_scheduled_orders(&mut self) -> u32 {
         let Self { setup, ledger, progress, .. } = self;
         let mut arrivals = 0;
@@ -108,7 +107,6 @@ impl System {
         arrivals
     }
 
-    /// Adds the replayed payments of this tick; returns their number.
     fn add_replayed_orders(&mut self) -> u32 {
         let (day_start, tick) = (self.day_start().0, self.tick_of_day());
         let Self { setup, ledger, progress, .. } = self;

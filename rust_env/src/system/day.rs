@@ -55,7 +55,6 @@ impl System {
         self.ledger.banks[bank.index()].pool_decision = Some(share);
     }
 
-    /// Repays overnight loans and applies the overnight rule to the balances.
     fn open_accounts(&mut self) {
         for (index, (bank, setup)) in self.ledger.banks.iter_mut().zip(&self.setup.banks).enumerate() {
             let (closing, loan) = (bank.balance, bank.loan);
@@ -139,7 +138,6 @@ impl System {
         })
     }
 
-    /// Credits the overnight loans.
     fn lend(&mut self) {
         for bank in &mut self.ledger.banks {
             bank.balance += bank.loan;

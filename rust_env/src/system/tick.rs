@@ -135,7 +135,6 @@ impl System {
         }
     }
 
-    /// Advances to the next tick, or to the next day.
     fn advance(&mut self) {
         if self.is_last_tick_of_day() {
             self.progress.day += 1;

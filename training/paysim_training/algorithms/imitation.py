@@ -228,7 +228,6 @@ def _batches(steps: int, warm: WarmStart, seed: int) -> Iterator[tuple[float, ND
 
 
 def _outputs(model: PPO, observations: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns logits of shape (batch, slots, actions) and values of shape (batch,)."""
     distribution = model.policy.get_distribution(observations)
     assert isinstance(distribution, SlotDistribution)
     return distribution.distribution.logits, model.policy.predict_values(observations)[:, 0]

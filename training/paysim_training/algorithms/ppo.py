@@ -186,7 +186,6 @@ def _load_or_make(run: RunFolder, config: TrainConfig, env: VecMonitor) -> PPO:
 
 
 def _buffer_arguments(config: TrainConfig) -> dict[str, int]:
-    """Returns the arguments that `PairedRolloutBuffer` adds to `RolloutBuffer`."""
     return {"rows_per_seed": config.ppo.rows_per_seed, "learners": config.env.num_learners}
 
 

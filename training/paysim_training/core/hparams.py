@@ -63,7 +63,6 @@ def write_evaluation_scalars(run: RunFolder, metrics: Mapping[str, Any]) -> None
 
 
 def _scalar(value: Any) -> float | str:
-    """Returns numbers unchanged and formats layer sizes as ``64x64``."""
     if isinstance(value, int | float):
         return value
     return "x".join(map(str, value))

@@ -142,6 +142,5 @@ def _max_node_processors() -> int:
 
 
 def _source_packages() -> list[str]:
-    """Returns packages of a source tree, which Ray copies to the workers."""
     folders = [Path(folder) for package in (paysim_agents, paysim_training) for folder in package.__path__]
     return [str(folder) for folder in folders if not {"site-packages", "dist-packages"} & set(folder.parts)]

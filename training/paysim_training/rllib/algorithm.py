@@ -181,7 +181,6 @@ def _policy_name(bank: str, *_: Any, policies: set[str], **__: Any) -> str:
 
 
 def _reset_recreated(*, algorithm: PPO, env_runner_indices: list[int], config: TrainConfig, **_: Any) -> None:
-    """Seed recreated env runners with days that were not played before."""
     seed = segment_seed(config, timesteps_of(algorithm))
     algorithm.env_runner_group.foreach_env_runner(
         lambda env_runner: env_runner.reset_fleet(seed),

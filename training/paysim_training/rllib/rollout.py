@@ -57,7 +57,6 @@ class Rollout:
     discounted: NDArray[np.float32]
 
     def __len__(self) -> int:
-        """Number of transitions."""
         return self.rewards.size
 
     @property

@@ -304,7 +304,6 @@ def _log_probs(actor: Networks, batch: Batch) -> Tensor:
 
 
 def _chosen(log_probs: Tensor, batch: Batch) -> Tensor:
-    """Log-probabilities of the actions taken, float32 of shape (networks, decisions)."""
     return log_probs.gather(2, batch.actions[..., None])[..., 0]
 
 

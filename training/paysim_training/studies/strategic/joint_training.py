@@ -183,7 +183,6 @@ def collect_rollouts(models: Sequence[PPO], shared: SharedVecEnv) -> list[NDArra
 
 
 def _decide(model: PPO) -> tuple[Tensor, Tensor, Tensor]:
-    """Actions, values and log-probabilities at the last observations."""
     with torch.no_grad():
         actions, values, log_probs = model.policy(torch.as_tensor(model._last_obs))
     return actions, values, log_probs
