@@ -6,6 +6,7 @@ the checkout; a plain `pytest` leaves it out.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -25,15 +26,16 @@ import paysim_gym
 ROOT = Path(__file__).parents[2]
 PACKAGES = {"paysim-gym": paysim_gym, "paysim-agents": paysim_agents, "paysim-training": paysim_training}
 
-# Options that shorten the commands of the pages; they override those that a page gives.
+# Options that shorten the commands of the pages; they override those that a page gives. `short` has the
+# bundled configurations with few days.
 SHORT = {
-    "train": ["--timesteps", "20480"],
-    "distil": ["--days", "20", "--rounds", "1"],
-    "benchmark": ["--quick", "--seeds", "1", "--task", "PaySim/DeadlineLumps-v0"],
-    "sweep": ["--trials", "1", "--timesteps", "20480"],
-    "games": ["--runs", "2", "--game", "castro_two_period"],
-    "strategic": ["--quick", "--timesteps", "4096", "--policies", "shared"],
-    "tasks": ["--quick", "--days", "2", "--task", "PaySim/DeadlineLumps-v0"],
+    "train": "--timesteps 20480",
+    "distil": "--days 20 --rounds 1",
+    "benchmark": "--quick --seeds 1 --task PaySim/DeadlineLumps-v0 --configs short",
+    "sweep": "--trials 1 --timesteps 20480",
+    "games": "--runs 2 --game castro_two_period",
+    "strategic": "--quick --timesteps 6144 --policies shared --config short/strategic.yaml",
+    "tasks": "--quick --days 2 --task PaySim/DeadlineLumps-v0",
 }
 # Why a line of a page is not run here.
 SKIPPED = {
@@ -64,11 +66,28 @@ def _lines(page: Path) -> list[str]:
     return [line for line in text.replace("\\\n", " ").splitlines() if line.strip()]
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a payments file, and with the bundled configurations on few days."""
+    (tmp_path / "payments.csv").write_text(PAYMENTS, "utf-8")
+    for name in ("docs", "short"):
+        (tmp_path / name).mkdir()
+    for path in CONFIG_FOLDER.glob("*.yaml"):
+        config = load_config(path.stem).model_dump(mode="json", exclude_unset=True)
+        for use, first in (("evaluation", 2**42), ("tuning", 2**41)):
+            config[use] = {"first_seed": first, "episodes": 20}
+        (tmp_path / "short" / path.name).write_text(json.dumps(config), "utf-8")
+    return tmp_path
+
+
 def _shortened(line: str) -> list[str]:
     """Turn a line of a page into a command that takes seconds."""
     words = shlex.split(line.removeprefix("uv run --extra train "), comments=True)
     assert words[0] == "paysim", line
-    return [*words, *(SHORT.get(words[1], []) if "--results" not in words else [])]
+    if words[1] in ("train", "sweep") and "--config" in words:
+        value = words.index("--config") + 1
+        words[value] = f"short/{words[value]}.yaml"
+    return [*words, *(SHORT.get(words[1], "").split() if "--results" not in words else [])]
 
 
 def test_only_the_wheels_are_imported(tmp_path: Path) -> None:
@@ -100,11 +119,12 @@ def test_the_wheels_have_their_data() -> None:
     assert load_results(Path(paysim_agents.__file__).parent / "tasks" / "tasks.json")["tasks"]
 
 
-def test_the_main_job_runs_and_its_model_loads(tmp_path: Path) -> None:
-    _run(["paysim", "train", "--timesteps", "20480", "--out", "run"], tmp_path)
-    assert "ppo" in _run(["paysim", "evaluate", "run"], tmp_path)
+def test_the_main_job_runs_and_its_model_loads(folder: Path) -> None:
+    options = ["--config", "short/two_bank.yaml", "--timesteps", "20480", "--out", "run"]
+    _run(["paysim", "train", *options], folder)
+    assert "ppo" in _run(["paysim", "evaluate", "run"], folder)
     code = "from stable_baselines3 import PPO; print(type(PPO.load('run/model.zip').policy).__module__)"
-    loaded = _run([sys.executable, "-c", code], tmp_path)
+    loaded = _run([sys.executable, "-c", code], folder)
     assert loaded == "paysim_training.algorithms.queue_policy\n"
 
 
@@ -122,9 +142,7 @@ def test_the_main_job_runs_and_its_model_loads(tmp_path: Path) -> None:
     ],
     ids=lambda page: f"{page.parent.name}/{page.stem}",
 )
-def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
-    (tmp_path / "payments.csv").write_text(PAYMENTS, "utf-8")
-    (tmp_path / "docs").mkdir()
+def test_the_commands_of_a_page_run(page: Path, folder: Path) -> None:
     for line in _lines(page):
         if not any(re.fullmatch(pattern, line) for pattern in SKIPPED):
-            _run(_shortened(line), tmp_path)
+            _run(_shortened(line), folder)
