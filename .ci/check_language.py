@@ -72,7 +72,8 @@ def word_findings(name: Path, text: str) -> Iterator[str]:
 def _summary_finding(name: Path, number: int, summary: str) -> Iterator[str]:
     words = len(summary.split())
     if words >= MAX_SUMMARY_WORDS:
-        yield f"{name}:{number}: summary of {words} words, must be under {MAX_SUMMARY_WORDS}: {summary[:60]}..."
+        limit = f"must be under {MAX_SUMMARY_WORDS}"
+        yield f"{name}:{number}: summary of {words} words, {limit}: {summary[:60]}..."
 
 
 def python_findings(name: Path, text: str) -> Iterator[str]:
@@ -137,7 +138,8 @@ def main() -> int:
         1 if there is a finding, else 0.
     """
     found = [line for name in sources(sys.argv[1:]) for line in findings(name)]
-    print("\n".join(found))
+    for line in found:
+        print(line)
     return 1 if found else 0
 
 

@@ -50,14 +50,8 @@ class EpisodeTable:
         dropped_count: Payments cancelled at the end of a day, int64.
         split_count: Extra parts from splits (a payment split in four adds three), int64.
         liquidity_used: Largest fall of the balance below its opening value, in cents, int64.
-        cost: Cents, int64: the sum of the following components.
-        cost_liquidity: Cents, int64.
-        cost_overdraft: Cents, int64.
-        cost_collateral: Cents, int64.
-        cost_delay: Cents, int64.
-        cost_deadline: Cents, int64.
-        cost_split: Cents, int64.
-        cost_end_of_day: Cents, int64.
+        cost: Sum of the following components in cents, int64.
+        cost_liquidity, ..., cost_end_of_day: Components of the cost in cents, int64.
         settlement_rate: Share of the arrived value that settled before a day's close, without
             settlement by overnight loans, float64.
         mean_delay: Ticks from arrival to settlement, weighted by value, float64.
@@ -128,19 +122,11 @@ def play_days(
 ) -> dict[str, NDArray[Any]]:
     """Play the first episode of each seed, with one learner or several.
 
-    Args:
-        factory: Builds the policy, which decides for all learners.
-        scenario: A bundled scenario's name, the path of a YAML file, a mapping, or a scenario.
-        seeds: One for each episode.
-        learner: The bank that learns, or several; by default the one whose policy is `learner`.
-        **arguments: Further arguments of `PaymentVectorEnv`.
+    Arguments and errors are those of `evaluate`, with a factory that decides for all learners.
 
     Returns:
         `episode_totals`: arrays of shape (episodes x learners,), the learners of the first seed before those
         of the second.
-
-    Raises:
-        ValueError: If there are no seeds, or an argument is invalid.
     """
     banks = 1 if isinstance(learner, str | None) else len(learner)
     days = [validate_seed(seed) for seed in seeds for _ in range(banks)]
@@ -190,14 +176,13 @@ def iqm_ci95(values: ArrayLike) -> Interval:
 
 
 def _iqm(values: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
-    from scipy.stats import trim_mean  # type: ignore[import-untyped]  # slow to import
+    from scipy.stats import trim_mean  # slow to import
 
     middle: NDArray[np.float64] = trim_mean(values, 0.25, axis=axis)
     return middle
 
 
 def _interval(values: ArrayLike, statistic: Callable[..., Any]) -> Interval:
-    """Return a statistic with its 95% bootstrap interval."""
     sample = np.asarray(values, np.float64)
     if sample.ndim != 1 or len(sample) < 2:
         raise ValueError(f"values have shape {sample.shape}: an interval needs at least two numbers")

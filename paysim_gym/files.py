@@ -10,11 +10,7 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file: it appears complete under its name, or not at all.
-
-    Raises:
-        OSError: If it cannot be written; what was there before is unchanged.
-    """
+    """Write a file completely, or raise an OSError and leave what was there."""
     with atomic_file(path) as temporary, temporary.open("wb") as file:
         file.write(content)
         file.flush()
@@ -36,7 +32,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a new folder that is renamed to `path`, or removed after an error.
+    """Yield a new folder that becomes `path`, or is removed after an error.
 
     Raises:
         OSError: If it cannot be made, or `path` exists and is not an empty folder.
@@ -52,12 +48,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_temporaries(folder: Path, name: str = "*") -> None:
-    """Remove what killed processes left of unfinished writes.
-
-    Args:
-        folder: Where they wrote.
-        name: Pattern of the files and folders that they meant to write.
-    """
+    """Remove unfinished writes of killed processes to names in `folder` that match a pattern."""
     for temporary in folder.glob(f".{name}.*.tmp"):
         shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink()
 

@@ -77,10 +77,7 @@ class Orchestrator:
         return self._engine.save_state()
 
     def restore_state(self, state: bytes) -> None:
-        """Continue from a saved state, bit for bit.
-
-        Args:
-            state: From `save_state` in a run of the same scenario.
+        """Continue bit for bit from `save_state` of a run of the same scenario.
 
         Raises:
             ValueError: If it is corrupt, or from another scenario or version; nothing has changed then.

@@ -15,13 +15,7 @@ _MAX_LENGTH = 80
 
 
 def format_errors(error: ValidationError, model: type[BaseModel], name: str = "value") -> str:
-    """Format all errors of a validation, one per line.
-
-    Args:
-        error: What `model.model_validate` raised.
-        model: The model of the whole value.
-        name: What messages call the whole value.
-    """
+    """Format the errors of a model, one per line; `name` replaces the root."""
     models = _models_by_name(model)
     return "\n".join(format_error(detail, models, name) for detail in error.errors())
 

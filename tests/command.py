@@ -1,4 +1,4 @@
-"""The command `paysim`, as a process of its own or within this one."""
+"""The command `paysim`, in its own or in this process."""
 
 from __future__ import annotations
 

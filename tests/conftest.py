@@ -1,4 +1,4 @@
-"""What several test modules share."""
+"""Fixtures of several test modules."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any
 import pytest
 from command import Called
 
-# Windows of the tests open nowhere, and pygame does not greet.
+# No windows on the screen, and no greeting by pygame.
 os.environ["SDL_VIDEODRIVER"] = "dummy"
 os.environ["PYGAME_HIDE_SUPPORT_PROMPT"] = "1"
-# Ray stays on the loopback address; it reads this when it is imported.
+# Ray uses only the loopback address; it reads this on import.
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 
 
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Called:
-    """The command `paysim` in an empty folder, without a process of its own."""
+    """The command `paysim` within this process, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     return Called(capsys, monkeypatch)
 
 
 @pytest.fixture
 def small_scenario() -> dict[str, Any]:
-    """A short day with few payments, all of which differ in something that matters."""
+    """A short day with few, varied payments."""
     arrivals = {
         "rate_per_tick": 1.5,
         "distribution_type": "lognormal",

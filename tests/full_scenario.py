@@ -144,7 +144,7 @@ REPLAY = FULL | {
     "payments_file": "payments.csv",
     "agents": [*FULL["agents"], {"id": "BANK_H", "balance": 0, "policy": NETWORK}],
 }
-"""With the keys that `load_scenario` follows to files, so only for the schema itself."""
+"""With keys that name files, so only for the schema."""
 REMOVED = object()
 
 

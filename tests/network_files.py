@@ -1,4 +1,4 @@
-"""Files of networks with drawn weights, and what stands in them."""
+"""Network files with random weights."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ DECISION: dict[str, Any] = {
 def parts(
     decision: dict[str, Any] | None = None, hidden: tuple[int, ...] = (32,), seed: int = 0, **changed: Any
 ) -> tuple[Tensors, dict[str, str]]:
-    """Tensors and metadata of a network; its logits differ enough for all actions to occur."""
+    """Tensors and metadata of a network whose logits vary enough for all actions."""
     decision = DECISION | (decision or {})
     names = [field[0] for field in _engine.observation_fields(decision["slots"])]
     choices = 2 + len(decision["split_parts"])
     outputs = choices * decision["slots"] if decision["action_mode"] == "slots" else _engine.SHARES
-    dice = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     widths = [len(names), *hidden, outputs]
     tensors: Tensors = {}
     for layer, (before, after) in enumerate(pairwise(widths)):
-        weight = dice.normal(size=(after, before)) * 2 / np.sqrt(before)
+        weight = rng.normal(size=(after, before)) * 2 / np.sqrt(before)
         tensors[f"layer.{layer}.weight"] = weight.astype(np.float32)
-        tensors[f"layer.{layer}.bias"] = dice.normal(size=after).astype(np.float32)
+        tensors[f"layer.{layer}.bias"] = rng.normal(size=after).astype(np.float32)
     metadata = {
         "format": "paysim_gym.policy.1",
         "activation": "tanh",

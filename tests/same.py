@@ -1,4 +1,4 @@
-"""Equality down to the bit."""
+"""Bitwise equality."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def assert_same(one: Any, other: Any, where: str = "") -> None:
-    """Equal types, shapes, dtypes and bits, however deep."""
+    """Assert equal types, shapes, dtypes and bits at any depth."""
     assert type(one) is type(other), where
     if isinstance(one, dict):
         assert one.keys() == other.keys(), where

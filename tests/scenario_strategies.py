@@ -1,4 +1,4 @@
-"""Random scenarios that keep every rule, and changes that may break one."""
+"""Random valid scenarios, and changes that may make them invalid."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-Place = tuple[str | int, ...]
+Location = tuple[str | int, ...]
 Strategy = st.SearchStrategy[Any]
 
 RTGS_PRIORITIES = st.sampled_from([None, "normal", "urgent", "highly_urgent"])
@@ -22,7 +22,7 @@ AMOUNTS = st.integers(1000, 1_000_000)
 PRIORITIES = st.integers(0, 10)
 WEIGHTS = st.sampled_from([0.5, 1, 9])
 FLAGS = st.booleans()
-NASTY: tuple[Any, ...] = (
+INVALID_VALUES: tuple[Any, ...] = (
     *(None, True, False, "", "x", "5", "BANK_X", "07:00", "\ud800"),
     *([], [1, 2], {}, {"x": 1}, {"5": 1}, {"type": "learner"}, {"type": "x"}),
     *(0, -1, 11, 2**63, 2**64, 10**400, 0.5, 1.0, -0.5, 1e300, math.nan, math.inf, -math.inf),
@@ -30,8 +30,8 @@ NASTY: tuple[Any, ...] = (
 """Values that most fields refuse."""
 
 
-class Words(NamedTuple):
-    """What the parts of one scenario may name, and its clock."""
+class Names(NamedTuple):
+    """The ids that a scenario uses, and its clock."""
 
     banks: list[str]
     rails: list[str]
@@ -48,15 +48,15 @@ class Words(NamedTuple):
         return [other for other in self.banks if other != bank]
 
 
-WORDS = (
-    Words(["A", "BANK_B"], ["RTGS"], 1, 1),
-    Words(["0", "_9", "LEARNER"], ["RTGS", "DNS"], 12, 2),
-    Words(["A", "BANK_B", "X" * 64, "7"], ["A", "T2", "DNS"], 48, 3),
+NAMES = (
+    Names(["A", "BANK_B"], ["RTGS"], 1, 1),
+    Names(["0", "_9", "LEARNER"], ["RTGS", "DNS"], 12, 2),
+    Names(["A", "BANK_B", "X" * 64, "7"], ["A", "T2", "DNS"], 48, 3),
 )
 
 
 def mapping(required: dict[str, Any], **optional: Strategy) -> Strategy:
-    """A mapping with some of the optional keys; a value that is no strategy stands for itself."""
+    """A mapping with some of the optional keys; other values are constants."""
     strategies = {
         key: value if isinstance(value, st.SearchStrategy) else st.just(value)
         for key, value in required.items()
@@ -65,7 +65,7 @@ def mapping(required: dict[str, Any], **optional: Strategy) -> Strategy:
 
 
 def joined(*parts: Strategy) -> Strategy:
-    """The keys of several mappings in one."""
+    """The union of several mappings."""
     return st.tuples(*parts).map(lambda drawn: {key: value for part in drawn for key, value in part.items()})
 
 
@@ -78,18 +78,18 @@ def ascending(numbers: Strategy, most: int = 4) -> Strategy:
 
 
 def pair(numbers: Strategy, first: str, second: str) -> Strategy:
-    """Two keys of which the second is not less than the first."""
+    """Two keys with ascending values."""
     return st.tuples(numbers, numbers).map(lambda drawn: {first: min(drawn), second: max(drawn)})
 
 
-def parties(words: Words) -> Strategy:
-    pairs = [{"sender": bank, "receiver": other} for bank in words.banks for other in words.others(bank)]
+def parties(names: Names) -> Strategy:
+    pairs = [{"sender": bank, "receiver": other} for bank in names.banks for other in names.others(bank)]
     return st.sampled_from(pairs)
 
 
-def routes(words: Words) -> Strategy:
-    """The optional keys of everything that describes payments."""
-    rails = st.sampled_from([None, *words.rails])
+def routes(names: Names) -> Strategy:
+    """The optional keys of payments."""
+    rails = st.sampled_from([None, *names.rails])
     return mapping({}, divisible=FLAGS, rail=rails, rtgs_priority=RTGS_PRIORITIES)
 
 
@@ -104,31 +104,31 @@ def policies() -> Strategy:
     )
 
 
-def windows(words: Words) -> Strategy:
+def windows(names: Names) -> Strategy:
     def between(cuts: list[int]) -> list[dict[str, Any]]:
         bounds = zip(cuts[::2], cuts[1::2], strict=False)
         return [{"start_tick": start, "end_tick": end, "multiplier": 2} for start, end in bounds]
 
-    return ascending(st.integers(0, words.ticks_per_day)).map(between)
+    return ascending(st.integers(0, names.ticks_per_day)).map(between)
 
 
-def arrivals(words: Words, bank: str) -> Strategy:
+def arrivals(names: Names, bank: str) -> Strategy:
     kinds = st.sampled_from(["normal", "lognormal", "uniform"])
     spread = mapping({"distribution_type": kinds, "amount_std_dev": st.integers(0, 500)})
     required = {"rate_per_tick": st.sampled_from([0.001, 0.5, 1, 5]), "amount_mean": AMOUNTS}
     optional = {
         "agent_id": st.just(bank),
-        "counterparty_weights": weights(words.others(bank)),
-        "time_windows": windows(words),
+        "counterparty_weights": weights(names.others(bank)),
+        "time_windows": windows(names),
         "deadline_range": st.lists(st.integers(0, 99), min_size=2, max_size=2).map(sorted),
         "priority": PRIORITIES | weights([str(priority) for priority in range(11)]),
     }
     shape = spread | st.sampled_from([{"distribution_type": kind} for kind in ("exponential", "uniform")])
-    return joined(mapping(required, **optional), shape, routes(words))
+    return joined(mapping(required, **optional), shape, routes(names))
 
 
-def agent(words: Words, bank: str) -> Strategy:
-    bilateral = st.dictionaries(st.sampled_from(words.others(bank)), MONEY, max_size=2)
+def agent(names: Names, bank: str) -> Strategy:
+    bilateral = st.dictionaries(st.sampled_from(names.others(bank)), MONEY, max_size=2)
     return mapping(
         {"id": bank, "balance": MONEY},
         credit_limit=MONEY,
@@ -137,16 +137,16 @@ def agent(words: Words, bank: str) -> Strategy:
         liquidity_pool=MONEY,
         liquidity_share=SHARES,
         limits=mapping({}, bilateral=bilateral, multilateral=st.none() | MONEY),
-        arrival_config=st.none() | arrivals(words, bank),
+        arrival_config=st.none() | arrivals(names, bank),
         policy=policies(),
     )
 
 
-def rail(words: Words, name: str) -> Strategy:
+def rail(names: Names, name: str) -> Strategy:
     lsm = mapping({}, entry_offset=FLAGS, bilateral=FLAGS, multilateral=FLAGS)
     disciplines = st.sampled_from(["fifo", "fifo_bypass", "priority"])
     gross = mapping({}, lsm=lsm, queue_discipline=disciplines)
-    net = mapping({"settlement_type": "deferred_net", "cycle_ticks": st.integers(1, words.ticks_per_day)})
+    net = mapping({"settlement_type": "deferred_net", "cycle_ticks": st.integers(1, names.ticks_per_day)})
     return joined(mapping({"id": name}, incoming_queue_visible=FLAGS, deferred_crediting=FLAGS), gross | net)
 
 
@@ -174,13 +174,13 @@ def costs() -> Strategy:
     )
 
 
-def transactions(words: Words) -> Strategy:
-    times = pair(words.ticks, "arrival_tick", "deadline_tick")
-    return joined(parties(words), times, mapping({"amount": AMOUNTS}, priority=PRIORITIES), routes(words))
+def transactions(names: Names) -> Strategy:
+    times = pair(names.ticks, "arrival_tick", "deadline_tick")
+    return joined(parties(names), times, mapping({"amount": AMOUNTS}, priority=PRIORITIES), routes(names))
 
 
-def events(words: Words) -> Strategy:
-    banks, anyone = st.sampled_from(words.banks), st.sampled_from([None, *words.banks])
+def events(names: Names) -> Strategy:
+    banks, anyone = st.sampled_from(names.banks), st.sampled_from([None, *names.banks])
     payment = mapping(
         {"type": "payment", "amount": AMOUNTS},
         deadline_ticks=st.none() | st.integers(0, 99),
@@ -188,8 +188,8 @@ def events(words: Words) -> Strategy:
     )
     transfer = mapping({"type": "transfer", "amount": AMOUNTS})
     kinds = [
-        joined(payment, parties(words), routes(words)),
-        joined(transfer, parties(words) | mapping({"sender": banks}) | mapping({"receiver": banks})),
+        joined(payment, parties(names), routes(names)),
+        joined(transfer, parties(names) | mapping({"sender": banks}) | mapping({"receiver": banks})),
         mapping({"type": "arrival_rate", "multiplier": FACTORS}, bank=anyone),
         mapping({"type": "credit", "bank": banks, "credit_limit": MONEY}),
         mapping({"type": "collateral", "bank": banks, "collateral": MONEY}),
@@ -198,29 +198,29 @@ def events(words: Words) -> Strategy:
     ]
     period = mapping({"every_ticks": st.integers(1, 99)})
     times = [
-        mapping({"tick": words.ticks}),
-        mapping({"tick": words.ticks, "every_ticks": None, "until_tick": None}),
-        joined(mapping({"tick": words.ticks}), period),
-        joined(pair(words.ticks, "tick", "until_tick"), period),
+        mapping({"tick": names.ticks}),
+        mapping({"tick": names.ticks, "every_ticks": None, "until_tick": None}),
+        joined(mapping({"tick": names.ticks}), period),
+        joined(pair(names.ticks, "tick", "until_tick"), period),
     ]
     return joined(st.one_of(kinds), st.one_of(times))
 
 
-def scenario(words: Words) -> Strategy:
-    rails = st.tuples(*(rail(words, name) for name in words.rails)).map(list)
+def scenario(names: Names) -> Strategy:
+    rails = st.tuples(*(rail(names, name) for name in names.rails)).map(list)
     hours = st.sampled_from([("00:00", "24:00"), ("07:00", "18:30"), ("09:59", "10:00")])
     required = {
-        "ticks_per_day": words.ticks_per_day,
-        "num_days": words.num_days,
-        "agents": st.tuples(*(agent(words, bank) for bank in words.banks)).map(list),
+        "ticks_per_day": names.ticks_per_day,
+        "num_days": names.num_days,
+        "agents": st.tuples(*(agent(names, bank) for bank in names.banks)).map(list),
     }
     optional = mapping(
-        required if words.rails == ["RTGS"] else required | {"rails": rails},
+        required if names.rails == ["RTGS"] else required | {"rails": rails},
         description=st.text(st.characters(codec="utf-8"), max_size=5),
         seed=st.sampled_from([0, 1, 2**63, 2**64 - 1]),
         costs=costs(),
-        initial_transactions=st.lists(transactions(words), max_size=2),
-        events=st.lists(events(words), max_size=4),
+        initial_transactions=st.lists(transactions(names), max_size=2),
+        events=st.lists(events(names), max_size=4),
         payments_file=st.sampled_from([None, "payments.csv", "\u00e9/\U0001f4b6.parquet"]),
         priority_escalation=st.none() | mapping({"ticks": st.integers(1, 99), "boost": st.integers(1, 10)}),
         end_of_day=st.sampled_from(["carry", "drop", "borrow"]),
@@ -230,55 +230,55 @@ def scenario(words: Words) -> Strategy:
     return joined(optional, st.just({}) | day)
 
 
-SCENARIOS = st.one_of([scenario(words) for words in WORDS])
-"""Scenarios that keep every rule, with any of the keys."""
+SCENARIOS = st.one_of([scenario(names) for names in NAMES])
+"""Valid scenarios with any of the keys."""
 
 
 @st.composite
 def changed_scenarios(draw: st.DrawFn) -> list[Any]:
-    """Variants of one scenario: each with a change that may break a rule, and one with all the changes."""
+    """Variants of one scenario with one change each, and one with all changes."""
     text = json.dumps(draw(SCENARIOS))
-    spots = list(places(json.loads(text)))
+    all_locations = list(locations(json.loads(text)))
     variants, all_changes = [], json.loads(text)
     for _ in range(draw(st.integers(1, 5))):
-        spot, other = draw(st.sampled_from(spots)), draw(st.sampled_from(spots))
-        value = draw(st.sampled_from([*NASTY, at(json.loads(text), other)]))
+        location, other = draw(st.sampled_from(all_locations)), draw(st.sampled_from(all_locations))
+        value = draw(st.sampled_from([*INVALID_VALUES, at(json.loads(text), other)]))
         how = draw(st.sampled_from([put, remove, add_key, repeat]))
         variants.append(json.loads(text))
-        change(variants[-1], spot, how, value)
-        if is_place(all_changes, spot):
-            change(all_changes, spot, how, value)
+        change(variants[-1], location, how, value)
+        if has_location(all_changes, location):
+            change(all_changes, location, how, value)
     return [*variants, all_changes]
 
 
-def places(value: Any, place: Place = ()) -> Iterator[Place]:
-    """The place of everything inside a value, from the outside in."""
-    if place:
-        yield place
+def locations(value: Any, location: Location = ()) -> Iterator[Location]:
+    """The locations of all nested values, outer values first."""
+    if location:
+        yield location
     if isinstance(value, dict | list):
         for key, part in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from places(part, (*place, key))
+            yield from locations(part, (*location, key))
 
 
-def at(data: Any, place: Place) -> Any:
-    """What stands at a place."""
-    for key in place:
+def at(data: Any, location: Location) -> Any:
+    """The value at a location."""
+    for key in location:
         data = data[key]
     return data
 
 
-def is_place(data: Any, place: Place) -> bool:
-    """Whether anything stands there."""
+def has_location(data: Any, location: Location) -> bool:
+    """Whether the location exists."""
     try:
-        at(data, place)
+        at(data, location)
     except (LookupError, TypeError):
         return False
-    return isinstance(at(data, place[:-1]), dict | list)
+    return isinstance(at(data, location[:-1]), dict | list)
 
 
-def change(data: Any, place: Place, how: Any, value: Any) -> None:
-    """Change one place of a scenario."""
-    *owner, key = place
+def change(data: Any, location: Location, how: Any, value: Any) -> None:
+    """Change the value at a location."""
+    *owner, key = location
     how(at(data, tuple(owner)), key, copy.deepcopy(value))
 
 
@@ -288,12 +288,12 @@ def put(owner: Any, key: Any, value: Any) -> None:
 
 
 def remove(owner: Any, key: Any, _: Any) -> None:
-    """Take away a key of a mapping or an item of a list."""
+    """Remove a key of a mapping or an item of a list."""
     del owner[key]
 
 
 def add_key(owner: Any, key: Any, value: Any) -> None:
-    """Give a mapping another key, an item of a list to the list."""
+    """Add a key to a mapping, or replace an item of a list."""
     if isinstance(owner, dict):
         owner[f"{key}_"] = value
     else:
@@ -301,7 +301,7 @@ def add_key(owner: Any, key: Any, value: Any) -> None:
 
 
 def repeat(owner: Any, key: Any, value: Any) -> None:
-    """Let an item stand twice in its list."""
+    """Repeat an item of a list."""
     if isinstance(owner, list):
         owner.append(copy.deepcopy(owner[key]))
     else:

@@ -8,11 +8,7 @@ from paysim_gym.scenario import Agent, Scenario
 
 
 def find_bank(scenario: Scenario, bank: str) -> Agent:
-    """Returns a bank's configuration.
-
-    Raises:
-        ValueError: If the scenario has no such bank.
-    """
+    """Returns a bank's configuration; raises ValueError if the scenario has no such bank."""
     banks = {agent.id: agent for agent in scenario.agents}
     if bank not in banks:
         raise ValueError(f"learner = {bank!r}: must be one of {', '.join(banks)}")

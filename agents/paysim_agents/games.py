@@ -10,13 +10,14 @@ computes the costs: a fleet plays all pairs of strategies at once, one pair per 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, Unpack
 
 import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from paysim_gym._engine import SHARES
+from paysim_gym.envs.env_arguments import FleetArguments
 from paysim_gym.envs.learners import scenario_learners
 from paysim_gym.envs.vector import PaymentVectorEnv
 from paysim_gym.scenario import ScenarioSource, load_scenario
@@ -45,7 +46,7 @@ def play(
     *,
     learners: Sequence[str] | None = None,
     seed: int = 0,
-    **env_kwargs: Any,
+    **arguments: Unpack[FleetArguments],
 ) -> NDArray[np.int64]:
     """Plays one episode of every game, all with the same demand.
 
@@ -55,7 +56,7 @@ def play(
             mode with several slots. If the episode has more steps, the remaining actions are 0 (hold).
         learners: The acting banks in the order of their axis; None for those whose policy is `learner`.
         seed: Seed of the demand.
-        **env_kwargs: Further arguments of `PaymentVectorEnv`, such as `action_mode`.
+        **arguments: Further arguments of `PaymentVectorEnv`, such as `action_mode`.
 
     Returns:
         Costs of the episode in cents, int64 of shape (games, learners).
@@ -74,9 +75,8 @@ def play(
             f"with {', '.join(banks) or 'no bank'} on the last axis, or have a fourth axis of slots"
         )
     rows = actions.shape[1] * len(banks)
-    is_strict = env_kwargs.get("action_mode") != "fraction"
-    options = {"strict": is_strict, **env_kwargs, "autoreset_mode": AutoresetMode.DISABLED}
-    env = PaymentVectorEnv(rows, loaded, banks, **options)
+    arguments.setdefault("strict", arguments.get("action_mode") != "fraction")
+    env = PaymentVectorEnv(rows, loaded, banks, autoreset_mode=AutoresetMode.DISABLED, **arguments)
     env.reset(seed=[seed] * rows)
     shape: tuple[int, ...] = env.action_space.shape or ()
     steps = 0
@@ -96,7 +96,7 @@ def payoff_matrices(
     *,
     learners: Sequence[str] | None = None,
     seed: int = 0,
-    **env_kwargs: Any,
+    **arguments: Unpack[FleetArguments],
 ) -> NDArray[np.int64]:
     """Computes the costs of every pair of strategies of two learners.
 
@@ -107,7 +107,7 @@ def payoff_matrices(
         second: The second learner's strategies; None for those of the first.
         learners: Two banks; None for those whose policy is `learner`.
         seed: Seed of the demand.
-        **env_kwargs: Further arguments of `PaymentVectorEnv`.
+        **arguments: Further arguments of `PaymentVectorEnv`.
 
     Returns:
         Costs of an episode in cents, int64 of shape (first strategies, second strategies, 2).
@@ -129,7 +129,7 @@ def payoff_matrices(
         [np.repeat(first, len(others), axis=0), np.tile(others, (len(first), *[1] * (first.ndim - 1)))]
     )
     actions = np.moveaxis(pairs, (0, 1, 2), (2, 1, 0))
-    costs = play(loaded, actions, learners=banks, seed=seed, **env_kwargs)
+    costs = play(loaded, actions, learners=banks, seed=seed, **arguments)
     return costs.reshape(len(first), len(others), 2)
 
 

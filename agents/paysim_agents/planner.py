@@ -137,7 +137,6 @@ class Planner:
             fleet.restore_state(row, state, seed=row % self._futures)
 
     def _fleet(self, size: int) -> PaymentVectorEnv:
-        """Returns a cached fleet of this size in which candidates are simulated."""
         if size not in self._fleets:
             settings = self._env.settings
             fleet = PaymentVectorEnv(

@@ -186,11 +186,7 @@ def slot_columns() -> list[str]:
 
 
 def load_tree(path: Path) -> Tree:
-    """Reads a tree file.
-
-    Raises:
-        TreeError: If the file cannot be read or holds no valid tree.
-    """
+    """Reads a tree file; raises TreeError if it cannot be read or is invalid."""
     try:
         return Tree.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
@@ -215,7 +211,6 @@ def _nodes(root: Fork | Leaf) -> Iterator[Fork | Leaf]:
 
 
 def _follow(root: Fork | Leaf, table: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Evaluates the tree on every row."""
     columns = [*bank_columns(), *slot_columns()]
     actions = np.zeros(len(table), np.int64)
     stack: list[tuple[Fork | Leaf, NDArray[np.intp]]] = [(root, np.arange(len(table)))]
@@ -253,7 +248,6 @@ def _rule_lines(tree: Tree, node: Fork | Leaf, actions: list[str], indent: str) 
 
 
 def _conditions(tree: Tree, node: Fork) -> tuple[str, str]:
-    """Formats a fork's test and its negation."""
     units = {name.replace("slot_0_", SLOT_PREFIX): unit for name, unit, *_ in observation_fields(1)}
     unit, subject = units[node.column], node.column.replace("_", " ")
     if node.column.startswith(SLOT_PREFIX):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from paysim_agents.banks import find_bank, replace_bank
 from paysim_agents.scripted import scripted
-from paysim_gym.envs.env_arguments import DEFAULT_SPLIT_PARTS
+from paysim_gym.envs.env_arguments import DEFAULT_SPLIT_PARTS, FleetArguments
 from paysim_gym.evaluation import evaluate
 from paysim_gym.scenario import Agent, Scenario, ScenarioSource, load_scenario
 
@@ -30,7 +30,12 @@ class Trial:
 
 
 def tune(
-    scenario: ScenarioSource, seeds: Iterable[int], candidates: Iterable[Mapping[str, Any]], **env_kwargs: Any
+    scenario: ScenarioSource,
+    seeds: Iterable[int],
+    candidates: Iterable[Mapping[str, Any]],
+    *,
+    learner: str | None = None,
+    **arguments: Unpack[FleetArguments],
 ) -> tuple[dict[str, Any], list[Trial]]:
     """Evaluates every candidate on the same seeds and returns the cheapest.
 
@@ -38,7 +43,8 @@ def tune(
         scenario: The scenario the candidates play.
         seeds: Tuning days; keep them apart from the days of the final comparison.
         candidates: Policies as in a scenario.
-        **env_kwargs: Further arguments of `PaymentVectorEnv`.
+        learner: The bank they act for; by default the one whose policy is `learner`.
+        **arguments: Further arguments of `PaymentVectorEnv`.
 
     Returns:
         The cheapest policy (the first on ties), and all trials in the order of the candidates.
@@ -47,10 +53,10 @@ def tune(
         ValueError: If there are no candidates, or an argument is wrong.
     """
     loaded, days = load_scenario(scenario), list(seeds)
-    trials = [
-        Trial(dict(policy), float(evaluate(scripted(policy), loaded, days, **env_kwargs).cost.mean()))
-        for policy in candidates
-    ]
+    trials = []
+    for policy in candidates:
+        costs = evaluate(scripted(policy), loaded, days, learner=learner, **arguments).cost
+        trials.append(Trial(dict(policy), float(costs.mean())))
     if not trials:
         raise ValueError("candidates: must have at least one policy")
     return min(trials, key=lambda trial: trial.cost_cents_mean).policy, trials
@@ -61,8 +67,7 @@ def tune_rules(
     learner: str,
     seeds: Iterable[int],
     rule_types: Iterable[str] = RULE_TYPES,
-    split_parts: Sequence[int] = DEFAULT_SPLIT_PARTS,
-    **env_kwargs: Any,
+    **arguments: Unpack[FleetArguments],
 ) -> list[tuple[float, dict[str, Any], float | None]]:
     """Tunes rules of several types for every pool share of the opening.
 
@@ -71,21 +76,20 @@ def tune_rules(
         learner: The bank they act for.
         seeds: Tuning days.
         rule_types: Types that `candidate_grid` supports.
-        split_parts: Numbers of parts that an action may split a payment into.
-        **env_kwargs: Further arguments of `PaymentVectorEnv`.
+        **arguments: Further arguments of `PaymentVectorEnv`.
 
     Returns:
         Mean cost in cents, best rule and pool share (None without a pool), for each share and type.
     """
-    choices, days = 1 + len(split_parts), list(seeds)
-    arguments = {"learner": learner, "split_parts": split_parts, **env_kwargs}
+    choices, days = 1 + len(arguments.get("split_parts", DEFAULT_SPLIT_PARTS)), list(seeds)
     has_pool = find_bank(scenario, learner).liquidity_pool
     shares = [choice / choices for choice in range(choices + 1)] if has_pool else [None]
     tuned: list[tuple[float, dict[str, Any], float | None]] = []
     for share in shares:
         variant = with_pool_share(scenario, learner, share)
         for rule_type in rule_types:
-            policy, trials = tune(variant, days, candidate_grid(rule_type, variant, learner), **arguments)
+            candidates = candidate_grid(rule_type, variant, learner)
+            policy, trials = tune(variant, days, candidates, learner=learner, **arguments)
             tuned.append((min(trial.cost_cents_mean for trial in trials), policy, share))
     return tuned
 

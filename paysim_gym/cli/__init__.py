@@ -54,9 +54,5 @@ app.command()(render)
 
 
 def main() -> NoReturn:
-    """Run the command line.
-
-    Raises:
-        SystemExit: Always, with the exit code.
-    """
+    """Run the command line and exit: it always raises SystemExit with the exit code."""
     sys.exit(run_app(app))

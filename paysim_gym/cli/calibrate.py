@@ -66,11 +66,7 @@ def calibrate(
 
 
 def _check_target(out: Path, payments: Path, *, force: bool) -> None:
-    """Raise an error for an invalid target before the slow fit.
-
-    Raises:
-        ScenarioError: If the target cannot be written.
-    """
+    """Raise a ScenarioError for a target that cannot be written, before the slow fit."""
     if not out.parent.is_dir():
         raise ScenarioError(f"{out}: there is no folder {out.parent}")
     if out.is_dir():

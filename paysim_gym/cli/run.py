@@ -43,6 +43,12 @@ Payments = Annotated[
 Types = Annotated[list[str] | None, typer.Option("--type", help="Only events of this type (repeatable).")]
 First = Annotated[int | None, typer.Option("--from", min=0, help="First tick to print.")]
 Last = Annotated[int | None, typer.Option("--to", min=0, help="Last tick to print.")]
+Ticks = Annotated[
+    int | None, typer.Option(min=1, help="Number of ticks to simulate.", show_default="all days")
+]
+Seed = Annotated[
+    int | None, typer.Option(min=0, max=2**64 - 1, help="Seed of the demand.", show_default="the scenario's")
+]
 
 
 def run(
@@ -52,13 +58,8 @@ def run(
     verbose: Verbose = False,
     stream: Stream = False,
     event_stream: EventStream = False,
-    ticks: Annotated[
-        int | None, typer.Option(min=1, help="Number of ticks to simulate.", show_default="all days")
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(min=0, max=2**64 - 1, help="Seed of the demand.", show_default="the scenario's"),
-    ] = None,
+    ticks: Ticks = None,
+    seed: Seed = None,
     persist: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Store the run in this DuckDB file, day by day.")
     ] = None,
@@ -148,7 +149,6 @@ def replay(
 
 
 def _mode(mode: str | None, *, verbose: bool, stream: bool, event_stream: bool) -> str | None:
-    """Return the mode that is given, if any."""
     flags = {"verbose": verbose, "stream": stream, "event_stream": event_stream}
     asked = [name for name, is_on in flags.items() if is_on] + ([mode] if mode else [])
     if len(asked) > 1:

@@ -19,11 +19,7 @@ PIPE_CLOSED = 141
 
 
 def make_app(**options: Any) -> typer.Typer:
-    """Create an app with the settings that all apps share.
-
-    Args:
-        options: Further arguments of `typer.Typer`.
-    """
+    """Create an app with the settings that all apps share."""
     return typer.Typer(
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -41,24 +37,12 @@ def command_app(command: Callable[..., None]) -> typer.Typer:
 
 
 def run_command(command: Callable[..., None]) -> NoReturn:
-    """Run a function as a command of its own, for ``python -m paysim_training.train``.
-
-    Raises:
-        SystemExit: Always, with the exit code.
-    """
+    """Run a function as a command and exit, for ``python -m paysim_training.train``."""
     sys.exit(run_app(command_app(command)))
 
 
 def run_app(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
-    """Run an app; an expected error becomes one line on standard error.
-
-    Args:
-        app: The app.
-        arguments: The command line; None for that of the process.
-
-    Returns:
-        The exit code.
-    """
+    """Run an app and return its exit code; an expected error prints one line."""
     ensure_stdout()
     code = _exit_code(app, arguments)
     try:

@@ -59,11 +59,7 @@ def note(text: str) -> None:
 
 @contextmanager
 def interrupt_hint(hint: str) -> Iterator[None]:
-    """On Ctrl-C, say how to continue; the interrupt still ends the command.
-
-    Args:
-        hint: A sentence for the user.
-    """
+    """On Ctrl-C, say how to continue; the interrupt still ends the command."""
     try:
         yield
     except KeyboardInterrupt:
@@ -74,11 +70,8 @@ def interrupt_hint(hint: str) -> Iterator[None]:
 def progress_bar(console: Console, *fields: str, counts: bool = False, **options: bool) -> Progress:
     """Create a progress bar with description, progress and remaining time.
 
-    Args:
-        console: Where the bar is drawn.
-        fields: Format strings of further columns, such as ``"best {task.fields[best]}"``.
-        counts: Show the number of steps instead of a percentage.
-        options: Further arguments of `Progress`, such as ``disable``.
+    `fields` are format strings of further columns, such as ``"best {task.fields[best]}"``; `counts` shows the
+    number of steps instead of a percentage.
     """
     return Progress(
         TextColumn("{task.description}"),
@@ -95,11 +88,7 @@ class Terminal:
     """Context manager that writes data to standard output and progress to standard error."""
 
     def __init__(self, *, no_color: bool = False) -> None:
-        """Initialise without a progress bar.
-
-        Args:
-            no_color: Write plain text even to a terminal.
-        """
+        """Initialise without a progress bar; `no_color` writes plain text even to a terminal."""
         no_color = no_color or bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
         self._is_styled = sys.stdout.isatty() and not no_color
         self._console = Console(stderr=True, no_color=no_color)
@@ -116,11 +105,7 @@ class Terminal:
         self._hide()
 
     def line(self, text: str, style: str = "") -> None:
-        """Write a line and flush it.
-
-        Raises:
-            PipeClosedError: If the reader has closed the pipe.
-        """
+        """Write a line and flush it, or raise PipeClosedError if the pipe is closed."""
         if sys.stdout.isatty():
             self._hide()
         if style and self._is_styled:

@@ -159,11 +159,7 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
         return actions
 
     def save_state(self) -> bytes:
-        """Save the state, for `restore_state`.
-
-        Raises:
-            ResetNeeded: Before the first reset.
-        """
+        """Save the state, for `restore_state`; raises ResetNeeded before the first reset."""
         return self._fleet.save_state()
 
     def restore_state(self, state: bytes, *, seed: int | None = None) -> tuple[NDArray[np.float32], Info]:

@@ -112,11 +112,7 @@ def validate_env_arguments(num_envs: int = 1, **arguments: Unpack[FleetArguments
 
 
 def check_names(arguments: Mapping[str, object], allowed: type[EnvArguments]) -> None:
-    """Refuse keyword arguments that a TypedDict does not have.
-
-    Raises:
-        TypeError: If there is one.
-    """
+    """Raise a TypeError for keyword arguments that a TypedDict does not have."""
     for name in arguments:
         if name not in allowed.__annotations__:
             names = ", ".join(allowed.__annotations__)
@@ -135,11 +131,7 @@ def to_builtin(value: Any) -> Any:
 
 
 def resolve_autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
-    """Return the autoreset mode that a mode or its string value names.
-
-    Raises:
-        ValueError: If it is neither.
-    """
+    """Return the autoreset mode for a mode or its string value; otherwise raise ValueError."""
     try:
         return AutoresetMode(mode)
     except ValueError:

@@ -138,7 +138,6 @@ def _perceptron(model: BaseAlgorithm) -> _Perceptron:
 
 
 def _settings(env: Any) -> EnvSettings:
-    """Return the settings of an environment."""
     if env is None:
         raise ValueError("env = None: the model has none either; pass the environment that it was trained in")
     try:
@@ -151,11 +150,7 @@ def _settings(env: Any) -> EnvSettings:
 
 
 def _validate_wrappers(env: Any) -> None:
-    """Refuse wrappers whose effect is not in the file.
-
-    Raises:
-        ValueError: If a wrapper changes observations or actions, or two normalise.
-    """
+    """Raise a ValueError for wrappers, except normalisation, that change observations or actions."""
     chain = [env]
     while isinstance(chain[-1], VecEnvWrapper):
         chain.append(chain[-1].venv)
@@ -173,11 +168,7 @@ def _validate_wrappers(env: Any) -> None:
 
 
 def _validate_equal(env: Any, trained_in: VecEnv) -> None:
-    """Refuse an environment whose settings differ from those in training.
-
-    Raises:
-        ValueError: If a setting in the file differs, or only one of the two normalises.
-    """
+    """Raise a ValueError if settings or normalisation differ from those in training."""
     given, own = (_settings(one).model_dump(include=_DECISION) for one in (env, trained_in))
     different = [name for name in own if given[name] != own[name]]
     for name in different:

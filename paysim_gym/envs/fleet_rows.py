@@ -112,33 +112,23 @@ class FleetRows:
     def snapshots(self) -> list[BankSnapshot]:
         """The unscaled state of each row's bank, in cents."""
         return [
-            snapshot for system in range(self._num_systems) for snapshot in self._fleet.view(system).values()
+            snapshot
+            for system in range(self._num_systems)
+            for snapshot in self._fleet.snapshots(system).values()
         ]
 
     def save_state(self, row: int) -> bytes:
-        """Save the state of a row's system.
-
-        Raises:
-            ValueError: If there is no such row.
-        """
+        """Save the state of a row's system, or raise a ValueError without such row."""
         return self._fleet.save_state(self.system_and_learner(row)[0])
 
     def restore_system(
         self, system: int, state: bytes, seed: int | None
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_], bool]:
-        """Restore a saved state.
-
-        Returns:
-            Observations and masks, (learners, ...), and whether the episode is over.
-        """
+        """Restore a state; return observations and masks, (learners, ...), and whether it is over."""
         return self._fleet.restore_state(system, state, seed)
 
     def system_and_learner(self, row: int) -> tuple[int, int]:
-        """Return the indices of a row's system and learner.
-
-        Raises:
-            ValueError: If there is no such row.
-        """
+        """Return the indices of a row's system and learner, or raise a ValueError."""
         last = self._settings.num_envs - 1
         if isinstance(row, bool) or not isinstance(row, int | np.integer) or not 0 <= row <= last:
             raise ValueError(f"row = {row!r}: must be an integer between 0 and {last}")

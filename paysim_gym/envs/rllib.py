@@ -31,17 +31,7 @@ class PaymentMultiAgentEnv(MultiAgentEnv):
     """
 
     def __init__(self, env_config: Mapping[str, Any] | None = None) -> None:
-        """Build the system.
-
-        Args:
-            env_config: Arguments of `PaymentParallelEnv`. RLlib's mapping also has the number of the
-                env runner.
-
-        Raises:
-            ScenarioError: If the scenario is invalid.
-            TypeError: If there is no such argument.
-            ValueError: If another argument is invalid, or no bank learns.
-        """
+        """Build the system from arguments of `PaymentParallelEnv`, which raises its errors."""
         self.parallel_env = PaymentParallelEnv(**(env_config or {}))
         self._worker = getattr(env_config, "worker_index", None) or 0
         self.agents = list(self.parallel_env.possible_agents)
@@ -54,19 +44,10 @@ class PaymentMultiAgentEnv(MultiAgentEnv):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observations, Infos]:
-        """Start an episode for all agents.
+        """Start an episode for all agents, as `PaymentParallelEnv.reset` does.
 
-        Args:
-            seed: Starts its first episode; without one the next episode (at first, of a drawn seed).
-                Seeds that RLlib gives to remote env runners overlap, so a remote runner draws another
-                seed from this one and its own number.
-            options: A mapping, ignored.
-
-        Returns:
-            By agent, its observation, float32 of shape (observation size,), and info with `action_mask`.
-
-        Raises:
-            ValueError: If the seed is not an integer between 0 and 2**64 - 1, or the options are no mapping.
+        Seeds that RLlib gives to remote env runners overlap, so a remote runner draws another seed from the
+        one given and its own number.
         """
         if seed is not None and self._worker:
             (seed,) = spread_seeds(seed, 1, self._worker)
@@ -75,20 +56,7 @@ class PaymentMultiAgentEnv(MultiAgentEnv):
     def step(
         self, action_dict: Mapping[str, NDArray[Any]]
     ) -> tuple[Observations, dict[str, float], dict[str, bool], dict[str, bool], Infos]:
-        """Play one step: a tick, or the opening of a day with a pool.
-
-        Args:
-            action_dict: Integers of the action space for every agent.
-
-        Returns:
-            By agent: observation, reward, terminated, truncated (both also for `__all__`) and info.
-
-        Raises:
-            ValueError: If an action is missing, has the wrong shape or type, or is for an unknown agent.
-            ActionError: If an action is out of range, or illegal in strict mode.
-            EpisodeOverError: If the episode is over.
-            ResetNeeded: Before the first reset.
-        """
+        """Play one step as `PaymentParallelEnv.step` does, with `__all__` in terminated and truncated."""
         observations, rewards, terminated, truncated, infos = self.parallel_env.step(action_dict)
         terminated["__all__"] = all(terminated.values())
         truncated["__all__"] = all(truncated.values())

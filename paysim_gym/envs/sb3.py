@@ -60,11 +60,7 @@ class PaymentVecEnv(VecEnv):
         )
 
     def reset(self) -> NDArray[np.float32]:
-        """Start an episode in every row, with the seeds set by `seed`, if any.
-
-        Returns:
-            Observations, float32 of shape (num_envs, observation size).
-        """
+        """Start an episode in every row; return float32 of shape (num_envs, observation size)."""
         observations, _ = self.vector_env.reset(seed=self._seeds)
         self._reset_seeds()
         self._reset_options()
@@ -72,14 +68,7 @@ class PaymentVecEnv(VecEnv):
         return observations
 
     def seed(self, seed: int | None = None) -> list[int | None]:
-        """Set the seeds of the next reset: consecutive for groups of `rows_per_seed` rows.
-
-        Args:
-            seed: The first; None draws one.
-
-        Returns:
-            The seeds, by row.
-        """
+        """Set the next reset's seeds, consecutive for groups of `rows_per_seed` rows; None draws one."""
         super().seed(seed)
         self._seeds = [self._seeds[index] for index in self._seed_indices]
         return list(self._seeds)
@@ -132,19 +121,11 @@ class PaymentVecEnv(VecEnv):
         return [np.asarray(frame, np.uint8) for frame in frames]
 
     def get_attr(self, attr_name: str, indices: Indices = None) -> list[Any]:
-        """Return an attribute of the environment underneath, once for each row.
-
-        Raises:
-            AttributeError: If there is none.
-        """
+        """Return an attribute of the environment underneath, once for each row."""
         return [getattr(self.vector_env, attr_name) for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Indices = None) -> None:
-        """Set an attribute of the environment underneath.
-
-        Raises:
-            ValueError: If `indices` are not all rows, which share it.
-        """
+        """Set an attribute of the environment underneath; raises ValueError unless in all rows."""
         if sorted(self._get_indices(indices)) != list(range(self.num_envs)):
             raise ValueError(f"indices = {indices!r}: must be None, the rows share their attributes")
         setattr(self.vector_env, attr_name, value)

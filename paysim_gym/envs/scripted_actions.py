@@ -22,14 +22,7 @@ class _Request(BaseModel):
 
 
 def validate_scripted_policy(policy: object) -> BaseModel:
-    """Validate a scripted policy.
-
-    Args:
-        policy: As in a scenario, such as `{"type": "hold_until_deadline", "margin": 2}`.
-
-    Raises:
-        ValueError: If it is unknown, has invalid parameters, or is `learner` or `network`.
-    """
+    """Raise a ValueError unless a policy, as in a scenario, is scripted and valid."""
     value = policy.model_dump() if isinstance(policy, BaseModel) else to_builtin(policy)
     name = value.get("type") if isinstance(value, Mapping) else None
     if name not in _SCRIPTED:

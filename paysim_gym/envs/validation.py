@@ -18,22 +18,14 @@ MAX_SEED = 2**64 - 1
 
 
 def validate_seed(seed: object) -> int:
-    """Return the seed as a Python int.
-
-    Raises:
-        ValueError: If it is not an integer between 0 and 2**64 - 1.
-    """
+    """Return the seed as an int, or raise a ValueError outside [0, 2**64)."""
     if isinstance(seed, int | np.integer) and not isinstance(seed, bool) and 0 <= seed <= MAX_SEED:
         return int(seed)
     raise ValueError(f"seed = {format_value(seed)}: must be an integer between 0 and {MAX_SEED}")
 
 
 def validate_state(state: object) -> bytes:
-    """Return the saved state; the engine validates its content.
-
-    Raises:
-        ValueError: If it is not bytes.
-    """
+    """Return the saved state; raises ValueError unless bytes. The engine validates its content."""
     if isinstance(state, bytes):
         return state
     raise ValueError(f"state = {format_value(state)}: must be the bytes that save_state returned")
@@ -79,11 +71,7 @@ def spread_seeds(seed: int, count: int, worker: int = 0) -> list[int]:
 
 
 def validate_options(options: object) -> Mapping[str, Any]:
-    """Return the options of a reset; None is an empty mapping.
-
-    Raises:
-        ValueError: If they are not a mapping.
-    """
+    """Return the options of a reset, by default empty; raises ValueError unless a mapping."""
     if options is None:
         return {}
     if not isinstance(options, Mapping):
@@ -108,11 +96,7 @@ def validate_reset_mask(options: object, num_envs: int) -> NDArray[np.bool_]:
 
 
 def validate_shape(actions: NDArray[Any], shape: tuple[int, ...]) -> None:
-    """Refuse actions of another shape.
-
-    Raises:
-        ValueError: If the shapes differ.
-    """
+    """Raise a ValueError for actions of another shape."""
     if actions.shape != shape:
         raise ValueError(f"actions have shape {actions.shape}: must be {shape}")
 

@@ -125,11 +125,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
 
     @property
     def learner(self) -> str:
-        """The bank that learns.
-
-        Raises:
-            AttributeError: If there are several.
-        """
+        """The bank that learns; raises AttributeError if there are several."""
         if len(self.learners) > 1:
             raise AttributeError(f"learner: there are several, learners = {self.learners}")
         return self.learners[0]
@@ -198,13 +194,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         return observations, result.rewards, result.terminated, result.truncated, infos
 
     def step_rows(self, actions: NDArray[np.int64]) -> StepResult:
-        """Play one step in every row, for adapters that need no batched infos.
-
-        Resets no row in the same step. Raises what `step` raises.
-
-        Args:
-            actions: Integers of the action space's shape.
-        """
+        """Play one step in every row as `step` does, without batched infos or resets."""
         self.validate_running()
         result = self._rows.step(self._validate_actions(actions))
         self._masks = result.masks
@@ -213,11 +203,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         return result._replace(totals=self._rows.totals()) if self._has_ended_row else result
 
     def step_single(self, actions: NDArray[np.int64]) -> tuple[NDArray[np.float32], float, bool, bool, Info]:
-        """Play one step of the only row, and return it as `PaymentEnv.step` does.
-
-        Args:
-            actions: Integers of the action space's shape.
-        """
+        """Play one step of the only row, and return it as `PaymentEnv.step` does."""
         self.validate_running()
         returned = self._rows.step_single(self._validate_actions(actions))
         info, has_ended = returned[4], returned[2] or returned[3]
@@ -230,11 +216,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         return returned
 
     def start_next_episodes(self) -> NDArray[np.float32]:
-        """Start the next episode in every row whose episode is over.
-
-        Returns:
-            Observations of all rows, float32 of shape (num_envs, observation size).
-        """
+        """Start the next episode in every ended row; return the observations of all rows."""
         observations = self._reset_rows(self._ended, [None] * self.num_envs)
         self._keep_ended(np.zeros_like(self._ended))
         return observations
@@ -308,12 +290,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
     def restore_system(
         self, system: int, state: bytes, *, seed: int | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Restore a saved state, as `restore_state` does, and return every learner's observation.
-
-        Returns:
-            Observations, float32 of shape (learners, observation size), and masks, bool of shape
-            (learners, mask size).
-        """
+        """Restore as `restore_state` does; return observations and masks, (learners, ...)."""
         if self._masks is None:
             raise ResetNeeded("call reset before restore_state")
         new_seed = None if seed is None else validate_seed(seed)
@@ -338,12 +315,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         return tuple(renderer.frame() for renderer in self._renderers)
 
     def validate_running(self) -> None:
-        """Refuse to step before a reset.
-
-        Raises:
-            EpisodeOverError: If an ended row was not reset, in the DISABLED mode.
-            ResetNeeded: Before the first reset.
-        """
+        """Raise ResetNeeded before the first reset, EpisodeOverError if an ended row was not reset."""
         if self._masks is None:
             raise ResetNeeded("call reset before step")
         if self.autoreset_mode is AutoresetMode.DISABLED and self._has_ended_row:

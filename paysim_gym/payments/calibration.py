@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from scipy.special import log_ndtr, ndtr  # type: ignore[import-untyped]
+from scipy.special import log_ndtr, ndtr
 
 from paysim_gym._engine import ScenarioError
 from paysim_gym.scenario import load_scenario
@@ -45,15 +45,7 @@ _HEADER = """\
 
 @dataclass(frozen=True)
 class _Bank:
-    """The calibrated parameters of a bank.
-
-    Attributes:
-        id: Its id.
-        sent: Value sent, in cents.
-        balance: Opening balance in cents.
-        credit_limit: In cents.
-        arrival_config: Its demand, or None if it sends nothing.
-    """
+    """The calibrated parameters of a bank, in cents; without `arrival_config` it sends nothing."""
 
     id: str
     sent: float
@@ -143,7 +135,6 @@ def _by_bank(owners: Column, banks: int) -> list[Column]:
 
 
 def _bank(payments: PaymentTable, index: int, sends: Column, receives: Column, edges: list[int]) -> _Bank:
-    """Calibrate a bank to the payments with these indices."""
     peaks = _peak_outflows(payments, sends, receives, edges[-1])
     balance = _round_up(peaks.mean())
     credit_limit = _round_up(max(0.0, peaks.max() - balance))

@@ -1,4 +1,4 @@
-"""A bank's day as a picture, as text and in a window."""
+"""Rendering of a bank's day as a picture, as text and in a window."""
 
 from paysim_gym.render.ansi import render_text
 from paysim_gym.render.day_history import BankSnapshot, DayHistory

@@ -1,4 +1,4 @@
-"""A day as text for a terminal of 100 columns."""
+"""Renders a day as text for a terminal of 100 columns."""
 
 from __future__ import annotations
 
@@ -14,75 +14,72 @@ _HANGING = " ▀█"
 
 
 def render_text(day: DayHistory) -> str:
-    """Write a day as far as it has come; amounts in the tables are to the cent.
-
-    Args:
-        day: A day of which something has been recorded.
+    """Render a day so far as text; amounts in tables are exact.
 
     Returns:
         Lines of at most 100 columns, without escape sequences.
 
     Raises:
-        ValueError: If nothing has been recorded.
+        ValueError: If there is no snapshot.
     """
-    view = day.now
-    parts = (_figures(view), _account(day), _flows(day), _queues(view), _costs(view))
-    title = f"{view['bank']}, {headline(view)}"
+    snapshot = day.latest
+    parts = (_totals(snapshot), _account(day), _flows(day), _queues(snapshot), _costs(snapshot))
+    title = f"{snapshot['bank']}, {headline(snapshot)}"
     lines = [title[:_WIDTH], "─" * _WIDTH]
     for part in parts:
         lines += [*part, ""]
     return "\n".join(lines[:-1])
 
 
-def _figures(view: BankSnapshot) -> Iterator[str]:
+def _totals(snapshot: BankSnapshot) -> Iterator[str]:
     pairs = [
-        ("Balance", view["balance"], "Received today", view["received_today"]),
-        ("Credit limit", view["limit"], "Paid today", view["paid_today"]),
-        ("Liquidity", view["liquidity"], "Cost today", sum(view["costs_today"].values())),
+        ("Balance", snapshot["balance"], "Received today", snapshot["received_today"]),
+        ("Credit limit", snapshot["limit"], "Paid today", snapshot["paid_today"]),
+        ("Liquidity", snapshot["liquidity"], "Cost today", sum(snapshot["costs_today"].values())),
     ]
-    if view["pool"]:
-        pairs.append(("Pool committed", view["pool_committed"], "Pool", view["pool"]))
+    if snapshot["pool"]:
+        pairs.append(("Pool committed", snapshot["pool_committed"], "Pool", snapshot["pool"]))
     for name, amount, other_name, other in pairs:
         yield f"{name:<18}{exact(amount):>27}      {other_name:<18}{exact(other):>27}"
 
 
 def _account(day: DayHistory) -> Iterator[str]:
-    """Balances as columns above and below a line at zero."""
-    ticks = day.now["ticks_per_day"]
+    """Yield a chart of the balance with columns above and below zero."""
+    ticks = day.latest["ticks_per_day"]
     columns: dict[int, int] = {}
     for tick, balance in day.balances():
         columns[_column(tick, ticks)] = balance
     scale = day.account_scale()
     marks = axis_marks(scale.low, scale.high, 10)
-    limit = f"credit limit {short(day.now['limit'])}"
+    limit = f"credit limit {short(day.latest['limit'])}"
     yield f"Account by tick, {limit}{' (╌)' if scale.shows_limit else ''}"
     for mark in reversed(marks):
         if mark == 0:
             yield _row("0", "┼", "─" * (_column(ticks, ticks) + 1), _repeats(ticks))
             continue
-        # A row lies between its mark and the next one nearer to zero.
+        # A row spans the values between its mark and the next mark towards zero.
         sign, blocks = (1, _RISING) if mark > 0 else (-1, _HANGING)
         inner = mark - sign * marks.step
-        parts = {column: sign * (balance - inner) for column, balance in columns.items()}
-        bars = _bars(parts, marks.step, blocks)
-        if scale.shows_limit and mark <= -day.now["limit"] < inner:
+        heights = {column: sign * (balance - inner) for column, balance in columns.items()}
+        bars = _bars(heights, marks.step, blocks)
+        if scale.shows_limit and mark <= -day.latest["limit"] < inner:
             bars = bars.ljust(_column(ticks, ticks) + 1).replace(" ", "╌")
         yield _row(axis_label(mark, marks.step), "│", bars, _repeats(ticks))
 
 
 def _flows(day: DayHistory) -> Iterator[str]:
-    """Receipts and payments of every tick, as shares of the most in any column."""
-    ticks = day.now["ticks_per_day"]
+    """Yield charts of receipts and payments, relative to the maximum."""
+    ticks = day.latest["ticks_per_day"]
     received: dict[int, int] = {}
     paid: dict[int, int] = {}
     for flow in day.flows():
         column = _column(flow.tick, ticks)
         received[column] = received.get(column, 0) + flow.received
         paid[column] = paid.get(column, 0) + flow.paid
-    most = max([*received.values(), *paid.values()], default=0)
-    yield f"Flows by tick, at most {short(most)} in a column"
+    largest = max([*received.values(), *paid.values()], default=0)
+    yield f"Flows by tick, at most {short(largest)} in a column"
     for name, amounts in (("Receipts", received), ("Payments", paid)):
-        yield _row(name, "│", _bars(amounts, most, _RISING), _repeats(ticks))
+        yield _row(name, "│", _bars(amounts, largest, _RISING), _repeats(ticks))
 
 
 def _column(tick: int, ticks: int) -> int:
@@ -90,15 +87,16 @@ def _column(tick: int, ticks: int) -> int:
 
 
 def _repeats(ticks: int) -> int:
-    """How many characters wide a column is."""
+    """Return the width of a column in characters."""
     return min(max(_COLUMNS // ticks, 1), 4)
 
 
-def _bars(parts: Mapping[int, int], whole: int, blocks: str) -> str:
-    """One block a column, as high as its part of the whole; the least amount shows."""
-    highest = len(blocks) - 1
+def _bars(values: Mapping[int, int], full_height: int, blocks: str) -> str:
+    """Return one block per column; positive values have at least the lowest block."""
+    levels_above_zero = len(blocks) - 1
     levels = {
-        column: -(-min(max(part, 0), whole) * highest // max(whole, 1)) for column, part in parts.items()
+        column: -(-min(max(value, 0), full_height) * levels_above_zero // max(full_height, 1))
+        for column, value in values.items()
     }
     return "".join(blocks[levels.get(column, 0)] for column in range(max(levels, default=-1) + 1))
 
@@ -107,22 +105,21 @@ def _row(label: str, border: str, cells: str, repeats: int) -> str:
     return f"{label:>9} {border}{''.join(cell * repeats for cell in cells)}".rstrip()
 
 
-def _queues(view: BankSnapshot) -> Iterator[str]:
+def _queues(snapshot: BankSnapshot) -> Iterator[str]:
     yield f"{'':<18}" + "".join(f"{title:>39}" for title in QUEUES.values())
     yield f"{'':<18}" + f"{'payments':>12}{'value':>27}" * len(QUEUES)
     for urgency, name in URGENCIES.items():
-        yield _queue_row(name, [view[queue][urgency] for queue in QUEUES])
-    yield _queue_row("total", [queue_total(view[queue]) for queue in QUEUES])
+        yield _queue_row(name, [snapshot[queue][urgency] for queue in QUEUES])
+    yield _queue_row("total", [queue_total(snapshot[queue]) for queue in QUEUES])
 
 
 def _queue_row(name: str, amounts: Iterable[tuple[int, int]]) -> str:
     return f"{name:<18}" + "".join(f"{count:>12,}{exact(value):>27}" for count, value in amounts)
 
 
-def _costs(view: BankSnapshot) -> Iterator[str]:
-    """The day's costs by component, beside those of the episode."""
+def _costs(snapshot: BankSnapshot) -> Iterator[str]:
     yield f"{'Costs':<18}{'today':>39}{'episode':>39}"
-    for name, cost in view["costs_today"].items():
-        yield f"{name.replace('_', ' '):<18}{exact(cost):>39}{exact(view['costs'][name]):>39}"
-    totals = [exact(sum(view[key].values())) for key in ("costs_today", "costs")]
+    for name, cost in snapshot["costs_today"].items():
+        yield f"{name.replace('_', ' '):<18}{exact(cost):>39}{exact(snapshot['costs'][name]):>39}"
+    totals = [exact(sum(snapshot[key].values())) for key in ("costs_today", "costs")]
     yield f"{'total':<18}{totals[0]:>39}{totals[1]:>39}"

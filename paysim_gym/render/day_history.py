@@ -1,4 +1,4 @@
-"""A bank's day, tick by tick, as the engine tells it."""
+"""The snapshots of a bank's day, tick by tick."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from paysim_gym import _engine
 
 BankSnapshot = Mapping[str, Any]
-"""What a bank has before it, as the engine's `Fleet.view` gives it for each learner; money in int cents.
+"""The unscaled state of a bank, as `PaymentVectorEnv.snapshots` returns it; money in int cents.
 
-* `bank`; `tick` (to be played next, from the start of the episode), `day` (from 0), `num_days`,
+* `bank`; `tick` (the next one, from the start of the episode), `day` (from 0), `num_days`,
   `ticks_per_day`; `is_opening`: the next step commits the pool
 * `balance`; `liquidity` (balance and unused credit), `limit` (how far the balance may fall below zero)
 * `pool`, `pool_committed`
@@ -27,22 +27,15 @@ URGENCIES = dict(
 )
 """Label of each urgency class of queued payments."""
 QUEUES = {"internal_queue": "Internal queue", "central_queue": "Central queue"}
-"""Payments that the bank has not released, and those that it has and that wait for settlement."""
+"""Queue to its title."""
 
-
-_LEAST_SCALE = 100_00
-# A limit this many times as deep as the account has moved would leave no room to see it move.
-_FAR_LIMIT = 6
+_MIN_SCALE_CENTS = 100_00
+# A credit limit beyond this multiple of the balance's range would flatten the chart.
+_MAX_LIMIT_RATIO = 6
 
 
 class Flow(NamedTuple):
-    """What one tick brought and took.
-
-    Attributes:
-        tick: Tick of the day.
-        received: Cents.
-        paid: Cents.
-    """
+    """Receipts and payments of one tick of the day, in cents."""
 
     tick: int
     received: int
@@ -50,12 +43,12 @@ class Flow(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """What a chart of the account shows.
+    """Range of a chart of the account.
 
     Attributes:
-        low: Lowest amount, in cents; at most 0.
-        high: Highest amount, in cents; at least 0, and above `low`.
-        shows_limit: Whether there is a credit limit and it lies between them.
+        low: Minimum in cents, at most 0.
+        high: Maximum in cents, at least 0 and above `low`.
+        shows_limit: Whether there is a credit limit within this range.
     """
 
     low: int
@@ -64,53 +57,49 @@ class Scale(NamedTuple):
 
 
 class DayHistory:
-    """What a bank had before it at each tick of one day."""
+    """Snapshots of a bank at each tick of one day."""
 
     def __init__(self) -> None:
         self.snapshots: list[BankSnapshot] = []
 
-    def record(self, view: BankSnapshot) -> None:
-        """Add what the bank has before it now; unless that is later on the same day, start afresh."""
-        if self.snapshots and view == self.snapshots[-1]:
+    def record(self, snapshot: BankSnapshot) -> None:
+        """Add a snapshot; clear the history first unless it continues the same day."""
+        if self.snapshots and snapshot == self.snapshots[-1]:
             return
-        if self.snapshots and not _follows(view, self.snapshots[-1]):
+        if self.snapshots and not _continues(snapshot, self.snapshots[-1]):
             self.snapshots.clear()
-        self.snapshots.append(view)
+        self.snapshots.append(snapshot)
 
     @property
-    def now(self) -> BankSnapshot:
-        """The last view.
-
-        Raises:
-            ValueError: If there is none.
-        """
+    def latest(self) -> BankSnapshot:
+        """The latest snapshot; raises ValueError if there is none."""
         if not self.snapshots:
-            raise ValueError("nothing has been recorded of this day")
+            raise ValueError("no snapshot of this day has been recorded")
         return self.snapshots[-1]
 
     def balances(self) -> list[tuple[int, int]]:
-        """Tick of the day and balance in cents, view after view."""
-        return [(tick_of_day(view), view["balance"]) for view in self.snapshots]
+        """Return tick of the day and balance in cents of each snapshot."""
+        return [(tick_of_day(snapshot), snapshot["balance"]) for snapshot in self.snapshots]
 
     def limits(self) -> list[tuple[int, int]]:
-        """Ticks of the day from which on the credit allows a lowest balance, and that in cents."""
+        """Return the lowest allowed balance in cents, with the tick of each change."""
         changes: list[tuple[int, int]] = []
-        for view in self.snapshots:
-            if not changes or changes[-1][1] != -view["limit"]:
-                changes.append((tick_of_day(view), -view["limit"]))
+        for snapshot in self.snapshots:
+            if not changes or changes[-1][1] != -snapshot["limit"]:
+                changes.append((tick_of_day(snapshot), -snapshot["limit"]))
         return changes
 
     def account_scale(self) -> Scale:
-        """Amounts between which all balances lie, and the limit unless the account comes nowhere near."""
+        """Return the range of all balances, with the credit limit if it is near."""
         balances = [balance for _, balance in self.balances()]
         low, high, limit = min(0, *balances), max(0, *balances), min(limit for _, limit in self.limits())
         if low == high == limit:
-            return Scale(0, _LEAST_SCALE, shows_limit=False)
-        shows_limit = limit < 0 and (low == high or -limit <= _FAR_LIMIT * (high - low))
+            return Scale(0, _MIN_SCALE_CENTS, shows_limit=False)
+        shows_limit = limit < 0 and (low == high or -limit <= _MAX_LIMIT_RATIO * (high - low))
         return Scale(min(low, limit) if shows_limit else low, high, shows_limit)
 
     def flows(self) -> list[Flow]:
-        """Receipts and payments of each tick that has been played, an opening apart."""
+        """Return receipts and payments of each played tick, without openings."""
         return [
             Flow(
                 tick_of_day(before),
@@ -122,27 +111,27 @@ class DayHistory:
         ]
 
 
-def tick_of_day(view: BankSnapshot) -> int:
-    """Ticks of the day that are over."""
-    tick: int = view["tick"] - view["day"] * view["ticks_per_day"]
+def tick_of_day(snapshot: BankSnapshot) -> int:
+    """Return the number of ticks since the day's start."""
+    tick: int = snapshot["tick"] - snapshot["day"] * snapshot["ticks_per_day"]
     return tick
 
 
-def headline(view: BankSnapshot) -> str:
-    """Which moment of which day this is."""
-    tick, ticks = tick_of_day(view), view["ticks_per_day"]
-    day = f"day {view['day'] + 1} of {view['num_days']}"
-    if view["is_opening"]:
+def headline(snapshot: BankSnapshot) -> str:
+    """Return the day and tick as text."""
+    tick, ticks = tick_of_day(snapshot), snapshot["ticks_per_day"]
+    day = f"day {snapshot['day'] + 1} of {snapshot['num_days']}"
+    if snapshot["is_opening"]:
         return f"{day}, opening"
     return f"{day}, closed" if tick == ticks else f"{day}, tick {tick} of {ticks}"
 
 
 def queue_total(queue: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
-    """Number of payments in a queue and their value in cents."""
+    """Return count and value in cents of the payments in a queue."""
     return sum(count for count, _ in queue.values()), sum(value for _, value in queue.values())
 
 
-def _follows(view: BankSnapshot, last: BankSnapshot) -> bool:
-    same_day = all(view[key] == last[key] for key in ("bank", "day", "num_days", "ticks_per_day"))
-    has_opened = last["is_opening"] and not view["is_opening"] and view["tick"] == last["tick"]
-    return same_day and (view["tick"] > last["tick"] or has_opened)
+def _continues(snapshot: BankSnapshot, last: BankSnapshot) -> bool:
+    same_day = all(snapshot[key] == last[key] for key in ("bank", "day", "num_days", "ticks_per_day"))
+    has_opened = last["is_opening"] and not snapshot["is_opening"] and snapshot["tick"] == last["tick"]
+    return same_day and (snapshot["tick"] > last["tick"] or has_opened)

@@ -1,4 +1,4 @@
-"""What an environment shows of a row, by its render mode."""
+"""Renders the day of an environment's row in its render mode."""
 
 from __future__ import annotations
 
@@ -19,38 +19,30 @@ Frame = NDArray[np.uint8] | str
 
 
 class DayRenderer:
-    """The day of one row."""
+    """Renders the day of one row."""
 
     def __init__(self, render_mode: str, fps: int) -> None:
-        """Start with an empty renderer.
-
-        Args:
-            render_mode: `human`, `rgb_array` or `ansi`.
-            fps: Pictures a second in a window.
-
-        Raises:
-            DependencyNotInstalled: If the mode is `human` and pygame is missing.
-        """
+        """Start with an empty day; the mode `human` needs pygame."""
         self._render_mode = render_mode
         self._window = Window("PaySim Gym", fps) if render_mode == "human" else None
         self._day = DayHistory()
 
-    def record(self, view: BankSnapshot) -> None:
-        """Add what the bank has before it now; a window shows it at once."""
-        self._day.record(view)
+    def record(self, snapshot: BankSnapshot) -> None:
+        """Add a snapshot, and show it if there is a window."""
+        self._day.record(snapshot)
         if self._window:
             self._window.show(render_picture(self._day))
 
     def clear(self) -> None:
-        """Forget the day so far."""
+        """Remove all snapshots."""
         self._day = DayHistory()
 
     def frame(self) -> Frame:
-        """The day as text, or else as a fresh picture.
+        """Render the day as text or a picture.
 
         Raises:
-            ResetNeeded: If nothing has been recorded.
-            DependencyNotInstalled: If a picture needs Pillow and it is missing.
+            ResetNeeded: If there is no snapshot.
+            DependencyNotInstalled: If the mode needs Pillow and it is not installed.
         """
         if not self._day.snapshots:
             raise ResetNeeded("call reset before render")
@@ -63,11 +55,11 @@ class DayRenderer:
 
 
 def make_renderers(render_mode: str | None, metadata: Mapping[str, Any], rows: int = 1) -> list[DayRenderer]:
-    """A renderer for each row, none without a render mode.
+    """Return one renderer per row, or none without a render mode.
 
     Raises:
-        ValueError: If the metadata do not name the mode.
-        DependencyNotInstalled: If the mode is `human` and pygame is missing.
+        ValueError: If the mode is not in the metadata.
+        DependencyNotInstalled: If the mode is `human` and pygame is not installed.
     """
     modes = metadata["render_modes"]
     if render_mode is None:
@@ -78,5 +70,5 @@ def make_renderers(render_mode: str | None, metadata: Mapping[str, Any], rows: i
 
 
 def warn_no_render_mode() -> None:
-    """Tell whoever renders without a render mode."""
-    gym.logger.warn("render shows nothing without a render mode: give render_mode to gymnasium.make")
+    """Warn that `render` needs a render mode."""
+    gym.logger.warn("render returns None without a render mode: pass render_mode to gymnasium.make")

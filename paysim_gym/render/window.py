@@ -1,4 +1,4 @@
-"""A window on the renderer; loads pygame."""
+"""A window for pictures, with pygame."""
 
 from __future__ import annotations
 
@@ -10,25 +10,21 @@ from numpy.typing import NDArray
 
 
 class Window:
-    """Shows pictures one after the other, at most `fps` a second."""
+    """Shows pictures, at most `fps` per second."""
 
     def __init__(self, title: str, fps: int) -> None:
-        """Open nothing yet: the first picture does.
-
-        Raises:
-            DependencyNotInstalled: Without pygame.
-        """
+        """Prepare a window, which opens with the first picture; needs pygame."""
         self._title, self._fps = title, fps
         self._pygame = _load_pygame()
         self._clock = self._pygame.time.Clock()
         self._surface: Any = None
 
     def __getstate__(self) -> tuple[str, int]:
-        """What a copy needs to open a window of its own."""
+        """The arguments of a copy, which opens a window of its own."""
         return self._title, self._fps
 
     def __setstate__(self, state: tuple[str, int]) -> None:
-        """Open nothing yet."""
+        """Prepare a window."""
         self.__init__(*state)  # type: ignore[misc]
 
     def show(self, picture: NDArray[np.uint8]) -> None:
@@ -43,7 +39,7 @@ class Window:
         self._clock.tick(self._fps)
 
     def close(self) -> None:
-        """Close it; showing a picture opens it again."""
+        """Close the window; the next picture opens it again."""
         if self._surface is not None:
             self._pygame.display.quit()
             self._surface = None

@@ -44,13 +44,7 @@ class IntRange:
 
 @dataclass(frozen=True)
 class FloatRange:
-    """A finite number between two bounds; no bool or text.
-
-    Attributes:
-        low: Minimum.
-        high: Maximum.
-        above_low: Whether `low` itself is excluded.
-    """
+    """A finite number between two bounds, without `low` if `above_low`; no bool or text."""
 
     low: float
     high: float
@@ -82,10 +76,6 @@ class LengthRange:
     """A list with a bounded number of items.
 
     Pydantic counts only valid items, and would report a second error for each invalid one.
-
-    Attributes:
-        low: Minimum number of items.
-        high: Maximum number of items.
     """
 
     low: int

@@ -23,14 +23,7 @@ def bundled_scenarios() -> list[str]:
 
 
 def read_scenario(source: str | os.PathLike[str]) -> Any:
-    """Read a scenario file without validation; paths in it become absolute.
-
-    Args:
-        source: A bundled scenario's name, or the path of a YAML file.
-
-    Raises:
-        ScenarioError: If there is no such file, or it is not YAML.
-    """
+    """Read a bundled scenario or YAML file without validation; paths in it become absolute."""
     text, path = _read_text(source)
     try:
         data = parse_scenario(text)
@@ -73,14 +66,7 @@ def file_keys(data: Any) -> Iterator[tuple[dict[str, Any], str, str]]:
 
 
 def scenario_text(source: str | os.PathLike[str]) -> str:
-    """Return the text of a scenario file, with comments.
-
-    Args:
-        source: A bundled scenario's name, or the path of a YAML file.
-
-    Raises:
-        ScenarioError: If there is no such file.
-    """
+    """Return the text of a scenario file, with comments; raises ScenarioError without a file."""
     return _read_text(source)[0]
 
 

@@ -115,12 +115,7 @@ def operation_id(route: APIRoute) -> str:
 
 
 def openapi_document(app: FastAPI, *, has_token: bool) -> dict[str, Any]:
-    """Return the OpenAPI document of an application.
-
-    Args:
-        app: The application.
-        has_token: Whether clients need a bearer token.
-    """
+    """Return the OpenAPI document of an application; `has_token` adds bearer authentication."""
     document = get_openapi(
         title=app.title,
         version=app.version,

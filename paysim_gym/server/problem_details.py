@@ -38,12 +38,7 @@ class Problem(BaseModel):
 
 
 class ServiceError(Exception):
-    """An error that becomes an error response.
-
-    Attributes:
-        status: HTTP status.
-        problem: Body of the response.
-    """
+    """An error that becomes a response with this HTTP status and body."""
 
     def __init__(self, status: int, detail: str, errors: Iterable[FieldProblem] = ()) -> None:
         """Create an error; its texts are cleaned and truncated for JSON."""

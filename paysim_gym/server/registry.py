@@ -1,7 +1,8 @@
 """Registry of all simulations: creation, lookup, locking and worker threads.
 
 Requests to one simulation are processed in the order of their arrival; different simulations run in parallel.
-Computation happens on worker threads, where the engine releases the GIL.
+Computation happens on worker threads, where the engine releases the GIL. Status codes in docstrings are those
+of the `ServiceError` raised.
 """
 
 from __future__ import annotations
@@ -52,11 +53,7 @@ class Registry:
     """Creates, finds, plays and deletes simulations."""
 
     def __init__(self, settings: Settings) -> None:
-        """Create an empty registry.
-
-        Raises:
-            OSError: If the store's folder cannot be created.
-        """
+        """Create an empty registry; raises OSError if the store's folder cannot be created."""
         self._settings = settings
         self._entries: dict[str, _Entry] = {}
         self._pending = 0
@@ -117,28 +114,16 @@ class Registry:
         return [entry.simulation.summary() for entry in entries]
 
     def summary(self, simulation_id: str) -> SimulationSummary:
-        """Return the summary of a simulation.
-
-        Raises:
-            ServiceError: 404 if the simulation does not exist.
-        """
+        """Return the summary of a simulation; 404 if it is unknown."""
         return self._find(simulation_id).simulation.summary()
 
     async def tick(self, simulation_id: str) -> dict[str, Any]:
-        """Play one tick.
-
-        Raises:
-            ServiceError: 404 if the simulation does not exist, 409 if it cannot play.
-        """
+        """Play one tick; 404 if the simulation is unknown, 409 if it cannot play."""
         outcomes, _ = await self._finish(self._run(self._find(simulation_id), 1))
         return outcomes[0]
 
     async def run(self, simulation_id: str, ticks: int) -> RunResult:
-        """Play several ticks.
-
-        Raises:
-            ServiceError: 404 if the simulation does not exist, 409 if it cannot play, 422 for too many ticks.
-        """
+        """Play several ticks; fails as `tick` does, and with 422 for too many ticks."""
         entry = self._find(simulation_id)
         if ticks > (limit := self._settings.max_ticks_per_run):
             raise ServiceError(422, f"ticks = {ticks}: must be at most {limit} for this service")
@@ -146,19 +131,11 @@ class Registry:
         return _run_result(outcomes, stopped_by, entry.simulation)
 
     async def read(self, simulation_id: str, function: Callable[[Simulation], Result]) -> Result:
-        """Call a function on a simulation, between two ticks.
-
-        Raises:
-            ServiceError: 404 if the simulation does not exist, or from `function`.
-        """
+        """Call a function on a simulation between two ticks; 404 if it is unknown."""
         return await self._finish(self._read(self._find(simulation_id), function))
 
     async def delete(self, simulation_id: str) -> None:
-        """Delete a simulation; a run in progress stops after its present slice.
-
-        Raises:
-            ServiceError: 404 if the simulation does not exist.
-        """
+        """Delete a simulation (404 if unknown); a run stops after its present slice."""
         self._find(simulation_id)
         await self._finish(self._delete(self._entries.pop(simulation_id)))
 

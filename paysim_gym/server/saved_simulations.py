@@ -21,39 +21,23 @@ class FolderStore:
     """Stores the spec and the latest checkpoint of each simulation in a folder."""
 
     def __init__(self, folder: Path) -> None:
-        """Use a folder, which is created if it does not exist.
-
-        Raises:
-            OSError: If the folder cannot be created.
-        """
+        """Use a folder, which is created if it does not exist."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
 
     def add(self, simulation: Simulation) -> None:
-        """Write a new simulation; the spec is written last and makes it exist.
-
-        Raises:
-            OSError: If it cannot be written.
-        """
+        """Write a new simulation; the spec is written last and makes it exist."""
         self.save(simulation)
         spec = simulation.spec
         write_atomically(self._spec_path(spec.simulation_id), spec.model_dump_json().encode())
 
     def save(self, simulation: Simulation) -> None:
-        """Write a checkpoint of a simulation.
-
-        Raises:
-            OSError: If it cannot be written.
-        """
+        """Write a checkpoint of a simulation."""
         path = self._checkpoint_path(simulation.spec.simulation_id)
         write_atomically(path, simulation.checkpoint().model_dump_json().encode())
 
     def remove(self, simulation_id: str) -> None:
-        """Remove a simulation, spec first, so that no partial one is loaded.
-
-        Raises:
-            OSError: If its files cannot be removed.
-        """
+        """Remove a simulation, spec first, so that no partial one is loaded."""
         self._spec_path(simulation_id).unlink(missing_ok=True)
         self._checkpoint_path(simulation_id).unlink(missing_ok=True)
 

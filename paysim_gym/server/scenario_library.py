@@ -34,11 +34,7 @@ class ScenarioLibrary:
     """Named scenarios: the bundled ones and those of one folder."""
 
     def __init__(self, folder: Path | None) -> None:
-        """Offer the bundled scenarios and the `*.yaml` files of a folder.
-
-        Raises:
-            ValueError: If the folder does not exist.
-        """
+        """Offer the bundled scenarios and a folder's `*.yaml` files; ValueError without the folder."""
         if folder is not None and not folder.is_dir():
             raise ValueError(f"scenarios = {str(folder)!r}: must be a folder")
         self._folder = folder
@@ -48,11 +44,7 @@ class ScenarioLibrary:
         return sorted({*bundled_scenarios(), *self._folder_scenarios()})
 
     def load(self, name: str) -> Scenario:
-        """Return a scenario by name, which is never used as a path.
-
-        Raises:
-            ScenarioError: If the name is unknown or the file is invalid.
-        """
+        """Return a scenario by name, never used as a path, or raise a ScenarioError."""
         files = self._folder_scenarios()
         if name not in files and name not in bundled_scenarios():
             raise ScenarioError(
@@ -68,11 +60,7 @@ class ScenarioLibrary:
             raise ScenarioError(f"scenario = {name!r}: cannot be read; see the service log") from None
 
     def public_scenario(self, name: str) -> Scenario:
-        """Return a scenario without the folders of its files.
-
-        Raises:
-            ServiceError: 404 if the scenario does not exist or cannot be read.
-        """
+        """Return a scenario without its folders; raises ServiceError 404 if unreadable."""
         try:
             data = self.load(name).model_dump(mode="json")
         except ScenarioError as error:

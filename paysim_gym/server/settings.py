@@ -57,11 +57,7 @@ class Settings(BaseModel):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """Read the settings from environment variables.
-
-        Raises:
-            ValueError: With one line per unknown variable or invalid value.
-        """
+        """Read environment variables; raises ValueError with one line per invalid one."""
         given = {
             name.removeprefix(PREFIX).lower(): value
             for name, value in environment.items()

@@ -1,6 +1,7 @@
 """One simulation: a running system, its life cycle and its checkpoints.
 
 Methods that compute must be called from a worker thread, one at a time; `registry` takes care of both.
+Status codes in docstrings are those of the `ServiceError` raised.
 """
 
 from __future__ import annotations
@@ -58,12 +59,7 @@ class Simulation:
     """
 
     def __init__(self, spec: SimulationSpec, max_queue_depth: int) -> None:
-        """Start before the first tick.
-
-        Raises:
-            ScenarioError: If the engine refuses the scenario.
-            RuntimeError: If the engine fails.
-        """
+        """Start before the first tick, or raise a ScenarioError or RuntimeError of the engine."""
         self.spec = spec
         self.tick = 0
         self.is_over = False
@@ -100,10 +96,7 @@ class Simulation:
         )
 
     def play(self, ticks: int, seconds: float) -> list[dict[str, Any]]:
-        """Play up to `ticks` ticks within the time; at least one.
-
-        Returns:
-            The outcome of each tick, as `Orchestrator.tick` returns it.
+        """Play up to `ticks` ticks within the time; at least one. Returns their outcomes.
 
         Raises:
             ServiceError: 409 if the simulation is completed, has failed or fails now.
@@ -114,19 +107,11 @@ class Simulation:
         return self._with_engine(lambda: self._play(ticks, time.monotonic() + seconds))
 
     def state(self) -> dict[str, Any]:
-        """Return the state, as `Orchestrator.get_state` returns it.
-
-        Raises:
-            ServiceError: 409 if the simulation has failed.
-        """
+        """Return the state, as `Orchestrator.get_state` does; 409 if the simulation has failed."""
         return self._with_engine(self._orchestrator.get_state)
 
     def costs(self) -> dict[str, Any]:
-        """Return the costs since the start of the run, as a `schemas.CostReport`.
-
-        Raises:
-            ServiceError: 409 if the simulation has failed.
-        """
+        """Return the costs so far as a `schemas.CostReport`; 409 if the simulation has failed."""
         metrics = self.metrics()
         return {
             "tick": self.tick,
@@ -138,11 +123,7 @@ class Simulation:
         }
 
     def metrics(self) -> RunMetrics:
-        """Compute the metrics of the run so far.
-
-        Raises:
-            ServiceError: 409 if the simulation has failed.
-        """
+        """Compute the metrics of the run so far; 409 if the simulation has failed."""
         self._refuse_failed()
         return self._metrics.metrics()
 

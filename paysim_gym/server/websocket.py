@@ -39,12 +39,7 @@ async def simulation_socket(websocket: WebSocket, simulation_id: str) -> None:
 
 
 async def _reply(websocket: WebSocket, simulations: Registry, simulation_id: str, settings: Settings) -> str:
-    """Return the answer to the next message.
-
-    Raises:
-        ServiceError: 404 if the simulation was deleted.
-        WebSocketDisconnect: If the client disconnected.
-    """
+    """Return the answer to the next message; raises ServiceError 404 after a deletion."""
     message = await websocket.receive()
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code", 1000))
@@ -62,11 +57,7 @@ async def _reply(websocket: WebSocket, simulations: Registry, simulation_id: str
 
 
 def _action(text: str | None, max_bytes: int) -> str:
-    """Return the action of a message.
-
-    Raises:
-        ServiceError: If the message is not valid.
-    """
+    """Return the action of a message, or raise a ServiceError if it is invalid."""
     if text is None:
         raise ServiceError(400, "a message must be text")
     if len(text.encode("utf-8", "replace")) > max_bytes:

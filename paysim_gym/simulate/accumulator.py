@@ -32,20 +32,11 @@ class MetricsAccumulator:
 
     @classmethod
     def for_banks(cls, banks: Iterable[str]) -> MetricsAccumulator:
-        """Return an accumulator before the first tick.
-
-        Args:
-            banks: Bank ids, in scenario order.
-        """
+        """Return an accumulator before the first tick; bank ids come in scenario order."""
         return cls(RunTotals.zero(banks))
 
     def apply(self, record: TickRecord, next_tick: int) -> None:
-        """Add a tick.
-
-        Args:
-            record: The tick.
-            next_tick: The tick that is played next.
-        """
+        """Add a tick; `next_tick` is the tick that is played next."""
         outcome = record.outcome
         if not self.day.ticks:
             self.day = DayMetrics(day=outcome["day"], first_tick=outcome["tick"])
@@ -65,14 +56,7 @@ class MetricsAccumulator:
         self._add_tick(outcome, next_tick)
 
     def close_day(self, *, is_complete: bool) -> DayReport:
-        """Close the day in progress and returns its metrics.
-
-        Args:
-            is_complete: Whether the end of the day was played.
-
-        Raises:
-            ValueError: If no tick of the day has been played.
-        """
+        """Close the day and return its metrics; raises ValueError if no tick was played."""
         if not self.day.ticks:
             raise ValueError("no tick of the day has been played")
         self.day.is_complete = is_complete

@@ -125,18 +125,10 @@ def balance_changes(event: Event) -> list[tuple[str, int]]:
 
 
 class EventReplay:
-    """Replays the events of a run, starting with the first one.
-
-    Attributes:
-        accounts: Bank to account, in scenario order.
-    """
+    """Replays the events of a run from the start, with accounts in scenario order."""
 
     def __init__(self, rails: Sequence[str]) -> None:
-        """Start before the first day.
-
-        Args:
-            rails: Rail ids, in scenario order.
-        """
+        """Start before the first day, with rail ids in scenario order."""
         self.accounts: dict[str, Account] = {}
         self._rails = tuple(rails)
         self._released: dict[int, OpenPayment] = {}
@@ -185,11 +177,7 @@ class EventReplay:
         ]
 
     def payment(self, bank: str, payment: int) -> OpenPayment:
-        """Return an unsettled payment of a bank.
-
-        Raises:
-            KeyError: If the bank has no unsettled payment of this id.
-        """
+        """Return an unsettled payment of a bank, or raise a KeyError."""
         if payment in self._released:
             return self._released[payment]
         account = self.accounts[bank]

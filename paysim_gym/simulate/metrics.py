@@ -226,13 +226,7 @@ BANK_DAY_VALUES = tuple(f.name for f in fields(BankDayMetrics) if f.name not in 
 
 @dataclass(frozen=True, slots=True)
 class RunTotals:
-    """Totals over the days of a run, in constant memory.
-
-    Attributes:
-        days: Number of days.
-        system: Totals of the system.
-        banks: Totals of each bank, in scenario order.
-    """
+    """Totals of a run for the system and the banks in scenario order."""
 
     days: int = 0
     system: DayMetrics = field(default_factory=lambda: DayMetrics(day=0))
@@ -244,12 +238,7 @@ class RunTotals:
         return cls(banks={bank: BankDayMetrics(day=0, bank=bank) for bank in banks})
 
     def with_day(self, day: DayMetrics, banks: Iterable[BankDayMetrics]) -> RunTotals:
-        """Return the totals including one more day.
-
-        Args:
-            day: Metrics of the next day.
-            banks: Metrics of all banks on that day.
-        """
+        """Return the totals including one more day."""
         totals = dict(self.banks)
         for bank_day in banks:
             total = totals.get(bank_day.bank)

@@ -13,12 +13,7 @@ class EndOfDayPersistence:
     """Stores the metrics and payments of each day at its end."""
 
     def __init__(self, store: Store, run: int) -> None:
-        """Prepare to store a run.
-
-        Args:
-            store: The store.
-            run: The run's number in the store, from `Store.begin_run`.
-        """
+        """Prepare to store a run under its number from `Store.begin_run`."""
         self._store = store
         self._run = run
         self._payments = PaymentLog()
@@ -42,12 +37,7 @@ class FullReplayPersistence(EndOfDayPersistence):
     """Also stores ticks and events, so that the run can be replayed."""
 
     def __init__(self, store: Store, run: int) -> None:
-        """Prepare to store a run.
-
-        Args:
-            store: The store.
-            run: The run's number in the store, from `Store.begin_run`.
-        """
+        """Prepare to store a run under its number from `Store.begin_run`."""
         super().__init__(store, run)
         self._ticks: list[TickRecord] = []
 
@@ -65,11 +55,7 @@ class StoredTicks:
     """The ticks of a run stored with full replay."""
 
     def __init__(self, store: Store, stored: StoredRun) -> None:
-        """Start at the first tick.
-
-        Raises:
-            StoreError: If the run was stored without its ticks, or with events of another schema version.
-        """
+        """Start at the first tick; raises StoreError without ticks of this event schema."""
         if not stored.is_full_replay:
             raise StoreError(
                 f"run {stored.run} was stored without --full-replay; `paysim runs show` prints its metrics"
@@ -89,11 +75,7 @@ class StoredTicks:
         return self._next is None
 
     def tick(self) -> TickRecord:
-        """Return the next tick.
-
-        Raises:
-            IndexError: If there are no more ticks.
-        """
+        """Return the next tick; raises IndexError if there are no more ticks."""
         record = self._next
         if record is None:
             raise IndexError("the stored run has no more ticks")

@@ -55,12 +55,7 @@ class RunPlan:
 
 @dataclass(frozen=True, slots=True)
 class TickRecord:
-    """A played tick.
-
-    Attributes:
-        outcome: Return value of `Orchestrator.tick`.
-        events: Return value of `Orchestrator.events`.
-    """
+    """A played tick: what `Orchestrator.tick` and `Orchestrator.events` returned."""
 
     outcome: Mapping[str, Any]
     events: Sequence[Event]
@@ -73,12 +68,7 @@ class TickRecord:
 
 @dataclass(frozen=True, slots=True)
 class DayReport:
-    """Metrics of a day that is over, or in which the run ended.
-
-    Attributes:
-        day: Metrics of the system.
-        banks: Metrics of each bank, in scenario order.
-    """
+    """Metrics of a day, complete or not, with the banks in scenario order."""
 
     day: DayMetrics
     banks: tuple[BankDayMetrics, ...]

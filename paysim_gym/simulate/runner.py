@@ -24,12 +24,7 @@ class Persistence(Protocol):
 
 
 class LiveTicks:
-    """Ticks played by the engine.
-
-    Attributes:
-        scenario: The validated scenario.
-        plan: The plan of the run.
-    """
+    """Ticks that the engine plays of a validated scenario."""
 
     def __init__(
         self, scenario: ScenarioSource, *, name: str | None = None, max_ticks: int | None = None
@@ -60,22 +55,14 @@ class LiveTicks:
         return self._orchestrator.is_over or self._played == self.plan.ticks
 
     def tick(self) -> TickRecord:
-        """Play a tick.
-
-        Raises:
-            EpisodeOverError: If the run is over.
-        """
+        """Play a tick; raises EpisodeOverError if the run is over."""
         outcome = self._orchestrator.tick()
         self._played += 1
         return TickRecord(outcome, self._orchestrator.events())
 
 
 class SimulationRunner:
-    """Plays a run and passes it to output, metrics and persistence.
-
-    Attributes:
-        accumulator: Metrics so far.
-    """
+    """Plays a run and passes it to output, metrics and persistence."""
 
     def __init__(
         self, source: TickSource, output: OutputStrategy, persistence: Persistence | None = None
@@ -88,11 +75,7 @@ class SimulationRunner:
         self._next_tick = 0
 
     def run(self) -> RunMetrics:
-        """Play all ticks of the source.
-
-        Returns:
-            The metrics of the run.
-        """
+        """Play all ticks of the source and return the metrics of the run."""
         self._output.on_simulation_start(self._source.plan)
         while not self._source.is_over:
             self._play_tick()

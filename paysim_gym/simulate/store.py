@@ -67,10 +67,6 @@ class Store:
     def __init__(self, path: str | os.PathLike[str], *, must_exist: bool = False) -> None:
         """Open or create a store; an older store is upgraded.
 
-        Args:
-            path: The file.
-            must_exist: Whether a missing file is an error.
-
         Raises:
             StoreError: If the file cannot be opened, is not a store, or is a store of an unsupported version.
         """
@@ -106,11 +102,7 @@ class Store:
     def begin_run(
         self, plan: RunPlan, scenario: Scenario, *, mode: str, event_filter: EventFilter, is_full_replay: bool
     ) -> int:
-        """Add a run that is about to be played.
-
-        Returns:
-            The number of the run.
-        """
+        """Add a run that is about to be played, and return its number."""
         with self._transaction():
             (last,) = self._one("SELECT coalesce(max(run), 0) FROM runs")
             self._db.execute(
@@ -172,11 +164,7 @@ class Store:
         return [_run_from(row) for row in self._rows("SELECT * FROM runs ORDER BY run")]
 
     def run(self, name: str) -> StoredRun:
-        """Return a run by its number, or the `last` one.
-
-        Raises:
-            StoreError: If the run does not exist.
-        """
+        """Return a run by its number, or the `last` one; raises StoreError if unknown."""
         runs = {str(stored.run): stored for stored in self.runs()}
         found = next(reversed(runs.values()), None) if name == "last" else runs.get(name)
         if found is None:
@@ -212,11 +200,7 @@ class Store:
                 yield TickRecord(columns.outcome_from(row), events.get(row["tick"], []))
 
     def export(self, run: int, table: str, path: str | os.PathLike[str]) -> None:
-        """Write the rows of a run to a .csv or .parquet file, atomically.
-
-        Raises:
-            StoreError: If the table does not exist, or the file cannot be written.
-        """
+        """Write a run's rows to a .csv or .parquet file, atomically, or raise StoreError."""
         target = Path(path)
         formats = {".csv": "FORMAT csv, HEADER", ".parquet": "FORMAT parquet"}
         if table not in TABLES:
@@ -256,11 +240,7 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """Run the block as one transaction; Ctrl-C is deferred to its end.
-
-        Raises:
-            StoreError: If the file cannot be written.
-        """
+        """Run a transaction or raise a StoreError; Ctrl-C is deferred to its end."""
         with deferred_sigint():
             try:
                 self._db.execute("BEGIN")

@@ -30,12 +30,7 @@ _SQL_TYPES = {
 
 
 def _create_table(name: str, types: Mapping[str, Any]) -> str:
-    """Return the SQL for a table with `run` and one column per field.
-
-    Args:
-        name: Name of the table.
-        types: Field name to Python type; `costs` becomes one column per component.
-    """
+    """Return the SQL for a table with a column per field or cost."""
     columns = {"run": "BIGINT NOT NULL"}
     for field, python_type in types.items():
         if field == "costs":

@@ -115,12 +115,7 @@ def stored_day(store: Store, stored: StoredRun, *, bank: str | None = None, day:
 
 
 def write_picture(day: DayHistory, path: Path) -> None:
-    """Write the picture of a day as a PNG file, atomically.
-
-    Raises:
-        DependencyNotInstalled: If Pillow is not installed.
-        OSError: If the file cannot be written.
-    """
+    """Write the picture of a day as a PNG file, atomically; needs Pillow."""
     pixels = render_picture(day)
     from PIL import Image
 

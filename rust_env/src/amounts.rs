@@ -21,7 +21,6 @@ pub enum AmountDistribution {
 
 impl AmountDistribution {
     /// The distribution of a valid arrival configuration.
-    #[must_use]
     pub fn new(config: &ArrivalConfig) -> Option<Self> {
         let mean = config.amount_mean.0 as f64;
         let deviation = config.amount_std_dev.map(|deviation| deviation.0 as f64);

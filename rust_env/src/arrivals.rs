@@ -39,7 +39,6 @@ enum Choice<T> {
 
 impl Demand {
     /// Compiles the demand of a bank of a valid scenario, if any.
-    #[must_use]
     pub fn new(scenario: &Scenario, index: usize) -> Option<Self> {
         let config = scenario.agents[index].arrival_config.as_ref()?;
         let rates: Vec<f64> = (0..scenario.ticks_per_day).map(|tick| rate_at(config, tick)).collect();
@@ -136,7 +135,6 @@ fn priorities(config: &PriorityConfig) -> Option<Choice<u8>> {
 }
 
 /// The initial transactions of a valid scenario, by arrival.
-#[must_use]
 pub fn schedule(scenario: &Scenario) -> Vec<Order> {
     let banks = banks_by_id(scenario);
     let order = |transaction: &TransactionConfig| Order {
@@ -156,7 +154,6 @@ pub fn schedule(scenario: &Scenario) -> Vec<Order> {
 }
 
 /// Each bank's expected number of payments per day and their value in cents.
-#[must_use]
 pub fn expected_daily_payments(scenario: &Scenario, replay: Option<&Replay>) -> Vec<(f64, f64)> {
     let sampled = |agent: &AgentConfig| {
         let Some(config) = &agent.arrival_config else { return (0.0, 0.0) };

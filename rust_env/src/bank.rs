@@ -120,13 +120,8 @@ pub struct Statistics {
 impl Bank {
     /// Resets to the start of an episode; the queues keep their memory.
     pub fn open_episode(&mut self, setup: &BankSetup, rails: usize, tracked_counterparties: usize) {
-        let (mut internal, mut central, mut in_ended_cycle, mut decisions, mut bilateral) = (
-            std::mem::take(&mut self.internal),
-            std::mem::take(&mut self.central),
-            std::mem::take(&mut self.in_ended_cycle),
-            std::mem::take(&mut self.decisions),
-            std::mem::take(&mut self.bilateral),
-        );
+        let Self { mut internal, mut central, mut in_ended_cycle, mut decisions, mut bilateral, .. } =
+            std::mem::take(self);
         internal.clear();
         central.iter_mut().for_each(VecDeque::clear);
         central.resize_with(rails, VecDeque::new);
@@ -180,37 +175,31 @@ impl Bank {
     }
 
     /// Maximum overdraft: credit limit plus credit on collateral.
-    #[must_use]
     pub fn credit(&self) -> Cents {
         self.credit_limit + self.collateral_credit
     }
 
     /// Liquidity: balance plus unused credit.
-    #[must_use]
     pub fn liquidity(&self) -> Cents {
         self.balance + self.credit()
     }
 
     /// Remaining net payments to all banks today, if limited.
-    #[must_use]
     pub fn multilateral_headroom(&self) -> Option<Cents> {
         self.multilateral_limit.map(|limit| limit + self.received_today - self.paid_today)
     }
 
     /// Largest payment that it can make: liquidity, within its multilateral limit.
-    #[must_use]
     pub fn capacity(&self) -> Cents {
         self.multilateral_headroom().map_or(self.liquidity(), |headroom| headroom.min(self.liquidity()))
     }
 
     /// Capacity less the value of its central queues.
-    #[must_use]
     pub fn uncommitted_liquidity(&self) -> Cents {
         self.capacity() - self.central_value
     }
 
     /// Whether it has an outage.
-    #[must_use]
     pub fn is_out(&self, now: Tick) -> bool {
         now < self.outage_until
     }
@@ -228,7 +217,6 @@ impl Bank {
     }
 
     /// Value received in the last `ticks` completed ticks, at most [`RECENT_TICKS`].
-    #[must_use]
     pub fn received_recently(&self, ticks: usize) -> Cents {
         self.received[1..].iter().take(ticks).copied().sum()
     }
@@ -264,7 +252,6 @@ impl Bank {
     }
 
     /// Overnight loan needed to settle `value`; receipts deferred in this tick do not count.
-    #[must_use]
     pub fn shortfall(&self, value: Cents) -> Cents {
         (value - (self.balance - self.landed).max(Cents::ZERO)).max(Cents::ZERO)
     }
@@ -339,13 +326,11 @@ impl Bank {
     }
 
     /// Costs since the start of the episode, without an unfinished step.
-    #[must_use]
     pub fn closed_costs(&self) -> Costs {
         if self.is_step_over { self.costs } else { difference(&self.costs, &self.tick_costs) }
     }
 
     /// Today's costs, by component.
-    #[must_use]
     pub fn costs_today(&self) -> Costs {
         difference(&self.costs, &self.opening_costs)
     }

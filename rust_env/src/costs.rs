@@ -31,11 +31,6 @@ pub const COMPONENTS: [&str; 7] = ["liquidity", "overdraft", "collateral", "dela
 /// Costs in cents, by component.
 pub type Costs = [Cents; COMPONENTS.len()];
 
-/// Names and cents of all components.
-pub fn named_costs(costs: &Costs) -> impl Iterator<Item = (&'static str, i64)> + '_ {
-    COMPONENTS.iter().zip(costs).map(|(name, cost)| (*name, cost.0))
-}
-
 /// Number of priorities, 0 to 10.
 const PRIORITIES: usize = 11;
 
@@ -51,7 +46,7 @@ pub struct Prices {
     /// Whether payments settled by overnight loans are charged for the last tick's delay.
     pub delay_at_close: bool,
     /// Penalty of a missed deadline.
-    deadline_penalty: Cents,
+    pub deadline_penalty: Cents,
     /// Fee for each part after the first.
     split_fee: Cents,
     /// Penalty of a payment that is unsettled at the end of a day.
@@ -75,7 +70,6 @@ struct DelayPrice {
 
 impl Prices {
     /// Compiles the prices of a valid scenario.
-    #[must_use]
     pub fn new(config: &CostConfig) -> Self {
         let tiers = config.overdraft_tiers.iter().map(|tier| (tier.above, Rate::from_fraction(tier.rate)));
         let mut delay = [[DelayPrice::default(); PRIORITIES]; 2];
@@ -103,7 +97,6 @@ impl Prices {
     }
 
     /// Charge for a tick of overdraft; each tier applies its marginal rate.
-    #[must_use]
     pub fn overdraft(&self, balance: Cents) -> i128 {
         if balance >= Cents::ZERO {
             return 0;
@@ -118,7 +111,6 @@ impl Prices {
     }
 
     /// Charge for a tick of a payment's delay.
-    #[must_use]
     pub fn delay(&self, payment: &Payment) -> i128 {
         if payment.is_released && !self.delay_in_central_queue {
             return 0;
@@ -131,7 +123,6 @@ impl Prices {
     ///
     /// The part in use backs the overdraft beyond the credit limit. `balance` is taken after the tick's settlements
     /// and before deferred receipts land.
-    #[must_use]
     pub fn collateral(&self, posted: Cents, balance: Cents, credit_limit: Cents, haircut: Rate) -> i128 {
         let (rate, charged) = self.collateral;
         let charged = match charged {
@@ -145,25 +136,16 @@ impl Prices {
     }
 
     /// Whether the rate on collateral is not zero.
-    #[must_use]
     pub fn has_collateral_price(&self) -> bool {
         self.collateral.0 != Rate::default()
     }
 
     /// Charge for a day of committed liquidity.
-    #[must_use]
     pub fn liquidity(&self, committed: Cents) -> i128 {
         self.liquidity.of(committed)
     }
 
-    /// Penalty when a payment becomes overdue.
-    #[must_use]
-    pub fn deadline(&self) -> Cents {
-        self.deadline_penalty
-    }
-
     /// Fee for a split into `parts`: one for each part after the first.
-    #[must_use]
     pub fn split(&self, parts: u8) -> Cents {
         Cents(self.split_fee.0 * (i64::from(parts) - 1))
     }
@@ -171,7 +153,6 @@ impl Prices {
     /// Charge at the end of a day for `count` unsettled payments.
     ///
     /// `value` is their value, or the part of it that is borrowed.
-    #[must_use]
     pub fn end_of_day(&self, count: u32, value: Cents) -> i128 {
         i128::from(Rate::ONE) * i128::from(self.eod_penalty.0) * i128::from(count) + self.eod_rate.of(value)
     }

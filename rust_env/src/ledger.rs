@@ -38,7 +38,6 @@ struct Flow {
 
 impl Ledger {
     /// Creates a ledger without payments; its banks must be reset.
-    #[must_use]
     pub fn new(setup: Arc<SystemSetup>, events: EventLog) -> Self {
         let banks = vec![Bank::default(); setup.banks.len()];
         Self { setup, banks, next_id: PaymentId::FIRST, events, now: Tick(0), settled_at_once: 0, flows: Vec::new() }
@@ -51,7 +50,6 @@ impl Ledger {
     }
 
     /// Number of unsettled payments.
-    #[must_use]
     pub fn num_unsettled(&self) -> usize {
         self.banks.iter().map(|bank| bank.internal.len() + bank.central.iter().map(VecDeque::len).sum::<usize>()).sum()
     }
@@ -197,7 +195,6 @@ impl Ledger {
     }
 
     /// Value of payments from `sender` to `receiver` in visible central queues.
-    #[must_use]
     pub fn incoming_value(&self, sender: usize, receiver: usize) -> Cents {
         let rails = self.setup.rails.iter().zip(&self.banks[sender].central);
         let visible = rails.filter(|(rail, _)| rail.incoming_queue_visible).flat_map(|(_, queue)| queue);
@@ -205,7 +202,6 @@ impl Ledger {
     }
 
     /// Remaining net payments from a bank to another one today; `None`: no limit.
-    #[must_use]
     pub fn bilateral_headroom(&self, bank: usize, other: usize) -> Option<Cents> {
         let limit = (*self.setup.banks[bank].limits.bilateral.get(other)?)?;
         let received = self.banks[bank].bilateral.get(other).copied().unwrap_or_default();
@@ -213,7 +209,6 @@ impl Ledger {
     }
 
     /// Whether liquidity and limits cover a payment.
-    #[must_use]
     pub fn can_settle(&self, payment: &Payment) -> bool {
         let (sender, receiver) = (payment.sender.index(), payment.receiver.index());
         payment.amount <= self.banks[sender].capacity()
@@ -223,7 +218,6 @@ impl Ledger {
     /// Liquidity available to a payment that the bank releases now to a rail.
     ///
     /// Queued payments come first, unless payments may bypass them.
-    #[must_use]
     pub fn free_liquidity(&self, bank: usize, rail: RailId) -> Cents {
         match self.setup.rails[rail.index()].queue_discipline {
             QueueDiscipline::Fifo | QueueDiscipline::Priority => self.banks[bank].uncommitted_liquidity(),
@@ -328,8 +322,8 @@ impl Ledger {
                 *delay_charge -= setup.prices.delay(payment);
                 payment.is_overdue = true;
                 *delay_charge += setup.prices.delay(payment);
-                penalty += setup.prices.deadline();
-                events.record(|| Event::overdue(payment, setup.prices.deadline()));
+                penalty += setup.prices.deadline_penalty;
+                events.record(|| Event::overdue(payment, setup.prices.deadline_penalty));
             } else {
                 *next_deadline = payment.deadline.min(*next_deadline);
             }
@@ -338,7 +332,6 @@ impl Ledger {
     }
 
     /// Sum of all balances, including deferred receipts.
-    #[must_use]
     pub fn money(&self) -> Cents {
         self.banks.iter().map(|bank| bank.balance + bank.deferred).sum()
     }

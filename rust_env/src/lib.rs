@@ -1,7 +1,7 @@
 //! Engine of an interbank payment system, in integer cents and ticks.
 //!
 //! A [`scenario::Scenario`] defines a payment system; a [`system::System`] simulates its days tick by tick. In every
-//! tick, payment orders arrive ([`arrivals`], [`amounts`]) and join the internal queue of their bank ([`payment`],
+//! tick, payment orders arrive (`arrivals`, `amounts`) and join the internal queue of their bank ([`payment`],
 //! [`bank`]). Each bank releases, holds or splits its payments by a rule ([`policy`]), by a trained network
 //! ([`players`]) or by decisions from outside ([`decision`]). Released payments settle if the sender's liquidity
 //! covers them, or wait in the central queue ([`settlement`]). Then costs accrue ([`costs`]). The day's last tick
@@ -12,8 +12,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 #![allow(clippy::cast_precision_loss, reason = "floats only describe money, they never hold it")]
 
-pub mod amounts;
-pub mod arrivals;
+mod amounts;
+mod arrivals;
 pub mod bank;
 pub mod costs;
 pub mod decision;
@@ -28,7 +28,7 @@ pub mod policy;
 pub mod replay;
 pub mod rng;
 pub mod scenario;
-pub mod scheduled_events;
+mod scheduled_events;
 pub mod settlement;
 pub mod setup;
 pub mod system;

@@ -22,7 +22,6 @@ pub enum Nearness {
 
 impl Nearness {
     /// Nearness of `deadline` at `now`.
-    #[must_use]
     pub fn of(deadline: Tick, now: Tick) -> Self {
         if deadline <= now {
             Self::Due
@@ -48,7 +47,6 @@ pub enum RtgsPriority {
 
 impl RtgsPriority {
     /// Default class of a payment with this priority.
-    #[must_use]
     pub fn of(priority: u8) -> Self {
         match priority {
             0..=5 => Self::Normal,
@@ -143,7 +141,6 @@ pub struct Payment {
 
 impl Payment {
     /// Creates the payment of an order, without escalation.
-    #[must_use]
     pub fn new(id: PaymentId, order: &Order) -> Self {
         Self {
             id,
@@ -165,19 +162,16 @@ impl Payment {
     }
 
     /// Creates a part of this payment with a new id.
-    #[must_use]
     pub fn part(&self, id: PaymentId, amount: Cents) -> Self {
         Self { id, parent: Some(self.id), amount, ..*self }
     }
 
     /// Whether it is divisible and has a cent for each of `parts` parts.
-    #[must_use]
     pub fn can_be_split(&self, parts: u8) -> bool {
         self.divisible && self.amount.0 >= i64::from(parts)
     }
 
     /// Nearness of its deadline.
-    #[must_use]
     pub fn nearness(&self, now: Tick) -> Nearness {
         Nearness::of(self.deadline, now)
     }

@@ -3,7 +3,7 @@
 use crate::error::ScenarioError;
 use crate::hash::fingerprint_words;
 use crate::payment::Order;
-use crate::scenario::{Load, Scenario, in_range};
+use crate::scenario::{Load, NOT_ITSELF, Scenario, conflict, in_range};
 use crate::units::{BankId, Cents, MAX_MONEY, RailId, Tick};
 
 /// One row of a payments file.
@@ -61,7 +61,6 @@ impl Replay {
     }
 
     /// Whether the scenario has the banks and ticks per day they were read for.
-    #[must_use]
     pub fn fits(&self, scenario: &Scenario) -> bool {
         self.shape == shape(scenario)
     }
@@ -70,7 +69,6 @@ impl Replay {
     ///
     /// Episode 0 of seed 0 starts on the first day of the file; each further episode and each further seed starts
     /// `num_days` later, cyclically.
-    #[must_use]
     pub fn day(&self, seed: u64, episode: u64, num_days: u32, day: u32) -> &[Order] {
         let days = self.num_days() as u128;
         let first = (u128::from(seed) + u128::from(episode)) * u128::from(num_days);
@@ -79,19 +77,16 @@ impl Replay {
     }
 
     /// Number of days in the file.
-    #[must_use]
     pub fn num_days(&self) -> usize {
         self.starts.len() - 1
     }
 
     /// All payments, by day.
-    #[must_use]
     pub fn orders(&self) -> &[Order] {
         &self.orders
     }
 
     /// Hash of all payments.
-    #[must_use]
     pub fn fingerprint(&self) -> u64 {
         let starts = self.starts.iter().map(|start| *start as u64);
         let orders = self.orders.iter().flat_map(|order| {
@@ -129,11 +124,7 @@ fn check(scenario: &Scenario, record: &PaymentRecord) -> Result<(), ScenarioErro
         in_range("deadline", record.deadline, record.tick, last_tick, " (ticks)")?;
     }
     if record.sender == record.receiver {
-        return Err(ScenarioError::Conflict {
-            path: "receiver".to_owned(),
-            value: record.receiver.to_string(),
-            allowed: "a bank cannot pay itself; must be another bank".to_owned(),
-        });
+        return conflict("receiver", record.receiver, NOT_ITSELF);
     }
     Ok(())
 }

@@ -20,7 +20,6 @@ pub enum Purpose {
 }
 
 /// The stream of one bank and purpose in an episode.
-#[must_use]
 pub fn stream(seed: u64, episode: u64, bank: BankId, purpose: Purpose) -> Stream {
     hashed_stream(&[seed, episode, u64::from(bank.0), purpose as u64])
 }
@@ -29,7 +28,6 @@ pub fn stream(seed: u64, episode: u64, bank: BankId, purpose: Purpose) -> Stream
 ///
 /// The copy is made at tick `now` of the episode `(seed, episode)`. The stream is independent of that episode's
 /// streams and of those of every other `copy_seed` and tick.
-#[must_use]
 pub fn copy_stream(copy_seed: u64, (seed, episode): (u64, u64), now: Tick, bank: BankId, purpose: Purpose) -> Stream {
     hashed_stream(&[copy_seed, seed, episode, u64::from(now.0), u64::from(bank.0), purpose as u64])
 }

@@ -11,42 +11,15 @@ pub enum ScheduledEvent {
     /// A payment order arrives.
     Payment(Order),
     /// Money moves outside the queues; `None` is outside the system.
-    Transfer {
-        /// Debited bank.
-        sender: Option<BankId>,
-        /// Credited bank.
-        receiver: Option<BankId>,
-        /// Maximum amount; the sender's liquidity limits it.
-        amount: Cents,
-    },
-    /// The arrival rate of a bank, or of all banks, changes.
-    ArrivalRate {
-        /// The bank; `None`: all banks.
-        bank: Option<BankId>,
-        /// Factor on the usual rate.
-        multiplier: f64,
-    },
+    Transfer { sender: Option<BankId>, receiver: Option<BankId>, amount: Cents },
+    /// A bank's arrival rate, or all banks' for `None`, gets a multiplier.
+    ArrivalRate { bank: Option<BankId>, multiplier: f64 },
     /// A bank's credit limit changes.
-    Credit {
-        /// The bank.
-        bank: BankId,
-        /// New limit.
-        credit_limit: Cents,
-    },
+    Credit { bank: BankId, credit_limit: Cents },
     /// A bank's collateral changes.
-    Collateral {
-        /// The bank.
-        bank: BankId,
-        /// New value of its pledged assets.
-        collateral: Cents,
-    },
-    /// A bank cannot release payments until a tick.
-    Outage {
-        /// The bank.
-        bank: BankId,
-        /// First tick after the outage.
-        until: Tick,
-    },
+    Collateral { bank: BankId, collateral: Cents },
+    /// A bank cannot release payments before tick `until`.
+    Outage { bank: BankId, until: Tick },
     /// The day ends with this tick.
     EarlyClose,
 }
@@ -54,7 +27,6 @@ pub enum ScheduledEvent {
 /// All scheduled events of an episode of a valid scenario, by tick.
 ///
 /// Events of one tick keep the order of the scenario.
-#[must_use]
 pub fn timeline(scenario: &Scenario) -> Vec<(Tick, ScheduledEvent)> {
     let episode_ticks = scenario.ticks_per_day * scenario.num_days;
     let banks = banks_by_id(scenario);

@@ -60,7 +60,6 @@ impl Setup {
     /// The roles of the banks.
     ///
     /// `observed` banks are observed from outside; `learners` get the decisions about their payments from outside.
-    #[must_use]
     pub fn roles(&self, observed: &[BankId], learners: &[BankId]) -> Arc<Roles> {
         let played = self.players.iter().map(|player| player.bank());
         let observed: Vec<BankId> = observed.iter().copied().chain(played).collect();
@@ -68,13 +67,11 @@ impl Setup {
     }
 
     /// Creates a system with these learners, at the start of episode 0.
-    #[must_use]
     pub fn system(&self, learners: &[BankId], events: EventLog) -> System {
         self.system_with(self.roles(learners, learners), events)
     }
 
     /// Creates a system with these roles, at the start of episode 0.
-    #[must_use]
     pub fn system_with(&self, roles: Arc<Roles>, events: EventLog) -> System {
         System::new(Arc::clone(&self.system), roles, self.players.clone(), events)
     }

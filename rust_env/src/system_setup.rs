@@ -127,7 +127,6 @@ impl Escalation {
     /// Urgency of a payment: priority plus a share of the boost.
     ///
     /// At most 10. The share grows linearly from 0, `ticks` before the deadline, to 1 at the deadline.
-    #[must_use]
     pub fn urgency(self, priority: u8, deadline: Tick, now: Tick) -> u8 {
         let left = deadline.0.saturating_sub(now.0).min(self.ticks);
         let gained = u64::from(self.boost) * u64::from(self.ticks - left) / u64::from(self.ticks);
@@ -177,7 +176,6 @@ impl SystemSetup {
     }
 
     /// The bank with this id.
-    #[must_use]
     pub fn bank(&self, id: &str) -> Option<BankId> {
         let index = self.banks.iter().position(|bank| bank.id == id)?;
         u16::try_from(index).ok().map(BankId)

@@ -73,14 +73,12 @@ pub struct BankId(pub u16);
 
 impl BankId {
     /// This bank's index into any per-bank array.
-    #[must_use]
     pub fn index(self) -> usize {
         usize::from(self.0)
     }
 }
 
 /// The id of the bank at `index`, which is at most 999.
-#[must_use]
 pub fn bank_at(index: usize) -> BankId {
     BankId(u16::try_from(index).unwrap_or(u16::MAX))
 }
@@ -92,7 +90,6 @@ pub struct RailId(pub u8);
 
 impl RailId {
     /// This rail's index into any per-rail array.
-    #[must_use]
     pub fn index(self) -> usize {
         usize::from(self.0)
     }
@@ -118,20 +115,17 @@ impl Rate {
     pub const ONE: i64 = 1_000_000_000_000;
 
     /// The rate nearest to `fraction`, whose absolute value must be below 2^23.
-    #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "float-to-int `as` saturates")]
     pub fn from_fraction(fraction: f64) -> Self {
         Self((fraction * Self::ONE as f64).round() as i64)
     }
 
     /// The rate as a fraction.
-    #[must_use]
     pub fn as_fraction(self) -> f64 {
         self.0 as f64 / Self::ONE as f64
     }
 
     /// 1 minus this rate.
-    #[must_use]
     pub fn complement(self) -> Self {
         Self(Self::ONE - self.0)
     }
@@ -139,14 +133,12 @@ impl Rate {
     /// This share of `base`, rounded down to whole cents.
     ///
     /// The rate must be between 0 and 1.
-    #[must_use]
     pub fn share_of(self, base: Cents) -> Cents {
         // A share of 64 bits of cents fits 64 bits.
         Cents(i64::try_from(self.of(base).div_euclid(i128::from(Self::ONE))).unwrap_or(base.0))
     }
 
     /// The smallest base whose share is at least `part`; `None` at rate 0.
-    #[must_use]
     pub fn base_for(self, part: Cents) -> Option<Cents> {
         let (scaled, rate) = (i128::from(part.0) * i128::from(Self::ONE), i128::from(self.0));
         if rate == 0 {
@@ -157,7 +149,6 @@ impl Rate {
     }
 
     /// The exact charge of this rate on `base`, in 10^-12 cents.
-    #[must_use]
     pub fn of(self, base: Cents) -> i128 {
         i128::from(self.0) * i128::from(base.0)
     }

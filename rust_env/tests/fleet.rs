@@ -193,26 +193,26 @@ fn a_masked_action_holds_and_is_counted() {
 }
 
 #[test]
-fn views_agree_with_totals_and_observations() {
+fn snapshots_agree_with_totals_and_observations() {
     let mut fleet = default_fleet(3, 1, &json!({"learners": ["A", "C"], "slots": 4, "split_parts": [2]}));
     let mut rng = new_rng();
     let columns = fleet.fleet.process.observation_size();
     let column_of = |name| fields(4).position(|(column, _)| column == name).unwrap();
     let (counts, paid) = (["queue_count", "central_count"].map(column_of), column_of("paid_today"));
     for _ in 0..60 {
-        let views = (0..3).flat_map(|row| fleet.fleet.views(row)).collect::<Vec<_>>();
-        assert_eq!(views.len(), 6);
+        let snapshots = (0..3).flat_map(|row| fleet.fleet.snapshots(row)).collect::<Vec<_>>();
+        assert_eq!(snapshots.len(), 6);
         let totals = fleet.fleet.totals().collect::<Vec<_>>();
-        for ((view, totals), observation) in views.iter().zip(totals).zip(fleet.observations.chunks(columns)) {
-            assert_eq!(view.costs, totals.costs);
-            assert!(view.costs_today.iter().zip(view.costs).all(|(today, total)| *today <= total));
-            assert_eq!(view.liquidity, view.balance + view.limit);
-            assert_eq!(view.day, (view.tick / 12).min(1));
-            for (queue, column) in [view.internal, view.central].iter().zip(counts) {
+        for ((snapshot, totals), observation) in snapshots.iter().zip(totals).zip(fleet.observations.chunks(columns)) {
+            assert_eq!(snapshot.costs, totals.costs);
+            assert!(snapshot.costs_today.iter().zip(snapshot.costs).all(|(today, total)| *today <= total));
+            assert_eq!(snapshot.liquidity, snapshot.balance + snapshot.limit);
+            assert_eq!(snapshot.day, (snapshot.tick / 12).min(1));
+            for (queue, column) in [snapshot.internal, snapshot.central].iter().zip(counts) {
                 let count: i64 = queue.counts.iter().sum();
                 assert_eq!(observation[column], (count as f32 / 4.0).min(10.0));
             }
-            assert_eq!(observation[paid] > 0.0, view.paid_today > Cents::ZERO);
+            assert_eq!(observation[paid] > 0.0, snapshot.paid_today > Cents::ZERO);
         }
         let actions = random_actions(&fleet, &mut rng);
         fleet.step(&actions).unwrap();
@@ -311,7 +311,7 @@ fn invalid_settings_are_rejected_with_path_value_and_allowed_range() {
         split_parts: vec![],
         action_mode: ActionMode::default(),
         decides: Decides::default(),
-        reward: paysim_engine::decision::reward::RewardScope::Own,
+        reward: paysim_engine::decision::RewardScope::Own,
         reward_blend: 0.5,
         reward_scale: None,
         strict: false,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from measuring import Table
+from benchmarks.measuring import Table
 from rich.console import Console
 from rich.table import Table as Printed
 

@@ -12,11 +12,11 @@ from time import perf_counter
 import gymnasium as gym
 import numpy as np
 import pytest
+from benchmarks.measuring import Table, engine_speed
+from benchmarks.workloads import NUM_ENVS, CartPoles, Fleet, Idle, Single
 from gymnasium.vector import AutoresetMode
-from measuring import Table, engine_speed
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecEnv
-from workloads import NUM_ENVS, CartPoles, Fleet, Idle, Single
 
 from paysim_gym import PaymentVectorEnv
 from paysim_gym.envs.sb3 import PaymentVecEnv

@@ -200,7 +200,7 @@ MISTAKES: dict[str, tuple[list[Any], str]] = {
         ["replay", 9, "--store", "r.duckdb"],
         "error: r.duckdb: run = '9': must be one of 1, 2, or last",
     ),
-    "no ticks": (["replay", 2, "--store", "r.duckdb"], "error: run 2 was kept without --full-replay"),
+    "no ticks": (["replay", 2, "--store", "r.duckdb"], "error: run 2 was stored without --full-replay"),
     "no table": (
         ["runs", "export", 1, "-o", "x.csv", "--table", "x", "--store", "r.duckdb"],
         "error: table = 'x'",
@@ -211,7 +211,10 @@ MISTAKES: dict[str, tuple[list[Any], str]] = {
     ),
     "no pair": (["runs", "compare", 1, "--store", "r.duckdb"], "error: RUN: at least two runs are needed"),
     "no picture": (["render", 1, "-o", "x.jpg", "--store", "r.duckdb"], "error: x.jpg: must end in .png"),
-    "no day": (["render", 1, "--day", 7, "--store", "r.duckdb"], "error: --day = 7: run 1 has not played it"),
+    "no day": (
+        ["render", 1, "--day", 7, "--store", "r.duckdb"],
+        "error: --day = 7: run 1 did not play this day",
+    ),
     "no bank": (["render", 1, "--bank", "X", "--store", "r.duckdb"], "error: --bank = 'X': must be one of"),
     "no ticks at all": (["run", "two_bank", "--ticks", 0], "--ticks"),
 }

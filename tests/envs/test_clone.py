@@ -1,4 +1,4 @@
-"""A saved state goes on bit for bit, wherever it is restored; with a seed, into an unknown future."""
+"""Saved states continue bit for bit, or with a seed into a new future."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def make(scenario: str = "two_bank", **settings: Any) -> PaymentEnv:
 
 
 def started(scenario: str = "two_bank", steps: int = 0, **settings: Any) -> PaymentEnv:
-    """An environment that has played so many random steps."""
+    """An environment after some random steps."""
     env = make(scenario, **settings)
     env.reset(seed=SEED)
     play(env, actions(env, steps))
@@ -50,7 +50,7 @@ def actions(env: PaymentEnv, steps: int, seed: int = 3) -> list[Any]:
 
 
 def play(env: PaymentEnv, given: list[Any]) -> list[Any]:
-    """What each of the steps returns, up to the end."""
+    """The results of the steps until the end."""
     steps = []
     for action in given:
         steps.append(env.step(action))
@@ -66,14 +66,15 @@ def test_every_state_of_every_scenario_goes_on_where_it_is_restored(scenario: st
     observation, info = env.reset(seed=SEED)
     other.reset(seed=0)
     fleet.reset(seed=7)
-    given, states, steps = actions(env, 1_000), [], []
+    given, states = actions(env, 1_000), []
+    steps: list[Any] = []
     ended = False
     while not ended:
         states.append(env.save_state())
         for restored in (other.restore_state(states[-1]), fleet.restore_state(1, states[-1])):
             assert_same(restored, (observation, {"action_mask": info["action_mask"]}))
         assert_same(other.action_masks(), info["action_mask"])
-        # Whatever is between saving and restoring leaves no trace: `other` goes through every state alone.
+        # Steps between saving and restoring have no effect: `other` passes through every state on its own.
         steps.append(env.step(given[len(steps)]))
         assert_same(other.step(given[len(steps) - 1]), steps[-1])
         observation, _, ended, _, info = steps[-1]
@@ -233,7 +234,7 @@ def test_a_seed_draws_another_future_of_the_same_past() -> None:
         assert_same(env.restore_state(state, seed=seed), past)
         futures.append(observations(play(env, given)))
     assert_same(futures[0], futures[1])
-    # Not even the seed of the episode brings back the real future.
+    # Not even the seed of the episode restores the original future.
     assert len({future.tobytes() for future in [own, *futures]}) == 5
 
 
@@ -297,7 +298,7 @@ def test_a_copy_goes_on_by_itself(copied: Callable[[Any], Any], scenario: str, s
             clone.step(actions(env, 1)[0])
         assert_same(clone.reset(), twin.reset())
     assert_same(play(clone, actions(env, 30)), play(twin, actions(env, 30)))
-    # What the copy plays does not touch the original.
+    # Steps of the copy do not change the original.
     untouched = started(scenario, steps)
     assert env.save_state() == untouched.save_state()
 

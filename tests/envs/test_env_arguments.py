@@ -1,4 +1,4 @@
-"""EnvSettings of an environment beside its scenario: numpy values are taken, everything else is checked."""
+"""Validation of environment arguments; NumPy values are accepted."""
 
 from __future__ import annotations
 
@@ -62,18 +62,18 @@ def test_all_wrong_settings_are_named_at_once() -> None:
 
 
 def test_numpy_values_are_taken() -> None:
-    ours = validate_env_arguments(
-        slots=np.int32(3),
-        split_parts=np.array([2, 5]),
-        reward=np.str_("blend"),
-        reward_blend=np.float32(0.25),
-        reward_scale=np.int64(100),
-        strict=np.bool_(True),
-        max_episode_steps=np.array(7),
-        num_envs=np.uint8(2),
-        num_threads=np.int64(1),
-    )
-    assert ours == EnvSettings(
+    arguments: dict[str, Any] = {
+        "slots": np.int32(3),
+        "split_parts": np.array([2, 5]),
+        "reward": np.str_("blend"),
+        "reward_blend": np.float32(0.25),
+        "reward_scale": np.int64(100),
+        "strict": np.bool_(True),
+        "max_episode_steps": np.array(7),
+        "num_envs": np.uint8(2),
+        "num_threads": np.int64(1),
+    }
+    assert validate_env_arguments(**arguments) == EnvSettings(
         slots=3,
         split_parts=(2, 5),
         reward="blend",
@@ -84,7 +84,12 @@ def test_numpy_values_are_taken() -> None:
         num_envs=2,
         num_threads=1,
     )
-    env: Any = PaymentVectorEnv(np.int64(2), slots=np.int32(3), split_parts=[np.int64(2), np.int64(5)])
+    given: dict[str, Any] = {
+        "num_envs": np.int64(2),
+        "slots": np.int32(3),
+        "split_parts": [np.int64(2), np.int64(5)],
+    }
+    env: Any = PaymentVectorEnv(**given)
     assert (env.num_envs, env.action_space.shape) == (2, (2, 3))
     assert type(env.num_envs) is type(env.settings.slots) is int
     assert env.single_action_space.nvec.tolist() == [4, 4, 4]

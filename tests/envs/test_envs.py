@@ -30,7 +30,7 @@ def release_all(env: PaymentEnv) -> NDArray[np.int64]:
 
 
 def play_day(env: PaymentEnv, rng: np.random.Generator) -> tuple[list[float], list[dict[str, Any]]]:
-    """Random actions to the end of the day: the rewards and the infos."""
+    """Rewards and infos of random actions until the end of the day."""
     rewards, infos, over = [], [], False
     while not over:
         _, reward, over, _, info = env.step(rng.integers(4, size=8))
@@ -109,8 +109,8 @@ class TestSpaces:
     def test_a_slot_shows_what_waits_to_come_from_its_receiver(self, is_visible: bool) -> None:
         amounts = {"AB": 5, "AC": 6, "BA": 3, "BC": 4, "CA": 2, "CB": 1}
         payments = [
-            {"type": "payment", "tick": 0, "sender": sender, "receiver": receiver, "amount": cents}
-            for (sender, receiver), cents in amounts.items()
+            {"type": "payment", "tick": 0, "sender": pair[0], "receiver": pair[1], "amount": cents}
+            for pair, cents in amounts.items()
         ]
         scenario = {
             "ticks_per_day": 4,
@@ -238,7 +238,7 @@ class TestSeeds:
         assert not np.array_equal(firsts[0], firsts[3])
 
     def test_payments_do_not_depend_on_actions(self) -> None:
-        """Common random numbers: the figures of what arrived are those of the seed alone."""
+        """Common random numbers: arrivals depend on the seed alone."""
         arrived = []
         for policy in ({"type": "release_all"}, {"type": "hold_until_deadline"}):
             env = PaymentEnv()

@@ -1,4 +1,4 @@
-"""Tables of episodes and intervals around their means."""
+"""Episode tables and confidence intervals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of networks: what export writes, that the engine computes what torch does, and what is refused."""
+"""Network files: export, equality of engine and torch, and invalid files."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def learn(name: str, venv: Any) -> BaseAlgorithm:
 
 
 def torch_outputs(model: BaseAlgorithm, observations: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logits, or values, as the trained modules give them."""
+    """Logits or values of the trained modules."""
     policy: Any = model.policy
     with torch.no_grad():
         batch = torch.as_tensor(observations)
@@ -62,7 +62,7 @@ def torch_outputs(model: BaseAlgorithm, observations: NDArray[np.float32]) -> ND
 
 
 def random_day(env: PaymentVectorEnv, steps: int = 40) -> NDArray[np.float32]:
-    """Observations of days in which everything occurs."""
+    """Observations of days with all kinds of events."""
     seen, _ = env.reset(seed=5)
     observations = [seen]
     env.action_space.seed(0)
@@ -86,7 +86,7 @@ def test_outputs_are_those_of_torch(name: str, is_normalised: bool, tmp_path: Pa
     seen = venv.normalize_obs(observations) if is_normalised else observations
     expected = torch_outputs(model, seen)
     found = _engine.Network(path.read_bytes()).outputs(observations)
-    assert (found.dtype, found.shape) == (np.float32, expected.shape)
+    assert (found.dtype, found.shape) == (np.dtype(np.float32), expected.shape)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     assert np.ptp(expected, axis=0).max() > 1e-3
     assert list(tmp_path.iterdir()) == [path]
@@ -115,15 +115,16 @@ def test_a_loaded_model_needs_its_environment(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"env = None: the model has none either; pass the environment"):
         export_network(model, tmp_path / "policy.safetensors")
     wrapped = gym.wrappers.TimeLimit(env, 5)
-    for place, given in enumerate((env, wrapped, DummyVecEnv([lambda: wrapped]))):
-        export_network(model, tmp_path / f"{place}.safetensors", given)
+    environments: tuple[Any, ...] = (env, wrapped, DummyVecEnv([lambda: wrapped]))
+    for index, given in enumerate(environments):
+        export_network(model, tmp_path / f"{index}.safetensors", given)
     observations = np.zeros((1, len(_engine.observation_fields(3))), np.float32)
     networks = [_engine.Network(file.read_bytes()) for file in tmp_path.glob("*.safetensors")]
     assert len({network.outputs(observations).tobytes() for network in networks}) == 1
 
 
 class Scaled(gym.ObservationWrapper[Any, Any, Any]):
-    """Changes what is seen."""
+    """Changes observations."""
 
     def __init__(self, env: Any) -> None:
         super().__init__(env)
@@ -134,7 +135,7 @@ class Scaled(gym.ObservationWrapper[Any, Any, Any]):
 
 
 class OwnPolicy(MaskableActorCriticPolicy):
-    """May do anything."""
+    """Could change actions."""
 
 
 class Features(torch.nn.Flatten):
@@ -162,7 +163,7 @@ def wrapped_in(*wrappers: Any) -> PPO:
 
 
 class Reversed(VecEnvWrapper):
-    """Reverses the slots."""
+    """Reverses the slots of an action."""
 
     def reset(self) -> Any:
         return self.venv.reset()
@@ -248,7 +249,7 @@ def test_observations_that_are_not_normalised_are_not_in_the_file(tmp_path: Path
 def test_weights_that_are_no_numbers_are_not_exported(tmp_path: Path) -> None:
     model = PPO("MlpPolicy", PaymentEnv(), device="cpu")
     with torch.no_grad():
-        model.policy.action_net.bias[3] = torch.nan
+        model.policy.get_parameter("action_net.bias")[3] = torch.nan
     with pytest.raises(ValueError, match=r"tensor layer\.2\.bias\[3\] = NaN: must be finite"):
         export_network(model, tmp_path / "policy.safetensors")
     assert list(tmp_path.iterdir()) == []
@@ -384,13 +385,13 @@ def test_a_missing_file_is_named(tmp_path: Path, small_scenario: dict[str, Any])
 def test_no_damage_makes_the_engine_panic() -> None:
     whole = save(*parts(hidden=(3,)))
     (size,) = struct.unpack("<Q", whole[:8])
-    dice = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for _ in range(3000):
         data = bytearray(whole)
-        for _ in range(dice.integers(1, 4)):
-            data[dice.integers(8 + size)] = dice.integers(256)
+        for _ in range(rng.integers(1, 4)):
+            data[rng.integers(8 + size)] = rng.integers(256)
         try:
-            _engine.Network(bytes(data[: dice.integers(len(data))] if dice.random() < 0.2 else data))
+            _engine.Network(bytes(data[: rng.integers(len(data))] if rng.random() < 0.2 else data))
         except ValueError:
             continue
 
@@ -398,12 +399,12 @@ def test_no_damage_makes_the_engine_panic() -> None:
 def test_sizes_that_overflow_are_refused() -> None:
     block = 2**61 - 1
     tensors = {
-        str(place): {"dtype": "U8", "shape": [block], "data_offsets": [place * block, (place + 1) * block]}
-        for place in range(8)
+        str(index): {"dtype": "U8", "shape": [block], "data_offsets": [index * block, (index + 1) * block]}
+        for index in range(8)
     }
     rest = {"dtype": "U8", "shape": [7], "data_offsets": [8 * block, 8 * block + 7]}
     header = json.dumps(tensors | {"rest": rest}).encode()
-    with pytest.raises(ValueError, match="its tensors do not have the size"):
+    with pytest.raises(ValueError, match="the size of the tensors differs"):
         _engine.Network(struct.pack("<Q", len(header)) + header)
 
 

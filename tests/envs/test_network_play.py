@@ -1,4 +1,4 @@
-"""A bank played by its network inside the engine does what its model does from outside, to the byte."""
+"""A network inside the engine acts exactly as its model does from outside."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Predict = Callable[[NDArray[np.float32], NDArray[np.bool_]], NDArray[np.int64]]
 
 @pytest.fixture
 def busy(small_scenario: dict[str, Any]) -> dict[str, Any]:
-    """Two banks with much to decide; the second is the one that networks play."""
+    """Two banks with many decisions; networks play the second."""
     for agent in small_scenario["agents"]:
         pool = {"liquidity_pool": 400_000_00, "liquidity_share": 0.25}
         agent |= {"balance": 0, "credit_limit": 100_000_00} | pool
@@ -52,13 +52,13 @@ def trained(
     is_seeing_before: bool = False,
     **settings: Any,
 ) -> Predict:
-    """Train for a short while in the second bank's seat and export; what the model would do."""
+    """Train briefly as the second bank and export; return the model's predictor."""
     env = PaymentVectorEnv(4, scenario, "BANK_B", autoreset_mode="SameStep", **settings)
     venv: Any = PaymentVecEnv(env)
     if is_normalised:
         venv = VecNormalize(venv, clip_obs=2.0)
-    # A large step makes the actions depend on everything that is seen.
-    brief = {"learning_starts": 50} if algorithm is DQN else {"n_steps": 64}
+    # A large step makes the actions depend on the whole observation.
+    brief: dict[str, Any] = {"learning_starts": 50} if algorithm is DQN else {"n_steps": 64}
     policy: Any = "MlpPolicy"
     if is_of_training:
         policy, brief = QueuePolicy, brief | {"policy_kwargs": {**QUEUE, "sees_before": is_seeing_before}}
@@ -85,8 +85,8 @@ def fleet(
 def days(
     engine: Any, steps: int, predict: Predict | None = None, learns: bool = True
 ) -> tuple[list[Any], NDArray[np.int64]]:
-    """All that the first bank is told while it plays at random, and what the second one, if outside, does."""
-    dice = np.random.default_rng(8)
+    """The first bank's results of random play, and the second bank's actions if outside."""
+    rng = np.random.default_rng(8)
     rows, count = ROWS, 1 if predict is None else 2
     observations, masks = engine.reset(np.ones(rows, np.bool_), SEEDS)
     told: list[Any] = [(observations[:, 0], masks[:, 0])]
@@ -94,7 +94,7 @@ def days(
     for _ in range(steps):
         actions = np.zeros((rows, count, engine.heads), np.int64)
         if learns:
-            actions[:, 0] = dice.integers(engine.choices, size=(rows, engine.heads))
+            actions[:, 0] = rng.integers(engine.choices, size=(rows, engine.heads))
         if predict is not None:
             actions[:, 1] = predict(observations[:, 1], masks[:, 1]).reshape(rows, -1)
             done.append(actions[:, 1])
@@ -115,7 +115,7 @@ def days(
 
 
 def figures(told: list[Any]) -> bytes:
-    """What the first bank's episodes came to."""
+    """Totals of the first bank's episodes."""
     return b"".join(column.tobytes() for column in told[-1])
 
 
@@ -126,7 +126,7 @@ def assert_equal(one: list[Any], other: list[Any]) -> None:
             assert a.tobytes() == b.tobytes(), (step, place)
 
 
-CASES = {
+CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "slots": (PPO, {}),
     "slots normalised": (PPO, {"is_normalised": True}),
     "few slots": (PPO, {"slots": 3, "split_parts": [7]}),
@@ -184,7 +184,7 @@ def test_a_network_sees_the_same_whoever_else_takes_the_opening(tmp_path: Path, 
     for engine in engines:
         observations, _ = engine.reset(np.ones(ROWS, np.bool_), SEEDS)
         is_opening = [field[0] for field in _engine.observation_fields(8)].index("is_opening")
-        ticks = []
+        ticks: list[Any] = []
         while len(ticks) < 24:
             actions = np.zeros((ROWS, 1, engine.heads), np.int64)
             if observations[0, 0, is_opening]:
@@ -226,7 +226,7 @@ def test_a_learner_leaves_to_its_own_network_what_it_does_not_decide(
         totals = engine.totals()
         committed.append(totals["cost_liquidity"][0, 0])
         split_count.append(totals["split_count"][0, 0] > 0)
-    # A learner that does nothing: its network commits two thirds, twice; or splits in its place.
+    # The learner does nothing: the other bank's network commits two thirds twice, or splits.
     assert committed == [2 * 400_000_00 * 2 // 3 * 5 // 10_000, 0]
     assert split_count == [False, True]
 

@@ -1,4 +1,4 @@
-"""Every array that an environment returns belongs to the caller, who may keep it and write into it."""
+"""Returned arrays are owned by the caller, who may keep and modify them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from paysim_gym import PaymentEnv, PaymentVectorEnv
 
 
 def arrays(value: Any) -> Iterator[NDArray[Any]]:
-    """All arrays inside what an environment returned."""
+    """All arrays in the results of an environment."""
     if isinstance(value, np.ndarray):
         yield value
         if value.dtype == object:

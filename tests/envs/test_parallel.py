@@ -1,4 +1,4 @@
-"""Several learners in one system: PettingZoo's view, and rows that are pairs of system and learner."""
+"""Several learners in one system: PettingZoo environment and vector rows."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from same import assert_same
 from stable_baselines3 import PPO
 
 from paysim_gym import ActionError, EpisodeOverError, PaymentEnv, PaymentVectorEnv
+from paysim_gym.envs.env_arguments import ActionMode
 from paysim_gym.envs.parallel import PaymentParallelEnv, parallel_env
 from paysim_gym.envs.sb3 import PaymentVecEnv
 from paysim_gym.evaluation import evaluate
@@ -34,7 +35,7 @@ def by_agent(batch: NDArray[np.int64], agents: tuple[str, ...] = LEARNERS) -> di
 class TestPettingZoo:
     @pytest.mark.parametrize("learners", [LEARNERS, ["SMALL_E"], None], ids=str)
     @pytest.mark.parametrize("action_mode", ["slots", "fraction"])
-    def test_public_checkers_pass(self, learners: Any, action_mode: str) -> None:
+    def test_public_checkers_pass(self, learners: Any, action_mode: ActionMode) -> None:
         parallel_api_test(parallel_env(scenario="five_bank", learners=learners, action_mode=action_mode))
         parallel_seed_test(lambda: parallel_env("five_bank", learners, action_mode=action_mode))
 
@@ -43,7 +44,7 @@ class TestPettingZoo:
         parallel_seed_test(lambda: parallel_env("castro_three_period"))
 
     def test_seed_fixes_whole_episodes(self) -> None:
-        """PettingZoo's own test compares one step only."""
+        """PettingZoo's own test compares only one step."""
 
         def play(seed: int) -> list[Any]:
             env = parallel_env("five_bank", LEARNERS)
@@ -171,7 +172,10 @@ class TestErrors:
     def test_only_one_learner_is_evaluated(self) -> None:
         with pytest.raises(ValueError, match=r"^learner = .*must be one bank"):
             evaluate(
-                lambda env: PPO("MlpPolicy", PaymentVecEnv(env)), "five_bank", range(3), learner=LEARNERS
+                lambda env: PPO("MlpPolicy", PaymentVecEnv(env)),
+                "five_bank",
+                range(3),
+                learner=LEARNERS,  # type: ignore[arg-type]
             )
 
     @pytest.mark.parametrize(
@@ -207,7 +211,7 @@ class TestErrors:
 class TestRows:
     @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
     def test_rows_equal_parallel_environments(self, mode: str) -> None:
-        """Systems are put out of step by a masked reset; ends and next episodes included."""
+        """Masked resets desynchronise the systems; includes ends and next episodes."""
         fleet = PaymentVectorEnv(6, "five_bank", LEARNERS, autoreset_mode=mode)
         systems = [PaymentParallelEnv("five_bank", LEARNERS) for _ in range(2)]
         observations, infos = fleet.reset(seed=[7, 0, 0, 9, 0, 0])

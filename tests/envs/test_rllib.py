@@ -1,4 +1,4 @@
-"""RLlib's two doors, its current API stack: the native fleet, and several learners in one system."""
+"""RLlib's current API stack: the native fleet, and several learners in one system."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*Overriding environment rllib-m
 
 LEARNERS = ["CORE_A", "SMALL_D", "CORE_B"]
 ROWS, TICKS, SEED = 4, 48, 7
-# No reports home; and workers in this environment, not in one that `uv run` builds for each of them.
+# No usage reports, and workers in this environment instead of new ones by `uv run`.
 ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
 PAGE = Path(__file__).parents[2] / "docs" / "rllib.md"
 
@@ -56,7 +56,7 @@ def native(seeding: str = "spread", **settings: Any) -> Any:
 
 
 def parallel(policies: set[str], **env_config: Any) -> Any:
-    """A configuration of three learners in five_bank, each with a policy of its own if there are such."""
+    """A configuration of three learners in five_bank, with their own or a shared policy."""
     return (
         PPOConfig()
         .environment(
@@ -71,8 +71,8 @@ def parallel(policies: set[str], **env_config: Any) -> Any:
     )
 
 
-def mornings(runner: Any, hold: Any) -> set[bytes]:
-    """What each of an env runner's environments has seen of the payments of its first twelve ticks."""
+def first_observations(runner: Any, hold: Any) -> set[bytes]:
+    """Observations of an env runner's environments after twelve ticks."""
     runner.sample(num_timesteps=0, random_actions=True)  # resets
     for _ in range(12):
         observations = runner.env.step(hold)[0]
@@ -93,8 +93,8 @@ class TestNativeFleet:
             assert runner.env.unwrapped.scenario == load_scenario(small_scenario)
 
     def test_it_equals_the_fleet(self) -> None:
-        door, fleet = SingleAgentEnvRunner(config=native()).env, PaymentVectorEnv(ROWS, seeding="spread")
-        ours, theirs = door.reset(seed=SEED), fleet.reset(seed=SEED)
+        adapter, fleet = SingleAgentEnvRunner(config=native()).env, PaymentVectorEnv(ROWS, seeding="spread")
+        ours, theirs = adapter.reset(seed=SEED), cast("Any", fleet.reset(seed=SEED))
         assert_same(ours[0], theirs[0])
         for actions in np.random.default_rng(1).integers(4, size=(3 * TICKS, ROWS, 8)):
             for row, info in enumerate(ours[-1]):
@@ -102,11 +102,11 @@ class TestNativeFleet:
                 assert ("costs" in info) == ("costs" in theirs[-1] and bool(theirs[-1]["_costs"][row]))
                 for name, cents in info.get("costs", {}).items():
                     assert cents == theirs[-1]["costs"][name][row]
-            ours, theirs = door.step(actions), fleet.step(actions)
+            ours, theirs = adapter.step(actions), fleet.step(actions)
             assert_same(ours[:4], theirs[:4])
 
     def test_the_episodes_it_records_are_those_of_single_environments(self) -> None:
-        """An ignored action or a reset observation taken for a step would show here."""
+        """Detects ignored actions and reset observations that are recorded as steps."""
         runner = SingleAgentEnvRunner(config=native(seeding="consecutive"))
         episodes = runner.sample(num_timesteps=2 * ROWS * TICKS, random_actions=True)
         assert len(episodes) == 2 * ROWS
@@ -132,9 +132,11 @@ class TestNativeFleet:
 
     @pytest.mark.parametrize("seeding", ["spread", "consecutive"])
     def test_env_runners_play_different_days_if_seeds_are_spread(self, seeding: str) -> None:
-        """Should RLlib ever seed so that consecutive seeds do not overlap, its page may ask for less."""
+        """If RLlib ever seeds without overlap, docs/rllib.md no longer needs `spread`."""
         config, hold = native(seeding), np.zeros((ROWS, 8), np.int64)
-        one, two = (mornings(SingleAgentEnvRunner(config=config, worker_index=i), hold) for i in (1, 2))
+        one, two = (
+            first_observations(SingleAgentEnvRunner(config=config, worker_index=i), hold) for i in (1, 2)
+        )
         assert len(one) == len(two) == ROWS
         assert len(one & two) == (0 if seeding == "spread" else ROWS - 1)
 
@@ -149,48 +151,51 @@ class TestSeveralLearners:
 
     def test_it_equals_the_fleet_and_pettingzoos_view(self) -> None:
         settings: dict[str, Any] = {"slots": 5, "reward": "blend"}
-        door = PaymentMultiAgentEnv({"learners": LEARNERS, **settings})
+        adapter = PaymentMultiAgentEnv({"learners": LEARNERS, **settings})
         view = PaymentParallelEnv("five_bank", LEARNERS, **settings)
         fleet = PaymentVectorEnv(3, "five_bank", LEARNERS, autoreset_mode="Disabled", **settings)
-        ours = door.reset(seed=SEED)
+        ours: Any = adapter.reset(seed=SEED)
         assert_same(ours, view.reset(seed=SEED))
         assert_same([*ours[0].values()], [*fleet.reset(seed=[SEED] * 3)[0]])
         for actions in np.random.default_rng(1).integers(4, size=(3 * TICKS, 3, 5)):
             by_agent = dict(zip(LEARNERS, actions, strict=True))
-            *ours, infos = door.step(by_agent)
-            ends = [ends.pop("__all__") for ends in ours[2:]]
+            observations, rewards, terminated, truncated, infos = adapter.step(by_agent)
+            ours = cast("Any", (observations, rewards, terminated, truncated))
+            ends = [terminated.pop("__all__"), truncated.pop("__all__")]
             assert_same((*ours, infos), view.step(by_agent))
-            tick = fleet.step_rows(actions)
-            for part, rows in zip(ours, tick[:4], strict=True):
-                assert np.array_equal([*part.values()], rows)
-            assert_same([*infos.values()], row_infos(tick.infos))
-            assert ends == [tick.terminated.all(), tick.truncated.all()]
+            result = fleet.step_rows(actions)
+            for part, rows in zip(ours, result[:4], strict=True):
+                assert np.array_equal([*part.values()], np.asarray(rows))
+            assert_same([*infos.values()], row_infos(result.infos))
+            assert ends == [result.terminated.all(), result.truncated.all()]
             if any(ends):
-                ours = door.reset()
+                ours = adapter.reset()
                 assert_same(ours, view.reset())
                 assert_same([*ours[0].values()], [*fleet.reset()[0]])
 
     @pytest.mark.parametrize(("limit", "ends"), [(None, (True, False)), (5, (False, True))])
     def test_all_banks_end_together(self, limit: int | None, ends: tuple[bool, bool]) -> None:
-        door = PaymentMultiAgentEnv(
+        adapter = PaymentMultiAgentEnv(
             {"scenario": "five_bank", "learners": LEARNERS, "max_episode_steps": limit}
         )
-        door.reset(seed=0)
+        adapter.reset(seed=0)
         for step in range(limit or TICKS):
-            *_, terminated, truncated, _ = door.step(dict.fromkeys(LEARNERS, np.zeros(8, np.int64)))
+            *_, terminated, truncated, _ = adapter.step(dict.fromkeys(LEARNERS, np.zeros(8, np.int64)))
             is_last = step == (limit or TICKS) - 1
             assert terminated == dict.fromkeys([*LEARNERS, "__all__"], is_last and ends[0])
             assert truncated == dict.fromkeys([*LEARNERS, "__all__"], is_last and ends[1])
-        assert door.agents == door.possible_agents == LEARNERS
+        assert adapter.agents == adapter.possible_agents == LEARNERS
 
     def test_env_runners_play_different_days(self) -> None:
         config, hold = parallel({"shared"}), [dict.fromkeys(LEARNERS, np.zeros(8, np.int64))] * 2
-        one, two = (mornings(MultiAgentEnvRunner(config=config, worker_index=i), hold) for i in (1, 2))
+        one, two = (
+            first_observations(MultiAgentEnvRunner(config=config, worker_index=i), hold) for i in (1, 2)
+        )
         assert len(one) == len(two) == 2
         assert not one & two
 
     def test_a_seed_means_what_it_means_elsewhere_unless_the_env_runner_is_remote(self) -> None:
-        config = {"scenario": "five_bank", "learners": LEARNERS}
+        config: dict[str, Any] = {"scenario": "five_bank", "learners": LEARNERS}
         expected, _ = PaymentParallelEnv(**config).reset(seed=SEED)
         for env_config in (config, EnvContext(config, worker_index=0), EnvContext(config, worker_index=None)):
             assert_same(PaymentMultiAgentEnv(env_config).reset(seed=SEED)[0], expected)
@@ -209,7 +214,7 @@ class TestSeveralLearners:
 
 @pytest.fixture(scope="class")
 def cluster() -> Iterator[None]:
-    """Ray on this machine alone."""
+    """Ray on this machine only."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
@@ -268,7 +273,7 @@ def test_the_page_of_rllib_runs() -> None:
 
 
 def test_the_prefix_of_the_id_imports_the_package() -> None:
-    """As an env runner on another machine would."""
+    """As on another machine."""
     code = "import gymnasium as gym, sys; gym.make_vec({!r}, num_envs=2); assert 'ray' not in sys.modules"
     prefixed, plain = (
         subprocess.run([sys.executable, "-c", code.format(env_id)], capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""The Stable-Baselines3 view."""
+"""The Stable-Baselines3 environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Algorithms of Stable-Baselines3 and sb3-contrib train on the fleet, are evaluated, saved and loaded."""
+"""Training, evaluation and loading with Stable-Baselines3 and sb3-contrib."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ ALGORITHMS: dict[str, Callable[[VecEnv], Any]] = {
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Two threads that wait for each other make small networks slow on a busy machine."""
+    """One thread: small networks are slow with two on a busy machine."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -93,7 +93,7 @@ def test_a_maskable_policy_never_does_what_is_illegal() -> None:
     model = ALGORITHMS["MaskablePPO"](venv)
     model.learn(STEPS)  # an illegal action would raise
     returns, _ = evaluate_masked_policy(model, venv, n_eval_episodes=ROWS, warn=False)
-    assert returns < 0
+    assert np.mean(returns) < 0
 
 
 def test_a_policy_without_masks_meets_illegal_actions() -> None:
@@ -123,11 +123,11 @@ def test_callback_evaluates_and_keeps_the_best(normalise: bool, tmp_path: Path) 
     assert results.shape == (2, ROWS)
     assert callback.best_mean_reward == results.mean(axis=1).max()
     best = PPO.load(tmp_path / "best_model")
-    assert evaluate_policy(best, eval_venv, n_eval_episodes=ROWS, warn=False)[0] < 0
+    assert np.mean(evaluate_policy(best, eval_venv, n_eval_episodes=ROWS, warn=False)[0]) < 0
 
 
 def test_a_step_limit_reaches_the_bootstrapping_of_the_algorithm() -> None:
-    """An algorithm adds the value of the terminal observation where an episode was cut, nowhere else."""
+    """Only truncated episodes bootstrap from the value of the terminal observation."""
     valued: list[Any] = []
     for limit in (None, 20):
         model = ALGORITHMS["PPO"](payment_venv(max_episode_steps=limit))

@@ -1,4 +1,4 @@
-"""Python goes on while the engine steps, and Ctrl-C gets through."""
+"""The engine releases the GIL while it steps, and Ctrl-C interrupts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def fleet() -> _engine.Fleet:
 
 @pytest.fixture
 def beats() -> Iterator[list[float]]:
-    """Grows in another thread, which has its turn only when this one lets go of the interpreter by itself."""
+    """Counts in another thread, which runs only while this one releases the GIL."""
     grown: list[float] = []
     is_over = threading.Event()
 

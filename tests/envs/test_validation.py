@@ -1,4 +1,4 @@
-"""What is given to reset, step and scripted_actions: taken as meant, or refused by a clear error."""
+"""Arguments of reset, step and scripted_actions, valid and invalid."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from paysim_agents import ScriptedAgent, scripted
 
 from paysim_gym import ActionError, PaymentEnv, PaymentVectorEnv
@@ -116,7 +117,7 @@ def test_wrong_shapes_are_those_of_the_environment() -> None:
 def test_actions_beyond_int64_are_reported_as_they_are(value: int) -> None:
     env = PaymentVectorEnv(3)
     env.reset(seed=0)
-    actions = np.zeros((3, 8), np.uint64)
+    actions: NDArray[Any] = np.zeros((3, 8), np.uint64)
     actions[1, 5] = value
     expected = f"environment 1, bank BANK_A, slot 5: action {value} must be between 0 and 3"
     with pytest.raises(ActionError, match=f"^{expected}$"):

@@ -1,4 +1,4 @@
-"""Gymnasium's wrappers, around the single environment and around the fleet as around its `SyncVectorEnv`."""
+"""Gymnasium's wrappers around the single and the vector environment."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ VECTOR_WRAPPERS: list[Wrap] = [
 
 
 def without_clock(value: Any) -> Any:
-    """Infos less the seconds that an episode took."""
+    """Infos without the duration of an episode."""
     if isinstance(value, dict):
         return {key: without_clock(part) for key, part in value.items() if key not in ("t", "_t")}
     if isinstance(value, list | tuple):
@@ -52,7 +52,7 @@ class TestSingle:
         rewards = []
         for action in random_actions(TICKS, (8,)):
             _, reward, over, _, info = env.step(action)
-            rewards.append(reward)
+            rewards.append(float(reward))
         assert over
         assert info["episode"]["l"] == TICKS
         assert info["episode"]["r"] == pytest.approx(sum(rewards), rel=1e-12)
@@ -67,7 +67,7 @@ class TestSingle:
             for action in random_actions(TICKS, (8,)):
                 observation, reward, over, _, _ = env.step(action)
                 observations.append(observation)
-                rewards.append(reward)
+                rewards.append(float(reward))
             assert over
             observations.append(env.reset()[0])
         late = np.array(observations[5 * TICKS :])

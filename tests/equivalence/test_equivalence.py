@@ -1,4 +1,4 @@
-"""One physics, many views: whole arrays of a hundred random days are equal, bit for bit, in all of them."""
+"""All environments return the same arrays, bit for bit, on random days."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_native_fleet_equals_sync_vector_env(mode: AutoresetMode) -> None:
 
 
 def test_native_fleet_equals_sync_vector_env_without_autoreset() -> None:
-    """Rows are also reset in the middle of their days, so that they end at different times."""
+    """Rows are also reset within their days, so that they end separately."""
     native, sync = PaymentVectorEnv(ROWS, autoreset_mode="Disabled"), sync_of_singles(AutoresetMode.DISABLED)
     assert_same(native.reset(seed=SEED), sync.reset(seed=SEED))
     rng = np.random.default_rng(2)
@@ -67,7 +67,7 @@ def test_native_fleet_equals_sync_vector_env_without_autoreset() -> None:
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
 def test_staggered_rows_equal_sync_vector_env(mode: AutoresetMode) -> None:
-    """Masked resets put the rows out of step, so that each ends alone."""
+    """Masked resets desynchronise the rows, so that each ends separately."""
     native, sync = PaymentVectorEnv(ROWS, autoreset_mode=mode), sync_of_singles(mode)
     assert_same(native.reset(seed=SEED), sync.reset(seed=SEED))
     for step, actions in enumerate(random_actions(6 * TICKS)):
@@ -116,7 +116,7 @@ def test_rows_do_not_depend_on_their_neighbours() -> None:
 
 
 def test_sb3_view_equals_the_fleet_and_a_dummy_vec_env() -> None:
-    """Skipped where Ray is installed instead: the two want different versions of Gymnasium."""
+    """Skipped if Ray is installed, which needs another version of Gymnasium."""
     pytest.importorskip("stable_baselines3")
     from stable_baselines3.common.vec_env import DummyVecEnv
 

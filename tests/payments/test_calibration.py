@@ -1,4 +1,4 @@
-"""Calibration: a simulated system, written as a payments file, is found again."""
+"""Calibration recovers a simulated system from its payments file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FACTORS = {
     "WEST": [1.0] * HOURS,
 }
 SIGMAS = 4.5
-"""One true null hypothesis in 150,000 is refused; about a hundred are tested."""
+"""Rejects one true null hypothesis in 150,000; about a hundred are tested."""
 
 
 def demand(bank: str, **amounts: Any) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def write(path: Path, scenario: dict[str, Any], seed: int) -> Path:
 
 
 def figures(scenario: dict[str, Any], seed: int, bank: str) -> dict[str, NDArray[np.float64]]:
-    """What is compared of a bank, day by day: arrays of shape (days,)."""
+    """Statistics of a bank by day: arrays of shape (days,)."""
     by_hour, value = np.zeros((DAYS, HOURS)), np.zeros(DAYS)
     to_east, urgent = np.zeros(DAYS), np.zeros(DAYS)
     for event in arrivals(scenario, seed):
@@ -126,7 +126,7 @@ def config(fitted: dict[str, Any], bank: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("bank", ["CORE", "EAST", "WEST"])
 def test_a_calibrated_system_sends_what_the_file_does(fitted: dict[str, Any], bank: str) -> None:
-    # Both sides stray from what they share: the file from the truth, the simulation from the fit.
+    # Both sides have sampling errors: the file around the truth, the simulation around the fit.
     ours, theirs = figures(fitted, 2, bank), figures(TRUTH, 1, bank)
     scores = {name: z_score(ours[name], theirs[name]) for name in ours}
     assert {name: score for name, score in scores.items() if abs(score) > SIGMAS} == {}
@@ -244,7 +244,7 @@ def test_the_closest_distribution_is_taken(tmp_path: Path, kind: str, draw: Any)
 
 
 def test_uniform_amounts_without_a_deviation_are_found_again(tmp_path: Path) -> None:
-    # Their deviation is the largest that a uniform one can have, so half of all samples exceed it.
+    # The deviation is the maximum of a uniform distribution, so half of all samples exceed it.
     demand = {"rate_per_tick": 0.5, "distribution_type": "uniform", "amount_mean": 40_000_00}
     banks = [{"id": f"B{bank}", "balance": 10**12, "arrival_config": demand} for bank in range(10)]
     path = write(tmp_path / "uniform.csv", {"ticks_per_day": TICKS, "agents": banks}, seed=5)
@@ -260,7 +260,7 @@ def test_deadlines_that_the_day_cuts_off_are_censored() -> None:
     rng = np.random.default_rng(3)
     ticks, spans = rng.integers(0, 48, 20_000), rng.integers(6, 31, 20_000)
     deadlines = np.minimum(ticks + spans, 47)
-    # A third are cut off, and the short spans of the afternoon are not for lack of long ones.
+    # A third are capped, so the short spans of the afternoon do not mean that long ones are rare.
     assert _deadline_range(ticks, deadlines, 47) == [6, 30]
     is_capped = deadlines == 47
     seen = stats.CensoredData(

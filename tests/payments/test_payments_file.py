@@ -1,4 +1,4 @@
-"""Payments files: what is read, and how what is wrong is told."""
+"""Payments files: valid content and error messages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from paysim_gym.scenario.field_types import Identifier
 from paysim_gym.scenario.payments_file import PaymentTable, load_payments
 
 HEADER = "day,tick,sender,receiver,amount"
-TIMES = {"opening_time": "07:00", "closing_time": "19:00"}
+TIMES: dict[str, Any] = {"opening_time": "07:00", "closing_time": "19:00"}
 FULL = """\
 day,tick,sender,receiver,amount,deadline,priority,divisible
 2024-03-02,47,B,A,1,,,
@@ -34,7 +34,7 @@ def load(tmp_path: Path, text: str | bytes, name: str = "payments.csv", **argume
 
 
 def refusal(tmp_path: Path, text: str | bytes, name: str = "payments.csv", **arguments: Any) -> str:
-    """The error's text, in which the file goes by its name alone."""
+    """The error message, with the file's name instead of its path."""
     with pytest.raises(ScenarioError) as caught:
         load(tmp_path, text, name, **arguments)
     assert str(tmp_path) in str(caught.value)
@@ -124,7 +124,7 @@ def test_parquet_takes_timestamps_and_times(tmp_path: Path) -> None:
         "SELECT TIMESTAMP '2024-03-01 00:00:00' AS day, TIME '07:15:00' AS time, 'A' AS sender,"
         " 'B' AS receiver, 5::UTINYINT AS amount, NULL AS deadline, true AS divisible",
     )
-    payments = load_payments(path, ticks_per_day=48, **TIMES)
+    payments = load_payments(path, ticks_per_day=48, opening_time="07:00", closing_time="19:00")
     assert (payments.days, payments.tick.tolist(), payments.deadline.tolist()) == (("2024-03-01",), [1], [-1])
 
 

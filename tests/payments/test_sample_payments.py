@@ -1,4 +1,4 @@
-"""The bundled file of payments, the scenario calibrated from it, and the one that replays it."""
+"""The bundled payments file, and the scenarios that calibrate and replay it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SIGMAS = 4.5
 
 
 def played(scenario: dict[str, object] | str, days: int) -> list[tuple[int, int, int]]:
-    """Day, count and value of what arrives, day by day."""
+    """Day, count and value of the arrivals by day."""
     loaded = json.loads(load_scenario(scenario).model_dump_json()) | {"num_days": days}
     orchestrator = Orchestrator(loaded, record_events=True)
     table = []

@@ -1,4 +1,4 @@
-"""Rendering: a day computed by hand, its picture, its text, the window, and wrappers around them."""
+"""Rendering: a day computed by hand as picture, text and window; wrappers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HOLD_BOTH, RELEASE_FIRST, RELEASE_SECOND = [0, 0], [1, 0], [0, 1]
 
 
 def hand_scenario(**changes: Any) -> dict[str, Any]:
-    """A owes 1,200.50 by tick 2 and 300.25 by tick 1; B pays A 50.00 at once."""
+    """A pays 1,200.50 by tick 2 and 300.25 by tick 1; B pays 50.00."""
     payment = {"sender": "A", "receiver": "B"}
     return {
         "ticks_per_day": 4,
@@ -61,7 +61,7 @@ def hand_env(render_mode: str | None = "ansi", **changes: Any) -> PaymentEnv:
 
 
 def shown(env: PaymentEnv | PaymentVectorEnv) -> Any:
-    """What the environment renders, which is something."""
+    """The frame that the environment renders."""
     frame = env.render()
     assert frame is not None
     return frame
@@ -74,7 +74,7 @@ def row(frame: str, name: str) -> list[str]:
 
 
 def recorded(env: PaymentVectorEnv, actions: list[Any]) -> DayHistory:
-    """What the first row's bank has before it from a reset on, action after action."""
+    """The day of the first row's bank after a reset and these actions."""
     env.reset(seed=1)
     day = DayHistory()
     day.record(env.snapshots()[0])
@@ -219,7 +219,7 @@ class TestText:
 class TestPicture:
     def test_shape_and_type(self) -> None:
         frame = render_picture(hand_day([HOLD_BOTH]))
-        assert (frame.shape, frame.dtype) == ((640, 960, 3), np.uint8)
+        assert (frame.shape, frame.dtype) == ((640, 960, 3), np.dtype(np.uint8))
         assert render_picture(hand_day([]), (700, 500)).shape == (500, 700, 3)
 
     def test_the_same_day_gives_the_same_picture(self) -> None:
@@ -257,7 +257,7 @@ class TestPicture:
         assert hand_day([HOLD_BOTH]).account_scale() == (-600_00, 1_050_00, True)
 
     def test_nothing_is_drawn_outside(self) -> None:
-        """The largest amounts there are, a long name, and an account that has not moved."""
+        """The largest amounts, a long name, and a constant balance."""
         scenario = hand_scenario()
         scenario["agents"][0] |= {"id": "A" * 60, "credit_limit": 10**15, "balance": 10**15}
         scenario["initial_transactions"] = []
@@ -269,14 +269,14 @@ class TestPicture:
     def test_refuses_what_nobody_could_read(self) -> None:
         with pytest.raises(ValueError, match=r"size = \(639, 480\): must be at least"):
             render_picture(hand_day([]), (639, 480))
-        with pytest.raises(ValueError, match="nothing has been recorded"):
+        with pytest.raises(ValueError, match="no snapshot of this day"):
             render_picture(DayHistory())
 
 
 class TestDay:
     def test_looking_twice_changes_nothing(self) -> None:
         day = hand_day([HOLD_BOTH])
-        day.record(dict(day.now))
+        day.record(dict(day.latest))
         assert len(day.snapshots) == 2
 
     def test_a_new_day_starts_afresh(self) -> None:
@@ -285,10 +285,10 @@ class TestDay:
 
     def test_a_new_episode_starts_afresh(self) -> None:
         day = hand_day([HOLD_BOTH])
-        day.record(hand_day([]).now)
+        day.record(hand_day([]).latest)
         assert [view["tick"] for view in day.snapshots] == [0]
-        # Another episode's first tick, not a later one of this.
-        day.record({**day.now, "balance": 5})
+        # The first tick of another episode, not a later one of this.
+        day.record({**day.latest, "balance": 5})
         assert [view["balance"] for view in day.snapshots] == [5]
 
     def test_an_opening_belongs_to_its_day(self) -> None:
@@ -455,7 +455,7 @@ class TestWindow:
     def test_missing_libraries_are_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         env = hand_env("rgb_array")
         env.reset()
-        for cache in (canvas._font, canvas._letters):
+        for cache in (canvas._font, canvas._render_text):
             cache.cache_clear()
         for name in ("pygame", "PIL"):
             monkeypatch.setitem(sys.modules, name, None)
@@ -467,7 +467,7 @@ class TestWindow:
 
 class TestWrappers:
     def frames(self, path: Path) -> tuple[list[int], int]:
-        """Size and number of frames of a film."""
+        """Size and number of frames of a video."""
         from moviepy import VideoFileClip
 
         with VideoFileClip(str(path)) as film:
@@ -478,7 +478,7 @@ class TestWrappers:
         env.reset(seed=1)
         for _ in range(48):
             env.step(env.action_space.sample())
-        env.close()
+        env.close()  # type: ignore[no-untyped-call]
         (film,) = tmp_path.glob("films/*.mp4")
         assert self.frames(film) == ([960, 640], 49)
 
@@ -494,7 +494,7 @@ class TestWrappers:
         env.close()
         (film,) = tmp_path.glob("films/*.mp4")
         (width, height), length = self.frames(film)
-        # The wrapper stops once it has more than the length asked for.
+        # The wrapper stops after it has more than the requested length.
         assert (width * height, length) == (2 * 960 * 640, 6)
 
     def test_films_of_stable_baselines(self, tmp_path: Path) -> None:
@@ -517,4 +517,4 @@ class TestWrappers:
         env.reset(seed=1)
         env.step(env.action_space.sample())
         assert pygame.display.get_window_size() == (960, 640)
-        env.close()
+        env.close()  # type: ignore[no-untyped-call]

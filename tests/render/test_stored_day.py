@@ -1,4 +1,4 @@
-"""A day drawn from a store is the day that an environment draws."""
+"""A stored day renders as in an environment."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def keep(store: Store, scenario: Scenario) -> None:
 
 
 def play_releasing_all(scenario: Scenario, learner: str) -> PaymentEnv:
-    """An episode in which the learner does what `release_all` does."""
+    """An episode in which the learner plays `release_all`."""
     env = PaymentEnv(scenario, learner=learner, slots=64, render_mode="ansi")
     _, info = env.reset(seed=scenario.seed)
     terminated = False

@@ -17,7 +17,7 @@ from paysim_gym.scenario.field_types import TIME_OF_DAY
 
 
 def checked_json(scenario: dict[str, Any]) -> str | None:
-    """The JSON of a scenario, or None if its totals or keys are refused."""
+    """The JSON of a scenario, or None if it is invalid."""
     try:
         return load_scenario(scenario | {"payments_file": None}).model_dump_json()
     except ScenarioError:

@@ -1,4 +1,4 @@
-"""The scenarios that the engine's own tests and benchmarks play are the bundled ones."""
+"""The scenarios of the engine's tests and benchmarks equal the bundled ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scenario schema: what it accepts, how errors read, and that the engine has the same fields."""
+"""The scenario schema: valid values, error messages, and the engine's fields."""
 
 from __future__ import annotations
 

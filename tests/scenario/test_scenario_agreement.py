@@ -1,4 +1,4 @@
-"""Python and the engine accept the same scenarios, and fill in the same values for what is left out."""
+"""Python and the engine accept the same scenarios, with the same defaults."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from full_scenario import REPLAY
 from hypothesis import HealthCheck, given, settings
 from pydantic import ValidationError
 from scenario_strategies import (
-    NASTY,
+    INVALID_VALUES,
     SCENARIOS,
-    Place,
+    Location,
     add_key,
     at,
     change,
     changed_scenarios,
-    places,
+    locations,
     put,
     remove,
 )
@@ -39,7 +39,7 @@ SETTINGS = settings(
 
 
 def verdicts(data: Any) -> tuple[Any, Any]:
-    """What Python and the engine alone make of a JSON document: all of its values, or why they refuse it."""
+    """The values or errors of Python, and of the engine alone, for a document."""
     text = json.dumps(data)
     try:
         # Not load_scenario, which would also read the payments.
@@ -54,40 +54,40 @@ def verdicts(data: Any) -> tuple[Any, Any]:
 
 
 def disagreement(data: Any) -> str:
-    """How Python and the engine differ about a document; empty if they do not."""
+    """The difference between Python and the engine for a document, or ""."""
     python, engine = verdicts(data)
     both = f"Python: {str(python)[:300]}\nengine: {str(engine)[:300]}"
     if isinstance(python, str) and isinstance(engine, str):
-        # "path: what is wrong" is about keys and types, "path = value: what is allowed" about values.
+        # Errors of keys and types have the form "path: error", those of values "path = value: allowed".
         is_form = " = " not in engine.partition(": ")[0]
         return both if is_form and not refused_by_field(python) else ""
     return "" if python == engine else both
 
 
 def refused_by_field(python: Any) -> bool:
-    """Whether Python refuses before it asks the engine."""
+    """Whether Python refuses before the engine is asked."""
     return isinstance(python, str) and "[type=value_error," not in python
 
 
-def kind_of(data: Any, place: Place) -> tuple[Any, ...]:
-    """A place without its indices, and with the type of the policy or event that it is in."""
-    owners = [at(data, place[:depth]) for depth in range(len(place))]
+def pattern_of(data: Any, location: Location) -> tuple[Any, ...]:
+    """A path without its indices, with the type of its policy or event."""
+    owners = [at(data, location[:depth]) for depth in range(len(location))]
     types = [owner["type"] for owner in owners if isinstance(owner, dict) and "type" in owner]
-    return (*("*" if isinstance(key, int) else key for key in place), *types)
+    return (*("*" if isinstance(key, int) else key for key in location), *types)
 
 
-def places_of_all_kinds() -> list[Place]:
-    """One place of each kind in the full scenario."""
-    return list({kind_of(REPLAY, place): place for place in places(REPLAY)}.values())
+def path_patterns() -> list[Location]:
+    """One path of each pattern in the full scenario."""
+    return list({pattern_of(REPLAY, location): location for location in locations(REPLAY)}.values())
 
 
-def ranges(schema: Any, value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
-    """The places of a value for which a JSON schema has a range, each with that part of the schema."""
+def ranges(schema: Any, value: Any, location: Location = ()) -> Iterator[tuple[Location, Any]]:
+    """The paths with a range in the JSON schema, with that subschema."""
     for option in schema.get("anyOf") or schema.get("oneOf") or [schema]:
         if "$ref" in option:
             option = SCHEMA["$defs"][option["$ref"].rpartition("/")[2]]
         if {"minimum", "exclusiveMinimum"} & option.keys():
-            yield place, option
+            yield location, option
         parts: dict[str | int, Any] = {}
         if isinstance(value, dict) and is_member(option, value):
             parts = option.get("properties") or dict.fromkeys(value, option.get("additionalProperties"))
@@ -95,17 +95,17 @@ def ranges(schema: Any, value: Any, place: Place = ()) -> Iterator[tuple[Place, 
             parts = dict(enumerate(option.get("prefixItems") or [option["items"]] * len(value)))
         for key, part in parts.items():
             if part and (isinstance(value, list) or key in value):
-                yield from ranges(part, value[key], (*place, key))
+                yield from ranges(part, at(value, (key,)), (*location, key))
 
 
 def is_member(option: Any, value: dict[str, Any]) -> bool:
-    """Whether a mapping is of this member of a union."""
-    kind = option.get("properties", {}).get("type", {}).get("const")
-    return option.get("type") == "object" and kind in (None, value.get("type"))
+    """Whether a mapping belongs to this member of a union."""
+    name = option.get("properties", {}).get("type", {}).get("const")
+    return option.get("type") == "object" and name in (None, value.get("type"))
 
 
-def roomy() -> dict[str, Any]:
-    """The full scenario on the longest clock, so that only a field's own range can refuse its value."""
+def longest_scenario() -> dict[str, Any]:
+    """The full scenario with the longest time, so that only field ranges refuse values."""
     data = copy.deepcopy(REPLAY) | {"ticks_per_day": 1000, "num_days": 10_000}
     arrivals = data["agents"][0]["arrival_config"]
     del arrivals["time_windows"][1:], data["costs"]["overdraft_tiers"][1:]
@@ -116,26 +116,27 @@ def roomy() -> dict[str, Any]:
     return data
 
 
-def path(place: Place) -> str:
-    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in place).removeprefix(".")
+def path(location: Location) -> str:
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in location).removeprefix(".")
 
 
 def range_cases() -> list[Any]:
-    data = roomy()
-    cases = {kind_of(data, place): (place, option) for place, option in ranges(SCHEMA, data)}
+    data = longest_scenario()
+    cases = {pattern_of(data, location): (location, option) for location, option in ranges(SCHEMA, data)}
     return [pytest.param(*case, id=path(case[0])) for case in cases.values()]
 
 
-@pytest.mark.parametrize(("place", "option"), range_cases())
-def test_a_number_has_the_same_range_on_both_sides(place: Place, option: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("location", "option"), range_cases())
+def test_a_number_has_the_same_range_on_both_sides(location: Location, option: dict[str, Any]) -> None:
     step = 1 if option["type"] == "integer" else 1e-6
-    low, high = option.get("minimum", option.get("exclusiveMinimum")), option["maximum"]
+    low: Any = option.get("minimum", option.get("exclusiveMinimum"))
+    high: Any = option["maximum"]
     lowest = low if "minimum" in option else low + step
     for value, is_inside in ((lowest - step, False), (lowest, True), (high, True), (high + step, False)):
-        data = roomy()
-        change(data, place, put, value)
+        data = longest_scenario()
+        change(data, location, put, value)
         python, engine = verdicts(data)
-        named = isinstance(engine, str) and engine.startswith((f"{path(place)} =", f"{path(place)}:"))
+        named = isinstance(engine, str) and engine.startswith((f"{path(location)} =", f"{path(location)}:"))
         assert named is not is_inside, (value, engine)
         assert is_inside or refused_by_field(python)
 
@@ -145,7 +146,7 @@ def test_a_number_has_the_same_range_on_both_sides(place: Place, option: dict[st
 )
 def test_a_list_has_the_same_lengths_on_both_sides(field: str, item: Any, low: int, high: int) -> None:
     for length in (low - 1, low, high, high + 1):
-        data = MINIMAL | {field: [{"id": f"ID_{place}", **item} for place in range(length)]}
+        data = MINIMAL | {field: [{"id": f"ID_{location}", **item} for location in range(length)]}
         python, engine = verdicts(data)
         is_wrong = not low <= length <= high
         assert (refused_by_field(python), isinstance(engine, str)) == (is_wrong, is_wrong)
@@ -154,12 +155,12 @@ def test_a_list_has_the_same_lengths_on_both_sides(field: str, item: Any, low: i
 @pytest.mark.parametrize("how", [put, remove, add_key], ids=lambda how: how.__name__)
 def test_a_wrong_value_anywhere_is_judged_alike(how: Any) -> None:
     found, full = {}, json.dumps(REPLAY)
-    for place in places_of_all_kinds():
-        for value in NASTY if how is put else NASTY[:1]:
+    for location in path_patterns():
+        for value in INVALID_VALUES if how is put else INVALID_VALUES[:1]:
             data = json.loads(full)
-            change(data, place, how, value)
-            if problem := disagreement(data):
-                found[f"{path(place)} = {value!r:.40}"] = problem
+            change(data, location, how, value)
+            if difference := disagreement(data):
+                found[f"{path(location)} = {value!r:.40}"] = difference
     assert found == {}
 
 
@@ -178,7 +179,7 @@ def test_a_changed_scenario_is_judged_alike(variants: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "value"),
+    ("location", "value"),
     [
         (("agents", 0, "limits"), []),
         (("agents", 0, "policy"), ["learner"]),
@@ -189,7 +190,7 @@ def test_a_changed_scenario_is_judged_alike(variants: list[Any]) -> None:
         (("costs", "delay_rate"), 0.9710789742306039),
     ],
 )
-def test_the_parsers_are_alike(place: Place, value: Any) -> None:
+def test_the_parsers_are_alike(location: Location, value: Any) -> None:
     data = copy.deepcopy(REPLAY)
-    change(data, place, put, value)
+    change(data, location, put, value)
     assert disagreement(data) == ""

@@ -1,4 +1,4 @@
-"""Scenarios that are odd in form: each is read as meant or refused by a ScenarioError, never a raw error."""
+"""Unusual scenarios load correctly or raise a ScenarioError, never another error."""
 
 from __future__ import annotations
 

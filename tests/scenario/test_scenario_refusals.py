@@ -1,4 +1,4 @@
-"""What breaks a rule of the scenario is refused by Python, and by the engine alone, naming the field."""
+"""Python and the engine alone refuse invalid scenarios and name the field."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from full_scenario import FULL, REMOVED, changed
 from paysim_gym import ScenarioError, load_scenario
 from paysim_gym._engine import validate_scenario
 
-# Path of what is wrong, its value, the path that both errors must name.
+# Path, invalid value, and the path in both errors.
 WRONG = [
     pytest.param("agents/0/balance", 1.5, "agents[0].balance", id="float money"),
     pytest.param("agents/0/balance", "100", "agents[0].balance", id="text money"),

@@ -194,7 +194,7 @@ def test_bad_warm_start_is_refused(changes: dict[str, Any], expected: str) -> No
 @pytest.mark.parametrize(
     ("env", "policy", "expected"),
     [
-        ({"kwargs": {"decides": "pool"}, "id": "PaySim/LiquidityPool-v0"}, "hindsight", "needs decides"),
+        ({"kwargs": {"decides": "pool"}, "id": "PaySim/LiquidityPool-v0"}, "hindsight", "requires decides"),
     ],
 )
 def test_task_without_demonstration_is_refused(env: dict[str, Any], policy: str, expected: str) -> None:

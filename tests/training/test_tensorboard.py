@@ -44,8 +44,8 @@ from PIL import Image as PngImage
 from playwright.sync_api import sync_playwright
 from rich.console import Console
 from stable_baselines3.common.callbacks import BaseCallback
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
-from tensorboard.plugins.hparams.metadata import (  # type: ignore[import-untyped]
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.metadata import (
     parse_experiment_plugin_data,
     parse_session_start_info_plugin_data,
 )
@@ -203,7 +203,7 @@ def test_a_recorded_day_is_the_evaluated_day() -> None:
     table = evaluate(policy, "two_bank", [2**40])
     day = record_policy_day(policy, load_scenario("two_bank"), 2**40)
     assert [tick for tick, _ in day.balances()] == list(range(49))
-    assert {f"cost_{name}": cents for name, cents in day.now["costs_today"].items()} == {
+    assert {f"cost_{name}": cents for name, cents in day.latest["costs_today"].items()} == {
         f"cost_{name}": getattr(table, f"cost_{name}")[0] for name in COST_COMPONENTS
     }
 
@@ -264,7 +264,7 @@ def test_the_figure_of_a_day_has_both_policies_on_one_scale() -> None:
     }
     figure = draw_days(days, "PaySim/TwoBank-v0", 5)
     left, right = figure.axes[:2]
-    costs = [sum(day.now["costs_today"].values()) / 100 for day in days.values()]
+    costs = [sum(day.latest["costs_today"].values()) / 100 for day in days.values()]
     assert left.get_title("left") == f"PPO, cost {costs[0]:,.0f}"
     assert right.get_title("left") == f"Best rule: myopic, cost {costs[1]:,.0f}"
     for panel, day in zip((left, right), days.values(), strict=True):

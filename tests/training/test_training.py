@@ -22,7 +22,7 @@ from paysim_training.algorithms.callbacks import EPISODE_SCALARS, segment_seed
 from paysim_training.core.config import CONFIG_FOLDER, TrainConfig, load_config, parse_config
 from paysim_training.core.run_folder import RunFolder
 from stable_baselines3 import PPO
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from paysim_gym import load_scenario
 from paysim_gym._engine import COST_COMPONENTS

@@ -131,8 +131,6 @@ def distil_run(run: RunFolder, *, depth: int = 4, days: int = 200, rounds: int =
 
 
 class _Examples:
-    """Decisions of the network in all states visited so far."""
-
     def __init__(self) -> None:
         self._payments: list[tuple[NDArray[np.float32], NDArray[np.int64]]] = []
         self._openings: list[tuple[NDArray[np.float32], NDArray[np.int64]]] = []
@@ -175,7 +173,6 @@ class _Examples:
 
 
 def _legal_actions(actions: NDArray[np.int64], masks: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Replace illegal actions by hold, as the environment does."""
     legal = masks.reshape(*actions.shape, -1)
     is_legal = np.take_along_axis(legal, actions[..., None], axis=-1)[..., 0]
     return np.where(is_legal, actions, 0)
@@ -184,7 +181,7 @@ def _legal_actions(actions: NDArray[np.int64], masks: NDArray[np.bool_]) -> NDAr
 def _fit(
     examples: list[tuple[NDArray[np.float32], NDArray[np.int64]]], columns: list[str], depth: int
 ) -> Fork | Leaf:
-    from sklearn.tree import DecisionTreeClassifier  # type: ignore[import-untyped]
+    from sklearn.tree import DecisionTreeClassifier
 
     table, actions = (np.concatenate(column) for column in zip(*examples, strict=True))
     if not len(actions):
@@ -218,7 +215,6 @@ def _join(one: Leaf, other: Leaf) -> Leaf:
 
 
 def _days(config: TrainConfig, days: int, rounds: int) -> list[list[int]]:
-    """Draw the seeds of each round from the training seeds."""
     rng = np.random.default_rng([config.seed, *_STREAM])
     seeds = rng.choice(TRAINING_SEEDS_END, days * rounds, replace=False, shuffle=False)
     return [[int(seed) for seed in part] for part in seeds.reshape(rounds, days)]

@@ -112,7 +112,6 @@ def distributed(
 
 
 def _finish(run: RunFolder, console: Console, env_runners: int | None, address: str | None) -> None:
-    """Train a run to its end and evaluate it; finished steps are skipped."""
     run.config(), run.scenario()
     runners = run.distributed_config().env_runners if env_runners is None else env_runners
     with run.locked():

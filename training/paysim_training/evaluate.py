@@ -88,7 +88,6 @@ def evaluate_run(run: RunFolder, console: Console) -> dict[str, Any]:
 def _choose_policies(
     run: RunFolder, config: TrainConfig, scenario: Scenario, console: Console
 ) -> tuple[dict[str, dict[str, Any]], dict[str, PolicyFactory]]:
-    """Return parameters and factory of each policy, by name."""
     from paysim_training.algorithms.ppo import learned_policy  # torch would slow down --help
 
     arguments = constructor_arguments(config.env)

@@ -270,11 +270,7 @@ class _PlannedQueue:
 
 
 def check_supported(scenario: Scenario, learner: str) -> None:
-    """Rejects scenarios with features that the program does not support.
-
-    Raises:
-        ValueError: If there is any, with one line per field.
-    """
+    """Raises ValueError for unsupported features of a scenario, one line per field."""
     bank = find_bank(scenario, learner)
     prices, rails = scenario.costs, scenario.rails
     rates = [prices.overdraft_rate, *(tier.rate for tier in prices.overdraft_tiers)]

@@ -116,7 +116,6 @@ class ResultsFile:
     def _measure_days(
         self, task: Task, step: str, rules: list[dict[str, Any]], advance: Callable[[int], None]
     ) -> list[dict[str, Any]]:
-        """Measures a step on every day in parallel worker processes."""
         seeds, size = list(self._settings.seeds), _DAYS_PER_JOB[step]
         chunks = [seeds[first : first + size] for first in range(0, len(seeds), size)]
         measure = {"planner": measure_planner, "hindsight": measure_hindsight}[step]
@@ -164,7 +163,6 @@ def measure_hindsight(
 
 
 def _measure_rules(task: Task, settings: MeasurementSettings) -> dict[str, Any]:
-    """Tunes all rules and measures the best rule and `release_all`."""
     scenario = load_scenario(task.scenario)
     (learner,) = resolve_learners(scenario, None)
     tuned = tune_rules(scenario, learner, settings.tuning_seeds)

@@ -50,11 +50,7 @@ TASKS = (
 
 
 def select_tasks(ids: list[str] | None) -> list[Task]:
-    """Returns the tasks with these ids, or all tasks.
-
-    Raises:
-        ValueError: If one is unknown.
-    """
+    """Returns the tasks with these ids, or all; raises ValueError for an unknown id."""
     known = {task.id: task for task in TASKS}
     unknown = [name for name in ids or () if name not in known]
     if unknown:

@@ -32,7 +32,6 @@ pub enum ActionTarget {
 
 impl Process {
     /// What a learner's action decides in the current step.
-    #[must_use]
     pub fn target(&self, system: &System, learner: BankId) -> ActionTarget {
         let bank = &system.ledger.banks[learner.index()];
         if system.is_opening() {
@@ -53,7 +52,6 @@ impl Process {
     }
 
     /// Decodes a valid choice for a slot.
-    #[must_use]
     pub fn decision(&self, action: i64) -> Decision {
         match action {
             HOLD => Decision::Hold,
@@ -107,7 +105,6 @@ impl Process {
     }
 
     /// Index of the first illegal component of an action, with the reason.
-    #[must_use]
     pub fn first_illegal(&self, system: &System, learner: BankId, actions: &[i64]) -> Option<(usize, &'static str)> {
         let target = self.target(system, learner);
         let mut payments = self.slot_payments(&system.ledger, learner);

@@ -3,6 +3,5 @@
 pub mod action;
 pub mod observation;
 mod process;
-pub mod reward;
 
-pub use process::{ActionMode, Decides, DecisionConfig, Process, SHARES};
+pub use process::{ActionMode, Decides, DecisionConfig, Process, RewardScope, SHARES, reward};

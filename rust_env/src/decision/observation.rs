@@ -89,8 +89,8 @@ macro_rules! columns {
 
 columns! {
     FIELDS, write_bank, BankContext<'_>, me;
-    time_of_day ["days", 0.0, 1.0] "Elapsed ticks of the day, as a share of the day; 1 after the last day." => me.time_of_day();
-    days_left ["episodes", 0.0, 1.0] "Remaining days after this one, as a share of the episode's days." => me.days_left();
+    time_of_day ["days", 0.0, 1.0] "Elapsed ticks of the day, as a share of the day; 1 after the last day." => if me.is_over { 1.0 } else { me.tick_of_day as f32 / me.ticks_per_day as f32 };
+    days_left ["episodes", 0.0, 1.0] "Remaining days after this one, as a share of the episode's days." => me.later_days as f32 / me.num_days as f32;
     balance ["amount scale", -CLIP, CLIP] "Account balance; negative in an overdraft." => me.money(me.bank.balance);
     liquidity ["amount scale", -CLIP, CLIP] "Balance plus unused credit, including credit on collateral." => me.money(me.bank.liquidity());
     free_liquidity ["amount scale", -CLIP, CLIP] "Liquidity, within the multilateral limit, available to a payment released now to the first rail: queued payments come first, unless payments may bypass them." => me.money(me.free_liquidity);
@@ -110,8 +110,8 @@ columns! {
     central_value ["amount scale", 0.0, CLIP] "Their value." => me.money(me.bank.central_value);
     central_value_due ["amount scale", 0.0, CLIP] "Part of it whose deadline is this tick or has passed." => me.money(me.central_due);
     central_head_value ["amount scale", 0.0, CLIP] "Amount of the head of the first non-empty central queue." => me.money(me.head_value);
-    received_last_tick ["amount scale", 0.0, CLIP] "Value received in the last tick, if it was today." => me.money(me.received(1));
-    received_last_4_ticks ["amount scale", 0.0, CLIP] "Value received today in the last 4 ticks." => me.money(me.received(RECENT_TICKS));
+    received_last_tick ["amount scale", 0.0, CLIP] "Value received in the last tick, if it was today." => me.money(me.bank.received_recently(1));
+    received_last_4_ticks ["amount scale", 0.0, CLIP] "Value received today in the last 4 ticks." => me.money(me.bank.received_recently(RECENT_TICKS));
     received_today ["amount scale", 0.0, CLIP] "Value received today." => me.money(me.bank.received_today);
     paid_today ["amount scale", 0.0, CLIP] "Value paid today." => me.money(me.bank.paid_today);
     incoming_count ["slots", 0.0, CLIP] "Number of incoming payments in visible central queues, per slot." => me.bank.incoming_count as f32 / me.slots;
@@ -140,14 +140,12 @@ pub fn fields(slots: usize) -> impl Iterator<Item = (String, Field)> {
 }
 
 /// Number of columns of an observation with `slots` slots.
-#[must_use]
 pub fn size(slots: usize) -> usize {
     FIELDS.len() + slots * SLOT_FIELDS.len()
 }
 
 impl Process {
     /// Number of columns of a learner's observation.
-    #[must_use]
     pub fn observation_size(&self) -> usize {
         size(self.slots)
     }
@@ -220,21 +218,9 @@ impl BankContext<'_> {
         amount.0 as f32 * self.scale
     }
 
-    fn time_of_day(&self) -> f32 {
-        if self.is_over { 1.0 } else { self.tick_of_day as f32 / self.ticks_per_day as f32 }
-    }
-
-    fn days_left(&self) -> f32 {
-        self.later_days as f32 / self.num_days as f32
-    }
-
     fn credit_use(&self) -> f32 {
         let overdraft = -self.bank.balance.min(Cents::ZERO);
         if overdraft == Cents::ZERO { 0.0 } else { overdraft.0 as f32 / self.bank.credit().0 as f32 }
-    }
-
-    fn received(&self, ticks: usize) -> Cents {
-        self.bank.received_recently(ticks)
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "an observation has 32 bits")]

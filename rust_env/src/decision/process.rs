@@ -1,6 +1,6 @@
-//! Configuration of the decision process.
+//! Configuration of the decision process, and its rewards.
 
-use super::reward::RewardScope;
+use crate::bank::Bank;
 use crate::error::ScenarioError;
 use crate::hash::fingerprint;
 use crate::scenario::{MAX_PARTS, in_range, read_json};
@@ -36,19 +36,16 @@ pub struct DecisionConfig {
     #[serde(default = "default_blend")]
     pub reward_blend: f64,
     /// Cents per unit of reward; default: a basis point of the amount scale.
-    #[serde(default)]
     pub reward_scale: Option<f64>,
     /// Whether an illegal action is an error; else it acts as hold.
     #[serde(default)]
     pub strict: bool,
     /// Number of steps after which an episode is truncated.
-    #[serde(default)]
     pub max_episode_steps: Option<u32>,
 }
 
 impl DecisionConfig {
     /// Default configuration with one learner.
-    #[must_use]
     pub fn of(learner: &str) -> Self {
         Self {
             learners: vec![learner.to_owned()],
@@ -100,7 +97,6 @@ pub enum ActionMode {
 
 impl ActionMode {
     /// Number of components of an action.
-    #[must_use]
     pub fn heads(self, slots: usize) -> usize {
         match self {
             Self::Slots => slots,
@@ -109,7 +105,6 @@ impl ActionMode {
     }
 
     /// Number of choices per component, with this number of splits.
-    #[must_use]
     pub fn choices(self, splits: usize) -> usize {
         match self {
             Self::Slots => 2 + splits,
@@ -129,6 +124,19 @@ pub enum Decides {
     Pool,
     /// Payments only.
     Payments,
+}
+
+/// Banks whose costs make the reward.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RewardScope {
+    /// The learner.
+    #[default]
+    Own,
+    /// All banks.
+    System,
+    /// A weighted mean of both.
+    Blend,
 }
 
 /// The compiled decision process.
@@ -197,35 +205,43 @@ impl Process {
     }
 
     /// Number of components of an action: one per slot, or one share.
-    #[must_use]
     pub fn heads(&self) -> usize {
         self.action_mode.heads(self.slots)
     }
 
     /// Number of choices per component.
-    #[must_use]
     pub fn choices(&self) -> usize {
         self.action_mode.choices(self.split_parts.len())
     }
 
     /// Length of a learner's action mask.
-    #[must_use]
     pub fn mask_size(&self) -> usize {
         self.heads() * self.choices()
     }
 
     /// Hash of learners, decisions and step limit, which a saved state depends on.
-    #[must_use]
     pub fn fingerprint(&self) -> u64 {
         let identity = postcard::to_stdvec(&(&self.learners, self.decides, self.max_episode_steps));
         fingerprint([identity.unwrap_or_default().as_slice()])
     }
 
     /// Banks whose decisions about payments come from outside.
-    #[must_use]
     pub fn payment_learners(&self) -> &[BankId] {
         if self.decides == Decides::Pool { &[] } else { &self.learners }
     }
+}
+
+/// Reward of the last step: its negative costs in units of `scale` cents.
+pub fn reward(banks: &[Bank], learner: BankId, (scope, blend): (RewardScope, f64), scale: f64) -> f64 {
+    let cost = |bank: &Bank| bank.tick_costs.iter().copied().sum::<Cents>().0 as f64;
+    let own = cost(&banks[learner.index()]);
+    let cost = match scope {
+        RewardScope::Own => own,
+        RewardScope::System => banks.iter().map(cost).sum(),
+        RewardScope::Blend => (1.0 - blend) * own + blend * banks.iter().map(cost).sum::<f64>(),
+    };
+    // Avoids a reward of -0.
+    0.0 - cost / scale
 }
 
 fn find_learners(config: &DecisionConfig, setup: &SystemSetup) -> Result<Vec<BankId>, ScenarioError> {

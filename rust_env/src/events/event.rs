@@ -1,6 +1,7 @@
 //! The events of a run, recorded only on request; training never records them.
 
 use super::schema::{event_schema, string_enum};
+use crate::payment::Payment;
 use crate::units::{BankId, Cents, PaymentId, RailId, Tick};
 use serde::Serialize;
 
@@ -63,19 +64,18 @@ event_schema! {
 /// The events of an episode, applied in order from the first one, give every balance and every queue at the end
 /// of each tick, and [`Event::Cost`] alone gives every cost. `sender` is the paying bank of a payment; `bank` is
 /// the bank whose account or operation an event concerns.
+#[expect(missing_docs, reason = "COMMON_KEYS documents the keys with one meaning")]
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
     /// A day begins.
     Day {
-        /// The day, from 0.
         day: u32,
         /// The day's first tick.
         tick: Tick,
     },
     /// A bank's account opens for a day.
     Opening {
-        /// The bank.
         bank: BankId,
         /// Balance at the last close; on the first day equal to `balance`.
         closing_balance: Cents,
@@ -87,12 +87,10 @@ pub enum Event {
         credit_limit: Cents,
         /// Value of the pledged assets.
         collateral: Cents,
-        /// Credit that the collateral adds.
         collateral_credit: Cents,
     },
     /// A bank commits liquidity from its pool.
     PoolCommitment {
-        /// The bank.
         bank: BankId,
         /// Liquidity committed.
         amount: Cents,
@@ -103,23 +101,9 @@ pub enum Event {
         tick: Tick,
     },
     /// The urgency of a payment rises near its deadline.
-    Urgency {
-        /// The payment.
-        payment: PaymentId,
-        /// Paying bank.
-        sender: BankId,
-        /// Priority including the escalation near the deadline.
-        urgency: u8,
-    },
+    Urgency { payment: PaymentId, sender: BankId, urgency: u8 },
     /// The scenario orders a payment, whose arrival follows.
-    PaymentEvent {
-        /// Paying bank.
-        sender: BankId,
-        /// Receiving bank.
-        receiver: BankId,
-        /// Amount of the payment.
-        amount: Cents,
-    },
+    PaymentEvent { sender: BankId, receiver: BankId, amount: Cents },
     /// Money moves outside the queues.
     Transfer {
         /// Bank that is debited; null is outside the system.
@@ -140,7 +124,6 @@ pub enum Event {
     },
     /// A bank's credit limit changes.
     CreditChange {
-        /// The bank.
         bank: BankId,
         /// Credit limit before the change.
         previous_credit_limit: Cents,
@@ -149,18 +132,15 @@ pub enum Event {
     },
     /// A bank's collateral changes.
     CollateralChange {
-        /// The bank.
         bank: BankId,
         /// Collateral before the change.
         previous_collateral: Cents,
         /// New collateral.
         collateral: Cents,
-        /// Credit that the collateral adds.
         collateral_credit: Cents,
     },
     /// A bank cannot release payments for some ticks.
     Outage {
-        /// The bank.
         bank: BankId,
         /// First tick in which the bank can release again.
         until_tick: Tick,
@@ -169,120 +149,52 @@ pub enum Event {
     EarlyClose,
     /// A payment order reaches the internal queue of its bank.
     Arrival {
-        /// The payment.
-        payment: PaymentId,
-        /// Paying bank.
-        sender: BankId,
-        /// Receiving bank.
-        receiver: BankId,
-        /// Amount of the payment.
-        amount: Cents,
-        /// Last tick on time.
-        deadline_tick: Tick,
+        payment: PaymentId, sender: BankId, receiver: BankId, amount: Cents, deadline_tick: Tick,
         /// Priority, 0 to 10.
         priority: u8,
-        /// Priority including the escalation near the deadline.
         urgency: u8,
         /// Whether the payment may be split.
         divisible: bool,
-        /// Rail of the payment.
         rail: RailId,
     },
     /// A payment stays in its internal queue for this tick.
     Hold {
-        /// The payment.
-        payment: PaymentId,
-        /// Paying bank.
-        sender: BankId,
-        /// Receiving bank.
-        receiver: BankId,
-        /// Amount of the payment.
-        amount: Cents,
-        /// Last tick on time.
-        deadline_tick: Tick,
+        payment: PaymentId, sender: BankId, receiver: BankId, amount: Cents, deadline_tick: Tick,
         /// Why the payment is held.
         reason: HoldReason,
     },
     /// A payment, or a part of one, is released to settlement.
     Release {
-        /// The payment.
-        payment: PaymentId,
-        /// The payment that this one is a part of.
-        parent: Option<PaymentId>,
-        /// Paying bank.
-        sender: BankId,
-        /// Receiving bank.
-        receiver: BankId,
-        /// Amount of the payment.
-        amount: Cents,
-        /// Last tick on time.
-        deadline_tick: Tick,
-        /// Rail of the payment.
-        rail: RailId,
+        payment: PaymentId, parent: Option<PaymentId>, sender: BankId, receiver: BankId, amount: Cents,
+        deadline_tick: Tick, rail: RailId,
     },
     /// A payment is replaced by parts, whose releases follow.
     Split {
-        /// The payment.
-        payment: PaymentId,
-        /// Paying bank.
-        sender: BankId,
-        /// Amount of the payment.
-        amount: Cents,
+        payment: PaymentId, sender: BankId, amount: Cents,
         /// Number of parts.
         parts: u8,
-        /// Split fee.
         fee: Cents,
     },
     /// A part of a payment is split off; its release follows.
     Cut {
-        /// The payment.
-        payment: PaymentId,
-        /// Paying bank.
-        sender: BankId,
+        payment: PaymentId, sender: BankId,
         /// Amount of the part.
         released_amount: Cents,
         /// Amount that stays.
         remaining_amount: Cents,
-        /// Split fee.
         fee: Cents,
     },
     /// A payment settles, which is final.
     Settlement {
-        /// The payment.
-        payment: PaymentId,
-        /// The payment that this one is a part of.
-        parent: Option<PaymentId>,
-        /// Paying bank.
-        sender: BankId,
-        /// Receiving bank.
-        receiver: BankId,
-        /// Amount of the payment.
-        amount: Cents,
-        /// Tick in which the order arrived.
-        arrival_tick: Tick,
-        /// Last tick on time.
-        deadline_tick: Tick,
-        /// Rail of the payment.
-        rail: RailId,
+        payment: PaymentId, parent: Option<PaymentId>, sender: BankId, receiver: BankId, amount: Cents,
+        arrival_tick: Tick, deadline_tick: Tick, rail: RailId,
         /// How the payment settles.
         mechanism: Mechanism,
     },
     /// A released payment has not settled in its tick and joins the central queue.
     Queued {
-        /// The payment.
-        payment: PaymentId,
-        /// The payment that this one is a part of.
-        parent: Option<PaymentId>,
-        /// Paying bank.
-        sender: BankId,
-        /// Receiving bank.
-        receiver: BankId,
-        /// Amount of the payment.
-        amount: Cents,
-        /// Last tick on time.
-        deadline_tick: Tick,
-        /// Rail of the payment.
-        rail: RailId,
+        payment: PaymentId, parent: Option<PaymentId>, sender: BankId, receiver: BankId, amount: Cents,
+        deadline_tick: Tick, rail: RailId,
         /// Position in the sender's queue on that rail, from 0.
         position: u32,
         /// Why the payment does not settle.
@@ -290,16 +202,7 @@ pub enum Event {
     },
     /// The head of a bank's central queue lacks liquidity or headroom.
     LimitHit {
-        /// The payment.
-        payment: PaymentId,
-        /// Paying bank.
-        sender: BankId,
-        /// Receiving bank.
-        receiver: BankId,
-        /// Amount of the payment.
-        amount: Cents,
-        /// Rail of the payment.
-        rail: RailId,
+        payment: PaymentId, sender: BankId, receiver: BankId, amount: Cents, rail: RailId,
         /// Why the payment does not settle.
         reason: Obstacle,
         /// Amount that would settle.
@@ -307,29 +210,18 @@ pub enum Event {
     },
     /// A bank's deferred receipts of this tick are credited to its account.
     Landing {
-        /// The bank.
         bank: BankId,
         /// Total credited.
         amount: Cents,
     },
     /// A payment has missed its deadline.
     Overdue {
-        /// The payment.
-        payment: PaymentId,
-        /// Paying bank.
-        sender: BankId,
-        /// Receiving bank.
-        receiver: BankId,
-        /// Amount of the payment.
-        amount: Cents,
-        /// Last tick on time.
-        deadline_tick: Tick,
+        payment: PaymentId, sender: BankId, receiver: BankId, amount: Cents, deadline_tick: Tick,
         /// Deadline penalty, which the sender's `cost` event includes.
         penalty: Cents,
     },
     /// A bank ends the day with unsettled payments.
     EndOfDay {
-        /// The bank.
         bank: BankId,
         /// Number of unsettled payments.
         unsettled_count: u32,
@@ -340,38 +232,19 @@ pub enum Event {
     },
     /// An unsettled payment is cancelled at the end of a day.
     Cancellation {
-        /// The payment.
-        payment: PaymentId,
-        /// The payment that this one is a part of.
-        parent: Option<PaymentId>,
-        /// Paying bank.
-        sender: BankId,
-        /// Receiving bank.
-        receiver: BankId,
-        /// Amount of the payment.
-        amount: Cents,
-        /// Tick in which the order arrived.
-        arrival_tick: Tick,
-        /// Last tick on time.
-        deadline_tick: Tick,
-        /// Rail of the payment.
-        rail: RailId,
+        payment: PaymentId, parent: Option<PaymentId>, sender: BankId, receiver: BankId, amount: Cents,
+        arrival_tick: Tick, deadline_tick: Tick, rail: RailId,
     },
     /// Committed liquidity returns to the pool at the close of a day.
     PoolReturn {
-        /// The bank.
         bank: BankId,
         /// Liquidity returned.
         amount: Cents,
     },
     /// A day is over.
-    DayEnd {
-        /// The day, from 0.
-        day: u32,
-    },
+    DayEnd { day: u32 },
     /// A bank is charged a cost component of a tick or opening step.
     Cost {
-        /// The bank.
         bank: BankId,
         /// Name of the cost component.
         component: &'static str,
@@ -379,4 +252,50 @@ pub enum Event {
         amount: Cents,
     },
 }
+}
+
+/// Constructors of the events of a payment.
+impl Event {
+    pub(crate) fn arrival(of: &Payment) -> Self {
+        let &Payment { id: payment, sender, receiver, amount, priority, urgency, divisible, rail, .. } = of;
+        let deadline_tick = of.deadline;
+        Self::Arrival { payment, sender, receiver, amount, deadline_tick, priority, urgency, divisible, rail }
+    }
+
+    pub(crate) fn hold(of: &Payment, reason: HoldReason) -> Self {
+        let &Payment { id: payment, sender, receiver, amount, deadline: deadline_tick, .. } = of;
+        Self::Hold { payment, sender, receiver, amount, deadline_tick, reason }
+    }
+
+    pub(crate) fn release(of: &Payment) -> Self {
+        let &Payment { id: payment, parent, sender, receiver, amount, deadline: deadline_tick, rail, .. } = of;
+        Self::Release { payment, parent, sender, receiver, amount, deadline_tick, rail }
+    }
+
+    pub(crate) fn queued(of: &Payment, position: u32, reason: Obstacle) -> Self {
+        let &Payment { id: payment, parent, sender, receiver, amount, deadline: deadline_tick, rail, .. } = of;
+        Self::Queued { payment, parent, sender, receiver, amount, deadline_tick, rail, position, reason }
+    }
+
+    pub(crate) fn limit_hit(of: &Payment, reason: Obstacle, available: Cents) -> Self {
+        let &Payment { id: payment, sender, receiver, amount, rail, .. } = of;
+        Self::LimitHit { payment, sender, receiver, amount, rail, reason, available }
+    }
+
+    pub(crate) fn settlement(of: &Payment, mechanism: Mechanism) -> Self {
+        let &Payment { id: payment, parent, sender, receiver, amount, rail, .. } = of;
+        let (arrival_tick, deadline_tick) = (of.arrival, of.deadline);
+        Self::Settlement { payment, parent, sender, receiver, amount, arrival_tick, deadline_tick, rail, mechanism }
+    }
+
+    pub(crate) fn overdue(of: &Payment, penalty: Cents) -> Self {
+        let &Payment { id: payment, sender, receiver, amount, deadline: deadline_tick, .. } = of;
+        Self::Overdue { payment, sender, receiver, amount, deadline_tick, penalty }
+    }
+
+    pub(crate) fn cancellation(of: &Payment) -> Self {
+        let &Payment { id: payment, parent, sender, receiver, amount, rail, .. } = of;
+        let (arrival_tick, deadline_tick) = (of.arrival, of.deadline);
+        Self::Cancellation { payment, parent, sender, receiver, amount, arrival_tick, deadline_tick, rail }
+    }
 }

@@ -59,6 +59,29 @@ impl<T: EventValue> EventValue for Option<T> {
     }
 }
 
+/// Docs of common keys; a doc beside the key replaces it.
+const COMMON_KEYS: [(&str, &str); 13] = [
+    ("payment", "The payment."),
+    ("parent", "The payment that this one is a part of."),
+    ("sender", "Paying bank."),
+    ("receiver", "Receiving bank."),
+    ("amount", "Amount of the payment."),
+    ("arrival_tick", "Tick in which the order arrived."),
+    ("deadline_tick", "Last tick on time."),
+    ("urgency", "Priority including the escalation near the deadline."),
+    ("rail", "Rail of the payment."),
+    ("bank", "The bank."),
+    ("collateral_credit", "Credit that the collateral adds."),
+    ("fee", "Split fee."),
+    ("day", "The day, from 0."),
+];
+
+/// The doc beside a key, or that of `COMMON_KEYS`.
+pub(crate) fn key_doc(key: &str, doc: &'static str) -> &'static str {
+    let common = COMMON_KEYS.iter().find(|(name, _)| *name == key).map_or("", |(_, doc)| doc);
+    if doc.is_empty() { common } else { doc }
+}
+
 /// The name that serde's `snake_case` gives to a variant.
 pub(crate) fn snake_case(variant: &str) -> String {
     let mut name = String::new();
@@ -75,17 +98,16 @@ pub(crate) fn snake_case(variant: &str) -> String {
 macro_rules! event_schema {
     ($(#[$meta:meta])* pub enum $name:ident {
         $($(#[doc = $doc:literal])+ $variant:ident $({
-            $($(#[doc = $key_doc:literal])+ $key:ident: $value:ty,)+
+            $($(#[doc = $key_doc:literal])* $key:ident: $value:ty),+ $(,)?
         })?,)+
     }) => {
         $(#[$meta])*
         pub enum $name {
-            $($(#[doc = $doc])+ $variant $({ $($(#[doc = $key_doc])+ $key: $value,)+ })?,)+
+            $($(#[doc = $doc])+ $variant $({ $($(#[doc = $key_doc])* $key: $value),+ })?,)+
         }
 
         impl $name {
             /// Every event type and its keys, in the order of declaration.
-            #[must_use]
             pub fn types() -> Vec<super::schema::EventType> {
                 vec![$(super::schema::EventType {
                     name: super::schema::snake_case(stringify!($variant)),
@@ -93,7 +115,7 @@ macro_rules! event_schema {
                     keys: vec![$($(super::schema::EventKey {
                         name: stringify!($key),
                         value: <$value as super::schema::EventValue>::describe(),
-                        doc: concat!($($key_doc),+).trim(),
+                        doc: super::schema::key_doc(stringify!($key), concat!("", $($key_doc),*).trim()),
                     }),+)?],
                 }),+]
             }

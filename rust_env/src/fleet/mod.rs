@@ -4,16 +4,15 @@
 //! that the caller owns.
 
 mod pool;
+mod snapshot;
 mod totals;
-mod view;
 
 pub use pool::Pool;
+pub use snapshot::{BankSnapshot, QueueSnapshot, URGENCIES, urgency_class};
 pub use totals::{RATIO_NAMES, TOTAL_NAMES, Totals};
-pub use view::{LearnerView, QueueView, URGENCIES, urgency_class};
 
 use crate::costs::COMPONENTS;
-use crate::decision::reward::reward;
-use crate::decision::{Decides, Process};
+use crate::decision::{Decides, Process, reward};
 use crate::error::{ActionError, FleetError, TickError};
 use crate::events::EventLog;
 use crate::hash::fingerprint;
@@ -61,7 +60,6 @@ pub struct StepOutput<'a> {
 
 impl Fleet {
     /// Creates `num_envs` systems; each row needs [`Fleet::reset`] before the first step.
-    #[must_use]
     pub fn new(setup: Arc<Setup>, process: Arc<Process>, num_envs: usize) -> Self {
         let roles = setup.roles(&process.learners, process.payment_learners());
         let row =
@@ -71,7 +69,6 @@ impl Fleet {
     }
 
     /// Number of systems.
-    #[must_use]
     pub fn num_envs(&self) -> usize {
         self.rows.len()
     }
@@ -191,9 +188,9 @@ impl Fleet {
     }
 
     /// Unscaled state of every learner of a row.
-    pub fn views(&self, row: usize) -> impl Iterator<Item = LearnerView> + '_ {
+    pub fn snapshots(&self, row: usize) -> impl Iterator<Item = BankSnapshot> + '_ {
         let system = &self.rows[row].system;
-        self.process.learners.iter().map(|learner| LearnerView::of(system, *learner))
+        self.process.learners.iter().map(|learner| BankSnapshot::of(system, *learner))
     }
 
     /// Current seed and episode of every row.
@@ -202,7 +199,6 @@ impl Fleet {
     }
 
     /// Serialises the state of a row.
-    #[must_use]
     pub fn save(&self, row: usize) -> Vec<u8> {
         let row = &self.rows[row];
         let mut bytes = row.system.save();
@@ -340,10 +336,7 @@ struct Block<'a> {
 }
 
 impl<'a> Block<'a> {
-    /// Steps all rows, in parallel blocks of at most `grain` rows.
-    ///
-    /// # Errors
-    /// The error of the first row that fails.
+    /// Steps all rows, in parallel blocks of at most `grain` rows; returns the error of the first row that fails.
     fn step(self, grain: usize) -> Result<(), FleetError> {
         if self.rows.len() <= grain.max(1) {
             return self.step_rows();

@@ -21,7 +21,6 @@ struct Started {
 
 impl Pool {
     /// Creates a pool of `threads` threads for `rows` rows.
-    #[must_use]
     pub fn new(threads: usize, rows: usize) -> Self {
         Self { threads: threads.max(1), rows, started: OnceLock::new() }
     }

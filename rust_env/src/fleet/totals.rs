@@ -35,7 +35,6 @@ pub struct Totals {
 
 impl Totals {
     /// Computes the totals of the bank at `index`.
-    #[must_use]
     pub fn of(ledger: &Ledger, index: usize) -> Self {
         let bank = &ledger.banks[index];
         let (statistics, costs) = (&bank.statistics, bank.closed_costs());

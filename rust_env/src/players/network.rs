@@ -29,7 +29,6 @@ pub struct Training {
 
 impl Training {
     /// The configuration of the decision process for a bank.
-    #[must_use]
     pub fn decision(&self, bank: &str) -> DecisionConfig {
         DecisionConfig {
             slots: self.slots,
@@ -66,9 +65,6 @@ pub struct Network {
 
 impl Network {
     /// Parses and validates a file.
-    ///
-    /// # Errors
-    /// [`NetworkError`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, NetworkError> {
         let file = NetworkFile::open(bytes)?;
         file.choice("format", &[(FORMAT, ())])?;
@@ -87,19 +83,16 @@ impl Network {
     }
 
     /// Whether its outputs are logits to sample actions from.
-    #[must_use]
     pub fn has_logits(&self) -> bool {
         self.outputs == Outputs::Logits
     }
 
     /// Number of inputs: the columns of an observation.
-    #[must_use]
     pub fn num_inputs(&self) -> usize {
         self.layers.first().map_or(0, Layer::num_inputs)
     }
 
     /// Number of outputs: one per choice of each action component.
-    #[must_use]
     pub fn num_outputs(&self) -> usize {
         self.layers.last().map_or(0, |layer| layer.bias.len())
     }

@@ -13,62 +13,28 @@ const MAX_LAYERS: usize = 32;
 
 /// Reason to reject a network file.
 #[derive(Clone, Debug, Error, PartialEq)]
+#[expect(missing_docs, reason = "the messages explain the fields")]
 pub enum NetworkError {
     /// The bytes are not a complete safetensors file.
     #[error("not a complete safetensors file: {problem} ({length} bytes)")]
-    NotAFile {
-        /// Number of bytes.
-        length: usize,
-        /// What is wrong.
-        problem: String,
-    },
+    NotAFile { length: usize, problem: String },
     /// A metadata entry is missing or has a wrong value.
     #[error("metadata {key} = {value}: must be {allowed}")]
-    Metadata {
-        /// Key of the entry.
-        key: &'static str,
-        /// Value of the entry.
-        value: String,
-        /// Allowed values.
-        allowed: String,
-    },
+    Metadata { key: &'static str, value: String, allowed: String },
     /// The decision process is not valid.
     #[error("metadata decision: {0}")]
     Decision(ScenarioError),
-    /// The network expects other observation columns.
+    /// The network expects other observation columns; `column` is the first that differs.
     #[error(
         "observation column {column} is {found:?}, must be {expected:?}: export the network again with this version"
     )]
-    ObservationMismatch {
-        /// First column that differs.
-        column: usize,
-        /// Name in the file; empty if there is none.
-        found: String,
-        /// Name in this version; empty if there is none.
-        expected: String,
-    },
+    ObservationMismatch { column: usize, found: String, expected: String },
     /// A tensor is missing, unexpected, or of a wrong type or shape.
     #[error("tensor {name} = {found}: must be {allowed}")]
-    Tensor {
-        /// Name of the tensor.
-        name: String,
-        /// Type and shape in the file.
-        found: String,
-        /// Allowed type and shape.
-        allowed: String,
-    },
-    /// A tensor entry is not finite or not positive.
+    Tensor { name: String, found: String, allowed: String },
+    /// A non-finite or non-positive tensor entry, by row-major index.
     #[error("tensor {name}[{index}] = {value}: must be {allowed}")]
-    Entry {
-        /// Name of the tensor.
-        name: String,
-        /// Index of the entry in row-major order.
-        index: usize,
-        /// Value of the entry.
-        value: f64,
-        /// Allowed values.
-        allowed: &'static str,
-    },
+    Entry { name: String, index: usize, value: f64, allowed: &'static str },
 }
 
 /// A safetensors file whose tensors cover its bytes exactly.

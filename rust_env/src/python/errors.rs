@@ -1,11 +1,12 @@
 //! Conversion of engine errors and panics into Python exceptions.
 
-use crate::error;
+use crate::error::{self, FleetError, TickError};
 use crate::players::NetworkError;
 use crate::system::RestoreError;
 use pyo3::exceptions::{PyOverflowError, PyRuntimeError, PyValueError};
 use pyo3::{PyErr, PyResult, Python, create_exception};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use thiserror::Error;
 
 create_exception!(paysim_gym._engine, ScenarioError, PyValueError, "An invalid scenario or setting.");
 create_exception!(paysim_gym._engine, ActionError, PyValueError, "An invalid action.");
@@ -17,71 +18,29 @@ pub fn to_python(error: impl Into<EngineError>) -> PyErr {
 }
 
 /// An error of the engine.
+#[derive(Debug, Error)]
+#[error(transparent)]
 pub enum EngineError {
-    Scenario(error::ScenarioError),
-    Action(error::ActionError),
-    Tick(error::TickError),
-    Fleet(error::FleetError),
-    Restore(RestoreError),
-    Network(NetworkError),
-}
-
-impl From<RestoreError> for EngineError {
-    fn from(error: RestoreError) -> Self {
-        Self::Restore(error)
-    }
-}
-
-impl From<NetworkError> for EngineError {
-    fn from(error: NetworkError) -> Self {
-        Self::Network(error)
-    }
-}
-
-impl From<error::ScenarioError> for EngineError {
-    fn from(error: error::ScenarioError) -> Self {
-        Self::Scenario(error)
-    }
-}
-
-impl From<error::ActionError> for EngineError {
-    fn from(error: error::ActionError) -> Self {
-        Self::Action(error)
-    }
-}
-
-impl From<error::TickError> for EngineError {
-    fn from(error: error::TickError) -> Self {
-        Self::Tick(error)
-    }
-}
-
-impl From<error::FleetError> for EngineError {
-    fn from(error: error::FleetError) -> Self {
-        Self::Fleet(error)
-    }
+    Scenario(#[from] error::ScenarioError),
+    Action(#[from] error::ActionError),
+    Tick(#[from] error::TickError),
+    Fleet(#[from] error::FleetError),
+    Restore(#[from] RestoreError),
+    Network(#[from] NetworkError),
 }
 
 impl From<EngineError> for PyErr {
     fn from(error: EngineError) -> Self {
+        let message = error.to_string();
         match error {
-            EngineError::Scenario(error) => ScenarioError::new_err(error.to_string()),
-            EngineError::Action(error) => ActionError::new_err(error.to_string()),
-            EngineError::Restore(error) => PyValueError::new_err(error.to_string()),
-            EngineError::Network(error) => PyValueError::new_err(error.to_string()),
-            EngineError::Tick(error) => tick_error(&error, error.to_string()),
-            EngineError::Fleet(error::FleetError::Action(error)) => ActionError::new_err(error.to_string()),
-            EngineError::Fleet(error::FleetError::Tick { env, source }) => {
-                tick_error(&source, format!("environment {env}: {source}"))
-            }
+            EngineError::Scenario(_) => ScenarioError::new_err(message),
+            EngineError::Action(_) | EngineError::Fleet(FleetError::Action(_)) => ActionError::new_err(message),
+            EngineError::Restore(_) | EngineError::Network(_) => PyValueError::new_err(message),
+            EngineError::Tick(source) | EngineError::Fleet(FleetError::Tick { source, .. }) => match source {
+                TickError::EpisodeOver { .. } => EpisodeOverError::new_err(message),
+                TickError::CostOverflow { .. } => PyOverflowError::new_err(message),
+            },
         }
-    }
-}
-
-fn tick_error(error: &error::TickError, message: String) -> PyErr {
-    match error {
-        error::TickError::EpisodeOver { .. } => EpisodeOverError::new_err(message),
-        error::TickError::CostOverflow { .. } => PyOverflowError::new_err(message),
     }
 }
 

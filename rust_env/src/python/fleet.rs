@@ -6,13 +6,14 @@ use super::errors::{Health, detached, to_python};
 use super::network::{Networks, files};
 use super::orchestrator::costs_dict;
 use super::payments::Payments;
-use crate::costs::{COMPONENTS, named_costs};
+use crate::costs::COMPONENTS;
 use crate::decision::Process;
 use crate::error::FleetError;
-use crate::fleet::{self, LearnerView, Pool, QueueView, RATIO_NAMES, StepOutput, TOTAL_NAMES, URGENCIES};
+use crate::fleet::{self, BankSnapshot, Pool, QueueSnapshot, RATIO_NAMES, StepOutput, TOTAL_NAMES, URGENCIES};
 use crate::policy::scripted;
 use crate::scenario::{PolicyConfig, Scenario, in_range, read_json};
 use crate::setup::Setup;
+use crate::units::{BankId, Cents};
 use numpy::{
     PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray3, PyReadonlyArrayDyn,
     PyUntypedArrayMethods,
@@ -20,8 +21,7 @@ use numpy::{
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyString};
+use pyo3::types::{PyBytes, PyDict};
 use std::slice;
 use std::sync::Arc;
 
@@ -106,7 +106,7 @@ impl Fleet {
 
     #[getter]
     fn amount_scales(&self) -> Vec<i64> {
-        let scale = |learner: &crate::units::BankId| self.fleet.setup.banks[learner.index()].amount_scale.0;
+        let scale = |learner: &BankId| self.fleet.setup.banks[learner.index()].amount_scale.0;
         self.fleet.process.learners.iter().map(scale).collect()
     }
 
@@ -200,7 +200,7 @@ impl Fleet {
         let actions = actions.as_slice()?;
         health.guard(py, || fleet.step(actions, out, pool))?;
         let info = PyDict::new(py);
-        info.set_item(intern!(py, "costs"), cost_dict(py, costs)?)?;
+        info.set_item(intern!(py, "costs"), costs_dict(py, costs.map(Cents))?)?;
         info.set_item(intern!(py, "illegal_actions"), illegal)?;
         info.set_item(intern!(py, "action_mask"), PyArray1::from_slice(py, &scratch.mask))?;
         Ok((PyArray1::from_slice(py, &scratch.observation), reward, terminated, truncated, info))
@@ -243,15 +243,15 @@ impl Fleet {
         Ok(columns)
     }
 
-    fn view<'py>(&self, py: Python<'py>, row: usize) -> PyResult<Bound<'py, PyDict>> {
+    fn snapshots<'py>(&self, py: Python<'py>, row: usize) -> PyResult<Bound<'py, PyDict>> {
         self.health.check()?;
         self.check_row(row)?;
-        let views = PyDict::new(py);
-        for view in self.fleet.views(row) {
-            let id = &self.fleet.setup.banks[view.bank.index()].id;
-            views.set_item(id, view_dict(py, id, &view)?)?;
+        let snapshots = PyDict::new(py);
+        for snapshot in self.fleet.snapshots(row) {
+            let id = &self.fleet.setup.banks[snapshot.bank.index()].id;
+            snapshots.set_item(id, snapshot_dict(py, id, &snapshot)?)?;
         }
-        Ok(views)
+        Ok(snapshots)
     }
 
     fn save_state<'py>(&self, py: Python<'py>, row: usize) -> PyResult<Bound<'py, PyBytes>> {
@@ -307,41 +307,30 @@ impl Fleet {
     }
 }
 
-/// Cents by cost component, with interned keys.
-fn cost_dict(py: Python<'_>, costs: [i64; COMPONENTS.len()]) -> PyResult<Bound<'_, PyDict>> {
-    static NAMES: PyOnceLock<[Py<PyString>; COMPONENTS.len()]> = PyOnceLock::new();
-    let names = NAMES.get_or_init(py, || COMPONENTS.map(|name| PyString::intern(py, name).unbind()));
-    let dict = PyDict::new(py);
-    for (name, cents) in names.iter().zip(costs) {
-        dict.set_item(name, cents)?;
-    }
-    Ok(dict)
-}
-
-fn view_dict<'py>(py: Python<'py>, id: &str, view: &LearnerView) -> PyResult<Bound<'py, PyDict>> {
+fn snapshot_dict<'py>(py: Python<'py>, id: &str, snapshot: &BankSnapshot) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("bank", id)?;
-    dict.set_item("tick", view.tick)?;
-    dict.set_item("day", view.day)?;
-    dict.set_item("num_days", view.num_days)?;
-    dict.set_item("ticks_per_day", view.ticks_per_day)?;
-    dict.set_item("is_opening", view.is_opening)?;
-    dict.set_item("balance", view.balance.0)?;
-    dict.set_item("liquidity", view.liquidity.0)?;
-    dict.set_item("limit", view.limit.0)?;
-    dict.set_item("pool", view.pool.0)?;
-    dict.set_item("pool_committed", view.pool_committed.0)?;
-    dict.set_item("internal_queue", queue_dict(py, &view.internal)?)?;
-    dict.set_item("central_queue", queue_dict(py, &view.central)?)?;
-    dict.set_item("received_today", view.received_today.0)?;
-    dict.set_item("paid_today", view.paid_today.0)?;
-    dict.set_item("costs_today", costs_dict(py, named_costs(&view.costs_today))?)?;
-    dict.set_item("costs", costs_dict(py, named_costs(&view.costs))?)?;
+    dict.set_item("tick", snapshot.tick)?;
+    dict.set_item("day", snapshot.day)?;
+    dict.set_item("num_days", snapshot.num_days)?;
+    dict.set_item("ticks_per_day", snapshot.ticks_per_day)?;
+    dict.set_item("is_opening", snapshot.is_opening)?;
+    dict.set_item("balance", snapshot.balance.0)?;
+    dict.set_item("liquidity", snapshot.liquidity.0)?;
+    dict.set_item("limit", snapshot.limit.0)?;
+    dict.set_item("pool", snapshot.pool.0)?;
+    dict.set_item("pool_committed", snapshot.pool_committed.0)?;
+    dict.set_item("internal_queue", queue_dict(py, &snapshot.internal)?)?;
+    dict.set_item("central_queue", queue_dict(py, &snapshot.central)?)?;
+    dict.set_item("received_today", snapshot.received_today.0)?;
+    dict.set_item("paid_today", snapshot.paid_today.0)?;
+    dict.set_item("costs_today", costs_dict(py, snapshot.costs_today)?)?;
+    dict.set_item("costs", costs_dict(py, snapshot.costs)?)?;
     Ok(dict)
 }
 
 /// Count and cents by urgency class.
-fn queue_dict<'py>(py: Python<'py>, queue: &QueueView) -> PyResult<Bound<'py, PyDict>> {
+fn queue_dict<'py>(py: Python<'py>, queue: &QueueSnapshot) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     for ((urgency, count), value) in URGENCIES.iter().zip(queue.counts).zip(queue.values) {
         dict.set_item(urgency, (count, value.0))?;

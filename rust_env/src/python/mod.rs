@@ -5,7 +5,6 @@ mod fleet;
 mod network;
 mod orchestrator;
 mod payments;
-mod rules;
 
 use crate::costs::COMPONENTS;
 use crate::decision::SHARES;
@@ -13,7 +12,8 @@ use crate::decision::observation::fields;
 use crate::events::{EVENT_SCHEMA_VERSION, Event, EventKey};
 use crate::fleet::URGENCIES;
 use crate::payment::SOON_TICKS;
-use crate::scenario::Scenario;
+use crate::scenario::{self, Scenario};
+use crate::units::Tick;
 use errors::{ActionError, EpisodeOverError, ScenarioError, to_python};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -31,10 +31,10 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("EpisodeOverError", py.get_type::<EpisodeOverError>())?;
     module.add_function(wrap_pyfunction!(validate_scenario, module)?)?;
     module.add_function(wrap_pyfunction!(observation_fields, module)?)?;
-    module.add_function(wrap_pyfunction!(rules::urgency_class, module)?)?;
-    module.add_function(wrap_pyfunction!(rules::busiest_rates, module)?)?;
-    module.add_function(wrap_pyfunction!(rules::minutes_of_day, module)?)?;
-    module.add_function(wrap_pyfunction!(rules::event_occurrences, module)?)?;
+    module.add_function(wrap_pyfunction!(urgency_class, module)?)?;
+    module.add_function(wrap_pyfunction!(busiest_rates, module)?)?;
+    module.add_function(wrap_pyfunction!(minutes_of_day, module)?)?;
+    module.add_function(wrap_pyfunction!(event_occurrences, module)?)?;
     module.add_function(wrap_pyfunction!(event_types, module)?)?;
     module.add_class::<fleet::Fleet>()?;
     module.add_class::<payments::Payments>()?;
@@ -63,4 +63,30 @@ type KeyRow = (&'static str, String, &'static str);
 fn event_types() -> Vec<(String, &'static str, Vec<KeyRow>)> {
     let keys = |keys: Vec<EventKey>| keys.into_iter().map(|key| (key.name, key.value, key.doc)).collect();
     Event::types().into_iter().map(|event| (event.name, event.doc, keys(event.keys))).collect()
+}
+
+/// The urgency class, one of `URGENCIES`, of an unsettled payment at a tick.
+#[pyfunction]
+fn urgency_class(is_overdue: bool, deadline_tick: u32, tick: u32) -> &'static str {
+    URGENCIES[crate::fleet::urgency_class(is_overdue, Tick(deadline_tick), Tick(tick))]
+}
+
+/// Each bank's expected number of arrivals in its busiest tick.
+#[pyfunction]
+fn busiest_rates(scenario_json: &str) -> PyResult<Vec<f64>> {
+    let scenario = Scenario::from_json(scenario_json).map_err(to_python)?;
+    Ok(scenario.busiest_rates().collect())
+}
+
+/// The number of occurrences in an episode of each scheduled event.
+#[pyfunction]
+fn event_occurrences(scenario_json: &str) -> PyResult<Vec<i64>> {
+    let scenario = Scenario::from_json(scenario_json).map_err(to_python)?;
+    Ok(scenario.events.iter().map(|event| event.occurrences(scenario.episode_ticks())).collect())
+}
+
+/// Minutes after midnight of a time HH:MM, or `None` for any other value.
+#[pyfunction]
+fn minutes_of_day(value: &Bound<'_, PyAny>) -> Option<u32> {
+    scenario::minutes_of_day(value.extract().ok()?)
 }

@@ -4,7 +4,7 @@ use super::errors::{Health, detached};
 use super::network::{Networks, files};
 use super::payments::Payments;
 use crate::bank::Bank;
-use crate::costs::named_costs;
+use crate::costs::{COMPONENTS, Costs};
 use crate::error::ScenarioError;
 use crate::events::{Event, EventLog};
 use crate::payment::Payment;
@@ -13,7 +13,8 @@ use crate::setup::Setup;
 use crate::system::{System, TickOutcome};
 use crate::units::Tick;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 use serde_json::Value;
 
 /// One system whose banks follow their policies; learners release everything.
@@ -108,7 +109,7 @@ impl Orchestrator {
         dict.set_item("dropped", outcome.dropped)?;
         dict.set_item("queue_depth", outcome.queue_depth)?;
         dict.set_item("settled_value", outcome.settled_value.0)?;
-        dict.set_item("costs", costs_dict(py, named_costs(&outcome.costs))?)?;
+        dict.set_item("costs", costs_dict(py, outcome.costs)?)?;
         Ok(dict)
     }
 
@@ -122,7 +123,7 @@ impl Orchestrator {
         dict.set_item("pool_committed", bank.committed.0)?;
         dict.set_item("internal_queue", self.queue_list(py, bank.internal.iter())?)?;
         dict.set_item("central_queue", self.queue_list(py, bank.queued())?)?;
-        dict.set_item("costs", costs_dict(py, named_costs(&bank.closed_costs()))?)?;
+        dict.set_item("costs", costs_dict(py, bank.closed_costs())?)?;
         Ok(dict)
     }
 
@@ -175,13 +176,13 @@ impl Orchestrator {
     }
 }
 
-pub(super) fn costs_dict<'py>(
-    py: Python<'py>,
-    costs: impl Iterator<Item = (&'static str, i64)>,
-) -> PyResult<Bound<'py, PyDict>> {
+/// Cents by cost component, with interned keys.
+pub(super) fn costs_dict(py: Python<'_>, costs: Costs) -> PyResult<Bound<'_, PyDict>> {
+    static NAMES: PyOnceLock<[Py<PyString>; COMPONENTS.len()]> = PyOnceLock::new();
+    let names = NAMES.get_or_init(py, || COMPONENTS.map(|name| PyString::intern(py, name).unbind()));
     let dict = PyDict::new(py);
-    for (name, cents) in costs {
-        dict.set_item(name, cents)?;
+    for (name, cost) in names.iter().zip(costs) {
+        dict.set_item(name, cost.0)?;
     }
     Ok(dict)
 }

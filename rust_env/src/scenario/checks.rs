@@ -8,7 +8,7 @@ pub(super) type Checked = Result<(), ScenarioError>;
 
 /// Maximum number of parts of a split.
 pub(crate) const MAX_PARTS: u8 = 100;
-pub(super) const NOT_ITSELF: &str = "a bank cannot pay itself; must be another bank";
+pub(crate) const NOT_ITSELF: &str = "a bank cannot pay itself; must be another bank";
 
 /// Rejects an amount outside `low..=MAX_MONEY`.
 pub(super) fn money(path: &str, value: Cents, low: i64) -> Checked {
@@ -32,7 +32,6 @@ pub(crate) fn in_range<T: PartialOrd + Display>(path: &str, value: T, low: T, hi
 /// Minutes after midnight of a time HH:MM, or `None` if `text` is not one.
 ///
 /// Times are 00:00 to 24:00.
-#[must_use]
 pub fn minutes_of_day(text: &str) -> Option<u32> {
     let &[ten_hours, hours, b':', ten_minutes, minutes] = text.as_bytes() else { return None };
     if ![ten_hours, hours, ten_minutes, minutes].iter().all(u8::is_ascii_digit) {

@@ -6,9 +6,10 @@ use super::prices::CostConfig;
 use super::rails::{RailConfig, default_rails};
 use super::read::{MapVisitor, UniqueMap};
 use crate::payment::RtgsPriority;
-use crate::units::Cents;
+use crate::units::{BankId, Cents, RailId, bank_at};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -42,16 +43,12 @@ pub struct Scenario {
     #[serde(default)]
     pub events: Vec<EventConfig>,
     /// Path of a payments file, whose payments the caller passes.
-    #[serde(default)]
     pub payments_file: Option<String>,
     /// Start of the day, `HH:MM`; converts the file's times into ticks.
-    #[serde(default)]
     pub opening_time: Option<String>,
     /// End of the day, `HH:MM`.
-    #[serde(default)]
     pub closing_time: Option<String>,
     /// Increase of a payment's priority near its deadline; none if absent.
-    #[serde(default)]
     pub priority_escalation: Option<EscalationConfig>,
     /// Treatment of payments that are unsettled at the end of a day.
     #[serde(default)]
@@ -88,7 +85,6 @@ pub struct AgentConfig {
     #[serde(default)]
     pub limits: LimitConfig,
     /// The bank's own payment orders; none if absent.
-    #[serde(default)]
     pub arrival_config: Option<ArrivalConfig>,
     /// The policy that decides its releases.
     #[serde(default)]
@@ -120,7 +116,6 @@ pub struct EscalationConfig {
 #[serde(deny_unknown_fields)]
 pub struct ArrivalConfig {
     /// Id of the bank itself, if given.
-    #[serde(default)]
     pub agent_id: Option<String>,
     /// Expected number of payments per tick (Poisson).
     pub rate_per_tick: f64,
@@ -129,16 +124,13 @@ pub struct ArrivalConfig {
     /// Mean amount in cents.
     pub amount_mean: Cents,
     /// Standard deviation of the amount in cents.
-    #[serde(default)]
     pub amount_std_dev: Option<Cents>,
     /// Relative frequency of each receiver; uniform over the other banks if absent.
-    #[serde(default)]
     pub counterparty_weights: Option<UniqueMap<String, f64>>,
     /// Windows of the day with another arrival rate.
     #[serde(default)]
     pub time_windows: Vec<TimeWindow>,
     /// Minimum and maximum ticks to the deadline; the end of the day if absent.
-    #[serde(default)]
     pub deadline_range: Option<[i64; 2]>,
     /// Priority, or relative frequency of each priority.
     #[serde(default)]
@@ -147,10 +139,8 @@ pub struct ArrivalConfig {
     #[serde(default = "yes")]
     pub divisible: bool,
     /// Id of the rail of the payments; the first one if absent.
-    #[serde(default)]
     pub rail: Option<String>,
     /// Class of the payments in the rail's queue; by priority if absent.
-    #[serde(default)]
     pub rtgs_priority: Option<RtgsPriority>,
 }
 
@@ -260,10 +250,8 @@ pub struct TransactionConfig {
     #[serde(default = "yes")]
     pub divisible: bool,
     /// Id of its rail; the first one if absent.
-    #[serde(default)]
     pub rail: Option<String>,
     /// Its class in the rail's queue; by its priority if absent.
-    #[serde(default)]
     pub rtgs_priority: Option<RtgsPriority>,
 }
 
@@ -337,4 +325,27 @@ impl<'de> Visitor<'de> for PriorityVisitor {
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
         MapVisitor(PhantomData).visit_map(map).map(PriorityConfig::Weights)
     }
+}
+
+/// Bank ids by their names.
+pub(crate) fn banks_by_id(scenario: &Scenario) -> HashMap<&str, BankId> {
+    scenario.agents.iter().enumerate().map(|(index, agent)| (agent.id.as_str(), bank_at(index))).collect()
+}
+
+/// The rail with this id, or the first rail for `None`.
+///
+/// The scenario must be valid.
+pub(crate) fn rail(scenario: &Scenario, id: Option<&str>) -> RailId {
+    let index = id.and_then(|id| scenario.rails.iter().position(|rail| rail.id == id));
+    RailId(u8::try_from(index.unwrap_or_default()).unwrap_or_default())
+}
+
+/// A validated priority as `u8`.
+pub(crate) fn priority_of(priority: i64) -> u8 {
+    u8::try_from(priority).unwrap_or(u8::MAX)
+}
+
+/// A validated number as `u32`; negative numbers become 0.
+pub(crate) fn clamp_u32(value: i64) -> u32 {
+    u32::try_from(value.max(0)).unwrap_or(u32::MAX)
 }

@@ -35,10 +35,8 @@ macro_rules! event {
             /// Tick of the episode of the first occurrence.
             pub tick: i64,
             /// Period in ticks; the event occurs once if absent.
-            #[serde(default)]
             pub every_ticks: Option<i64>,
             /// Last tick of a possible occurrence; the end of the episode if absent.
-            #[serde(default)]
             pub until_tick: Option<i64>,
             $($body)*
         }
@@ -55,7 +53,6 @@ event! {
         /// Amount in cents.
         pub amount: Cents,
         /// Ticks to its deadline; the end of that day if absent.
-        #[serde(default)]
         pub deadline_ticks: Option<i64>,
         /// 0 to 10, 10 most urgent.
         #[serde(default = "five")]
@@ -64,10 +61,8 @@ event! {
         #[serde(default = "yes")]
         pub divisible: bool,
         /// Id of its rail; the first one if absent.
-        #[serde(default)]
         pub rail: Option<String>,
         /// Its class in the rail's queue; by its priority if absent.
-        #[serde(default)]
         pub rtgs_priority: Option<RtgsPriority>,
     }
 }
@@ -78,10 +73,8 @@ event! {
     /// It bypasses the queues and is capped at the sender's liquidity.
     TransferEvent {
         /// Id of the paying bank; the money comes from outside if absent.
-        #[serde(default)]
         pub sender: Option<String>,
         /// Id of the receiving bank; the money leaves the system if absent.
-        #[serde(default)]
         pub receiver: Option<String>,
         /// Amount in cents.
         pub amount: Cents,
@@ -92,7 +85,6 @@ event! {
     /// Change of the arrival rate from this tick on.
     ArrivalRateEvent {
         /// Id of the bank; all banks if absent.
-        #[serde(default)]
         pub bank: Option<String>,
         /// Multiplier of `rate_per_tick`; it replaces that of earlier events.
         pub multiplier: f64,

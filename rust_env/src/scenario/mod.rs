@@ -6,7 +6,6 @@
 mod checker;
 mod checks;
 mod config;
-mod convert;
 mod defaults;
 mod events;
 mod prices;
@@ -17,12 +16,12 @@ mod validate;
 mod validate_events;
 
 pub use checks::minutes_of_day;
-pub(crate) use checks::{MAX_PARTS, conflict, in_range};
+pub(crate) use checks::{MAX_PARTS, NOT_ITSELF, conflict, in_range};
 pub use config::{
     AgentConfig, ArrivalConfig, DistributionType, EndOfDay, EscalationConfig, LimitConfig, Overnight, PolicyConfig,
     PriorityConfig, Scenario, TimeWindow, TransactionConfig,
 };
-pub(crate) use convert::{banks_by_id, clamp_u32, priority_of, rail};
+pub(crate) use config::{banks_by_id, clamp_u32, priority_of, rail};
 pub use events::{
     ArrivalRateEvent, CollateralEvent, CreditEvent, EarlyCloseEvent, EventConfig, OutageEvent, PaymentEvent,
     TransferEvent,

@@ -25,7 +25,6 @@ pub struct RailConfig {
     #[serde(default)]
     pub deferred_crediting: bool,
     /// Length in ticks of the cycles of a deferred net rail.
-    #[serde(default)]
     pub cycle_ticks: Option<i64>,
 }
 

@@ -141,14 +141,11 @@ impl Checker<'_> {
             let allowed = format!("must be the id of its own bank, {:?}", agent.id);
             return conflict(&format!("{path}.agent_id"), format!("{id:?}"), allowed);
         }
-        if arrivals.rate_per_tick <= 0.0 {
-            return conflict(
-                &format!("{path}.rate_per_tick"),
-                arrivals.rate_per_tick,
-                "must be above 0 and at most 1000",
-            );
+        let (rate_path, rate) = (format!("{path}.rate_per_tick"), arrivals.rate_per_tick);
+        if rate <= 0.0 {
+            return conflict(&rate_path, rate, "must be above 0 and at most 1000");
         }
-        in_range(&format!("{path}.rate_per_tick"), arrivals.rate_per_tick, 0.0, 1000.0, "")?;
+        in_range(&rate_path, rate, 0.0, 1000.0, "")?;
         validate_amounts(path, arrivals)?;
         self.validate_counterparties(&format!("{path}.counterparty_weights"), agent, arrivals)?;
         self.validate_windows(&format!("{path}.time_windows"), &arrivals.time_windows)?;
@@ -175,13 +172,8 @@ impl Checker<'_> {
         for (index, window) in windows.iter().enumerate() {
             let path = format!("{path}[{index}]");
             in_range(&format!("{path}.start_tick"), window.start_tick, 0, self.ticks_per_day - 1, " (ticks)")?;
-            in_range(
-                &format!("{path}.end_tick"),
-                window.end_tick,
-                window.start_tick + 1,
-                self.ticks_per_day,
-                " (ticks)",
-            )?;
+            let first = window.start_tick + 1;
+            in_range(&format!("{path}.end_tick"), window.end_tick, first, self.ticks_per_day, " (ticks)")?;
             in_range(&format!("{path}.multiplier"), window.multiplier, 0.0, 1000.0, "")?;
             let overlaps =
                 |other: &&TimeWindow| other.start_tick < window.end_tick && window.start_tick < other.end_tick;
@@ -199,14 +191,8 @@ impl Checker<'_> {
         money(&format!("{path}.amount"), transaction.amount, 1)?;
         let last = self.episode_ticks() - 1;
         in_range(&format!("{path}.arrival_tick"), transaction.arrival_tick, 0, last, " (ticks)")?;
-        let latest = i64::from(u32::MAX);
-        in_range(
-            &format!("{path}.deadline_tick"),
-            transaction.deadline_tick,
-            transaction.arrival_tick,
-            latest,
-            " (ticks)",
-        )?;
+        let (arrival, deadline) = (transaction.arrival_tick, transaction.deadline_tick);
+        in_range(&format!("{path}.deadline_tick"), deadline, arrival, i64::from(u32::MAX), " (ticks)")?;
         in_range(&format!("{path}.priority"), transaction.priority, 0, 10, "")?;
         self.known_rail(path, transaction.rail.as_deref())
     }

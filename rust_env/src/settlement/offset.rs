@@ -66,13 +66,11 @@ impl Queues {
     }
 
     /// Number of banks.
-    #[must_use]
     pub fn banks(&self) -> usize {
         self.capacity.len()
     }
 
     /// Index range in `payments` of the queue of `bank`.
-    #[must_use]
     pub fn queue(&self, bank: usize) -> Range<usize> {
         self.starts[bank]..self.starts[bank + 1]
     }

@@ -5,13 +5,11 @@ mod begin_tick;
 mod day;
 mod decide;
 mod record;
-mod roles;
 mod serialization;
 mod state;
 mod tick;
 
-pub use roles::Roles;
 pub use serialization::RestoreError;
 pub(crate) use serialization::has_current_format;
-pub use state::System;
+pub use state::{Roles, System};
 pub use tick::TickOutcome;

@@ -14,10 +14,8 @@ impl System {
     /// Records the accounts at the start of an episode.
     pub(super) fn record_first_opening(&mut self) {
         let Ledger { banks, events, .. } = &mut self.ledger;
-        if events.is_recording() {
-            for (index, bank) in banks.iter().enumerate() {
-                events.record(|| opening_event(bank_at(index), bank, bank.balance, Cents::ZERO));
-            }
+        for (index, bank) in banks.iter().enumerate() {
+            events.record(|| opening_event(bank_at(index), bank, bank.balance, Cents::ZERO));
         }
     }
 

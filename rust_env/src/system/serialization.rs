@@ -17,21 +17,14 @@ const HEADER: usize = 24;
 
 /// Reason to reject a saved state.
 #[derive(Clone, Copy, Debug, Error, PartialEq)]
+#[expect(missing_docs, reason = "the messages explain the fields")]
 pub enum RestoreError {
     /// The bytes are too short or begin with another format or version.
     #[error("not a saved state of this version of the engine: {length} bytes, must begin with {}", FORMAT.escape_ascii())]
-    NotAState {
-        /// Number of bytes.
-        length: usize,
-    },
+    NotAState { length: usize },
     /// The state belongs to another scenario, payments file or network.
     #[error("saved in another scenario: fingerprint {found:016x}, must be {expected:016x}")]
-    OtherScenario {
-        /// Fingerprint of the saved state.
-        found: u64,
-        /// Fingerprint of this system.
-        expected: u64,
-    },
+    OtherScenario { found: u64, expected: u64 },
     /// The state belongs to a decision process with other learners, decisions or step limit.
     #[error("saved under another decision process: learners, decides and max_episode_steps must be the same")]
     OtherProcess,
@@ -45,7 +38,6 @@ pub(crate) type State = (Tick, Progress, Vec<Bank>, PaymentId, Vec<Stream>, Vec<
 
 impl System {
     /// Serialises the state, without recorded events.
-    #[must_use]
     pub fn save(&self) -> Vec<u8> {
         let Self { ledger, progress, demand_streams, policy_streams, .. } = self;
         let state = (ledger.now, progress, &ledger.banks, ledger.next_id, demand_streams, policy_streams);

@@ -1,10 +1,9 @@
-//! State of a system.
+//! State of a system and roles of its banks.
 
-use super::roles::Roles;
 use crate::events::EventLog;
 use crate::ledger::Ledger;
 use crate::payment::Decision;
-use crate::policy::Player;
+use crate::policy::{Player, ScriptedPolicy, scripted};
 use crate::rng::{Purpose, Stream, stream};
 use crate::system_setup::SystemSetup;
 use crate::units::{BankId, Cents, PaymentId, Tick, bank_at};
@@ -68,7 +67,6 @@ impl System {
     /// Creates a system at the start of episode 0 of the scenario's seed.
     ///
     /// `players` replace the policies of their banks, unless these are learners.
-    #[must_use]
     pub fn new(
         setup: Arc<SystemSetup>,
         roles: Arc<Roles>,
@@ -119,25 +117,21 @@ impl System {
     }
 
     /// Whether the episode is over.
-    #[must_use]
     pub fn is_over(&self) -> bool {
         self.ledger.now.0 >= self.setup.episode_ticks
     }
 
     /// Whether the next phase commits the pools.
-    #[must_use]
     pub fn is_opening(&self) -> bool {
         self.progress.stage == Stage::Opening
     }
 
     /// Current day, from 0; after the episode, its last day.
-    #[must_use]
     pub fn day(&self) -> u32 {
         self.progress.day.min(self.setup.num_days - 1)
     }
 
     /// Current seed and episode.
-    #[must_use]
     pub fn seed_and_episode(&self) -> (u64, u64) {
         (self.progress.seed, self.progress.episode)
     }
@@ -145,13 +139,11 @@ impl System {
     /// Net money that entered the system from outside.
     ///
     /// By pools, transfers, overnight loans and the overnight reset.
-    #[must_use]
     pub fn external_money(&self) -> Cents {
         self.progress.external
     }
 
     /// Tick of the day, from 0.
-    #[must_use]
     pub fn tick_of_day(&self) -> u32 {
         self.ledger.now.0 - self.day_start().0
     }
@@ -163,5 +155,27 @@ impl System {
 
     pub(super) fn is_last_tick_of_day(&self) -> bool {
         self.progress.closes_early || self.tick_of_day() + 1 == self.setup.ticks_per_day
+    }
+}
+
+/// Roles of the banks; every field by bank.
+pub struct Roles {
+    /// Whether decisions about its payments come from outside.
+    pub(super) learners: Vec<bool>,
+    /// Whether observations of it are written.
+    pub(super) observed: Vec<bool>,
+    /// Its policy, used unless it is a learner.
+    pub(super) policies: Vec<Box<dyn ScriptedPolicy>>,
+}
+
+impl Roles {
+    /// Assigns the roles and compiles the policies.
+    pub fn new(setup: &SystemSetup, observed: &[BankId], learners: &[BankId]) -> Self {
+        let flags = |chosen: &[BankId]| (0..setup.banks.len()).map(|bank| chosen.contains(&bank_at(bank))).collect();
+        Self {
+            learners: flags(learners),
+            observed: flags(observed),
+            policies: setup.banks.iter().map(|bank| scripted(&bank.policy)).collect(),
+        }
     }
 }

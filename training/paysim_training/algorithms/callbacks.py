@@ -41,11 +41,7 @@ _TRANSIENT_ATTRIBUTES = (
 
 
 class _RolloutCallback(BaseCallback):
-    """Base of callbacks that act at the end of a rollout.
-
-    Args:
-        config: The run's configuration.
-    """
+    """Base of callbacks that act at the end of a rollout."""
 
     def __init__(self, config: TrainConfig) -> None:
         super().__init__()

@@ -57,8 +57,6 @@ class Demonstration:
 
 
 class _Recorder:
-    """Collects the steps of parallel episodes."""
-
     def __init__(self) -> None:
         self._steps: list[tuple[NDArray[Any], ...]] = []
 
@@ -203,7 +201,6 @@ def _demonstrate_hindsight(
 
 
 def _accumulate(rewards: NDArray[np.float64], discount: float) -> NDArray[np.float64]:
-    """Computes discounted cumulative sums along the second axis."""
     sums = np.empty_like(rewards)
     running = np.zeros(len(rewards))
     for step in range(rewards.shape[1]):

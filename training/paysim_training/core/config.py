@@ -222,11 +222,7 @@ def load_config(source: str | Path, **overrides: Any) -> TrainConfig:
 
 
 def parse_config(content: Mapping[str, Any]) -> TrainConfig:
-    """Validates a configuration.
-
-    Raises:
-        ConfigError: If it is not valid, with one line per error.
-    """
+    """Validates a configuration; raises ConfigError with one line per error."""
     try:
         return TrainConfig.model_validate(content)
     except ValidationError as error:

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paysim_gym import PaymentVectorEnv, Scenario
+from paysim_gym.envs.env_arguments import FleetArguments
 from paysim_gym.evaluation import Policy, PolicyFactory, evaluate
 from paysim_gym.render import DayHistory
 
 
-def record_policy_day(factory: PolicyFactory, scenario: Scenario, seed: int, **env_kwargs: Any) -> DayHistory:
+def record_policy_day(
+    factory: PolicyFactory,
+    scenario: Scenario,
+    seed: int,
+    *,
+    learner: str | None = None,
+    **arguments: Unpack[FleetArguments],
+) -> DayHistory:
     """Plays the first episode of a seed and records its last day.
 
     Args:
         factory: Builds the policy.
         scenario: The scenario it plays.
         seed: Seed of the episode.
-        **env_kwargs: Further arguments of `PaymentVectorEnv`.
+        learner: The bank that learns; by default the one whose policy is `learner`.
+        **arguments: Further arguments of `PaymentVectorEnv`.
 
     Returns:
         The bank's state at each tick and after the close.
@@ -30,14 +39,12 @@ def record_policy_day(factory: PolicyFactory, scenario: Scenario, seed: int, **e
         recording.append(_RecordingPolicy(env, factory(env)))
         return recording[0]
 
-    evaluate(make_policy, scenario, [seed], **env_kwargs)
+    evaluate(make_policy, scenario, [seed], learner=learner, **arguments)
     recording[0].record()
     return recording[0].day
 
 
 class _RecordingPolicy:
-    """Wraps a policy and records its bank's state before every decision."""
-
     def __init__(self, env: PaymentVectorEnv, policy: Policy) -> None:
         self.day = DayHistory()
         self._env, self._policy = env, policy

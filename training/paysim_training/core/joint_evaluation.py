@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from paysim_agents.scripted import ScriptedAgent
 from paysim_agents.tuning import candidate_grid, tune
 
 from paysim_gym import PaymentVectorEnv
+from paysim_gym.envs.env_arguments import FleetArguments
 from paysim_gym.evaluation import EpisodeTable, Policy, PolicyFactory, play_days
 from paysim_gym.scenario import ScenarioSource
 
@@ -68,7 +69,12 @@ class JointTable(EpisodeTable):
 
 
 def evaluate_jointly(
-    factory: PolicyFactory, scenario: ScenarioSource, seeds: Iterable[int], **env_kwargs: Any
+    factory: PolicyFactory,
+    scenario: ScenarioSource,
+    seeds: Iterable[int],
+    *,
+    learner: Sequence[str],
+    **arguments: Unpack[FleetArguments],
 ) -> JointTable:
     """Plays the first episode of each seed with several learners.
 
@@ -76,18 +82,19 @@ def evaluate_jointly(
         factory: Builds the policy that decides for all learners.
         scenario: The scenario.
         seeds: Seeds of the episodes.
-        **env_kwargs: Further arguments of `PaymentVectorEnv`; `learner` is a list of banks.
+        learner: The banks that learn.
+        **arguments: Further arguments of `PaymentVectorEnv`.
 
     Returns:
         One row per episode.
     """
-    days, banks = list(seeds), env_kwargs["learner"]
-    totals = play_days(factory, scenario, days, **env_kwargs)
-    by_bank = {name: values.reshape(len(days), len(banks)) for name, values in totals.items()}
+    days = list(seeds)
+    totals = play_days(factory, scenario, days, learner=learner, **arguments)
+    by_bank = {name: values.reshape(len(days), len(learner)) for name, values in totals.items()}
     names = [field.name for field in fields(EpisodeTable) if field.name != "seed"]
     columns = {name: by_bank[name].sum(axis=1) for name in names}
     columns |= joint_ratios(by_bank)
-    costs = {bank: by_bank["cost"][:, index] for index, bank in enumerate(banks)}
+    costs = {bank: by_bank["cost"][:, index] for index, bank in enumerate(learner)}
     return JointTable(np.array(days, np.uint64), **columns, bank_costs=costs)
 
 
@@ -111,7 +118,12 @@ def joint_ratios(by_bank: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.fl
 
 
 def tune_per_learner(
-    policy_type: str, scenario: ScenarioSource, seeds: Iterable[int], **env_kwargs: Any
+    policy_type: str,
+    scenario: ScenarioSource,
+    seeds: Iterable[int],
+    *,
+    learner: Sequence[str],
+    **arguments: Unpack[FleetArguments],
 ) -> dict[str, dict[str, Any]]:
     """Tunes a scripted policy for each learner while the others keep their policies.
 
@@ -119,12 +131,11 @@ def tune_per_learner(
         policy_type: A type that `paysim_agents.tuning.candidate_grid` supports.
         scenario: The scenario.
         seeds: Tuning days.
-        **env_kwargs: Further arguments of `PaymentVectorEnv`; `learner` is a list of banks.
+        learner: The banks that learn.
+        **arguments: Further arguments of `PaymentVectorEnv`.
     """
     days = list(seeds)
     return {
-        bank: tune(
-            scenario, days, candidate_grid(policy_type, scenario, bank), **{**env_kwargs, "learner": bank}
-        )[0]
-        for bank in env_kwargs["learner"]
+        bank: tune(scenario, days, candidate_grid(policy_type, scenario, bank), learner=bank, **arguments)[0]
+        for bank in learner
     }

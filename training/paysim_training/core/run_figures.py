@@ -86,10 +86,10 @@ def draw_days(days: Mapping[str, DayHistory], env: str, seed: int) -> Figure:
     figure = Figure(figsize=(11, 8), layout="constrained")
     panels = figure.subplots(3, len(days), sharex=True, sharey="row", squeeze=False)
     components = [
-        name for name in COST_COMPONENTS if any(day.now["costs_today"][name] for day in days.values())
+        name for name in COST_COMPONENTS if any(day.latest["costs_today"][name] for day in days.values())
     ]
     for column, (name, day) in zip(panels.T, days.items(), strict=True):
-        cost = sum(day.now["costs_today"].values())
+        cost = sum(day.latest["costs_today"].values())
         is_learned = name in LEARNED_POLICIES
         column[0].set_title(
             f"{_title(name) if is_learned else f'Best rule: {_title(name)}'}, cost {cost / 100:,.0f}",
@@ -101,7 +101,7 @@ def draw_days(days: Mapping[str, DayHistory], env: str, seed: int) -> Figure:
         column[2].set_xlabel("tick", color=MUTED)
         for panel in column:
             _style(panel, "y")
-            panel.set_xlim(0, day.now["ticks_per_day"])
+            panel.set_xlim(0, day.latest["ticks_per_day"])
             panel.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     for row, title in zip(panels, ("Balance", "Waiting payments", "Cost so far"), strict=True):
         low, high = row[0].get_ylim()
@@ -112,7 +112,7 @@ def draw_days(days: Mapping[str, DayHistory], env: str, seed: int) -> Figure:
         handles, labels = row[-1].get_legend_handles_labels()
         row[-1].legend(handles[::-1], labels[::-1], loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     figure.align_ylabels(panels[:, 0])
-    bank = next(iter(days.values())).now["bank"]
+    bank = next(iter(days.values())).latest["bank"]
     figure.suptitle(
         f"One day of {bank} with the same payments: {env}, seed {seed}, in currency units", color=MUTED
     )
@@ -126,7 +126,7 @@ def _draw_balance(panel: Axes, day: DayHistory) -> None:
     panel.fill_between(ticks, below, step="post", color=PALE_VERMILION, linewidth=0, label="overdrawn")
     if day.account_scale().shows_limit:
         starts, limits = zip(*day.limits(), strict=True)
-        ends = (*starts[1:], day.now["ticks_per_day"])
+        ends = (*starts[1:], day.latest["ticks_per_day"])
         panel.hlines(limits, starts, ends, VERMILION, "dashed", label="credit limit", linewidth=1.2)
     panel.plot(ticks, balances, color=BLUE, linewidth=1.6, drawstyle="steps-post", label="balance")
     panel.axhline(0, color=FAINT, linewidth=0.8)
@@ -149,7 +149,6 @@ def _draw_cost(panel: Axes, day: DayHistory, components: Sequence[str]) -> None:
 
 
 def _style(panel: Axes, grid_axis: Literal["x", "y"]) -> None:
-    """Adds a background grid along one axis and removes the frame."""
     panel.set_axisbelow(True)
     panel.grid(axis=grid_axis, color=GRID)
     panel.spines[:].set_visible(False)

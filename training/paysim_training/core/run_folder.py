@@ -110,33 +110,21 @@ class RunFolder:
         return self.path / "episodes.csv"
 
     def config(self) -> TrainConfig:
-        """Reads the resolved configuration.
-
-        Raises:
-            RunFolderError: If it is missing or invalid.
-        """
+        """Reads the resolved configuration; raises RunFolderError if it is missing or invalid."""
         try:
             return parse_config(yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8")))
         except (OSError, yaml.YAMLError, ConfigError) as error:
             raise RunFolderError(f"{self.path} is not a run folder: {error}") from error
 
     def scenario(self) -> Scenario:
-        """Reads the scenario of the run.
-
-        Raises:
-            RunFolderError: If it is missing or invalid.
-        """
+        """Reads the scenario of the run; raises RunFolderError if it is invalid."""
         try:
             return load_scenario(self.path / "scenario.yaml")
         except (OSError, ValueError) as error:
             raise RunFolderError(f"{self.path} is not a run folder: {error}") from error
 
     def distributed_config(self) -> DistributedConfig:
-        """Reads the settings of a distributed run.
-
-        Raises:
-            RunFolderError: If the run was not started by `paysim distributed`.
-        """
+        """Reads the settings of a distributed run; raises RunFolderError for other runs."""
         try:
             return DistributedConfig.model_validate(yaml.safe_load(self.distributed.read_text("utf-8")))
         except (OSError, yaml.YAMLError, ValidationError) as error:
@@ -180,11 +168,7 @@ class RunFolder:
 
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Holds an advisory lock on a folder.
-
-    Raises:
-        RunFolderError: If another process holds it.
-    """
+    """Holds an advisory lock on a folder; raises RunFolderError if it is locked."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:
@@ -245,7 +229,6 @@ def versions() -> dict[str, Any]:
 
 
 def _versions_of(packages: Iterable[str]) -> dict[str, str]:
-    """Returns the versions of the installed ones among some packages."""
     installed = {}
     for package in packages:
         with suppress(metadata.PackageNotFoundError):

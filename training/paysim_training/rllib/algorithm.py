@@ -226,11 +226,7 @@ def _train(algorithm: PPO, run: RunFolder, config: TrainConfig, console: Console
 
 
 def _start_segment(algorithm: PPO, config: TrainConfig) -> int:
-    """Reseed everything, so that resuming from a checkpoint repeats the same run.
-
-    Returns:
-        The timestep of the next checkpoint.
-    """
+    """Reseed everything reproducibly, and return the timestep of the next checkpoint."""
     done = timesteps_of(algorithm)
     seed = segment_seed(config, done)
     np.random.seed(seed)  # RLlib shuffles minibatches with NumPy's global generator
@@ -258,11 +254,7 @@ def _warm_start(algorithm: PPO, run: RunFolder, config: TrainConfig) -> None:
 
 
 def _log(logger: Logger, result: Mapping[str, Any], timesteps: int) -> float | None:
-    """Log an iteration to TensorBoard.
-
-    Returns:
-        The mean cost in cents of the episodes that ended, if any.
-    """
+    """Log an iteration to TensorBoard, and return the mean cost in cents, if any."""
     sampled = result.get(ENV_RUNNER_RESULTS, {})
     cost = _log_episodes(logger, sampled.get(EPISODES, {}))
     seconds = sampled.get(SECONDS, {})
@@ -282,7 +274,6 @@ def _log(logger: Logger, result: Mapping[str, Any], timesteps: int) -> float | N
 
 
 def _log_episodes(logger: Logger, episodes: Mapping[str, Mapping[str, float]]) -> float | None:
-    """Log the episodes that ended, and return their mean cost, if any."""
     sums: dict[str, float] = {}
     for bank, totals in episodes.items():
         if not totals["count"] > 0:  # NaN if no episode ended since the last call
@@ -300,7 +291,6 @@ def _log_episodes(logger: Logger, episodes: Mapping[str, Mapping[str, float]]) -
 
 
 def _save_models(algorithm: PPO, run: RunFolder, config: TrainConfig) -> None:
-    """Save each policy as a Stable-Baselines3 model."""
     env = make_env(config, run.scenario())
     models = {}
     for policy in algorithm.config.policies:

@@ -203,8 +203,6 @@ class FleetEnvRunner(EnvRunner, Checkpointable):
 
 
 class _RolloutBuffer:
-    """Arrays of a rollout in progress, of all policies."""
-
     def __init__(self, steps: int, observations: NDArray[np.float32], slots: tuple[int, ...]) -> None:
         rows, size = observations.shape
         self.observations = np.empty((steps + 1, rows, size), np.float32)

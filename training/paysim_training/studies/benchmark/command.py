@@ -127,11 +127,7 @@ def _days(measured: Mapping[str, Any], quick: bool) -> range:
 
 
 def _baselines(measured: Mapping[str, Any], task: Task, days: int, path: Path) -> dict[str, list[int]]:
-    """Return the costs of the policies that do not learn, on the first days.
-
-    Raises:
-        ValueError: If one has not been measured, or on another scenario.
-    """
+    """Return the other policies' costs on the first days; raise ValueError if unmeasured."""
     entry = measured["tasks"].get(task.id, {"scenario": None, "policies": {}})
     missing = [name for name in BASELINES if name not in entry["policies"]]
     remedy = f"measure it with: paysim tasks --out {shlex.quote(str(path))}"
@@ -143,11 +139,7 @@ def _baselines(measured: Mapping[str, Any], task: Task, days: int, path: Path) -
 
 
 def _config(task: Task, configs: Path, days: range, quick: bool) -> TrainConfig:
-    """Return the configuration of a task's runs, before the seed.
-
-    Raises:
-        ConfigError: If there is none, or it is of another environment.
-    """
+    """Return the configuration of a task's runs, before the seed, or raise ConfigError."""
     path = configs / f"{task.scenario}.yaml"
     config = load_config(path)
     if config.env.id != task.id:
@@ -193,7 +185,6 @@ def _details(
     costs_cents: Sequence[NDArray[np.int64]],
     days: range,
 ) -> dict[str, Any]:
-    """Return the content of ``details.json``."""
     tasks = {}
     for task, costs in baselines.items():
         own_runs = [run for run in runs if run.task == task]

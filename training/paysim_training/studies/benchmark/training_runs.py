@@ -81,11 +81,7 @@ class TrainingRun:
         return int(last.name) if last else 0
 
     def costs_cents(self, days: Sequence[int]) -> NDArray[np.int64]:
-        """Costs of the trained policy in cents, int64 of shape (days,).
-
-        Raises:
-            RunFolderError: If the run has not been trained.
-        """
+        """Costs of the trained policy in cents, int64 of shape (days,); RunFolderError if untrained."""
         from paysim_training.algorithms.ppo import LearnedPolicy  # torch would slow down --help
 
         learned = LearnedPolicy(self.folder)
@@ -184,7 +180,6 @@ def _costs(run: TrainingRun, days: Sequence[int]) -> NDArray[np.int64]:
 
 
 def _finish_in_task(run: TrainingRun) -> int:
-    """Finish a run and return its exit code."""
     if not run.folder.path.is_dir():
         raise RunFolderError(
             f"{run.folder.path} does not exist on a worker's machine: choose a folder shared by all machines"

@@ -158,7 +158,6 @@ def _configure(
 
 
 def _shortened(config: TrainConfig, timesteps: int) -> TrainConfig:
-    """Return the configuration of --quick."""
     days, tuning = config.evaluation, config.tuning
     return config.model_copy(
         update={
@@ -172,12 +171,7 @@ def _shortened(config: TrainConfig, timesteps: int) -> TrainConfig:
 
 
 def _check(config: TrainConfig, scenario: Scenario) -> None:
-    """Raise an error for settings that a strategic study does not support.
-
-    Raises:
-        ConfigError: If there is a warm start, or a setting that frozen networks do not support.
-        ValueError: If a bank has a liquidity pool.
-    """
+    """Raise an error for settings that a strategic study does not support."""
     if config.warm_start is not None:
         raise ConfigError("warm_start: must be left out, a strategic study has no warm start")
     for name, allowed in _FROZEN_SETTINGS.items():

@@ -66,11 +66,7 @@ class LearnedProfile:
         return content
 
     def is_trained(self, config: TrainConfig) -> bool:
-        """Whether the folder exists.
-
-        Raises:
-            RunFolderError: If it was trained with another configuration.
-        """
+        """Whether the folder exists; raises RunFolderError if it has another configuration."""
         if not self.path.exists():
             return False
         try:

@@ -42,11 +42,7 @@ class SharedVecEnv:
         self._has_action[:] = self._is_unread[:] = False
 
     def learner_env(self, banks: Sequence[str]) -> LearnerVecEnv:
-        """The environment of the model that decides for these banks.
-
-        Raises:
-            ValueError: If a bank is not a learner of the fleet.
-        """
+        """The environment of some banks' model; raises ValueError for other banks than learners."""
         learners = self.env.vector_env.learners
         unknown = [bank for bank in banks if bank not in learners]
         if unknown or not banks:
@@ -104,38 +100,22 @@ class LearnerVecEnv(VecEnv):
         self._shared.set_actions(self.rows, actions)
 
     def step_wait(self) -> StepResult:
-        """Observations, rewards, ends of episodes and infos.
-
-        Raises:
-            RuntimeError: If another model has not set its actions.
-        """
+        """Observations, rewards, ends and infos; RuntimeError if another model has not acted."""
         return self._shared.step_result(self.rows)
 
     def close(self) -> None:
         """No-op: the fleet is closed separately."""
 
     def get_attr(self, attr_name: str, indices: int | Iterable[int] | None = None) -> list[Any]:
-        """An attribute of the fleet, once per row.
-
-        Raises:
-            AttributeError: If the fleet has no such attribute.
-        """
+        """An attribute of the fleet, once per row; AttributeError if there is none."""
         return [self._shared.env.get_attr(attr_name, 0)[0] for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: int | Iterable[int] | None = None) -> None:
-        """Unsupported, because models share the fleet.
-
-        Raises:
-            NotImplementedError: Always.
-        """
+        """Raises NotImplementedError, because models share the fleet."""
         raise NotImplementedError(f"attr_name = {attr_name!r}: set it on the shared fleet")
 
     def env_method(self, method_name: str, *arguments: Any, **keywords: Any) -> list[Any]:
-        """Unsupported, because models share the fleet.
-
-        Raises:
-            NotImplementedError: Always.
-        """
+        """Raises NotImplementedError, because models share the fleet."""
         raise NotImplementedError(f"method_name = {method_name!r}: call it on the shared fleet")
 
     def env_is_wrapped(

@@ -83,11 +83,7 @@ def play(scenario: Scenario, policies: StrategyProfile, seeds: Iterable[int]) ->
 
 
 def check_pools(scenario: Scenario) -> None:
-    """Raise an error for liquidity pools, which the policies of a profile cannot decide.
-
-    Raises:
-        ValueError: If a bank has a liquidity pool.
-    """
+    """Raises ValueError for liquidity pools, which the policies of a profile cannot decide."""
     for agent in scenario.agents:
         if agent.liquidity_pool:
             raise ValueError(f"{agent.id}: liquidity_pool = {agent.liquidity_pool}: must be 0 here")

@@ -134,7 +134,6 @@ def _exploitability_rows(results: Mapping[str, Any]) -> Iterator[list[str]]:
 
 
 def _comparisons(results: Mapping[str, Any]) -> Iterator[str]:
-    """One sentence for each learned profile and rule."""
     profiles = results["profiles"]
     for name in (name for name in profiles if "curve" in profiles[name]):
         for rule, saves in profiles[name]["saves_cents"].items():

@@ -86,7 +86,6 @@ class Study:
         }
 
     def _learned(self, kind: Any) -> LearnedProfile:
-        """Return a jointly trained profile; train it if it does not exist."""
         from paysim_training.studies.strategic.joint_training import (  # torch would slow down --help
             LearnedProfile,
             train_jointly,
@@ -114,7 +113,6 @@ class Study:
     def _exploit(
         self, name: str, policies: StrategyProfile, bank: str, profile: LearnedProfile | None
     ) -> dict[str, Any]:
-        """Measure what a bank saves by its best response to a profile."""
         network = self._respond(name, policies, bank, profile)
         with self.console.status(f"Playing the best response of {bank} to {name}"):
             response = {"type": "network", "weights": str(network.absolute())}
@@ -126,7 +124,6 @@ class Study:
     def _respond(
         self, name: str, policies: StrategyProfile, bank: str, profile: LearnedProfile | None
     ) -> Path:
-        """Train a best response to frozen banks and return its network file."""
         from paysim_training.algorithms.ppo import export_policy, learn  # torch would slow down --help
 
         run = RunFolder(self.out / "responses" / name / bank)

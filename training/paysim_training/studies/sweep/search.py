@@ -179,7 +179,6 @@ def search(
 
 
 def _open_trials(study: Study) -> list[FrozenTrial]:
-    """Return the trials that have been sampled but not finished."""
     from optuna.trial import TrialState
 
     return study.get_trials(states=[TrialState.RUNNING])

@@ -67,11 +67,7 @@ def run_trials(jobs: Sequence[TrialJob]) -> Iterator[tuple[int, TrialResult]]:
 
 
 def run_trials_on_ray(jobs: Sequence[TrialJob]) -> Iterator[tuple[int, TrialResult]]:
-    """Run trials in Ray tasks, in parallel.
-
-    Raises:
-        WorkerLostError: If the workers of a trial were lost too often.
-    """
+    """Run trials in parallel Ray tasks; raises WorkerLostError if workers were lost repeatedly."""
     yield from map_jobs(run_trial, jobs, processors=max(job.config.torch_threads for job in jobs))
 
 

@@ -9,14 +9,13 @@ use crate::units::{BankId, Cents, Tick};
 pub const URGENCIES: [&str; 4] = ["overdue", "due", "soon", "later"];
 
 /// Index in [`URGENCIES`] of a queued payment.
-#[must_use]
 pub fn urgency_class(is_overdue: bool, deadline: Tick, now: Tick) -> usize {
     if is_overdue { 0 } else { 1 + Nearness::of(deadline, now) as usize }
 }
 
 /// Unscaled snapshot of a learner's state.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LearnerView {
+pub struct BankSnapshot {
     /// The learner.
     pub bank: BankId,
     /// Current tick of the episode.
@@ -40,9 +39,9 @@ pub struct LearnerView {
     /// Part of the pool that is committed today.
     pub pool_committed: Cents,
     /// Internal queue.
-    pub internal: QueueView,
+    pub internal: QueueSnapshot,
     /// Central queues.
-    pub central: QueueView,
+    pub central: QueueSnapshot,
     /// Value received today.
     pub received_today: Cents,
     /// Value paid today.
@@ -55,21 +54,20 @@ pub struct LearnerView {
 
 /// Totals of a queue by urgency class, as in [`URGENCIES`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct QueueView {
+pub struct QueueSnapshot {
     /// Number of payments.
     pub counts: [i64; URGENCIES.len()],
     /// Value of the payments.
     pub values: [Cents; URGENCIES.len()],
 }
 
-impl LearnerView {
+impl BankSnapshot {
     /// Takes the snapshot of `learner`.
-    #[must_use]
     pub fn of(system: &System, learner: BankId) -> Self {
         let ledger = &system.ledger;
         let bank = &ledger.banks[learner.index()];
         let queue = |payments: &mut dyn Iterator<Item = &Payment>| {
-            let mut queue = QueueView::default();
+            let mut queue = QueueSnapshot::default();
             for payment in payments {
                 let class = urgency_class(payment.is_overdue, payment.deadline, ledger.now);
                 queue.counts[class] += 1;

@@ -1,11 +1,25 @@
-//! Scripted policies.
+//! Policies that decide for a bank inside the engine.
 
 use crate::costs::Prices;
 use crate::payment::{Decision, Payment};
 use crate::rng::Stream;
 use crate::scenario::{PolicyConfig, clamp_u32};
-use crate::units::{Cents, Tick};
+use crate::units::{BankId, Cents, Tick};
 use rand::RngExt;
+
+/// Decides for a bank of a system `S` from its full observation.
+///
+/// Generic, so that players can be defined above the system.
+pub trait Player<S>: Send + Sync {
+    /// Bank that it decides for.
+    fn bank(&self) -> BankId;
+
+    /// Hash of everything that determines its decisions.
+    fn fingerprint(&self) -> u64;
+
+    /// Decides about the pool at an opening, else about payments.
+    fn play(&self, system: &mut S);
+}
 
 /// What a scripted policy knows about its bank.
 pub struct PolicyContext<'a> {
@@ -33,7 +47,6 @@ pub trait ScriptedPolicy: Send + Sync {
 ///
 /// Learners and networks get [`PolicyConfig::ReleaseAll`]: it applies to a learner without decisions from outside, and
 /// to a network that decides only about its pool.
-#[must_use]
 pub fn scripted(config: &PolicyConfig) -> Box<dyn ScriptedPolicy> {
     match config {
         PolicyConfig::Learner {} | PolicyConfig::ReleaseAll {} | PolicyConfig::Network { .. } => Box::new(ReleaseAll),
