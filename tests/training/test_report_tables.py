@@ -7,7 +7,7 @@ from typing import Any
 from paysim_training.core.evaluation_table import make_table as evaluation_table
 from paysim_training.core.evaluation_table import table_text
 from paysim_training.studies.games.report import make_table as games_table
-from paysim_training.studies.strategic.report import make_tables as strategic_tables
+from paysim_training.studies.strategic import report as strategic_report
 from rich.table import Table
 
 
@@ -96,7 +96,7 @@ def test_strategic_tables_are_in_units_of_100_cents() -> None:
         },
     }
     results = {"config": {"evaluation": {"episodes": 77}}, "profiles": {"shared": profile}}
-    costs, exploitability = strategic_tables(results)
+    costs, exploitability = strategic_report.make_tables(results)
     shared = ["90.1% [89.9%, 91.4%]", "1.24 [1.10, 1.35]"]
     assert rows(costs) == [
         ("all learn, one network", "all", "5,001 [4,991, 5,031]", *shared),
@@ -111,3 +111,20 @@ def test_strategic_tables_are_in_units_of_100_cents() -> None:
     assert [row[0] for row in rows(exploitability)] == ["all learn, one network", "", ""]
     assert str(costs.title).startswith("77 ")
     assert [column.justify for column in costs.columns] == ["left", "left", "right", "right", "right"]
+
+
+def test_sentences_say_how_much_less_or_more_the_system_costs() -> None:
+    rules = {
+        name: {"system": {"cost_cents": summary(cents, 0.0, 0.0)}}
+        for name, cents in (("release_all", 200_000.0), ("hold_until_deadline", 0.0))
+    }
+    saves = {
+        "release_all": summary(-31_000.0, -40_000.0, -20_000.0),
+        "hold_until_deadline": summary(0.0, -500.0, 60_000.0),
+    }
+    learned = {"curve": {}, "saves_cents": saves}
+    more, less = strategic_report._comparisons({"profiles": {**rules, "shared": learned}})
+    assert more.startswith("- All learn, one network: the system costs 16% more ")
+    assert more.endswith(": -310 [-400, -200].")
+    assert less.startswith("- All learn, one network: the system costs less ")
+    assert less.endswith(": 0 [-5, 600].")
