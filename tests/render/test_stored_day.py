@@ -95,9 +95,9 @@ def test_each_day_of_a_run_can_be_drawn(tmp_path: Path) -> None:
             day = stored_day(store, store.run("1"), bank="BANK_B", day=number)
             (bank,) = (own for own in report.banks if own.bank == "BANK_B")
             assert len(day.snapshots) == 49
-            assert day.now["balance"] == bank.closing_balance
-            assert day.now["costs_today"] == bank.costs
-            assert (day.now["paid_today"], day.now["received_today"]) == (
+            assert day.latest["balance"] == bank.closing_balance
+            assert day.latest["costs_today"] == bank.costs
+            assert (day.latest["paid_today"], day.latest["received_today"]) == (
                 bank.sent_value,
                 bank.received_value,
             )
