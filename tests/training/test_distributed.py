@@ -239,7 +239,7 @@ def test_several_banks_learn_and_are_evaluated_together(policies: str, tmp_path:
     [
         (("--task", "PaySim/Nowhere-v0"), "env.id = 'PaySim/Nowhere-v0': must be one of"),
         (("--num-env-runners", 3), "num_envs = 1024: must be a multiple of 3 env runners x 1 learners"),
-        (("--policies", "separate"), "needs several learners"),
+        (("--policies", "separate"), "requires several learners"),
         (("--config", "receipt_waves", "--num-env-runners", 256), "256 env runners x 1 learners x 8 rows"),
         (
             ("--config", "receipt_waves", *("--bank", "BANK_A", "--bank", "BANK_B", "--bank", "BANK_C")),
