@@ -44,8 +44,8 @@ interval.
   of a treasurer. At every tick it draws {futures} futures and plans the rest of the day again.
 * The **hindsight optimum**
   ([agents/paysim_agents/hindsight/plan.py](../agents/paysim_agents/hindsight/plan.py)) knows the whole day
-  in advance: it solves a mixed-integer program, and the engine plays the plan. Where the solver proves the plan
-  optimal, it is a lower bound for every policy that decides during the day.
+  in advance: it solves a mixed-integer program, and the engine plays the plan. Where the solver proves that
+  the plan is optimal, it is a lower bound for every policy that decides during the day.
 
 ## Headroom
 
