@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from paysim_gym import PaymentVectorEnv
 from paysim_gym._engine import observation_fields
 from paysim_gym.evaluation import PolicyFactory
+from paysim_gym.validation_errors import format_errors
 
 SLOT_PREFIX = "slot_"
 """Prefix of the columns that describe the payment; all other columns describe the bank."""
@@ -189,8 +190,10 @@ def load_tree(path: Path) -> Tree:
     """Reads a tree file; raises TreeError if it cannot be read or is invalid."""
     try:
         return Tree.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
+    except OSError as error:
         raise TreeError(f"{path}: not a decision tree: {error}") from error
+    except ValidationError as error:
+        raise TreeError(f"{path}: not a decision tree: {format_errors(error, Tree)}") from error
 
 
 def tree_policy(tree: Tree) -> PolicyFactory:

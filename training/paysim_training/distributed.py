@@ -12,6 +12,7 @@ from rich.console import Console
 
 from paysim_gym.cli.runner import run_command
 from paysim_gym.cli.terminal import interrupt_hint
+from paysim_gym.validation_errors import format_error
 from paysim_training.core.config import (
     CONFIG_FOLDER,
     ConfigError,
@@ -165,7 +166,7 @@ def _distribution(env_runners: int | None, policies: str) -> DistributedConfig:
             {"policies": policies, **({} if env_runners is None else {"env_runners": env_runners})}
         )
     except ValidationError as error:
-        raise ConfigError(f"num_env_runners = {env_runners}: {error.errors()[0]['msg']}") from None
+        raise ConfigError(format_error({**error.errors()[0], "loc": ("num_env_runners",)})) from None
 
 
 def _create_run(

@@ -29,6 +29,7 @@ from paysim_gym.files import atomic_folder, remove_temporaries, write_atomically
 from paysim_gym.provenance import has_uncommitted_changes, source_commit
 from paysim_gym.scenario import Agent
 from paysim_gym.scenario.policies import NetworkPolicy
+from paysim_gym.validation_errors import format_errors
 from paysim_training.core.config import ConfigError, DistributedConfig, TrainConfig, dump_yaml, parse_config
 
 PACKAGES = ("paysim-gym", "gymnasium", "numpy", "ray", "stable-baselines3", "tensorboard", "torch")
@@ -128,7 +129,8 @@ class RunFolder:
         try:
             return DistributedConfig.model_validate(yaml.safe_load(self.distributed.read_text("utf-8")))
         except (OSError, yaml.YAMLError, ValidationError) as error:
-            raise RunFolderError(f"{self.path} is not a run of paysim distributed: {error}") from error
+            reason = format_errors(error, DistributedConfig) if isinstance(error, ValidationError) else error
+            raise RunFolderError(f"{self.path} is not a run of paysim distributed: {reason}") from error
 
     @contextmanager
     def locked(self) -> Iterator[None]:
