@@ -105,10 +105,7 @@ def _draw(
     factories: dict[str, PolicyFactory],
     tables: dict[str, EpisodeTable],
 ) -> None:
-    """Draw the costs and, for a single learner, one day.
-
-    The day is the episode on which the costs of PPO and of the best rule are closest to their means.
-    """
+    """Draw the costs and, for one learner, a day near both policies' mean cost."""
     from paysim_training.core.run_figures import (  # Matplotlib would slow down --help
         draw_costs,
         draw_days,

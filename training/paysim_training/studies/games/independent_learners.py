@@ -154,10 +154,7 @@ class Game:
 
     @property
     def _last_decision(self) -> int:
-        """Index of the last step with a decision.
-
-        In the last period banks send all they can.
-        """
+        """Index of the last decision; in the last period banks send all they can."""
         return 0 if self.decides == "pool" else self.periods - 1
 
     def _opening(self) -> Tensor:
