@@ -43,8 +43,8 @@ BANNED_WORDS = {
     r"\bdoors?\b": "interface",
     r"\bdice\b": "random draws",
 }
-# The changelog names what has been renamed; this file and the glossary quote the words.
 SUFFIXES = {".md", ".py", ".pyi", ".rs", ".yaml"}
+# The changelog names what has been renamed; this file and the glossary quote the words.
 SKIPPED = {"CHANGELOG.md", ".ci/check_language.py", "docs/glossary.md"}
 
 
@@ -53,12 +53,9 @@ def sources(arguments: list[str]) -> Iterator[Path]:
     command = ["git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard", "--", *arguments]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")
     for name in filter(None, listed):
-        if (
-            name not in SKIPPED
-            and (ROOT / name).is_file()
-            and Path(name).suffix in {".py", ".rs", ".md", ".yaml", ".pyi"}
-        ):
-            yield Path(name)
+        path = Path(name)
+        if name not in SKIPPED and path.suffix in SUFFIXES and (ROOT / path).is_file():
+            yield path
 
 
 def word_findings(name: Path, text: str) -> Iterator[str]:

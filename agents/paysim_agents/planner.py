@@ -72,13 +72,13 @@ class Planner:
             Actions, int64 of shape (num_envs, slots), and the state.
         """
         rows = range(self._env.num_envs)
-        views, masks, ended = self._env.snapshots(), self._env.action_masks(), self._env.ended
+        snapshots, masks, ended = self._env.snapshots(), self._env.action_masks(), self._env.ended
         idle = np.zeros(self._heads, np.int64)
         actions = [
             idle
             if ended[row]
             else self._plan(
-                self._env.save_state(row), masks[row].reshape(self._heads, -1), views[row]["is_opening"]
+                self._env.save_state(row), masks[row].reshape(self._heads, -1), snapshots[row]["is_opening"]
             )
             for row in rows
         ]
