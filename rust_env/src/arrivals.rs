@@ -7,7 +7,8 @@ use crate::rng::Stream;
 use crate::scenario::{
     AgentConfig, ArrivalConfig, PriorityConfig, Scenario, TransactionConfig, banks_by_id, clamp_u32, priority_of, rail,
 };
-use crate::units::{BankId, Cents, RailId, Tick, bank_at};
+use crate::scheduled_events::ScheduledEvent;
+use crate::units::{BankId, RailId, Tick, bank_at};
 use rand::RngExt;
 use rand::distr::weighted::WeightedIndex;
 use rand_distr::{Distribution, Poisson};
@@ -153,22 +154,33 @@ pub fn schedule(scenario: &Scenario) -> Vec<Order> {
     orders
 }
 
-/// Each bank's expected number of payments per day and their value in cents.
-pub fn expected_daily_payments(scenario: &Scenario, replay: Option<&Replay>) -> Vec<(f64, f64)> {
+/// Each bank's expected number of payments per day times their mean squared amount.
+///
+/// In square cents. Sampled demand counts at its usual rate; initial transactions, payments of `timeline` and replayed
+/// payments count by their actual amounts.
+pub fn expected_daily_squares(
+    scenario: &Scenario,
+    timeline: &[(Tick, ScheduledEvent)],
+    replay: Option<&Replay>,
+) -> Vec<f64> {
     let sampled = |agent: &AgentConfig| {
-        let Some(config) = &agent.arrival_config else { return (0.0, 0.0) };
+        let Some(config) = &agent.arrival_config else { return 0.0 };
         let count: f64 = (0..scenario.ticks_per_day).map(|tick| rate_at(config, tick)).sum();
-        (count, count * config.amount_mean.0 as f64)
+        count * AmountDistribution::mean_square(config)
     };
-    let mut expected: Vec<(f64, f64)> = scenario.agents.iter().map(sampled).collect();
-    let mut add = |sender: BankId, amount: Cents, days: f64| {
-        let (count, value) = &mut expected[sender.index()];
-        *count += 1.0 / days;
-        *value += amount.0 as f64 / days;
+    let mut expected: Vec<f64> = scenario.agents.iter().map(sampled).collect();
+    let mut add = |order: &Order, days: f64| {
+        expected[order.sender.index()] += (order.amount.0 as f64).powi(2) / days;
     };
-    schedule(scenario).iter().for_each(|order| add(order.sender, order.amount, scenario.num_days as f64));
+    let days = scenario.num_days as f64;
+    schedule(scenario).iter().for_each(|order| add(order, days));
+    for (_, event) in timeline {
+        if let ScheduledEvent::Payment(order) = event {
+            add(order, days);
+        }
+    }
     if let Some(replay) = replay {
-        replay.orders().iter().for_each(|order| add(order.sender, order.amount, replay.num_days() as f64));
+        replay.orders().iter().for_each(|order| add(order, replay.num_days() as f64));
     }
     expected
 }
@@ -177,6 +189,7 @@ pub fn expected_daily_payments(scenario: &Scenario, replay: Option<&Replay>) -> 
 mod tests {
     use super::*;
     use crate::rng::{Purpose, stream};
+    use crate::units::Cents;
 
     fn scenario(arrival_config: &str) -> Scenario {
         let json = format!(
@@ -225,6 +238,30 @@ mod tests {
             assert!((orders.len() as f64 - 200_000.0).abs() < 6.0 * 200_000.0_f64.sqrt(), "{kind} {}", orders.len());
             assert!((sample_mean / mean as f64 - 1.0).abs() < 0.02, "{kind} mean {sample_mean}");
             assert!((sample_deviation / expected - 1.0).abs() < 0.06, "{kind} deviation {sample_deviation}");
+            let squares: f64 = orders.iter().map(|order| (order.amount.0 as f64).powi(2)).sum();
+            // 20 payments a tick make 200 a day.
+            let daily = expected_daily_squares(&scenario(&config), &[], None);
+            assert!((squares / 1_000.0 / daily[0] - 1.0).abs() < 0.06, "{kind} squares {squares}");
+            assert_eq!(daily[1..], [0.0, 0.0]);
+        }
+    }
+
+    #[test]
+    fn mean_squares_are_those_of_the_formulas() {
+        let cases = [
+            // 300 squared and 400 squared.
+            (r#""normal", "amount_mean": 400, "amount_std_dev": 300"#, 250_000.0),
+            (r#""lognormal", "amount_mean": 300, "amount_std_dev": 4000"#, 16_090_000.0),
+            (r#""uniform", "amount_mean": 100, "amount_std_dev": 30"#, 10_900.0),
+            // From 1 to 199: (199^3 - 1) / (3 x 198).
+            (r#""uniform", "amount_mean": 100"#, 13_267.0),
+            (r#""exponential", "amount_mean": 300"#, 180_000.0),
+        ];
+        for (distribution, expected) in cases {
+            let json = format!(r#"{{"rate_per_tick": 1, "distribution_type": {distribution}}}"#);
+            let config: ArrivalConfig = serde_json::from_str(&json).unwrap();
+            let mean_square = AmountDistribution::mean_square(&config);
+            assert!((mean_square / expected - 1.0).abs() < 1e-12, "{distribution}: {mean_square}");
         }
     }
 
