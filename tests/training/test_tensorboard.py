@@ -165,7 +165,9 @@ def test_scalars_of_decisions_by_hand() -> None:
     assert only_openings.keys() == {
         *("actions/pool_share", "masks/legal_actions", "masks/illegal_actions_per_step"),
     }
-    without_pool = decision_scalars(actions[:2, :2], masks[:2, :6], np.array([False] * 2), MultiDiscrete([3, 3]), 2)
+    without_pool = decision_scalars(
+        actions[:2, :2], masks[:2, :6], np.array([False] * 2), MultiDiscrete([3, 3]), 2
+    )
     assert "actions/pool_share" not in without_pool
 
 
