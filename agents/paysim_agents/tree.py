@@ -272,8 +272,7 @@ def _conditions(tree: Tree, node: Fork) -> tuple[str, str]:
     unit, subject = units[node.column], node.column.replace("_", " ")
     if node.column.startswith(SLOT_PREFIX):
         subject = f"the payment's {subject.removeprefix('slot ')}"
-    if unit == "decades":
-        subject = subject.replace("log amount", "amount")
+    subject = subject.replace("log amount", "amount")
     if unit == "flag":
         state = node.column.removeprefix(SLOT_PREFIX).removeprefix("is_").replace("_", " ")
         owner = "the payment" if node.column.startswith(SLOT_PREFIX) else "the bank"
@@ -286,7 +285,6 @@ def _quantity(tree: Tree, unit: str, value: float) -> str:
     """Formats a threshold in display units; counts are rounded down."""
     counts: Mapping[str, tuple[float, str]] = {
         "days": (tree.ticks_per_day, " ticks"),
-        "slots": (tree.slots, " payments"),
         "10": (10, ""),
     }
     if unit in counts:
@@ -294,7 +292,9 @@ def _quantity(tree: Tree, unit: str, value: float) -> str:
         return f"{np.floor(value * times + 1e-6):,.0f}{name}"
     if unit == "amount scale":
         return f"{value * tree.amount_scale_cents / 100:,.2f}"
-    if unit == "decades":
+    if unit == "log10 payments":
+        return f"{np.floor(10**value - 1 + 1e-6):,.0f} payments"
+    if unit == "log10 basis points":
         return f"{(10**value - 1) * tree.amount_scale_cents / 1e6:,.2f}"
     if unit == "basis points of the amount scale":
         return f"{value * tree.amount_scale_cents * tree.ticks_per_day / 1e6:,.2f}"

@@ -8,7 +8,7 @@ use crate::scenario::{
     AgentConfig, ArrivalConfig, PriorityConfig, Scenario, TransactionConfig, banks_by_id, clamp_u32, priority_of, rail,
 };
 use crate::scheduled_events::ScheduledEvent;
-use crate::units::{BankId, RailId, Tick, bank_at};
+use crate::units::{BankId, Cents, RailId, Tick, bank_at};
 use rand::RngExt;
 use rand::distr::weighted::WeightedIndex;
 use rand_distr::{Distribution, Poisson};
@@ -118,12 +118,16 @@ fn rate_at(config: &ArrivalConfig, tick: i64) -> f64 {
 }
 
 fn receivers(scenario: &Scenario, config: &ArrivalConfig, sender: usize) -> Option<Choice<BankId>> {
-    let weight = |index: usize, id: &str| match &config.counterparty_weights {
-        Some(weights) => weights.get(id).copied().unwrap_or(0.0),
+    let weights = receiver_weights(scenario, config, sender).enumerate();
+    Choice::new(weights.map(|(index, weight)| (bank_at(index), weight)).collect())
+}
+
+/// Weight of each bank as the receiver of a payment.
+fn receiver_weights(scenario: &Scenario, config: &ArrivalConfig, sender: usize) -> impl Iterator<Item = f64> {
+    scenario.agents.iter().enumerate().map(move |(index, bank)| match &config.counterparty_weights {
+        Some(weights) => weights.get(&bank.id).copied().unwrap_or(0.0),
         None => f64::from(index != sender),
-    };
-    let banks = scenario.agents.iter().enumerate();
-    Choice::new(banks.map(|(index, bank)| (bank_at(index), weight(index, &bank.id))).collect())
+    })
 }
 
 fn priorities(config: &PriorityConfig) -> Option<Choice<u8>> {
@@ -154,33 +158,43 @@ pub fn schedule(scenario: &Scenario) -> Vec<Order> {
     orders
 }
 
-/// Each bank's expected number of payments per day times their mean squared amount.
+/// Each bank's expected number of payments per day, sent and received, times their mean squared amount.
 ///
-/// In square cents. Sampled demand counts at its usual rate; initial transactions, payments of `timeline` and replayed
-/// payments count by their actual amounts.
+/// In square cents: the variance of a day's change of its balance under independent payments. Sampled demand counts at
+/// its usual rate; initial transactions, payments and transfers of `timeline` and replayed payments count by their
+/// actual amounts.
 pub fn expected_daily_squares(
     scenario: &Scenario,
     timeline: &[(Tick, ScheduledEvent)],
     replay: Option<&Replay>,
 ) -> Vec<f64> {
-    let sampled = |agent: &AgentConfig| {
-        let Some(config) = &agent.arrival_config else { return 0.0 };
+    let mut expected = vec![0.0; scenario.agents.len()];
+    for (sender, agent) in scenario.agents.iter().enumerate() {
+        let Some(config) = &agent.arrival_config else { continue };
         let count: f64 = (0..scenario.ticks_per_day).map(|tick| rate_at(config, tick)).sum();
-        count * AmountDistribution::mean_square(config)
+        let squares = count * AmountDistribution::mean_square(config);
+        expected[sender] += squares;
+        let total: f64 = receiver_weights(scenario, config, sender).sum();
+        for (receiver, weight) in receiver_weights(scenario, config, sender).enumerate() {
+            expected[receiver] += squares * weight / total;
+        }
+    }
+    let mut add = |banks: [Option<BankId>; 2], amount: Cents, days: f64| {
+        for bank in banks.into_iter().flatten() {
+            expected[bank.index()] += (amount.0 as f64).powi(2) / days;
+        }
     };
-    let mut expected: Vec<f64> = scenario.agents.iter().map(sampled).collect();
-    let mut add = |order: &Order, days: f64| {
-        expected[order.sender.index()] += (order.amount.0 as f64).powi(2) / days;
-    };
-    let days = scenario.num_days as f64;
-    schedule(scenario).iter().for_each(|order| add(order, days));
+    let (ends, days) = (|order: &Order| [Some(order.sender), Some(order.receiver)], scenario.num_days as f64);
+    schedule(scenario).iter().for_each(|order| add(ends(order), order.amount, days));
     for (_, event) in timeline {
-        if let ScheduledEvent::Payment(order) = event {
-            add(order, days);
+        match event {
+            ScheduledEvent::Payment(order) => add(ends(order), order.amount, days),
+            ScheduledEvent::Transfer { sender, receiver, amount } => add([*sender, *receiver], *amount, days),
+            _ => {}
         }
     }
     if let Some(replay) = replay {
-        replay.orders().iter().for_each(|order| add(order, replay.num_days() as f64));
+        replay.orders().iter().for_each(|order| add(ends(order), order.amount, replay.num_days() as f64));
     }
     expected
 }
@@ -189,7 +203,6 @@ pub fn expected_daily_squares(
 mod tests {
     use super::*;
     use crate::rng::{Purpose, stream};
-    use crate::units::Cents;
 
     fn scenario(arrival_config: &str) -> Scenario {
         let json = format!(
@@ -242,7 +255,8 @@ mod tests {
             // 20 payments a tick make 200 a day.
             let daily = expected_daily_squares(&scenario(&config), &[], None);
             assert!((squares / 1_000.0 / daily[0] - 1.0).abs() < 0.06, "{kind} squares {squares}");
-            assert_eq!(daily[1..], [0.0, 0.0]);
+            // The other two banks receive a half each.
+            assert!(daily[1..].iter().all(|half| (half / daily[0] - 0.5).abs() < 1e-12));
         }
     }
 

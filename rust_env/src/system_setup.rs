@@ -241,8 +241,9 @@ fn check_replay(scenario: &Scenario, replay: Option<&Replay>) -> Result<(), Scen
 
 /// Unit of a bank's amounts in observations, at least one cent.
 ///
-/// Root of the expected number of its payments per day times their mean squared amount: the standard deviation of the
-/// value that independent payments move in a day. A bank without payments has its opening liquidity as unit.
+/// Root of the expected number of payments that it sends and receives per day times their mean squared amount: the
+/// standard deviation of a day's change of its balance under independent payments. A bank without payments has its
+/// opening liquidity as unit.
 fn amount_scale(agent: &AgentConfig, daily_squares: f64) -> Cents {
     let opening_liquidity = (agent.balance + agent.credit_limit + agent.collateral + agent.liquidity_pool).0 as f64;
     let scale = if daily_squares > 0.0 { daily_squares.sqrt() } else { opening_liquidity };

@@ -210,7 +210,7 @@ fn snapshots_agree_with_totals_and_observations() {
             assert_eq!(snapshot.day, (snapshot.tick / 12).min(1));
             for (queue, column) in [snapshot.internal, snapshot.central].iter().zip(counts) {
                 let count: i64 = queue.counts.iter().sum();
-                assert_eq!(observation[column], (count as f32 / 4.0).min(10.0));
+                assert!((observation[column] - (1.0 + count as f32).log10()).abs() < 1e-6);
             }
             assert_eq!(observation[paid] > 0.0, snapshot.paid_today > Cents::ZERO);
         }
@@ -327,9 +327,9 @@ fn invalid_settings_are_rejected_with_path_value_and_allowed_range() {
         strict: false,
         max_episode_steps: None,
     };
-    // 18 payments a day with a mean of 10,000 and a deviation of 20,000, so a mean square of 5 x 10,000^2, give a scale
-    // of sqrt(18 x 5) x 10,000 = 94,868 cents, and rewards are in basis points of it.
+    // 18 payments sent and 18 received a day with a mean of 10,000 and a deviation of 20,000, so a mean square of
+    // 5 x 10,000^2, give a scale of sqrt(36 x 5) x 10,000 = 134,164 cents, and rewards are in basis points of it.
     let process = Process::new(&config, &setup).unwrap();
-    assert_eq!(setup.banks[1].amount_scale, Cents(94_868));
-    assert!((process.reward_scales[0] - 9.4868).abs() < 1e-9);
+    assert_eq!(setup.banks[1].amount_scale, Cents(134_164));
+    assert!((process.reward_scales[0] - 13.4164).abs() < 1e-9);
 }

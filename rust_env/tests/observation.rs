@@ -32,17 +32,18 @@ fn pay(amount: i64, arrival: i64, deadline: i64) -> Value {
 #[test]
 fn amounts_are_in_root_mean_square_swings() {
     // A pays 300 and 400 on the first of two days, and 1,000 by an event on both: (9 + 16) x 10,000 / 2 + 1,000,000 is
-    // 1,125,000 square cents a day, and their root is 1,061 cents. B has no payments but 5,000 cents of liquidity.
+    // 1,125,000 square cents a day, and their root is 1,061 cents. B receives them, and 700 from outside every day:
+    // the root of 1,615,000 is 1,271 cents. C has no payments but 5,000 cents of liquidity.
     let scenario = json!({
         "ticks_per_day": 4, "num_days": 2, "end_of_day": "carry",
-        "agents": [{"id": "A", "balance": 10_000}, {"id": "B", "balance": 2_000, "credit_limit": 3_000}],
+        "agents": [{"id": "A", "balance": 10_000}, {"id": "B", "balance": 0}, {"id": "C", "balance": 2_000, "credit_limit": 3_000}],
         "initial_transactions": [pay(300, 0, 3), pay(400, 0, 3)],
-        "events": [{"type": "payment", "tick": 1, "every_ticks": 4, "sender": "A", "receiver": "B", "amount": 1_000}],
+        "events": [{"type": "payment", "tick": 1, "every_ticks": 4, "sender": "A", "receiver": "B", "amount": 1_000}, {"type": "transfer", "tick": 2, "every_ticks": 4, "receiver": "B", "amount": 700}],
         "costs": {"delay_penalty_per_tick": 1}
     });
-    let fleet = SteppedFleet::new(&parse(&scenario), 1, 1, &json!({"learners": ["A", "B"]}));
+    let fleet = SteppedFleet::new(&parse(&scenario), 1, 1, &json!({"learners": ["A", "C"]}));
     let scales: Vec<i64> = fleet.fleet.setup.banks.iter().map(|bank| bank.amount_scale.0).collect();
-    assert_eq!(scales, [1_061, 5_000]);
+    assert_eq!(scales, [1_061, 1_271, 5_000]);
     let scales = &fleet.fleet.process.reward_scales;
     assert!((scales[0] - 0.1061).abs() < 1e-12 && (scales[1] - 0.5).abs() < 1e-12, "{scales:?}");
     let mut fleet = SteppedFleet::new(&parse(&scenario), 1, 1, &json!({"learners": ["A"], "slots": 3}));

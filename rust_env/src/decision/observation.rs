@@ -32,6 +32,8 @@ const CLIP: f32 = 10.0;
 const BASIS_POINTS: f32 = 10_000.0;
 /// Bound of logarithms of amounts: just above that of an amount of [`CLIP`] scales.
 const LOG_CLIP: f32 = 5.01;
+/// Bound of logarithms of counts: just above that of a million payments.
+const LOG_COUNT_CLIP: f32 = 6.01;
 
 /// Inputs of the encoder for the columns of a bank.
 struct BankContext<'a> {
@@ -43,7 +45,6 @@ struct BankContext<'a> {
     later_days: u32,
     num_days: u32,
     is_over: bool,
-    slots: f32,
     internal: QueueSummary,
     central_count: f32,
     central_due: Cents,
@@ -103,13 +104,13 @@ columns! {
     pool ["amount scale", 0.0, CLIP] "Liquidity pool outside the system." => me.money(me.pool);
     pool_committed ["amount scale", 0.0, CLIP] "Part of the pool that is committed today." => me.money(me.bank.committed);
     is_out ["flag", 0.0, 1.0] "Whether the bank has an outage and cannot release payments." => f32::from(u8::from(me.bank.is_out(Tick(me.now))));
-    queue_count ["slots", 0.0, CLIP] "Number of payments in the internal queue, per slot." => me.internal.count / me.slots;
+    queue_count ["log10 payments", 0.0, LOG_COUNT_CLIP] "log10(1 + the number of payments in the internal queue)." => log_count(me.internal.count);
     queue_value ["amount scale", 0.0, CLIP] "Value of the internal queue." => me.money(me.internal.value);
     queue_value_due ["amount scale", 0.0, CLIP] "Part of it whose deadline is this tick or has passed." => me.money(me.internal.due);
     queue_value_soon ["amount scale", 0.0, CLIP] "Part of it whose deadline is 1 to 4 ticks away." => me.money(me.internal.soon);
     queue_value_overdue ["amount scale", 0.0, CLIP] "Part of it that is overdue." => me.money(me.internal.overdue);
     queue_value_hidden ["amount scale", 0.0, CLIP] "Part of it beyond the slots." => me.money(me.internal.hidden);
-    central_count ["slots", 0.0, CLIP] "Number of own payments in the central queues, per slot." => me.central_count / me.slots;
+    central_count ["log10 payments", 0.0, LOG_COUNT_CLIP] "log10(1 + the number of own payments in the central queues)." => log_count(me.central_count);
     central_value ["amount scale", 0.0, CLIP] "Their value." => me.money(me.bank.central_value);
     central_value_due ["amount scale", 0.0, CLIP] "Part of it whose deadline is this tick or has passed." => me.money(me.central_due);
     central_head_value ["amount scale", 0.0, CLIP] "Amount of the head of the first non-empty central queue." => me.money(me.head_value);
@@ -117,7 +118,7 @@ columns! {
     received_last_4_ticks ["amount scale", 0.0, CLIP] "Value received today in the last 4 ticks." => me.money(me.bank.received_recently(RECENT_TICKS));
     received_today ["amount scale", 0.0, CLIP] "Value received today." => me.money(me.bank.received_today);
     paid_today ["amount scale", 0.0, CLIP] "Value paid today." => me.money(me.bank.paid_today);
-    incoming_count ["slots", 0.0, CLIP] "Number of incoming payments in visible central queues, per slot." => me.bank.incoming_count as f32 / me.slots;
+    incoming_count ["log10 payments", 0.0, LOG_COUNT_CLIP] "log10(1 + the number of incoming payments in visible central queues)." => log_count(me.bank.incoming_count as f32);
     incoming_value ["amount scale", 0.0, CLIP] "Their value." => me.money(me.bank.incoming_value);
     cost_today ["basis points of the amount scale", 0.0, CLIP] "Costs since the start of the day, divided by the ticks of a day." => me.cost_today();
     throughput_due ["share", 0.0, 1.0] "Part of the day's value that is still to be sent by the next throughput time; 0 without a throughput rule." => 0.0;
@@ -127,7 +128,7 @@ columns! {
 columns! {
     SLOT_FIELDS, write_slot, SlotContext<'_>, me;
     amount ["amount scale", 0.0, CLIP] "Amount of the payment; all columns of an empty slot are 0." => me.at_bank.money(me.payment.amount);
-    log_amount ["decades", 0.0, LOG_CLIP] "log10(1 + amount), with the amount in basis points of the amount scale: tells small payments apart." => me.log_amount();
+    log_amount ["log10 basis points", 0.0, LOG_CLIP] "log10(1 + amount), with the amount in basis points of the amount scale: tells small payments apart." => me.log_amount();
     ticks_to_deadline ["days", -1.0, 1.0] "Ticks to the deadline, as a share of a day; negative after the deadline." => me.ticks_to_deadline();
     is_overdue ["flag", 0.0, 1.0] "Whether the deadline has passed and the penalty was charged." => f32::from(u8::from(me.payment.is_overdue));
     is_due ["flag", 0.0, 1.0] "Whether the deadline is this tick and the payment is not overdue." => me.is_due_within(0, 0);
@@ -189,7 +190,6 @@ impl Process {
             later_days: setup.num_days - 1 - system.day(),
             num_days: setup.num_days,
             is_over: system.is_over(),
-            slots: self.slots as f32,
             internal: QueueSummary::of(&bank.internal, now, self.slots),
             central_count: bank.central.iter().map(VecDeque::len).sum::<usize>() as f32,
             central_due: bank.queued().filter(is_due).map(|payment| payment.amount).sum(),
@@ -220,6 +220,10 @@ impl QueueSummary {
         }
         summary
     }
+}
+
+fn log_count(count: f32) -> f32 {
+    libm::log10f(1.0 + count)
 }
 
 impl BankContext<'_> {
