@@ -23,9 +23,9 @@ from paysim_gym.evaluation import evaluate
     "make",
     [
         PaymentEnv,
-        lambda: gym.make("PaySim/TwoBank-v0"),
-        lambda: Monitor(gym.make("PaySim/TwoBank-v0")),
-        lambda: RecordEpisodeStatistics(gym.make("PaySim/TwoBank-v0")),
+        lambda: gym.make("PaySim/TwoBank-v1"),
+        lambda: Monitor(gym.make("PaySim/TwoBank-v1")),
+        lambda: RecordEpisodeStatistics(gym.make("PaySim/TwoBank-v1")),
     ],
 )
 def test_agent_acts_in_a_single_environment(make: Any) -> None:

@@ -238,9 +238,9 @@ def test_hparams_have_hyperparameters_and_evaluation(run: RunFolder) -> None:
     assert {name: chosen[name].number_value for name in ("seed", "num_envs", "ppo/epochs")} == {
         **{"seed": 2, "num_envs": ROWS, "ppo/epochs": 1}
     }
-    assert chosen["env"].string_value == "PaySim/TwoBank-v0"
+    assert chosen["env"].string_value == "PaySim/TwoBank-v1"
     assert (
-        chosen.keys() == hyperparameters(_config(warm_start={"days": 2}, env={"id": "PaySim/Bank-v0"})).keys()
+        chosen.keys() == hyperparameters(_config(warm_start={"days": 2}, env={"id": "PaySim/Bank-v1"})).keys()
     )
     compared = parse_experiment_plugin_data(content["_hparams_/experiment"].plugin_data.content).metric_infos
     assert {*EVALUATION_SCALARS, "episode/cost_cents"} <= {metric.name.tag for metric in compared}
@@ -272,7 +272,7 @@ def test_the_figure_of_a_day_has_both_policies_on_one_scale() -> None:
         name: record_policy_day(scripted({"type": rule}), scenario, 5)
         for name, rule in (("ppo", "release_all"), ("myopic", "myopic"))
     }
-    figure = draw_days(days, "PaySim/TwoBank-v0", 5)
+    figure = draw_days(days, "PaySim/TwoBank-v1", 5)
     left, right = figure.axes[:2]
     costs = [sum(day.latest["costs_today"].values()) / 100 for day in days.values()]
     assert left.get_title("left") == f"PPO, cost {costs[0]:,.0f}"

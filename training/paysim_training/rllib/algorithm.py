@@ -98,7 +98,7 @@ def algorithm_config(config: TrainConfig, scenario: Scenario, distribution: Dist
     settings = (
         PPOConfig()
         .environment(
-            "paysim_gym:PaySim/Bank-v0",
+            "paysim_gym:PaySim/Bank-v1",
             env_config={
                 "arguments": arguments,
                 "steps": ppo.steps_per_rollout,
