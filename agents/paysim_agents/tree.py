@@ -92,7 +92,7 @@ class Tree(_Frozen):
 
     @property
     def components(self) -> int:
-        """Number of components of an action: one per slot, and one for the pool if there is an opening."""
+        """Number of components of an action: the slots, and the pool if any."""
         return self.slots + (self.opening is not None)
 
     @property

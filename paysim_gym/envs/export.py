@@ -101,7 +101,7 @@ def export_network(
 
 
 def _pool_shares(model: BaseAlgorithm, settings: EnvSettings) -> int | None:
-    """Return the number of shares of the pool that the actions choose from; None if they have no pool.
+    """Return the number of pool shares that the actions choose from, if any.
 
     In the `fraction` mode the one component also commits a pool where there is one.
     """

@@ -22,7 +22,7 @@ def observation_space(slots: int) -> Box:
 
 
 def action_space(nvec: Sequence[int], settings: EnvSettings) -> Discrete[np.int64] | MultiDiscrete:
-    """Return the action space: a choice per slot and of the pool's share, or one share.
+    """Return the action space of one learner.
 
     Args:
         nvec: Numbers of choices of the action's components.
@@ -34,7 +34,7 @@ def action_space(nvec: Sequence[int], settings: EnvSettings) -> Discrete[np.int6
 
 
 def component_choices(space: Space[Any]) -> NDArray[np.int64]:
-    """Return the number of choices of each component of an action: int64 of shape (components,)."""
+    """Return each component's number of choices: int64 of shape (components,)."""
     choices: Any = space
     return np.array([choices.n] if isinstance(space, Discrete) else choices.nvec, np.int64)
 

@@ -70,7 +70,7 @@ impl AmountDistribution {
     }
 }
 
-/// Half of the width of a uniform distribution; by default it starts at one cent.
+/// Half of a uniform distribution's width; by default it starts at one cent.
 fn uniform_half_width(mean: f64, deviation: Option<f64>) -> f64 {
     deviation.map_or(mean - 1.0, |deviation| deviation * 3.0_f64.sqrt())
 }

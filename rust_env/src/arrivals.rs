@@ -5,7 +5,7 @@ use crate::payment::{Order, RtgsPriority};
 use crate::replay::Replay;
 use crate::rng::Stream;
 use crate::scenario::{
-    AgentConfig, ArrivalConfig, PriorityConfig, Scenario, TransactionConfig, banks_by_id, clamp_u32, priority_of, rail,
+    ArrivalConfig, PriorityConfig, Scenario, TransactionConfig, banks_by_id, clamp_u32, priority_of, rail,
 };
 use crate::scheduled_events::ScheduledEvent;
 use crate::units::{BankId, Cents, RailId, Tick, bank_at};
@@ -158,9 +158,9 @@ pub fn schedule(scenario: &Scenario) -> Vec<Order> {
     orders
 }
 
-/// Each bank's expected number of payments per day, sent and received, times their mean squared amount.
+/// Each bank's expected number of payments per day times their mean squared amount.
 ///
-/// In square cents: the variance of a day's change of its balance under independent payments. Sampled demand counts at
+/// In square cents, of payments sent and received: the variance of a day's change of its balance under independent payments. Sampled demand counts at
 /// its usual rate; initial transactions, payments and transfers of `timeline` and replayed payments count by their
 /// actual amounts.
 pub fn expected_daily_squares(

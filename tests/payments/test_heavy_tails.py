@@ -51,10 +51,8 @@ def scenario(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {**calibrate(file, ticks_per_day=TICKS), "num_days": 5}
 
 
-def shares_at_bounds(
-    scenario: dict[str, Any], bank: str, rule: dict[str, Any] | None
-) -> NDArray[np.float64]:
-    """Share of the steps in which each column is at a finite bound other than 0 or a flag's 1."""
+def shares_at_bounds(scenario: dict[str, Any], bank: str, rule: dict[str, Any] | None) -> NDArray[np.float64]:
+    """Share of steps in which each column is at a bound other than 0."""
     env = PaymentVectorEnv(8, scenario, bank, autoreset_mode="Disabled")
     space, rng = env.single_observation_space, np.random.default_rng(0)
     observations, infos = env.reset(seed=7)

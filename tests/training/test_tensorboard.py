@@ -143,8 +143,8 @@ def _events(run: RunFolder) -> EventAccumulator:
 
 
 def test_scalars_of_decisions_by_hand() -> None:
-    # Two slots with hold, release and a split, and five shares of a pool; three steps: a payment, two of them,
-    # the opening of a day.
+    # Two slots with hold, release and a split, and five shares of a pool; three steps: a payment, two of
+    # them, the opening of a day.
     held, whole, divisible = (1, 0, 0), (1, 1, 0), (1, 1, 1)
     no_share, share = (1, 0, 0, 0, 0), (1, 1, 1, 1, 1)
     masks = np.array(
@@ -165,9 +165,8 @@ def test_scalars_of_decisions_by_hand() -> None:
     assert only_openings.keys() == {
         *("actions/pool_share", "masks/legal_actions", "masks/illegal_actions_per_step"),
     }
-    without_pool = decision_scalars(
-        actions[:2, :2], masks[:2, :6], np.array([False] * 2), MultiDiscrete([3, 3]), 2
-    )
+    none = np.zeros(2, np.bool_)
+    without_pool = decision_scalars(actions[:2, :2], masks[:2, :6], none, MultiDiscrete([3, 3]), 2)
     assert "actions/pool_share" not in without_pool
 
 

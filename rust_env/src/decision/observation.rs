@@ -246,7 +246,7 @@ impl SlotContext<'_> {
         libm::log10f(1.0 + self.at_bank.money(self.payment.amount) * BASIS_POINTS)
     }
 
-    /// Flag of a payment that is not overdue and has `low` to `high` ticks left.
+    /// Flag of a payment, not overdue, with `low` to `high` ticks left.
     fn is_due_within(&self, low: u32, high: u32) -> f32 {
         let left = self.payment.deadline.0.saturating_sub(self.at_bank.now);
         f32::from(u8::from(!self.payment.is_overdue && (low..=high).contains(&left)))

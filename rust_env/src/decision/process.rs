@@ -24,7 +24,7 @@ pub struct DecisionConfig {
     /// Numbers of parts of the available splits, 2 to 100, ascending.
     #[serde(default = "default_split_parts")]
     pub split_parts: Vec<u8>,
-    /// Number of shares of the pool to choose from, 2 to 101: 0, 1/(n - 1), ..., 1; 21 in `fraction` mode.
+    /// Number of pool shares to choose from, 2 to 101; 21 in `fraction` mode.
     #[serde(default = "default_pool_shares")]
     pub pool_shares: usize,
     /// Type of the actions about payments.

@@ -24,7 +24,7 @@ pub struct Training {
     pub split_parts: Vec<u8>,
     /// What it decides; the policy of the bank decides the rest.
     pub decides: Decides,
-    /// Number of shares of the pool to choose from; `None` if no action commits a pool.
+    /// Number of pool shares to choose from; `None` if no action commits one.
     pub pool_shares: Option<usize>,
 }
 

@@ -113,7 +113,9 @@ class QueuePolicy(ActorCriticPolicy):
 
 
 class SlotLatents(NamedTuple):
-    """Features of the active slots, those with a payment outside openings, and of the pool.
+    """Features of the active slots and of the pool.
+
+    A slot is active if it has a payment and the step is no opening.
 
     Attributes:
         hidden: Features of shape (active slots, hidden size).
