@@ -30,8 +30,7 @@ def pooled(small_scenario: dict[str, Any]) -> dict[str, Any]:
 
 
 def committed(env: PaymentEnv) -> int:
-    (snapshot,) = env._fleet.snapshots()
-    return snapshot["pool_committed"]
+    return int(env._fleet.snapshots()[0]["pool_committed"])
 
 
 class TestSpaces:

@@ -100,7 +100,7 @@ class _Notes(BaseCallback):
 
 def _config(**changes: Any) -> TrainConfig:
     tiny = {
-        "seed": 2,  # of a network that soon plays another day
+        "seed": 5,  # of a network that soon plays another day
         "num_envs": ROWS,
         "torch_threads": 1,
         "timesteps": 5 * ROLLOUT,

@@ -153,8 +153,8 @@ def measure_hindsight(
     scenario: str, seeds: list[int], rules: list[dict[str, Any]], settings: MeasurementSettings
 ) -> list[dict[str, Any]]:
     """Computes the hindsight optimum of each day."""
-    limits = {"node_limit": settings.node_limit, "pool_shares": settings.pool_shares}
-    days = [hindsight(scenario, seed, rules=rules, **limits) for seed in seeds]
+    limit, shares = settings.node_limit, settings.pool_shares
+    days = [hindsight(scenario, seed, pool_shares=shares, node_limit=limit, rules=rules) for seed in seeds]
     return [
         {
             "cost_cents": day.cost_cents,
