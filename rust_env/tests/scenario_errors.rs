@@ -283,7 +283,7 @@ fn text_that_is_not_a_scenario_is_rejected() {
     }
     let duplicate = valid_scenario().to_string().replacen("{", "{\"ticks_per_day\": 3, ", 1);
     let message = Scenario::from_json(&duplicate).unwrap_err().to_string();
-    assert!(message.contains("duplicate field `ticks_per_day`"), "{message}");
+    assert!(message.contains("duplicate key ticks_per_day"), "{message}");
     let weights = r#""amount_mean":10,"counterparty_weights":{"B":1,"B":2}"#;
     let duplicate = valid_scenario().to_string().replace("\"amount_mean\":10", weights);
     let message = Scenario::from_json(&duplicate).unwrap_err().to_string();
