@@ -33,6 +33,11 @@ impl EventLog {
         Self { events: Vec::new(), kept: Kept::Outcomes }
     }
 
+    /// Keeps all events from now on.
+    pub fn keep_all(&mut self) {
+        self.kept = Kept::All;
+    }
+
     /// Appends an event if the log keeps it; else `event` may not be called.
     pub fn record(&mut self, event: impl FnOnce() -> Event) {
         if self.kept == Kept::None {

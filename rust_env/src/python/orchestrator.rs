@@ -110,6 +110,11 @@ impl Orchestrator {
         Ok(())
     }
 
+    fn start_recording(&mut self) {
+        self.records_events = true;
+        self.system.ledger.events.keep_all();
+    }
+
     fn take_events<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let events = self.system.ledger.events.take();
         let mut now = self.system.ledger.now;
