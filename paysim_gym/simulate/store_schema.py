@@ -29,14 +29,18 @@ _SQL_TYPES = {
 }
 
 
+_ADDED = {"settled_orders", "settled_orders_delay", "agents"}
+"""Fields whose columns later migrations add."""
+
+
 def _create_table(name: str, types: Mapping[str, Any]) -> str:
-    """Return the SQL for a table with a column per field or cost."""
+    """Return the SQL for the first version of a table with a column per field or cost."""
     columns = {"run": "BIGINT NOT NULL"}
     for field, python_type in types.items():
+        if field in _ADDED:
+            continue
         if field == "costs":
             columns |= dict.fromkeys(COSTS, "BIGINT NOT NULL")
-        elif field == "agents":
-            columns[field] = "VARCHAR NOT NULL"  # JSON
         elif field in DECIMALS:
             columns[field] = "DECIMAL(38, 0) NOT NULL"
         else:
@@ -63,12 +67,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             amount BIGINT, details VARCHAR NOT NULL)""",
     ),
     (
-        "ALTER TABLE runs ADD COLUMN IF NOT EXISTS simulation_id VARCHAR",
-        "ALTER TABLE days ADD COLUMN IF NOT EXISTS settled_orders BIGINT",
-        "ALTER TABLE days ADD COLUMN IF NOT EXISTS settled_orders_delay BIGINT",
-        "ALTER TABLE ticks ADD COLUMN IF NOT EXISTS settled_orders BIGINT",
-        "ALTER TABLE ticks ADD COLUMN IF NOT EXISTS settled_orders_delay BIGINT",
-        "ALTER TABLE ticks ADD COLUMN IF NOT EXISTS agents VARCHAR",
+        "ALTER TABLE runs ADD COLUMN simulation_id VARCHAR",
+        "ALTER TABLE days ADD COLUMN settled_orders BIGINT",
+        "ALTER TABLE days ADD COLUMN settled_orders_delay BIGINT",
+        "ALTER TABLE ticks ADD COLUMN settled_orders BIGINT",
+        "ALTER TABLE ticks ADD COLUMN settled_orders_delay BIGINT",
+        "ALTER TABLE ticks ADD COLUMN agents VARCHAR",
         "UPDATE runs SET simulation_id = uuid()",
         """CREATE TEMP TABLE settled_orders AS
             SELECT run, max(end_tick) AS end_tick, max(end_tick) - min(arrival_tick) AS delay
