@@ -18,9 +18,12 @@ from paysim_gym.simulate.store import Store
 def plan_of(source: Any, max_ticks: int | None = None, *, persist: bool = False) -> RunPlan:
     """The plan of a scenario's days, at most `max_ticks`."""
     scenario = load_scenario(source)
-    clock = {"ticks_per_day": scenario.ticks_per_day, "num_days": scenario.num_days}
-    ticks = max_ticks or scenario.ticks_per_day * scenario.num_days
-    config = RunnerConfig(total_ticks=ticks, persist=persist, **clock)
+    config = RunnerConfig(
+        total_ticks=max_ticks or scenario.ticks_per_day * scenario.num_days,
+        ticks_per_day=scenario.ticks_per_day,
+        num_days=scenario.num_days,
+        persist=persist,
+    )
     return RunPlan.from_scenario(scenario, source if isinstance(source, str) else "scenario", config)
 
 

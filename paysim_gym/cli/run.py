@@ -109,9 +109,7 @@ def run(
         from paysim_gym.simulate.store import Store
 
         with Store(persist) as store:
-            manager = PersistenceManager(
-                store, str(uuid.uuid4()), full_replay, mode=name, event_filter=shown
-            )
+            manager = PersistenceManager(store, str(uuid.uuid4()), full_replay, mode=name, event_filter=shown)
             _play_and_keep(SimulationRunner(orchestrator, plan, output, manager), manager, store, loaded)
 
 
@@ -155,9 +153,7 @@ def replay(
         _play(SimulationRunner(source, plan, _output(other or stored.mode, terminal, shown)), quiet=True)
 
 
-def _plan(
-    scenario: Scenario, name: str, ticks: int | None, *, persist: bool, full_replay: bool
-) -> RunPlan:
+def _plan(scenario: Scenario, name: str, ticks: int | None, *, persist: bool, full_replay: bool) -> RunPlan:
     from paysim_gym.simulate.records import RunnerConfig, RunPlan
 
     config = RunnerConfig(

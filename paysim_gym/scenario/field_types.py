@@ -75,7 +75,9 @@ def _or_null(schema: JsonSchemaValue) -> JsonSchemaValue:
     null = {"type": "null"}
     if null in schema.get("anyOf", ()):
         return schema
-    about = {key: schema[key] for key in ("title", "description", "default") if key in schema}
+    about: JsonSchemaValue = {
+        key: schema[key] for key in ("title", "description", "default") if key in schema
+    }
     value = {key: part for key, part in schema.items() if key not in about}
     return {"anyOf": [*value.get("anyOf", [value]), null], **about}
 

@@ -15,7 +15,7 @@ from paysim_gym._engine import ScenarioError
 
 
 class ScenarioNotFoundError(ScenarioError, FileNotFoundError):
-    """There is no scenario file of this path, and no bundled scenario of this name."""
+    """No scenario file has this path, and no bundled scenario this name."""
 
 
 def bundled_scenarios() -> list[str]:

@@ -70,7 +70,7 @@ class Registry:
         return len(self._entries)
 
     async def open(self) -> None:
-        """Load the simulations of the store; without one, keep those of an earlier event loop."""
+        """Load the simulations of the store; without one, keep those in memory."""
         self._is_closing = False
         if self._store is None:
             # Locks belong to the event loop that they were contended in.

@@ -56,15 +56,13 @@ async def _next_text(websocket: WebSocket) -> str | None:
 
 
 async def _answer(simulations: Registry, simulation_id: str, message: dict[str, Any]) -> str:
-    """Return the answer to a message; raises ServiceError 404 if the simulation does not exist."""
+    """Return the answer to a message; raises ServiceError 404 without the simulation."""
     try:
         match message.get("action"):
             case "tick":
                 return _reply("tick_result", to_json(await simulations.tick(simulation_id)), message)
             case "get_state":
-                state = await simulations.read(
-                    simulation_id, lambda simulation: to_json(simulation.state())
-                )
+                state = await simulations.read(simulation_id, lambda simulation: to_json(simulation.state()))
                 return _reply("state", state, message)
         raise ServiceError(
             422,
@@ -82,7 +80,7 @@ def _error(error: ServiceError, message: dict[str, Any]) -> str:
 
 
 def _reply(kind: str, data: bytes, message: dict[str, Any]) -> str:
-    """Return an answer as JSON, with the `id` of the message if it has one."""
+    """Return an answer as JSON, with the `id` of the message if any."""
     echo = f',"id":{json.dumps(message["id"])}' if "id" in message else ""
     return f'{{"type":"{kind}","data":{data.decode()}{echo}}}'
 

@@ -9,6 +9,7 @@ from paysim_gym.simulate.event_replay import Event
 from paysim_gym.simulate.metrics import BankDayMetrics, DayMetrics, RunMetrics, RunTotals
 from paysim_gym.simulate.records import DayReport, TickRecord
 
+
 @dataclass(slots=True)
 class MetricsAccumulator:
     """Accumulates metrics tick by tick.

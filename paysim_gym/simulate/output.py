@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TextIO
 
 from paysim_gym.render.money import exact
@@ -78,6 +78,8 @@ class EventFilter:
 class OutputStrategy:
     """Hooks of a run; a mode overrides the ones it needs.
 
+    Metrics of a day or run come as dicts with the fields of `RunMetrics`; those of a day have `is_complete`.
+
     Attributes:
         shows_events: Whether the mode prints single events, so that a filter can select them.
         shows_ticks: Whether the mode prints single ticks, so that a filter can select them.
@@ -100,10 +102,10 @@ class OutputStrategy:
         """Called after each tick; in a replay, `orchestrator` only reads."""
 
     def on_day_complete(self, day: int, day_stats: Mapping[str, Any], orchestrator: TickSource) -> None:
-        """Called after the last tick of a day or of the run, with the day's `RunMetrics` as a dict."""
+        """Called after a day, or the part of it played, with its `RunMetrics`."""
 
     def on_simulation_complete(self, final_stats: Mapping[str, Any]) -> None:
-        """Called after the last tick, with the run's `RunMetrics` as a dict."""
+        """Called after the last tick, with the run's `RunMetrics`."""
 
 
 class NormalOutput(OutputStrategy):

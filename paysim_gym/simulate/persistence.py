@@ -17,7 +17,7 @@ from paysim_gym.simulate.store_schema import StoreError
 
 
 class PersistenceManager:
-    """Stores a run: the metrics and payments of each day at its end, and on request its ticks.
+    """Stores a run: each day at its end, and on request its ticks.
 
     Attributes:
         run: Number of the run in the store; None before it begins.
@@ -62,7 +62,7 @@ class PersistenceManager:
         )
 
     def save_tick(self, record: TickRecord) -> None:
-        """Follow the payments of a tick, and keep it for the day's end on request."""
+        """Follow the payments of a tick; keep it for a replay."""
         self._payments.apply(record.events)
         if self.full_replay:
             self._ticks.append(record)
@@ -70,9 +70,7 @@ class PersistenceManager:
     def save_day(self, report: DayReport) -> None:
         """Store a day in one transaction."""
         ticks, self._ticks = self._ticks, []
-        self._store.save_day(
-            self._begun(), report, self._payments.take_ended(), self._payments.open(), ticks
-        )
+        self._store.save_day(self._begun(), report, self._payments.take_ended(), self._payments.open(), ticks)
 
     def persist_final_metadata(
         self,
@@ -147,13 +145,13 @@ class ReplayedOrchestrator:
         """Do nothing: the events of a stored run are recorded."""
 
     def tick(self) -> dict[str, Any]:
-        """Return the outcome of the next tick; raises IndexError if there are no more ticks."""
+        """Return the outcome of the next tick; raises IndexError without one."""
         record = self._next
         if record is None:
             raise IndexError("the stored run has no more ticks")
         for event in record.events:
             self._replay.apply(event)
-        self._events += record.events
+        self._events += map(dict, record.events)
         first_of_next_day = (record.outcome["day"] + 1) * self.plan.ticks_per_day
         self._next_tick = first_of_next_day if record.ends_day else record.tick + 1
         self._next = next(self._records, None)

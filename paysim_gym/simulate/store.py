@@ -173,7 +173,7 @@ class Store:
         return [_run_from(row) for row in self._rows("SELECT * FROM runs ORDER BY run")]
 
     def run(self, name: str) -> StoredRun:
-        """Return a run by its number or id, or the `last` one; raises StoreError if unknown."""
+        """Return a run by number or id, or the `last`; raises StoreError if unknown."""
         runs = {str(stored.run): stored for stored in self.runs()}
         by_id = {stored.simulation_id: stored for stored in runs.values()}
         found = next(reversed(runs.values()), None) if name == "last" else runs.get(name, by_id.get(name))

@@ -34,7 +34,7 @@ _ADDED = {"settled_orders", "settled_orders_delay", "agents"}
 
 
 def _create_table(name: str, types: Mapping[str, Any]) -> str:
-    """Return the SQL for the first version of a table with a column per field or cost."""
+    """Return the SQL for the first version of a table."""
     columns = {"run": "BIGINT NOT NULL"}
     for field, python_type in types.items():
         if field in _ADDED:

@@ -97,8 +97,8 @@ def parts(model: BaseModel) -> Iterator[BaseModel]:
 
 
 def optional_fields() -> list[tuple[str, str]]:
-    """The optional fields of every model, by the path of one such model in the full scenario."""
-    found = {}
+    """The optional fields of every model, with the path of one in REPLAY."""
+    found: dict[Any, tuple[str, str]] = {}
 
     def visit(model: Any, path: str) -> None:
         for name, field in type(model).model_fields.items():

@@ -14,7 +14,6 @@ import pytest
 from contract.example import REFUSED, example
 
 from paysim_gym import EpisodeOverError, Orchestrator, _engine, bundled_scenarios
-from paysim_gym import orchestrator as module
 
 
 def integers_only(value: Any) -> bool:
@@ -43,14 +42,16 @@ def test_c2_1_a_refused_config_is_a_value_error() -> None:
         Orchestrator(REFUSED)
 
 
-@pytest.mark.parametrize("error", [TypeError("wrong"), OverflowError("wrong"), _engine.PanicException("wrong")])
+@pytest.mark.parametrize(
+    "error", [TypeError("wrong"), OverflowError("wrong"), _engine.PanicException("wrong")]
+)
 def test_c2_1_an_unexpected_error_is_a_runtime_error(
     error: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any) -> None:
         raise error
 
-    monkeypatch.setattr(module._engine, "Orchestrator", fail)
+    monkeypatch.setattr(_engine, "Orchestrator", fail)
     with pytest.raises(RuntimeError, match="wrong"):
         Orchestrator(example())
 
@@ -169,7 +170,13 @@ gymnasium.make("PaySim/Bank-v0" if "PaySim/Bank-v0" in gymnasium.registry else "
         assert run.returncode == 0, run.stderr
         assert run.stdout == ""
         shown[level] = run.stderr
-    for message in ("system of 2 banks", "tick 0:", "state of tick 1 saved", "state of tick 1 restored", "fleet of"):
+    for message in (
+        "system of 2 banks",
+        "tick 0:",
+        "state of tick 1 saved",
+        "state of tick 1 restored",
+        "fleet of",
+    ):
         assert message in shown["debug"]
         assert "paysim_engine" in shown["debug"]
     assert shown[None] == ""

@@ -111,7 +111,8 @@ def test_c3_a_bad_config_has_the_paths_of_its_fields(
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("POST", "/tick"), ("GET", "/state"), ("DELETE", ""), ("GET", "/metrics"), ("GET", "")]
+    ("method", "path"),
+    [("POST", "/tick"), ("GET", "/state"), ("DELETE", ""), ("GET", "/metrics"), ("GET", "")],
 )
 @pytest.mark.parametrize("simulation_id", ["unknown", "00000000-0000-4000-8000-000000000000"])
 def test_c3_an_unknown_simulation_is_not_found(

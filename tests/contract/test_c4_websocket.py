@@ -66,9 +66,9 @@ def test_c4_an_id_is_echoed(client: TestClient, url: str, identity: Any) -> None
 
 @pytest.mark.parametrize("simulation_id", ["unknown", "00000000-0000-4000-8000-000000000000"])
 def test_c4_an_unknown_simulation_is_accepted_and_closed(client: TestClient, simulation_id: str) -> None:
-    with client.websocket_connect(f"/ws/simulations/{simulation_id}") as peer:
-        with pytest.raises(WebSocketDisconnect) as closed:
-            peer.receive_json()
+    url = f"/ws/simulations/{simulation_id}"
+    with client.websocket_connect(url) as peer, pytest.raises(WebSocketDisconnect) as closed:
+        peer.receive_json()
     assert (closed.value.code, closed.value.reason) == (4004, "Simulation not found")
 
 

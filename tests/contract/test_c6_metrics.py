@@ -35,15 +35,16 @@ def by_hand(**changes: Any) -> dict[str, Any]:
 
 
 def played(config: Any, ticks: int | None = None) -> list[dict[str, Any]]:
-    orchestrator, results = Orchestrator(config), []
+    orchestrator = Orchestrator(config)
+    results: list[dict[str, Any]] = []
     while not orchestrator.is_over and len(results) != ticks:
         results.append(orchestrator.tick())
     return results
 
 
 def test_c6_metrics_by_hand() -> None:
-    # Tick 0: A splits 150 into three parts of 50; two settle, the third waits for the 50 that B pays in tick 2,
-    # and settles then. Tick 3: A has nothing; the parts of its 90 are dropped at the close.
+    # Tick 0: A splits 150 into three parts of 50; two settle, the third waits for the 50 that B pays in tick
+    # 2, and settles then. Tick 3: A has nothing; the parts of its 90 are dropped at the close.
     metrics = aggregate_metrics(played(by_hand()))
     assert isinstance(metrics, SimulationMetrics)
     assert (metrics.total_ticks, metrics.total_arrivals) == (4, 3)
@@ -124,9 +125,9 @@ def test_c6_metrics_agree_with_payments_state_and_run(name: str, tmp_path: Path)
     for field in set(SimulationMetrics.model_fields) - {"agent_metrics"}:
         assert getattr(metrics, field) == getattr(run, field)
     for bank, values in metrics.agent_metrics.items():
-        assert {field: getattr(run.agent_metrics[bank], field) for field in AgentMetrics.model_fields} == dict(
-            values
-        )
+        assert {
+            field: getattr(run.agent_metrics[bank], field) for field in AgentMetrics.model_fields
+        } == dict(values)
     assert ticks == played(scenario)
 
 

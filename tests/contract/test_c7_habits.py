@@ -1,4 +1,4 @@
-"""C7: habits. C2 and C3 test integer money in results, wrapped calls and the event loop."""
+"""C7: habits. C2 and C3 have the tests of results, calls and event loop."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def test_c7_every_field_of_money_is_an_integer() -> None:
             types = {option.get("type") for option in (field, *field.get("anyOf", ()))}
             if any(word in name for word in MONEY) and types & {"number", "integer"}:
                 seen.add(name)
-                assert "number" not in types or name.endswith(("share", "haircut", "multiplier", "rate")), name
+                assert "number" not in types or name.endswith(("share", "haircut", "multiplier", "rate")), (
+                    name
+                )
     assert {"balance", "amount_mean", "split_fee", "eod_penalty", "credit_limit"} <= seen
 
 

@@ -220,7 +220,9 @@ def check_polars(metrics: RunMetrics, folder: Path) -> None:
         assert {cost: total[f"cost_{cost}"] for cost in COST_COMPONENTS} == bank.costs
         waiting = own.filter(pl.col("day") == last)["waiting_value"].item()
         if total["arrived_value"]:
-            assert (int(total["delay_value"]) + int(waiting)) / total["arrived_value"] == bank.value_weighted_delay
+            assert (int(total["delay_value"]) + int(waiting)) / total[
+                "arrived_value"
+            ] == bank.value_weighted_delay
         # And from the payments themselves.
         settled = payments.filter((pl.col("sender") == name) & (pl.col("status") == "settled"))
         before_close = int(settled.filter(pl.col("mechanism") != "close")["amount"].sum())

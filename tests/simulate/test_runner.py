@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-
 from runs import plan_of, printed
 
 from paysim_gym import bundled_scenarios
@@ -124,9 +123,7 @@ def test_a_payment_is_shown_with_its_parts(small_scenario: dict[str, Any]) -> No
     every = [json.loads(line) for line in printed(small_scenario, "event_stream").splitlines()]
     split = next(event["payment"] for event in every if event["type"] == "split")
     what = EventFilter(payments=frozenset({split}), types=frozenset({"split", "release"}))
-    chosen = [
-        json.loads(line) for line in printed(small_scenario, "event_stream", what).splitlines()
-    ]
+    chosen = [json.loads(line) for line in printed(small_scenario, "event_stream", what).splitlines()]
     assert [event["type"] for event in chosen] == ["split", "release", "release", "release"]
     assert [event["parent"] for event in chosen[1:]] == [split] * 3
 

@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 import pytest
 from network_files import against, network_file
-from runs import live_ticks, plan_of, store_run
+from runs import live_ticks, store_run
 
 from paysim_gym import load_scenario
 from paysim_gym._engine import EVENT_SCHEMA_VERSION

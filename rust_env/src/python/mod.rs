@@ -54,7 +54,7 @@ fn validate_scenario(scenario_json: &str) -> PyResult<String> {
     serde_json::to_string(&scenario).map_err(|error| pyo3::exceptions::PyRuntimeError::new_err(error.to_string()))
 }
 
-/// Validates one part of a scenario without the others; paths of errors begin within it.
+/// Validates one part of a scenario alone; paths of errors begin within it.
 #[pyfunction]
 fn validate_part(kind: &str, json: &str) -> PyResult<()> {
     scenario::validate_part(kind, json).map_err(to_python)

@@ -41,7 +41,7 @@ fn without_nulls(value: &Value) -> Value {
     }
 }
 
-/// Rejects lists and mappings where another type is expected, and null for anything but a field.
+/// Rejects lists and mappings of a wrong type, and null outside of fields.
 ///
 /// serde would accept a list of a struct's values in order, and a mapping of one key as an enum variant.
 fn check_types(root: &str, path: &str, given: &Value, read: &Value) -> Result<(), ScenarioError> {
@@ -83,7 +83,7 @@ fn problem_text(error: &serde_json::Error) -> String {
         .replace("expected f64", "expected a number")
 }
 
-/// A JSON value whose parser rejects duplicate keys, where serde would keep the last one.
+/// A JSON value whose parser rejects duplicate keys.
 struct Document(Value);
 
 impl<'de> Deserialize<'de> for Document {

@@ -1,4 +1,4 @@
-//! Outcome of a tick by bank and by order, from the events of the tick.
+//! Outcome of a tick by bank and order, from its events.
 
 use super::state::System;
 use crate::events::{Event, Mechanism};
@@ -21,7 +21,7 @@ pub struct BankOutcomes {
 pub struct BankOutcome {
     /// Balance after the tick.
     pub balance: Cents,
-    /// Balance after the tick, before the day's close lends, settles with loans and returns pools.
+    /// Balance before the day's close grants loans, uses them and returns pools.
     pub balance_before_close: Cents,
     /// Value of its payments that settled.
     pub sent: Cents,
