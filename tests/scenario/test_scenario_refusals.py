@@ -102,7 +102,9 @@ WRONG = [
     pytest.param("events/0/type", REMOVED, "events[0]", id="event without type"),
     pytest.param("events/0/tick", REMOVED, "events[0]", id="event without tick"),
     pytest.param("events/0/tick", -1, "events[0].tick", id="event before the first tick"),
-    pytest.param("events/6", EVENTS[6] | {"tick": 24, "until_tick": 24}, "events[6].tick", id="after the end"),
+    pytest.param(
+        "events/6", EVENTS[6] | {"tick": 24, "until_tick": 24}, "events[6].tick", id="after the end"
+    ),
     pytest.param("events/0/tick", 2.0, "events[0]", id="float tick"),
     pytest.param("events/0/every_ticks", 0, "events[0].every_ticks", id="no period"),
     pytest.param("events/0/every_ticks", REMOVED, "events[0].until_tick", id="until without a period"),
