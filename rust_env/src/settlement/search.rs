@@ -11,8 +11,8 @@ use std::cmp::Reverse;
 /// Maximum number of payments of a search.
 pub const MAX_SEARCHED: usize = 64;
 
-/// Maximum number of steps of a search, per payment.
-const STEPS_PER_PAYMENT: usize = 64;
+/// Maximum number of steps of a search: all sets of 9 payments.
+const MAX_STEPS: usize = 1_024;
 
 /// Index of the account without a limit, for pairs without a bilateral limit.
 const UNLIMITED: u8 = 0;
@@ -165,7 +165,7 @@ impl Search {
         self.require(goal);
         (self.set, self.best, self.overdrawn) = (Set::default(), self.incumbent(), 0);
         self.spendable = self.accounts.iter().map(Account::spendable).sum();
-        self.steps = STEPS_PER_PAYMENT * self.candidates.len();
+        self.steps = MAX_STEPS;
         self.branch(0);
         let best = self.best.members;
         let members = self.candidates.iter().enumerate().filter(|(position, _)| best & 1 << position != 0);

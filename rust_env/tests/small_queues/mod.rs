@@ -6,6 +6,7 @@ use paysim_engine::settlement::{Offsets, Queued, Queues};
 use paysim_engine::units::Cents;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use std::ops::RangeInclusive;
 
 pub const NO_LIMIT: i64 = i64::MAX;
 
@@ -32,12 +33,17 @@ pub fn whole_queue(queues: &Queues, bank: usize) -> Vec<usize> {
 
 /// Random systems of up to 5 banks with random limits.
 pub fn systems() -> impl Strategy<Value = Queues> {
-    systems_of(4, 4, 3)
+    systems_of(2..=5, 4, 4, 3)
 }
 
-/// Random systems of up to 5 banks with these maximum numbers, amounts and capacities.
-pub fn systems_of(payments: usize, amount: i64, capacity: i64) -> impl Strategy<Value = Queues> {
-    (2..=5_u16).prop_flat_map(move |banks| {
+/// Random systems with this number of banks, and up to these numbers, amounts and capacities for each.
+pub fn systems_of(
+    banks: RangeInclusive<u16>,
+    payments: usize,
+    amount: i64,
+    capacity: i64,
+) -> impl Strategy<Value = Queues> {
+    banks.prop_flat_map(move |banks| {
         let other = (1..banks, 1..=amount, any::<bool>());
         let headroom = prop_oneof![3 => 0..=capacity, 1 => Just(NO_LIMIT)];
         let headrooms = prop_oneof![2 => Just(Vec::new()), 1 => vec(headroom, usize::from(banks))];
