@@ -1,4 +1,4 @@
-//! Tests of offsets where payments may bypass: brute force, queue order as a lower bound, cases worked out by hand.
+//! Tests of offsets where payments may bypass blocked ones.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -16,7 +16,7 @@ fn value(queues: &Queues, set: &[usize]) -> i64 {
     set.iter().map(|index| queues.payments[*index].amount.0).sum()
 }
 
-/// The value and number of payments of each feasible set that `is_allowed` and is not empty.
+/// Value and number of payments of each feasible set that `is_allowed`.
 fn feasible_sets(queues: &Queues, is_allowed: impl Fn(&[usize]) -> bool) -> Vec<(i64, usize)> {
     let payments = queues.payments.len();
     let sets = (1..1_u32 << payments).map(|set| (0..payments).filter(|index| set & 1 << index != 0).collect());
@@ -37,7 +37,7 @@ fn found(queues: &Queues, set: &[usize]) -> (i64, usize) {
     (value(queues, set), set.len())
 }
 
-/// `queues` of at most `max` payments with bypassing and unique amounts, so that no two payments are alike.
+/// `queues` with bypassing, at most `max` payments and unique amounts.
 fn unlike(queues: Queues, max: usize) -> Queues {
     let mut unlike = Queues { may_bypass: true, ..Queues::default() };
     let mut left = max;

@@ -1,4 +1,4 @@
-//! Tests of offsets: brute force in queue order, relabelled banks and cases worked out by hand.
+//! Tests of offsets: brute force, relabelled banks and cases worked out by hand.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 

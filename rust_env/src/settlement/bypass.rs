@@ -33,7 +33,7 @@ pub struct Bypass {
 }
 
 impl Bypass {
-    /// Replaces `chosen`, the set that respects queue order, by a set of at least its value.
+    /// Replaces the set in queue order by one of at least its value.
     pub fn improve(&mut self, queues: &Queues, search: &mut Search, chosen: &mut Vec<usize>) {
         let payments = queues.payments.len();
         if chosen.len() == payments || payments > LONG_QUEUES && !chosen.is_empty() {

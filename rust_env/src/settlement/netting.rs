@@ -34,12 +34,12 @@ impl NetAmounts {
         self.outflows[bank] > queues.capacity[bank] || self.exceeded[bank] > 0
     }
 
-    /// Amount by which a bank's capacity exceeds its net amount; negative for a shortfall.
+    /// Capacity of a bank less its net amount; negative for a shortfall.
     pub fn surplus(&self, queues: &Queues, bank: usize) -> Cents {
         difference(queues.capacity[bank], self.outflows[bank])
     }
 
-    /// Amount by which the bilateral limit exceeds the net amount, if there is one; negative for an excess.
+    /// Bilateral limit less the net amount, if there is one.
     pub fn surplus_to(&self, queues: &Queues, bank: usize, other: usize) -> Option<Cents> {
         queues.bilateral_limit(bank, other).map(|limit| difference(limit, self.outflows_to[bank][other]))
     }
@@ -62,7 +62,7 @@ impl NetAmounts {
     }
 }
 
-/// The difference of a limit, which may be the largest integer, and a net amount.
+/// A limit, possibly the largest integer, less a net amount.
 fn difference(limit: Cents, outflow: Cents) -> Cents {
     Cents(limit.0.saturating_sub(outflow.0))
 }

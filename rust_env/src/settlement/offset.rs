@@ -43,7 +43,7 @@ impl Offsets {
         self.offset_pairs(queues, chosen, Goal::Bilateral)
     }
 
-    /// Offsets payments of all banks: the largest feasible set of first payments of their queues.
+    /// Offsets the largest feasible set of first payments of all queues.
     ///
     /// Where payments may bypass, the set settles at least the same value and need not respect queue order.
     ///
@@ -222,7 +222,7 @@ fn first_payments(sides: &[Side; 2], counts: [usize; 2]) -> impl Iterator<Item =
     sides.flat_map(|(side, count)| side.payments[..count].iter().map(|payment| payment.index))
 }
 
-/// Whether a search could find a better offset of two sides than that of their first payments.
+/// Whether a search could find a better offset than `counts` first payments.
 fn may_be_improved(queues: &Queues, sides: &[Side; 2], counts: Option<[usize; 2]>, goal: Goal) -> bool {
     let lengths = sides.each_ref().map(|side| side.payments.len());
     let is_best = goal == Goal::Bilateral && counts == Some(lengths);

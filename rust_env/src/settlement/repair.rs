@@ -1,13 +1,13 @@
-//! A multilateral set where payments may bypass, for queues that are too long for a search.
+//! Multilateral sets of long queues where payments may bypass.
 
 use super::netting::NetAmounts;
 use super::queues::Queues;
 use crate::units::Cents;
 
-/// Maximum number of payments that a bank compares for a removal, from the end of its queue.
+/// Maximum number of last payments that a bank compares for a removal.
 const MAX_COMPARED: usize = 64;
 
-/// Removal of the payments that close shortfalls at the least loss; contains only scratch buffers.
+/// Removal of payments to close shortfalls; contains only scratch buffers.
 ///
 /// In each round every bank with an infeasible net amount removes one payment before the others react, so the order
 /// of the banks does not matter. The work is linear in the number of payments.
@@ -74,7 +74,9 @@ impl Repair {
         }
     }
 
-    /// The payment of a bank that loses least for each cent of the shortfall; of equal ones the last.
+    /// The payment whose removal loses least for each cent of shortfall.
+    ///
+    /// Of equal ones it is the last.
     fn removal(&self, queues: &Queues, bank: usize) -> Option<Removal> {
         let shortfall = -self.net.surplus(queues, bank);
         let (mut best, mut next, mut compared): (Option<Removal>, _, _) = (None, None, 0);

@@ -1,4 +1,4 @@
-//! Branch and bound for a set of payments that can settle together in any order.
+//! Branch and bound for sets of payments that can settle together.
 //!
 //! The largest set is NP-hard (Güntzer, Jungnickel and Leclerc, European Journal of Operational Research 106, 1998),
 //! so the numbers of payments and steps are limited.
@@ -24,7 +24,9 @@ pub enum Goal {
     Multilateral,
     /// The same, of two banks that both pay.
     Bilateral,
-    /// The smallest number of payments, then the largest value, of two banks that both pay, with a new payment.
+    /// The smallest number of payments, one of them new, then the largest value.
+    ///
+    /// Both of two banks pay.
     Entry,
 }
 
@@ -36,7 +38,9 @@ pub enum Goal {
 pub struct Search {
     candidates: Vec<Candidate>,
     accounts: Vec<Account>,
-    /// Role of the bank of each account: a hash of its limits and payments and of the roles of their banks.
+    /// Role of the bank of each account.
+    ///
+    /// It is a hash of its limits, its payments and the roles of their banks.
     roles: Vec<u64>,
     next_roles: Vec<u64>,
     /// End of each group of candidates that are added together.
@@ -86,7 +90,7 @@ struct Account {
     /// The other bank of a bilateral limit.
     other: Option<usize>,
     /// Limit less the net amount of the set; negative if overdrawn.
-    room: Cents,
+    headroom: Cents,
     /// Value of undecided payments from it.
     payments: Cents,
     /// Value of undecided payments to it.
@@ -95,16 +99,16 @@ struct Account {
 
 impl Account {
     fn is_overdrawn(&self) -> bool {
-        self.room < Cents::ZERO
+        self.headroom < Cents::ZERO
     }
 
     fn can_be_covered(&self) -> bool {
-        self.room + self.receipts >= Cents::ZERO
+        self.headroom + self.receipts >= Cents::ZERO
     }
 
     /// Maximum value of further payments of a bank.
     fn spendable(&self) -> Cents {
-        if self.other.is_none() { self.payments.min(self.room + self.receipts) } else { Cents::ZERO }
+        if self.other.is_none() { self.payments.min(self.headroom + self.receipts) } else { Cents::ZERO }
     }
 }
 
@@ -113,11 +117,13 @@ impl Search {
     pub fn clear(&mut self) {
         self.candidates.clear();
         self.accounts.clear();
-        let unlimited = Account { other: Some(0), room: Cents(i64::MAX / 2), ..Account::default() };
+        let unlimited = Account { other: Some(0), headroom: Cents(i64::MAX / 2), ..Account::default() };
         self.accounts.push(unlimited);
     }
 
-    /// Adds a payment of `bank`; the incumbents together are a solution, or there are none.
+    /// Adds a payment of `bank`.
+    ///
+    /// The incumbents together are a solution, or there are none.
     pub fn push(&mut self, queues: &Queues, bank: usize, index: usize, is_incumbent: bool) {
         let payment = queues.payments[index];
         let other = usize::from(payment.receiver);
@@ -144,22 +150,24 @@ impl Search {
         });
     }
 
-    /// The account of a bank or of a pair, which is opened with this limit.
+    /// The account of a bank or a pair; a new one has this limit.
     fn account(&mut self, bank: usize, other: Option<usize>, limit: Cents) -> u8 {
         let is_it = |account: &Account| (account.bank, account.other) == (bank, other);
         let position = self.accounts[1..].iter().position(is_it).map(|position| position + 1);
         let index = position.unwrap_or_else(|| {
-            self.accounts.push(Account { bank, other, room: limit, ..Account::default() });
+            self.accounts.push(Account { bank, other, headroom: limit, ..Account::default() });
             self.accounts.len() - 1
         });
         u8::try_from(index).unwrap_or(UNLIMITED)
     }
 
-    /// Adds the indices of the best set that it finds to `chosen`; true if there is one.
+    /// Adds the best set that it finds to `chosen`.
+    ///
+    /// Without a solution it adds nothing.
     pub fn find(&mut self, goal: Goal, chosen: &mut Vec<usize>) -> bool {
         // Larger limits have no effect, and sums of limits and amounts could overflow.
         for account in &mut self.accounts[1..] {
-            account.room = account.room.min(account.payments);
+            account.headroom = account.headroom.min(account.payments);
         }
         self.order();
         self.require(goal);
@@ -194,13 +202,13 @@ impl Search {
     /// Sets the roles of the candidates by colour refinement (Weisfeiler and Leman 1968).
     fn find_roles(&mut self) {
         self.roles.clear();
-        self.roles.extend(self.accounts.iter().map(|account| hash([1, bits(account.room)])));
+        self.roles.extend(self.accounts.iter().map(|account| hash([1, bits(account.headroom)])));
         for _ in 0..self.accounts.len() {
             self.next_roles.clear();
             self.next_roles.extend(self.roles.iter().map(|role| hash([*role])));
             for candidate in &self.candidates {
                 let [debited, credited] = [candidate.debits, candidate.credits].map(|pair| pair.map(usize::from));
-                let limits = [debited[1], credited[1]].map(|account| bits(self.accounts[account].room));
+                let limits = [debited[1], credited[1]].map(|account| bits(self.accounts[account].headroom));
                 let position = 2 * candidate.position as u64 + u64::from(candidate.is_new);
                 let edge = hash([bits(candidate.amount), position, limits[0], limits[1]]);
                 for (tag, to, from) in [(2, debited[0], credited[0]), (3, credited[0], debited[0])] {
@@ -306,10 +314,10 @@ impl Search {
                 self.overdrawn -= usize::from(account.is_overdrawn());
                 if is_debit {
                     account.payments += undecided;
-                    account.room += moved;
+                    account.headroom += moved;
                 } else {
                     account.receipts += undecided;
-                    account.room -= moved;
+                    account.headroom -= moved;
                 }
                 self.spendable += account.spendable();
                 self.overdrawn += usize::from(account.is_overdrawn());

@@ -36,7 +36,7 @@ pub fn systems() -> impl Strategy<Value = Queues> {
     systems_of(2..=5, 4, 4, 3)
 }
 
-/// Random systems with this number of banks, and up to these numbers, amounts and capacities for each.
+/// Random systems; each bank has at most these payments, amounts and capacity.
 pub fn systems_of(
     banks: RangeInclusive<u16>,
     payments: usize,
