@@ -174,7 +174,7 @@ REFUSED: dict[str, tuple[Callable[[bytes], Any], str]] = {
         lambda _: started(learner="BANK_B").save_state(),
         "another decision process: learners, decides and max_episode_steps must be the same",
     ),
-    "another decision": (lambda _: started(decides="pool").save_state(), "another decision process"),
+    "another decision": (lambda _: started(decides="payments").save_state(), "another decision process"),
     "another limit": (lambda _: limited().save_state(), "another decision process"),
     "damaged": (flipped, "damaged: the state's checksum"),
     "truncated": (lambda state: state[:-1], "damaged"),

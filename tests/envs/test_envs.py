@@ -119,11 +119,12 @@ class TestSpaces:
             "events": payments,
         }
         env = PaymentEnv(scenario, learner="A", slots=2)
-        assert env.amount_scale_cents == 1
+        assert env.amount_scale_cents == 9  # the root of 5^2 + 6^2 + 3^2 + 2^2
         observation, _ = env.reset(seed=0)
         for waiting in ({}, {5: 3, 6: 2}):
-            slots = observation[-2 * len(SLOT_COLUMNS) :].reshape(2, -1)
-            seen = dict(zip(slots[:, 0], slots[:, SLOT_COLUMNS.index("incoming_value")], strict=True))
+            slots = observation[-2 * len(SLOT_COLUMNS) :].reshape(2, -1) * 9
+            found = slots[:, [0, SLOT_COLUMNS.index("incoming_value")]].round(4)
+            seen = dict(found.tolist())
             assert seen == {amount: waiting.get(amount, 0) * is_visible for amount in (5, 6)}
             observation, *_ = env.step(HOLD[:2])
 

@@ -112,12 +112,15 @@ def test_demonstration_has_the_actions_of_the_rule_on_training_days() -> None:
 
 
 def test_best_rule_commits_the_best_share_of_the_pool() -> None:
-    changes = {"env": {"id": "PaySim/LiquidityPool-v1"}, "warm_start": {"policy": "best_rule", "days": 2}}
+    env = {"id": "PaySim/LiquidityPool-v1", "kwargs": {"pool_shares": 5}}
+    changes = {"env": env, "warm_start": {"policy": "best_rule", "days": 2}}
     demonstration = _demonstrated(**changes)
     share = demonstration.description["pool_share"]
     is_opening = demonstration.observations[:, _opening_column()] > 0
     assert is_opening.sum() == 2
-    assert (demonstration.actions[is_opening, 0] == round(share * 3)).all()
+    assert (demonstration.actions[is_opening, -1] == round(share * 4)).all()
+    assert (demonstration.choices[is_opening] == [*[1] * 8, 5]).all()
+    assert (demonstration.choices[~is_opening, -1] == 1).all()
 
 
 def _opening_column() -> int:

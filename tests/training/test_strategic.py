@@ -439,7 +439,10 @@ def _with_pools() -> dict[str, Any]:
     ("changes", "reason"),
     [
         ({"env": {"id": "PaySim/FiveBank-v1", "kwargs": {"action_mode": "fraction"}}}, "action_mode"),
-        ({"env": {"id": "PaySim/FiveBank-v1", "kwargs": {"decides": "pool"}}}, "decides = 'pool'"),
+        (
+            {"env": {"id": "PaySim/FiveBank-v1", "kwargs": {"decides": "pool"}}},
+            "decides = pool: must be another value",
+        ),
         ({"env": {"id": "PaySim/FiveBank-v1", "kwargs": {"max_episode_steps": 9}}}, "max_episode_steps = 9"),
         ({"env": {"id": "PaySim/FiveBank-v1", "kwargs": {"autoreset_mode": "NextStep"}}}, "autoreset_mode"),
         ({"env": {"id": "PaySim/FiveBank-v1", "kwargs": _with_pools()}}, "CORE_A: liquidity_pool = 100"),
