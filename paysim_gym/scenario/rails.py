@@ -28,6 +28,8 @@ class LiquiditySaving(Model):
 class Rail(Model):
     """A settlement system that the banks share."""
 
+    _part = "rail"
+
     id: Identifier
     """Unique name."""
     settlement_type: Literal["immediate", "deferred_net"] = "immediate"

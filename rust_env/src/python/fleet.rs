@@ -14,6 +14,7 @@ use crate::policy::scripted;
 use crate::scenario::{PolicyConfig, Scenario, in_range, read_json};
 use crate::setup::Setup;
 use crate::units::{BankId, Cents};
+use log::debug;
 use numpy::{
     PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray3, PyReadonlyArrayDyn,
     PyUntypedArrayMethods,
@@ -84,6 +85,7 @@ impl Fleet {
             let setup = Arc::new(Setup::with_files(&Scenario::from_json(scenario_json)?, files)?);
             let process = Arc::new(Process::from_json(decision_json, &setup)?);
             let fleet = fleet::Fleet::new(setup, process, num_envs);
+            debug!("fleet of {num_envs} systems on {num_threads} threads, {} learners", fleet.process.learners.len());
             let scratch = Scratch::of(&fleet);
             Ok::<_, crate::error::ScenarioError>(Self {
                 fleet,
