@@ -5,8 +5,8 @@ Importing the package registers its environments with Gymnasium:
     import gymnasium as gym
     import paysim_gym
 
-    env = gym.make("PaySim/TwoBank-v0")
-    fleet = gym.make_vec("PaySim/TwoBank-v0", num_envs=64)
+    env = gym.make("PaySim/TwoBank-v1")
+    fleet = gym.make_vec("PaySim/TwoBank-v1", num_envs=64)
 """
 
 from importlib.metadata import version
@@ -22,7 +22,7 @@ from paysim_gym.scenario import (
     CostConfig,
     RailConfig,
     Scenario,
-    ScenarioNotFoundError,
+    ScenarioNotFound,
     SimulationConfig,
     TransactionConfig,
     bundled_scenarios,
@@ -41,7 +41,7 @@ __all__ = [
     "RailConfig",
     "Scenario",
     "ScenarioError",
-    "ScenarioNotFoundError",
+    "ScenarioNotFound",
     "SimulationConfig",
     "TransactionConfig",
     "__version__",

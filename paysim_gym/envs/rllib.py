@@ -1,7 +1,7 @@
 """RLlib multi-agent environment: the learners of one system are its agents.
 
 With one policy for all learners RLlib needs no adapter: its single-agent env runner steps
-`PaymentVectorEnv` by the id `paysim_gym:PaySim/Bank-v0` and
+`PaymentVectorEnv` by the id `paysim_gym:PaySim/Bank-v1` and
 `gym_env_vectorize_mode="vector_entry_point"`.
 """
 
@@ -17,7 +17,7 @@ from ray.tune.registry import register_env
 from paysim_gym.envs.parallel import Infos, Observations, PaymentParallelEnv
 from paysim_gym.envs.validation import spread_seeds
 
-PARALLEL_ID = "PaySim/Parallel-v0"
+PARALLEL_ID = "PaySim/Parallel-v1"
 
 
 class PaymentMultiAgentEnv(MultiAgentEnv):
@@ -64,7 +64,7 @@ class PaymentMultiAgentEnv(MultiAgentEnv):
 
 
 def register_with_ray() -> None:
-    """Register `PaySim/Parallel-v0` with RLlib, here and in its env runners.
+    """Register `PaySim/Parallel-v1` with RLlib, here and in its env runners.
 
     Shutting Ray down removes it; `config.environment(PaymentMultiAgentEnv)` needs no registration.
     """

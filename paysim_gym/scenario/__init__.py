@@ -1,6 +1,6 @@
 """The scenario: a payment system and its days, as a validated immutable object."""
 
-from paysim_gym.scenario.loader import ScenarioNotFoundError, bundled_scenarios
+from paysim_gym.scenario.loader import ScenarioNotFound, bundled_scenarios
 from paysim_gym.scenario.models import (
     Agent,
     AgentConfig,
@@ -31,7 +31,7 @@ __all__ = [
     "Rail",
     "RailConfig",
     "Scenario",
-    "ScenarioNotFoundError",
+    "ScenarioNotFound",
     "ScenarioSource",
     "SimulationConfig",
     "TransactionConfig",

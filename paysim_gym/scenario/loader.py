@@ -14,7 +14,7 @@ import yaml
 from paysim_gym._engine import ScenarioError
 
 
-class ScenarioNotFoundError(ScenarioError, FileNotFoundError):
+class ScenarioNotFound(ScenarioError, FileNotFoundError):  # noqa: N818
     """No scenario file has this path, and no bundled scenario this name."""
 
 
@@ -83,7 +83,7 @@ def _read_text(source: str | os.PathLike[str]) -> tuple[str, Path]:
     except (OSError, ValueError, TypeError) as error:
         names = ", ".join(bundled_scenarios())
         is_missing = isinstance(error, FileNotFoundError)
-        raise (ScenarioNotFoundError if is_missing else ScenarioError)(
+        raise (ScenarioNotFound if is_missing else ScenarioError)(
             f"scenario = {source!r}: must be a bundled scenario ({names}), a readable YAML file, "
             f"a mapping or a Scenario ({error})"
         ) from None

@@ -227,7 +227,7 @@ def load_scenario(source: ScenarioSource) -> Scenario:
         source: A bundled scenario's name, the path of a YAML file, a mapping, or a scenario.
 
     Raises:
-        ScenarioNotFoundError: If there is no such file; a ScenarioError and a FileNotFoundError.
+        ScenarioNotFound: If there is no such file; a ScenarioError and a FileNotFoundError.
         ScenarioError: If it cannot be read or is invalid: one line for each error, as
             `path = value: what is allowed`.
     """

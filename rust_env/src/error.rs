@@ -68,14 +68,14 @@ impl ScenarioError {
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum ActionError {
     /// A batch of the wrong length.
-    #[error("got {got} actions: must be {expected}, one for each slot of each learner of each environment")]
+    #[error("got {got} actions: must be {expected}, one for each component of each learner of each environment")]
     WrongLength { got: usize, expected: usize },
     /// A number outside the action space.
-    #[error("environment {env}, bank {bank}, slot {slot}: action {value} must be between 0 and {highest}")]
-    OutOfRange { env: usize, bank: String, slot: usize, value: i64, highest: i64 },
+    #[error("environment {env}, bank {bank}, {component}: action {value} must be between 0 and {highest}")]
+    OutOfRange { env: usize, bank: String, component: String, value: i64, highest: i64 },
     /// A masked action, in strict mode.
-    #[error("environment {env}, bank {bank}, slot {slot}: action {value} is masked: {reason}")]
-    Masked { env: usize, bank: String, slot: usize, value: i64, reason: &'static str },
+    #[error("environment {env}, bank {bank}, {component}: action {value} is masked: {reason}")]
+    Masked { env: usize, bank: String, component: String, value: i64, reason: &'static str },
     /// A scripted policy's split into a number of parts that the action space lacks.
     #[error("environment {env}, bank {bank}: a split into {parts} parts is not among split_parts {offered:?}")]
     NotOffered { env: usize, bank: String, parts: u8, offered: Vec<u8> },

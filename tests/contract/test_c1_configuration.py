@@ -22,7 +22,7 @@ from paysim_gym.scenario import (
     ArrivalConfig,
     CostConfig,
     RailConfig,
-    ScenarioNotFoundError,
+    ScenarioNotFound,
     SimulationConfig,
     TransactionConfig,
 )
@@ -244,7 +244,7 @@ def test_c1_3_a_scenario_file_is_read(tmp_path: Path) -> None:
 def test_c1_3_a_missing_file_is_a_file_not_found_error(source: Any) -> None:
     with pytest.raises(FileNotFoundError, match="must be a bundled scenario") as missing:
         load_scenario(source)
-    assert isinstance(missing.value, ScenarioNotFoundError | ValueError)
+    assert isinstance(missing.value, ScenarioNotFound | ValueError)
     assert str(source) in str(missing.value)
 
 

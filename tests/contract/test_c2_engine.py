@@ -159,7 +159,7 @@ import gymnasium, paysim_gym
 run = paysim_gym.Orchestrator("two_bank")
 run.tick()
 run.restore_state(run.save_state())
-gymnasium.make("PaySim/Bank-v0" if "PaySim/Bank-v0" in gymnasium.registry else "PaySim/Bank-v1",
+gymnasium.make("PaySim/Bank-v1",
                scenario="two_bank")
 """
     shown = {}
