@@ -14,6 +14,7 @@ from importlib.metadata import version
 from paysim_gym._engine import ActionError, EpisodeOverError, ScenarioError
 from paysim_gym.envs.env import PaymentEnv
 from paysim_gym.envs.registration import register_envs
+from paysim_gym.envs.spaces import ObservationField, observation_fields
 from paysim_gym.envs.vector import PaymentVectorEnv
 from paysim_gym.orchestrator import Orchestrator
 from paysim_gym.scenario import (
@@ -35,6 +36,7 @@ __all__ = [
     "ArrivalConfig",
     "CostConfig",
     "EpisodeOverError",
+    "ObservationField",
     "Orchestrator",
     "PaymentEnv",
     "PaymentVectorEnv",
@@ -47,6 +49,7 @@ __all__ = [
     "__version__",
     "bundled_scenarios",
     "load_scenario",
+    "observation_fields",
 ]
 
 __version__ = version("paysim-gym")

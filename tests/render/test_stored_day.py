@@ -22,8 +22,7 @@ def play_releasing_all(scenario: Scenario, learner: str) -> PaymentEnv:
     _, info = env.reset(seed=scenario.seed)
     terminated = False
     while not terminated:
-        legal = info["action_mask"].reshape(64, -1)
-        _, _, terminated, _, info = env.step(legal[:, 1].astype(np.int64))
+        _, _, terminated, _, info = env.step([mask[1] for mask in info["action_mask"]])
     return env
 
 
