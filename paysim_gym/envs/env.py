@@ -11,14 +11,15 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from paysim_gym.envs.env_arguments import EnvArguments, check_names
-from paysim_gym.envs.infos import Info
+from paysim_gym.envs.infos import Info, reset_info
+from paysim_gym.envs.specs import PortableSpec
 from paysim_gym.envs.validation import validate_options, validate_seed, validate_shape
 from paysim_gym.envs.vector import PaymentVectorEnv
 from paysim_gym.render.day_renderer import Frame, make_renderers, warn_no_render_mode
 from paysim_gym.scenario import ScenarioSource
 
 
-class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
+class PaymentEnv(PortableSpec, gym.Env[NDArray[np.float32], Any]):
     """A bank's treasurer decides at every tick which queued payments to release.
 
     The bank's customers order payments all day. Paying needs liquidity, which comes from the opening
@@ -39,17 +40,19 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
     in twentieths. With `decides="pool"` the action is the pool's component alone,
     `Discrete(pool_shares)`; with `decides="nothing"` it is `Discrete(1)`.
 
-    `action_masks()` and `info["action_mask"]` have the legal actions (one component after the other). An
-    illegal action acts as hold and is counted, or raises if `strict`.
+    `info["action_mask"]` has the legal actions as `action_space.sample(mask=...)` takes them: int8, for
+    `MultiDiscrete` a tuple of one array per component. `action_masks()` has them as one bool array, one
+    component after the other. An illegal action acts as hold and is counted, or raises if `strict`.
 
     ## Observation space
     `Box`, float32, with true finite bounds: the clock, the bank's own money, queues, receipts and
-    costs, then each slot's payment. `paysim_gym._engine.observation_fields(slots)` names each column,
-    its unit, bounds and meaning.
+    costs, then each slot's payment. `observation_names` has the names of the columns and
+    `paysim_gym.observation_fields(slots)` also their units, bounds and meanings.
+    `paysim_gym.envs.wrappers.DictObservation` separates bank, slots and mask.
 
     ## Rewards
     Minus the cost of the step over `reward_scale`; over an episode they sum to minus its cost over
-    `reward_scale`. `info["costs"]` has the components in cents.
+    `reward_scale`. `info["cost_<component>"]` has each component in cents.
 
     ## Starting state
     The first tick's payments have arrived, or a pool is about to be committed. `reset(seed=s)` starts
@@ -57,7 +60,8 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
 
     ## Episode end
     Terminated after the last tick of the last day, with the learning bank's totals in
-    `info["episode_totals"]`. Never truncated by itself.
+    `info["episode_<total>"]`, such as `episode_cost`; `paysim_gym.evaluation.EpisodeTable` has their
+    meanings. Never truncated by itself: `spec.max_episode_steps` is one more than the steps of an episode.
 
     ## Arguments
     * `scenario`: a bundled scenario's name, the path of a YAML file, a mapping, or a `Scenario`
@@ -70,10 +74,14 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
         scenario: The validated scenario.
         learner: The bank that learns.
         settings: The validated arguments of the decision process.
+        episode_steps: Steps until an episode ends by itself.
+        observation_names: Names of the columns of the observation.
+        mask_format: Form of the mask that `action_space.sample(mask=...)` takes.
         amount_scale_cents: Cents of one unit of amount in the observation.
         reward_scale_cents: Cents of cost of one unit of negative reward.
 
     ## Versions
+    * v1: flat `info`, masks that `sample` takes, ids with a discrete action and a step limit
     * v0: first version
     """
 
@@ -105,6 +113,9 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
         self.scenario = self._fleet.scenario
         self.learner = self._fleet.learner
         self.settings = self._fleet.settings
+        self.episode_steps = self._fleet.episode_steps
+        self.observation_names = self._fleet.observation_names
+        self.mask_format = self._fleet.mask_format
         self.amount_scale_cents = self._fleet.amount_scales_cents[self.learner]
         self.reward_scale_cents = self._fleet.reward_scales_cents[self.learner]
         self.observation_space = self._fleet.single_observation_space
@@ -121,7 +132,8 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
             options: A mapping, ignored.
 
         Returns:
-            The observation, float32 of shape (observation size,), and an info with `action_mask`.
+            The observation, float32 of shape (observation size,), and an info as that of `step`,
+            without costs.
 
         Raises:
             ValueError: If the seed is not an integer between 0 and 2**64 - 1, or the options are no mapping.
@@ -131,7 +143,7 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
         self._fleet.np_random = self.np_random
         observations, _ = self._fleet.reset(seed=seed)
         self._record()
-        return observations[0], {"action_mask": self.action_masks()}
+        return observations[0], reset_info(self.mask_format.split(self.action_masks()))
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, Info]:
         """Play one step: a tick, or the opening of a day with a pool.
@@ -140,8 +152,8 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
             action: Integers of shape (components,), or one integer where an action is one number.
 
         Returns:
-            Observation, reward, terminated, truncated and an info with `costs`, `illegal_actions`,
-            `action_mask` and, at the end, `episode_totals`.
+            Observation, reward, terminated, truncated and an info with `cost_<component>`,
+            `illegal_actions`, `action_mask` and, at the end, `episode_<total>`.
 
         Raises:
             ValueError: If the action has the wrong shape or type.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from paysim_gym import _engine
 from paysim_gym.envs.env_arguments import EnvSettings
-from paysim_gym.envs.infos import Columns, Info, StepResult
+from paysim_gym.envs.infos import Columns, StepResult
 from paysim_gym.render import BankSnapshot
 from paysim_gym.scenario import Scenario
 
@@ -89,16 +89,20 @@ class FleetRows:
             _merge_axes(rewards),
             self._repeat_per_learner(terminated),
             self._repeat_per_learner(truncated),
-            {
-                "costs": dict(zip(_engine.COST_COMPONENTS, _merge_axes(costs).T.copy(), strict=True)),
-                "illegal_actions": _merge_axes(illegal),
-            },
+            _merge_axes(costs),
+            _merge_axes(illegal),
             _merge_axes(masks),
             {},
         )
 
-    def step_single(self, actions: NDArray[np.int64]) -> tuple[NDArray[np.float32], float, bool, bool, Info]:
-        """Play one step in the only row, as an environment returns it; without totals."""
+    def step_single(
+        self, actions: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], float, bool, bool, list[int], int, NDArray[np.bool_]]:
+        """Play one step in the only row.
+
+        Returns:
+            Observation, reward, terminated, truncated, cents by cost component, illegal actions and mask.
+        """
         return self._fleet.step_alone(actions)
 
     def totals(self) -> Columns:

@@ -13,13 +13,13 @@ use crate::fleet::{self, BankSnapshot, Pool, QueueSnapshot, RATIO_NAMES, StepOut
 use crate::policy::scripted;
 use crate::scenario::{PolicyConfig, Scenario, in_range, read_json};
 use crate::setup::Setup;
-use crate::units::{BankId, Cents};
+use crate::units::BankId;
+use log::debug;
 use numpy::{
     PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray3, PyReadonlyArrayDyn,
     PyUntypedArrayMethods,
 };
 use pyo3::exceptions::PyValueError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use std::slice;
@@ -36,7 +36,8 @@ type Stepped<'py> = (
     Bound<'py, PyArray3<bool>>,
     Bound<'py, PyArray2<i64>>,
 );
-type SteppedAlone<'py> = (Bound<'py, PyArray1<f32>>, f64, bool, bool, Bound<'py, PyDict>);
+type SteppedAlone<'py> =
+    (Bound<'py, PyArray1<f32>>, f64, bool, bool, [i64; COMPONENTS.len()], i64, Bound<'py, PyArray1<bool>>);
 
 /// Independent systems of one scenario, stepped together.
 #[pyclass(module = "paysim_gym._engine")]
@@ -84,6 +85,7 @@ impl Fleet {
             let setup = Arc::new(Setup::with_files(&Scenario::from_json(scenario_json)?, files)?);
             let process = Arc::new(Process::from_json(decision_json, &setup)?);
             let fleet = fleet::Fleet::new(setup, process, num_envs);
+            debug!("fleet of {num_envs} systems on {num_threads} threads, {} learners", fleet.process.learners.len());
             let scratch = Scratch::of(&fleet);
             Ok::<_, crate::error::ScenarioError>(Self {
                 fleet,
@@ -200,11 +202,9 @@ impl Fleet {
         };
         let actions = actions.as_slice()?;
         health.guard(py, || fleet.step(actions, out, pool))?;
-        let info = PyDict::new(py);
-        info.set_item(intern!(py, "costs"), costs_dict(py, costs.map(Cents))?)?;
-        info.set_item(intern!(py, "illegal_actions"), illegal)?;
-        info.set_item(intern!(py, "action_mask"), PyArray1::from_slice(py, &scratch.mask))?;
-        Ok((PyArray1::from_slice(py, &scratch.observation), reward, terminated, truncated, info))
+        let (observation, mask) =
+            (PyArray1::from_slice(py, &scratch.observation), PyArray1::from_slice(py, &scratch.mask));
+        Ok((observation, reward, terminated, truncated, costs, illegal, mask))
     }
 
     fn scripted_actions<'py>(&mut self, py: Python<'py>, policy_json: &str) -> PyResult<Bound<'py, PyArray3<i64>>> {
