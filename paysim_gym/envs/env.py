@@ -138,6 +138,7 @@ class PaymentEnv(PortableSpec, gym.Env[NDArray[np.float32], Any]):
         Raises:
             ValueError: If the seed is not an integer between 0 and 2**64 - 1, or the options are no mapping.
         """
+        self._fleet.validate_open()
         validate_options(options)
         super().reset(seed=None if seed is None else validate_seed(seed))
         self._fleet.np_random = self.np_random
@@ -181,25 +182,29 @@ class PaymentEnv(PortableSpec, gym.Env[NDArray[np.float32], Any]):
         """Save the state, for `restore_state`; raises ResetNeeded before the first reset."""
         return self._fleet.save_state()
 
-    def restore_state(self, state: bytes, *, seed: int | None = None) -> tuple[NDArray[np.float32], Info]:
+    def restore_state(
+        self, state: bytes, *, seed: int | None = None, known_by: str | None = None
+    ) -> tuple[NDArray[np.float32], Info]:
         """Restore a saved state, from which the environment continues bit for bit.
 
-        With a seed only the past is restored, and what is scheduled or replayed: demand and scripted
-        policies draw the rest of the episode anew. The episodes after it are those of the saved state.
-        Wrappers keep their own counts, such as that of `TimeLimit`.
+        With a seed everything random that the learner cannot know is drawn anew: the rest of the episode's
+        demand, the draws of other banks' policies, and the payments that other banks received in this tick
+        by sampling; see `PaymentVectorEnv.restore_state`. Wrappers keep their own counts, such as that of
+        `TimeLimit`.
 
         Args:
             state: From `save_state` of any environment of the same scenario, `learner` and `decides`.
             seed: 0 to 2**64 - 1; the same state and seed give the same future.
+            known_by: None or the learner; invalid without a seed.
 
         Returns:
             Observation and info, as `reset` returns them.
 
         Raises:
-            ValueError: If state or seed are invalid; nothing has changed then.
+            ValueError: If state, seed or known_by are invalid; nothing has changed then.
             ResetNeeded: Before the first reset.
         """
-        restored = self._fleet.restore_state(0, state, seed=seed)
+        restored = self._fleet.restore_state(0, state, seed=seed, known_by=known_by)
         for renderer in self._renderers:
             renderer.clear()
         self._record()
@@ -215,7 +220,9 @@ class PaymentEnv(PortableSpec, gym.Env[NDArray[np.float32], Any]):
         Raises:
             ResetNeeded: Before the first reset.
             DependencyNotInstalled: If the mode needs Pillow and it is not installed.
+            ClosedEnvironmentError: After `close`.
         """
+        self._fleet.validate_open()
         if self.render_mode is None:
             warn_no_render_mode()
             return None
@@ -223,9 +230,10 @@ class PaymentEnv(PortableSpec, gym.Env[NDArray[np.float32], Any]):
         return None if self.render_mode == "human" else frame
 
     def close(self) -> None:
-        """Close the window, if there is one."""
+        """Close the window and release the engine; later calls raise ClosedEnvironmentError."""
         for renderer in self._renderers:
             renderer.close()
+        self._fleet.close()
 
     def _record(self) -> None:
         for renderer in self._renderers:

@@ -178,17 +178,21 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
         """Save the state of the system; see `PaymentEnv`."""
         return self._system.save_state()
 
-    def restore_state(self, state: bytes, *, seed: int | None = None) -> tuple[Observations, Infos]:
-        """Restore a saved state; with a seed, draw a new future; see `PaymentEnv`.
+    def restore_state(
+        self, state: bytes, *, seed: int | None = None, known_by: str | None = None
+    ) -> tuple[Observations, Infos]:
+        """Restore a saved state; with a seed, redraw what `known_by` cannot know; see `PaymentVectorEnv`.
+
+        Other agents' payments of this tick are drawn anew too, and so are their observations.
 
         Returns:
             By agent, observation and info, as `reset` returns them.
 
         Raises:
-            ValueError: If state or seed are invalid; nothing has changed then.
+            ValueError: If state, seed or known_by are invalid; nothing has changed then.
             ResetNeeded: Before the first reset.
         """
-        observations, masks = self._system.restore_system(0, state, seed=seed)
+        observations, masks = self._system.restore_system(0, state, seed=seed, known_by=known_by)
         self.agents = [] if self._system.ended.any() else list(self.possible_agents)
         return self._by_agent(observations), self._reset_infos(masks)
 
@@ -200,6 +204,10 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
         if self.render_mode == "ansi":
             return "\n\n".join(str(frame) for frame in frames)
         return np.concatenate([np.asarray(frame, np.uint8) for frame in frames])
+
+    def close(self) -> None:
+        """Release the engine; later calls raise ClosedEnvironmentError."""
+        self._system.close()
 
     def _reset_infos(self, masks: NDArray[np.bool_]) -> Infos:
         return self._by_agent([reset_info(self._system.mask_format.split(mask)) for mask in masks])

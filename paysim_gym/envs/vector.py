@@ -172,6 +172,7 @@ class PaymentVectorEnv(PortableSpec, VectorEnv[NDArray[np.float32], NDArray[np.i
         Raises:
             ValueError: If a seed, the options or the mask are invalid.
         """
+        self.validate_open()
         seeds = validate_seeds(seed, self.num_envs, self.settings.seeding)
         rows = self._rows_to_reset(options)
         super().reset(seed=seeds[0])
@@ -287,38 +288,44 @@ class PaymentVectorEnv(PortableSpec, VectorEnv[NDArray[np.float32], NDArray[np.i
         return self._rows.save_state(row)
 
     def restore_state(
-        self, row: int, state: bytes, *, seed: int | None = None
+        self, row: int, state: bytes, *, seed: int | None = None, known_by: str | None = None
     ) -> tuple[NDArray[np.float32], Info]:
         """Restore a saved state in a row's system, which then continues bit for bit.
 
-        With a seed only the past is restored, and what is scheduled or replayed: demand and scripted
-        policies draw the rest of the episode anew. The episodes after it are those of the saved state.
+        With a seed everything random that a learner cannot know is drawn anew: the rest of the episode's
+        demand, the draws of other banks' policies, and the payments that other banks received in this tick
+        by sampling. What is scheduled or replayed and the episodes after this one stay the same. Older
+        payments in other banks' queues and their balances stay too, although no treasurer knows them.
 
         Args:
             row: From 0 to num_envs - 1; any row, not only the one that was saved.
             state: From any environment of the same scenario, `learner`, `decides` and `max_episode_steps`.
             seed: 0 to 2**64 - 1; the same state and seed give the same future.
+            known_by: The learner that a future is drawn for, by default the only one; required with a seed
+                if there are several, and invalid without a seed.
 
         Returns:
             The row's observation, float32 of shape (observation size,), and its info, as a
             `PaymentEnv` returns them from `reset`.
 
         Raises:
-            ValueError: If state, row or seed are invalid; nothing has changed then.
+            ValueError: If state, row, seed or known_by are invalid; nothing has changed then.
             ResetNeeded: Before the first reset.
         """
         system, learner = self._rows.system_and_learner(row)
-        observations, masks = self.restore_system(system, state, seed=seed)
+        observations, masks = self.restore_system(system, state, seed=seed, known_by=known_by)
         return observations[learner].copy(), reset_info(self.mask_format.split(masks[learner].copy()))
 
     def restore_system(
-        self, system: int, state: bytes, *, seed: int | None = None
+        self, system: int, state: bytes, *, seed: int | None = None, known_by: str | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Restore as `restore_state` does; return observations and masks, (learners, ...)."""
         if self._masks is None:
             raise ResetNeeded("call reset before restore_state")
         new_seed = None if seed is None else validate_seed(seed)
-        observations, masks, has_ended = self._rows.restore_system(system, validate_state(state), new_seed)
+        observations, masks, has_ended = self._rows.restore_system(
+            system, validate_state(state), new_seed, known_by
+        )
         rows = self._rows.of_system(system)
         self._masks[rows], self._ended[rows] = masks, has_ended
         self._keep_ended(self._ended)
@@ -331,15 +338,28 @@ class PaymentVectorEnv(PortableSpec, VectorEnv[NDArray[np.float32], NDArray[np.i
         """The unscaled state of each row's bank, in cents; see `paysim_gym.render.BankSnapshot`."""
         return self._rows.snapshots()
 
+    def close_extras(self, **kwargs: Any) -> None:
+        """Release the engine; later calls raise ClosedEnvironmentError."""
+        self._rows.close()
+
     def render(self) -> tuple[Frame, ...] | None:
         """Each row's day, up to its last returned observation; see `PaymentEnv.render`."""
+        self.validate_open()
         if self.render_mode is None:
             warn_no_render_mode()
             return None
         return tuple(renderer.frame() for renderer in self._renderers)
 
+    def validate_open(self) -> None:
+        """Raise ClosedEnvironmentError after `close`."""
+        self._rows.validate_open()
+
     def validate_running(self) -> None:
-        """Raise ResetNeeded before the first reset, EpisodeOverError if an ended row was not reset."""
+        """Raise ResetNeeded before the first reset, EpisodeOverError if an ended row was not reset.
+
+        After `close` it raises ClosedEnvironmentError.
+        """
+        self.validate_open()
         if self._masks is None:
             raise ResetNeeded("call reset before step")
         if self.autoreset_mode is AutoresetMode.DISABLED and self._has_ended_row:

@@ -141,6 +141,7 @@ class Scenario(Model):
     end_of_day: Literal["carry", "drop", "borrow"] = "carry"
     """What happens to unsettled payments: they stay queued, are cancelled, or settle with borrowed money.
 
+    `carry`: deadlines stay the same, so that a payment settled on a later day can still be on time.
     `borrow`: every bank borrows overnight the excess of its unsettled payments over its positive balance,
     gross (no netting between banks), regardless of its credit limit. Repayment when the next day opens may
     leave it overdrawn beyond its limit until it receives money."""

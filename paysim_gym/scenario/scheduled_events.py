@@ -118,7 +118,8 @@ class EarlyCloseEvent(_Event):
     """The day ends with this tick; its remaining ticks are skipped.
 
     Random and replayed payments of the skipped ticks do not arrive. Payments that the scenario lists for
-    them arrive when the next day opens, if there is one, with deadlines later by as much.
+    them arrive when the next day opens, if there is one, with deadlines later by as much. Deadlines of queued
+    payments in skipped ticks pass at the end of the next day's first tick.
     """
 
     type: Literal["early_close"] = "early_close"

@@ -165,9 +165,9 @@ REFUSED: dict[str, tuple[Callable[[bytes], Any], str]] = {
         lambda _: started("five_bank").save_state(),
         "another scenario: .* must be",
     ),
-    "version 0.1.0": (
-        lambda state: b"PAYSIM03" + state[8:],
-        "not a saved state of this version of the engine: .* must begin with PAYSIM04",
+    "an earlier version": (
+        lambda state: b"PAYSIM04" + state[8:],
+        "not a saved state of this version of the engine: .* must begin with PAYSIM05",
     ),
     "another learner": (
         lambda _: started(learner="BANK_B").save_state(),

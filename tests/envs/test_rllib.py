@@ -14,6 +14,7 @@ from typing import Any, cast
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.error import ClosedEnvironmentError
 from gymnasium.vector import AutoresetMode
 from same import assert_same
 
@@ -280,3 +281,11 @@ def test_the_prefix_of_the_id_imports_the_package() -> None:
     )
     assert prefixed.returncode == 0, prefixed.stderr
     assert gym.error.NamespaceNotFound.__name__ in plain.stderr
+
+
+def test_a_closed_environment_raises() -> None:
+    env = PaymentMultiAgentEnv({"scenario": "five_bank", "learners": ["CORE_A"]})
+    env.reset(seed=0)
+    env.close()
+    with pytest.raises(ClosedEnvironmentError):
+        env.step({"CORE_A": np.zeros(8, np.int64)})

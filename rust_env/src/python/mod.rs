@@ -1,6 +1,7 @@
 //! The Python extension module `paysim_gym._engine`.
 
 mod errors;
+mod exclusive;
 mod fleet;
 mod network;
 mod orchestrator;

@@ -1,6 +1,7 @@
 //! The class `Orchestrator`: one system with outcomes and states as dicts.
 
 use super::errors::{Health, detached};
+use super::exclusive::Exclusive;
 use super::network::{Networks, files};
 use super::payments::Payments;
 use crate::bank::Bank;
@@ -20,8 +21,12 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 use serde_json::Value;
 
 /// One system whose banks follow their policies; learners release everything.
-#[pyclass(module = "paysim_gym._engine")]
+#[pyclass(module = "paysim_gym._engine", frozen)]
 pub struct Orchestrator {
+    state: Exclusive<State>,
+}
+
+struct State {
     system: System,
     health: Health,
     records_events: bool,
@@ -49,23 +54,25 @@ impl Orchestrator {
                 system.setup.episode_ticks,
                 system.setup.seed
             );
-            Ok::<_, ScenarioError>(Self { system, health: Health::default(), records_events: record_events })
+            let state = State { system, health: Health::default(), records_events: record_events };
+            Ok::<_, ScenarioError>(Self { state: Exclusive::new("orchestrator", state) })
         })
     }
 
     #[getter]
-    fn is_over(&self) -> bool {
-        self.system.is_over()
+    fn is_over(&self) -> PyResult<bool> {
+        Ok(self.state.lock()?.system.is_over())
     }
 
     #[getter]
-    fn next_tick(&self) -> u32 {
-        self.system.ledger.now.0
+    fn next_tick(&self) -> PyResult<u32> {
+        Ok(self.state.lock()?.system.ledger.now.0)
     }
 
-    fn tick<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let (system, records_events) = (&mut self.system, self.records_events);
-        let (outcome, banks) = self.health.guard(py, || {
+    fn tick<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let state = &mut *self.state.lock()?;
+        let (system, records_events) = (&mut state.system, state.records_events);
+        let (outcome, banks) = state.health.guard(py, || {
             let recorded = system.ledger.events.len();
             let outcome = system.tick()?;
             let banks = system.bank_outcomes(outcome.tick, system.ledger.events.after(recorded));
@@ -78,44 +85,55 @@ impl Orchestrator {
             "tick {}: {} arrivals, {} settlements, {} dropped, {} unsettled",
             outcome.tick.0, outcome.arrivals, outcome.settlements, outcome.dropped, outcome.queue_depth
         );
-        self.outcome_dict(py, &outcome, &banks)
+        state.outcome_dict(py, &outcome, &banks)
     }
 
     fn get_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        self.health.check()?;
-        let ledger = &self.system.ledger;
-        let state = PyDict::new(py);
-        state.set_item("tick", ledger.now.0)?;
-        state.set_item("day", self.system.day())?;
+        let state = &*self.state.lock()?;
+        state.health.check()?;
+        let ledger = &state.system.ledger;
+        let dict = PyDict::new(py);
+        dict.set_item("tick", ledger.now.0)?;
+        dict.set_item("day", state.system.day())?;
         let agents = PyList::empty(py);
         for (index, bank) in ledger.banks.iter().enumerate() {
-            agents.append(self.bank_dict(py, index, bank)?)?;
+            agents.append(state.bank_dict(py, index, bank)?)?;
         }
-        state.set_item("agents", agents)?;
-        Ok(state)
+        dict.set_item("agents", agents)?;
+        Ok(dict)
     }
 
     fn save_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        self.health.check()?;
-        let system = &self.system;
-        let state = detached(py, || Ok::<_, ScenarioError>(system.save()))?;
-        debug!("state of tick {} saved: {} bytes", system.ledger.now.0, state.len());
-        Ok(PyBytes::new(py, &state))
+        let state = &*self.state.lock()?;
+        state.health.check()?;
+        let system = &state.system;
+        let bytes = detached(py, || Ok::<_, ScenarioError>(system.save()))?;
+        debug!("state of tick {} saved: {} bytes", system.ledger.now.0, bytes.len());
+        Ok(PyBytes::new(py, &bytes))
     }
 
-    fn restore_state(&mut self, py: Python<'_>, state: &[u8]) -> PyResult<()> {
-        let system = &mut self.system;
-        self.health.guard(py, || system.restore(state))?;
-        debug!("state of tick {} restored", self.system.ledger.now.0);
+    fn restore_state(&self, py: Python<'_>, state: &[u8]) -> PyResult<()> {
+        let State { system, health, .. } = &mut *self.state.lock()?;
+        health.guard(py, || system.restore(state))?;
+        debug!("state of tick {} restored", system.ledger.now.0);
         Ok(())
     }
 
-    fn start_recording(&mut self) {
-        self.records_events = true;
-        self.system.ledger.events.keep_all();
+    fn start_recording(&self) -> PyResult<()> {
+        let state = &mut *self.state.lock()?;
+        state.records_events = true;
+        state.system.ledger.events.keep_all();
+        Ok(())
     }
 
-    fn take_events<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    fn take_events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let values = self.state.lock()?.take_events();
+        py.import("json")?.call_method1("loads", (Value::Array(values).to_string(),))
+    }
+}
+
+impl State {
+    fn take_events(&mut self) -> Vec<Value> {
         let events = self.system.ledger.events.take();
         let mut now = self.system.ledger.now;
         let values = events.iter().map(|event| {
@@ -124,12 +142,9 @@ impl Orchestrator {
             }
             self.event_json(event, now)
         });
-        let values: Vec<Value> = values.collect();
-        py.import("json")?.call_method1("loads", (Value::Array(values).to_string(),))
+        values.collect()
     }
-}
 
-impl Orchestrator {
     fn outcome_dict<'py>(
         &self,
         py: Python<'py>,

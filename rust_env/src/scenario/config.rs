@@ -261,7 +261,7 @@ pub struct TransactionConfig {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndOfDay {
-    /// They incur a penalty, become overdue and stay queued.
+    /// They incur a penalty and stay queued; their deadlines stay the same.
     #[default]
     Carry,
     /// They incur a penalty and are cancelled.

@@ -32,4 +32,4 @@ pub use prices::{CollateralCharged, CostConfig, OverdraftTier};
 pub use rails::{LsmConfig, QueueDiscipline, RailConfig, SettlementType};
 pub use read::UniqueMap;
 pub(crate) use read::read_json;
-pub(crate) use totals::Load;
+pub(crate) use totals::{Bounds, Load, MAX_TOTAL};

@@ -9,6 +9,7 @@ mod record;
 mod serialization;
 mod state;
 mod tick;
+mod validation;
 
 pub use outcomes::{BankOutcome, BankOutcomes};
 pub use serialization::RestoreError;
