@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from paysim_gym import PaymentVectorEnv
 from paysim_gym._engine import observation_fields
+from paysim_gym.envs.env_types import validate_vector_env
 from paysim_gym.evaluation import PolicyFactory
 from paysim_gym.validation_errors import format_errors
 
@@ -110,7 +111,9 @@ class TreeAgent:
 
         Raises:
             TreeError: If the environment does not match the tree.
+            TypeError: If the environment is wrapped, or another one.
         """
+        validate_vector_env(env, "env", "a tree decides on the columns of the environment itself")
         settings, bank = env.settings, env.learners[0]
         actual = {
             "slots": settings.slots,

@@ -4,6 +4,7 @@
 """
 
 from paysim_gym.envs.env import PaymentEnv
+from paysim_gym.envs.parallel_vector import PaymentParallelVectorEnv
 from paysim_gym.envs.vector import PaymentVectorEnv
 
-__all__ = ["PaymentEnv", "PaymentVectorEnv"]
+__all__ = ["PaymentEnv", "PaymentParallelVectorEnv", "PaymentVectorEnv"]

@@ -32,3 +32,10 @@ def resolve_learners(scenario: Scenario, learner: str | Sequence[str] | None) ->
 def scenario_learners(scenario: Scenario) -> tuple[str, ...]:
     """Return the banks whose policy is `learner`."""
     return tuple(agent.id for agent in scenario.agents if agent.policy.type == "learner")
+
+
+def agent_names(scenario: Scenario, learners: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the agents of a multi-agent environment: the banks named, or all that learn."""
+    if learners is None:
+        return scenario_learners(scenario)
+    return (learners,) if isinstance(learners, str) else tuple(learners)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from gymnasium.error import DependencyNotInstalled
 from numpy.typing import NDArray
+
+from paysim_gym.extras import requires_extra
 
 
 class Window:
@@ -46,10 +47,6 @@ class Window:
 
 
 def _load_pygame() -> Any:
-    try:
+    with requires_extra("render"):
         import pygame
-    except ImportError as error:
-        raise DependencyNotInstalled(
-            'pygame is not installed, run `pip install "paysim-gym[render]"`'
-        ) from error
     return pygame

@@ -117,7 +117,8 @@ def stored_day(store: Store, stored: StoredRun, *, bank: str | None = None, day:
 def write_picture(day: DayHistory, path: Path) -> None:
     """Write the picture of a day as a PNG file, atomically; needs Pillow."""
     pixels = render_picture(day)
-    from PIL import Image
+    with requires_extra("render"):
+        from PIL import Image
 
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
