@@ -5,8 +5,8 @@ Importing the package registers its environments with Gymnasium:
     import gymnasium as gym
     import paysim_gym
 
-    env = gym.make("PaySim/TwoBank-v0")
-    fleet = gym.make_vec("PaySim/TwoBank-v0", num_envs=64)
+    env = gym.make("PaySim/TwoBank-v1")
+    fleet = gym.make_vec("PaySim/TwoBank-v1", num_envs=64)
 """
 
 from importlib.metadata import version
@@ -16,17 +16,34 @@ from paysim_gym.envs.env import PaymentEnv
 from paysim_gym.envs.registration import register_envs
 from paysim_gym.envs.vector import PaymentVectorEnv
 from paysim_gym.orchestrator import Orchestrator
-from paysim_gym.scenario import Scenario, load_scenario
-from paysim_gym.scenario.loader import bundled_scenarios
+from paysim_gym.scenario import (
+    AgentConfig,
+    ArrivalConfig,
+    CostConfig,
+    RailConfig,
+    Scenario,
+    ScenarioNotFound,
+    SimulationConfig,
+    TransactionConfig,
+    bundled_scenarios,
+    load_scenario,
+)
 
 __all__ = [
     "ActionError",
+    "AgentConfig",
+    "ArrivalConfig",
+    "CostConfig",
     "EpisodeOverError",
     "Orchestrator",
     "PaymentEnv",
     "PaymentVectorEnv",
+    "RailConfig",
     "Scenario",
     "ScenarioError",
+    "ScenarioNotFound",
+    "SimulationConfig",
+    "TransactionConfig",
     "__version__",
     "bundled_scenarios",
     "load_scenario",

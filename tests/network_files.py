@@ -18,7 +18,7 @@ DECISION: dict[str, Any] = {
     "slots": 8,
     "split_parts": [2, 4],
     "decides": "both",
-    "reward_scale": None,
+    "pool_shares": None,
 }
 
 
@@ -28,8 +28,11 @@ def parts(
     """Tensors and metadata of a network whose logits vary enough for all actions."""
     decision = DECISION | (decision or {})
     names = [field[0] for field in _engine.observation_fields(decision["slots"])]
-    choices = 2 + len(decision["split_parts"])
-    outputs = choices * decision["slots"] if decision["action_mode"] == "slots" else _engine.SHARES
+    outputs = decision["pool_shares"] or 0
+    if decision["action_mode"] == "fraction":
+        outputs = _engine.SHARES
+    elif decision["decides"] != "pool":
+        outputs += (2 + len(decision["split_parts"])) * decision["slots"]
     rng = np.random.default_rng(seed)
     widths = [len(names), *hidden, outputs]
     tensors: Tensors = {}
@@ -38,7 +41,7 @@ def parts(
         tensors[f"layer.{layer}.weight"] = weight.astype(np.float32)
         tensors[f"layer.{layer}.bias"] = rng.normal(size=after).astype(np.float32)
     metadata = {
-        "format": "paysim_gym.policy.1",
+        "format": "paysim_gym.policy.2",
         "activation": "tanh",
         "outputs": "logits",
         "masked": "false",

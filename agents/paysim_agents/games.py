@@ -52,8 +52,8 @@ def play(
 
     Args:
         scenario: Name of a bundled scenario, path of a YAML file, mapping, or scenario.
-        actions: int64 of shape (steps, games, learners), or (steps, games, learners, slots) in the `slots`
-            mode with several slots. If the episode has more steps, the remaining actions are 0 (hold).
+        actions: int64 of shape (steps, games, learners), or (steps, games, learners, components) where an
+            action has several components. If the episode has more steps, the remaining actions are 0 (hold).
         learners: The acting banks in the order of their axis; None for those whose policy is `learner`.
         seed: Seed of the demand.
         **arguments: Further arguments of `PaymentVectorEnv`, such as `action_mode`.
@@ -72,7 +72,7 @@ def play(
     if actions.ndim not in (3, 4) or actions.shape[2] != len(banks):
         raise ValueError(
             f"actions have shape {actions.shape}: must be (steps, games, {len(banks)}), "
-            f"with {', '.join(banks) or 'no bank'} on the last axis, or have a fourth axis of slots"
+            f"with {', '.join(banks) or 'no bank'} on the last axis, or have a fourth axis of components"
         )
     rows = actions.shape[1] * len(banks)
     arguments.setdefault("strict", arguments.get("action_mode") != "fraction")
@@ -103,7 +103,7 @@ def payoff_matrices(
     Args:
         scenario: As in `play`.
         first: The first learner's strategies, int64 of shape (strategies, steps), or (strategies, steps,
-            slots) in the `slots` mode with several slots.
+            components) where an action has several components.
         second: The second learner's strategies; None for those of the first.
         learners: Two banks; None for those whose policy is `learner`.
         seed: Seed of the demand.
@@ -188,13 +188,16 @@ def social_planner_cost(days: Sequence[NDArray[np.int64]]) -> SocialPlannerCost:
     return SocialPlannerCost(sum(minima) / len(minima), min(minima), max(minima))
 
 
-def pool_strategies() -> NDArray[np.int64]:
+def pool_strategies(pool_shares: int = SHARES) -> NDArray[np.int64]:
     """Enumerates the pool shares that an opening step can commit.
 
+    Args:
+        pool_shares: As the environment's argument.
+
     Returns:
-        int64 of shape (21, 1), for `decides="pool"`.
+        int64 of shape (pool_shares, 1), for `decides="pool"`.
     """
-    return np.arange(SHARES)[:, None]
+    return np.arange(pool_shares)[:, None]
 
 
 def pool_and_payment_strategies(scenario: ScenarioSource) -> NDArray[np.int64]:

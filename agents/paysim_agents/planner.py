@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from paysim_agents.scripted import scripted_policies
 from paysim_gym import PaymentVectorEnv
 from paysim_gym.envs.env_types import validate_vector_env
+from paysim_gym.envs.spaces import component_choices, masks_by_component
 from paysim_gym.evaluation import PolicyFactory
 
 Rule = Mapping[str, Any]
@@ -54,7 +55,7 @@ class Planner:
         self._env, self._futures, self._rounds = env, futures, rounds
         self._rules = scripted_policies(rules)
         self._fleets: dict[int, PaymentVectorEnv] = {}
-        self._heads, self._choices = env.settings.slots, 2 + len(env.settings.split_parts)
+        self._choices = component_choices(env.single_action_space)
 
     def predict(
         self,
@@ -72,24 +73,23 @@ class Planner:
             deterministic: Ignored.
 
         Returns:
-            Actions, int64 of shape (num_envs, slots), and the state.
+            Actions, int64 of the action space's shape, and the state.
         """
         rows = range(self._env.num_envs)
-        snapshots, masks, ended = self._env.snapshots(), self._env.action_masks(), self._env.ended
-        idle = np.zeros(self._heads, np.int64)
+        masks = masks_by_component(self._env.action_masks(), self._env.single_action_space)
+        snapshots, ended = self._env.snapshots(), self._env.ended
+        idle = np.zeros(len(self._choices), np.int64)
         actions = [
             idle
             if ended[row]
-            else self._plan(
-                self._env.save_state(row), masks[row].reshape(self._heads, -1), snapshots[row]["is_opening"]
-            )
+            else self._plan(self._env.save_state(row), masks[row], snapshots[row]["is_opening"])
             for row in rows
         ]
-        return np.stack(actions), state
+        return np.stack(actions).reshape(self._env.action_space.shape or ()), state
 
     def _plan(self, state: bytes, mask: NDArray[np.bool_], is_opening: bool) -> NDArray[np.int64]:
         if not mask[:, 1:].any():
-            return np.zeros(self._heads, np.int64)
+            return np.zeros(len(self._choices), np.int64)
         if is_opening:
             return self._plan_opening(state)
         first, rule = self._best_rule(state)
@@ -104,8 +104,8 @@ class Planner:
 
     def _plan_opening(self, state: bytes) -> NDArray[np.int64]:
         """Chooses the pool share with the lowest mean cost over its best rule."""
-        shares = np.zeros((self._choices, self._heads), np.int64)
-        shares[:, 0] = np.arange(self._choices)
+        shares = np.zeros((self._choices[-1], len(self._choices)), np.int64)
+        shares[:, -1] = np.arange(self._choices[-1])
         costs = np.min(
             [self._candidate_costs(state, shares, rule).mean(axis=1) for rule in self._rules], axis=0
         )
@@ -148,6 +148,7 @@ class Planner:
                 slots=settings.slots,
                 split_parts=settings.split_parts,
                 decides=settings.decides,
+                pool_shares=settings.pool_shares,
                 max_episode_steps=settings.max_episode_steps,
                 reward_scale=1.0,
                 autoreset_mode=AutoresetMode.DISABLED,
@@ -164,17 +165,17 @@ def neighbours(action: NDArray[np.int64], mask: NDArray[np.bool_]) -> NDArray[np
     Holding everything and releasing everything are included as well.
 
     Args:
-        action: int64 of shape (slots,).
-        mask: Legal choices, bool of shape (slots, choices).
+        action: int64 of shape (components,).
+        mask: Legal choices, bool of shape (components, choices).
 
     Returns:
-        int64 of shape (candidates, slots) without duplicates; the first is `action`.
+        int64 of shape (candidates, components) without duplicates; the first is `action`.
     """
     release = mask[:, 1].astype(np.int64)
     found = [action, np.zeros_like(action), release]
-    for slot, choice in np.argwhere(mask):
+    for component, choice in np.argwhere(mask):
         changed = action.copy()
-        changed[slot] = choice
+        changed[component] = choice
         found.append(changed)
     _, first = np.unique(found, axis=0, return_index=True)
     candidates: NDArray[np.int64] = np.stack(found)[np.sort(first)]
@@ -198,7 +199,7 @@ def best_beyond_standard_error(costs: NDArray[np.float64]) -> int:
 def _remaining_cost(fleet: PaymentVectorEnv, actions: NDArray[np.int64], rule: Rule) -> NDArray[np.float64]:
     costs, has_ended = np.zeros(fleet.num_envs), False
     while not has_ended:
-        tick = fleet.step_rows(actions)
+        tick = fleet.step_rows(actions.reshape(fleet.action_space.shape or ()))
         costs -= tick.rewards
         has_ended = bool((tick.terminated | tick.truncated).all())
         actions = actions if has_ended else fleet.scripted_actions(rule)

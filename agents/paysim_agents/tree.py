@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from paysim_gym import PaymentVectorEnv
 from paysim_gym._engine import observation_fields
 from paysim_gym.envs.env_types import validate_vector_env
+from paysim_gym.envs.spaces import component_choices
 from paysim_gym.evaluation import PolicyFactory
 from paysim_gym.validation_errors import format_errors
 
@@ -62,17 +63,17 @@ class Tree(_Frozen):
         format: Version of the file format.
         split_parts: Numbers of parts of the actions after hold and release.
         amount_scale_cents: Cents per unit of amount.
-        reward_scale_cents: Cents per unit of reward.
+        pool_shares: Number of shares of the pool to choose from; None without a pool.
         ticks_per_day: Ticks per day.
         slots: Slots of the environment.
         payments: Tree that decides about each payment in a slot.
         opening: Tree that chooses the share of the pool to commit; None without a pool.
     """
 
-    format: Literal["paysim-tree-1"] = "paysim-tree-1"
+    format: Literal["paysim-tree-2"] = "paysim-tree-2"
     split_parts: tuple[int, ...]
     amount_scale_cents: Annotated[int, Field(gt=0)]
-    reward_scale_cents: Annotated[float, Field(gt=0)]
+    pool_shares: Annotated[int, Field(ge=2)] | None = None
     ticks_per_day: Annotated[int, Field(gt=0)]
     slots: Annotated[int, Field(gt=0)]
     payments: Fork | Leaf
@@ -80,17 +81,20 @@ class Tree(_Frozen):
 
     @model_validator(mode="after")
     def _check_columns_and_actions(self) -> Self:
+        if (self.opening is None) != (self.pool_shares is None):
+            raise ValueError(
+                f"pool_shares = {self.pool_shares}: must be given if and only if there is an opening"
+            )
         for node in _nodes(self.payments):
-            self._check_node(node, {*bank_columns(), *slot_columns()})
+            _check_node(node, {*bank_columns(), *slot_columns()}, 1 + len(self.split_parts))
         for node in _nodes(self.opening) if self.opening else ():
-            self._check_node(node, set(bank_columns()))
+            _check_node(node, set(bank_columns()), (self.pool_shares or 1) - 1)
         return self
 
-    def _check_node(self, node: Fork | Leaf, columns: set[str]) -> None:
-        if isinstance(node, Fork) and node.column not in columns:
-            raise ValueError(f"column = {node.column!r}: must be one of {', '.join(sorted(columns))}")
-        if isinstance(node, Leaf) and node.action > 1 + len(self.split_parts):
-            raise ValueError(f"action = {node.action}: must be at most {1 + len(self.split_parts)}")
+    @property
+    def components(self) -> int:
+        """Number of components of an action: the slots, and the pool if any."""
+        return self.slots + (self.opening is not None)
 
     @property
     def leaves(self) -> int:
@@ -115,17 +119,22 @@ class TreeAgent:
         """
         validate_vector_env(env, "env", "a tree decides on the columns of the environment itself")
         settings, bank = env.settings, env.learners[0]
+        if settings.action_mode != "slots" or settings.decides not in ("both", "payments"):
+            raise TreeError(
+                f"action_mode = {settings.action_mode!r}, decides = {settings.decides!r}: must be 'slots', "
+                "and 'both' or 'payments'"
+            )
+        choices = component_choices(env.single_action_space)
         actual = {
             "slots": settings.slots,
             "split_parts": tuple(settings.split_parts),
+            "pool_shares": settings.pool_shares if len(choices) > settings.slots else None,
             "amount_scale_cents": env.amount_scales_cents[bank],
             "ticks_per_day": env.scenario.ticks_per_day,
         }
         for name, value in actual.items():
             if value != getattr(tree, name):
                 raise TreeError(f"{name} = {value}: the tree requires {getattr(tree, name)}")
-        if settings.action_mode != "slots":
-            raise TreeError(f"action_mode = {settings.action_mode!r}: must be 'slots'")
         self._tree = tree
 
     def predict(
@@ -147,13 +156,13 @@ def decide(tree: Tree, observations: NDArray[np.float32]) -> NDArray[np.int64]:
         observations: float32 of shape (num_envs, size).
 
     Returns:
-        int64 of shape (num_envs, slots).
+        int64 of shape (num_envs, components).
     """
     table, is_filled, is_opening = split_observations(observations, tree.slots)
-    actions = np.zeros(is_filled.shape, np.int64)
-    actions[is_filled] = _follow(tree.payments, table[is_filled])
+    actions = np.zeros((len(observations), tree.components), np.int64)
+    actions[:, : tree.slots][is_filled] = _follow(tree.payments, table[is_filled])
     if tree.opening is not None and is_opening.any():
-        actions[is_opening, 0] = _follow(tree.opening, table[is_opening, 0])
+        actions[is_opening, -1] = _follow(tree.opening, table[is_opening, 0])
     return actions
 
 
@@ -209,6 +218,14 @@ def dump_tree(tree: Tree) -> bytes:
     return (json.dumps(tree.model_dump(mode="json"), indent=1) + "\n").encode()
 
 
+def _check_node(node: Fork | Leaf, columns: set[str], highest: int) -> None:
+    """Raise a ValueError for an unknown column or an action beyond the highest."""
+    if isinstance(node, Fork) and node.column not in columns:
+        raise ValueError(f"column = {node.column!r}: must be one of {', '.join(sorted(columns))}")
+    if isinstance(node, Leaf) and node.action > highest:
+        raise ValueError(f"action = {node.action}: must be at most {highest}")
+
+
 def _nodes(root: Fork | Leaf) -> Iterator[Fork | Leaf]:
     yield root
     if isinstance(root, Fork):
@@ -234,9 +251,9 @@ def _follow(root: Fork | Leaf, table: NDArray[np.float32]) -> NDArray[np.int64]:
 def tree_rules(tree: Tree) -> str:
     """Formats a tree as indented text, in units of 100 cents and ticks."""
     text = []
-    if tree.opening is not None:
-        choices = 1 + len(tree.split_parts)
-        shares = [f"commit {choice / choices:.0%} of the pool" for choice in range(choices + 1)]
+    if tree.opening is not None and tree.pool_shares is not None:
+        highest = tree.pool_shares - 1
+        shares = [f"commit {share / highest:.0%} of the pool" for share in range(highest + 1)]
         text += ["At the opening:", *_rule_lines(tree, tree.opening, shares, "  ")]
     actions = ["hold", "release", *(f"split in {parts}" for parts in tree.split_parts)]
     text += ["For each payment in the queue:", *_rule_lines(tree, tree.payments, actions, "  ")]
@@ -258,6 +275,7 @@ def _conditions(tree: Tree, node: Fork) -> tuple[str, str]:
     unit, subject = units[node.column], node.column.replace("_", " ")
     if node.column.startswith(SLOT_PREFIX):
         subject = f"the payment's {subject.removeprefix('slot ')}"
+    subject = subject.replace("log amount", "amount")
     if unit == "flag":
         state = node.column.removeprefix(SLOT_PREFIX).removeprefix("is_").replace("_", " ")
         owner = "the payment" if node.column.startswith(SLOT_PREFIX) else "the bank"
@@ -270,7 +288,6 @@ def _quantity(tree: Tree, unit: str, value: float) -> str:
     """Formats a threshold in display units; counts are rounded down."""
     counts: Mapping[str, tuple[float, str]] = {
         "days": (tree.ticks_per_day, " ticks"),
-        "slots": (tree.slots, " payments"),
         "10": (10, ""),
     }
     if unit in counts:
@@ -278,6 +295,10 @@ def _quantity(tree: Tree, unit: str, value: float) -> str:
         return f"{np.floor(value * times + 1e-6):,.0f}{name}"
     if unit == "amount scale":
         return f"{value * tree.amount_scale_cents / 100:,.2f}"
-    if unit == "reward units per tick":
-        return f"{value * tree.reward_scale_cents * tree.ticks_per_day / 100:,.2f}"
+    if unit == "log10 payments":
+        return f"{np.floor(10**value - 1 + 1e-6):,.0f} payments"
+    if unit == "log10 basis points":
+        return f"{(10**value - 1) * tree.amount_scale_cents / 1e6:,.2f}"
+    if unit == "basis points of the amount scale":
+        return f"{value * tree.amount_scale_cents * tree.ticks_per_day / 1e6:,.2f}"
     return f"{value:.0%}"

@@ -10,6 +10,7 @@ import numpy as np
 
 from paysim_agents.banks import find_bank, replace_bank
 from paysim_agents.scripted import scripted
+from paysim_gym._engine import SHARES
 from paysim_gym.envs.env_arguments import DEFAULT_SPLIT_PARTS, FleetArguments
 from paysim_gym.evaluation import evaluate
 from paysim_gym.scenario import Agent, Scenario, ScenarioSource, load_scenario
@@ -81,9 +82,9 @@ def tune_rules(
     Returns:
         Mean cost in cents, best rule and pool share (None without a pool), for each share and type.
     """
-    choices, days = 1 + len(arguments.get("split_parts", DEFAULT_SPLIT_PARTS)), list(seeds)
+    highest, days = arguments.get("pool_shares", SHARES) - 1, list(seeds)
     has_pool = find_bank(scenario, learner).liquidity_pool
-    shares = [choice / choices for choice in range(choices + 1)] if has_pool else [None]
+    shares = [share / highest for share in range(highest + 1)] if has_pool else [None]
     tuned: list[tuple[float, dict[str, Any], float | None]] = []
     for share in shares:
         variant = with_pool_share(scenario, learner, share)

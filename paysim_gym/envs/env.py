@@ -30,10 +30,17 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
     bank's queue (by priority, deadline, arrival) 0 holds it, 1 releases it, and 2 + i splits it into
     `split_parts[i]` equal parts and releases them all. In the `fraction` mode `Discrete(21)`: k releases
     k twentieths of the queue's value in queue order, and splits the payment at the margin if it is
-    divisible. With a `liquidity_pool` every day begins with an extra step whose action commits a share
-    of it: its first number over the largest possible one. `action_masks()` and `info["action_mask"]`
-    have the legal actions (one head after the other). An illegal action acts as hold and is counted, or
-    raises if `strict`.
+    divisible.
+
+    With a `liquidity_pool` every day begins with an extra step whose action commits a share of it. In
+    the `slots` mode the action then has one more, last component: `MultiDiscrete([A] * slots +
+    [pool_shares])`, where k commits k / (`pool_shares` - 1) of the pool. In that step the slots can only
+    hold, in all other steps the last component is 0. The `fraction` mode commits with its only number,
+    in twentieths. With `decides="pool"` the action is the pool's component alone,
+    `Discrete(pool_shares)`; with `decides="nothing"` it is `Discrete(1)`.
+
+    `action_masks()` and `info["action_mask"]` have the legal actions (one component after the other). An
+    illegal action acts as hold and is counted, or raises if `strict`.
 
     ## Observation space
     `Box`, float32, with true finite bounds: the clock, the bank's own money, queues, receipts and
@@ -56,8 +63,8 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
     * `scenario`: a bundled scenario's name, the path of a YAML file, a mapping, or a `Scenario`
     * `learner`: the bank that learns; by default the one whose policy is `learner`
     * `render_mode`: `human` (a window), `rgb_array` (pictures), `ansi` (text) or None
-    * `action_mode`, `slots`, `split_parts`, `decides`, `reward`, `reward_blend`, `reward_scale`, `strict`:
-      see `paysim_gym.envs.env_arguments.EnvSettings`
+    * `action_mode`, `slots`, `split_parts`, `decides`, `pool_shares`, `reward`, `reward_blend`,
+      `reward_scale`, `strict`: see `paysim_gym.envs.env_arguments.EnvSettings`
 
     Attributes:
         scenario: The validated scenario.
@@ -130,7 +137,7 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
         """Play one step: a tick, or the opening of a day with a pool.
 
         Args:
-            action: Integers of shape (slots,), or one integer in the `fraction` mode.
+            action: Integers of shape (components,), or one integer where an action is one number.
 
         Returns:
             Observation, reward, terminated, truncated and an info with `costs`, `illegal_actions`,
@@ -149,7 +156,7 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
         return returned
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Legal actions, one head after the other: bool of shape (mask size,)."""
+        """Legal actions, one component after the other: bool of shape (mask size,)."""
         masks: NDArray[np.bool_] = self._fleet.action_masks()[0]
         return masks
 

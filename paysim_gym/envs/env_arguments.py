@@ -9,15 +9,25 @@ from typing import Annotated, Any, Literal, TypedDict, Unpack
 
 import numpy as np
 from gymnasium.vector import AutoresetMode
-from pydantic import AfterValidator, BaseModel, ConfigDict, StrictBool, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    StrictBool,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
+from paysim_gym._engine import SHARES
 from paysim_gym.scenario.field_limits import FloatRange, IntRange, LengthRange
 from paysim_gym.validation_errors import format_errors
 
 RewardKind = Literal["own", "system", "blend"]
 ActionMode = Literal["slots", "fraction"]
-Decides = Literal["both", "pool", "payments"]
+Decides = Literal["both", "pool", "payments", "nothing"]
 Seeding = Literal["consecutive", "spread"]
 
 DEFAULT_SLOTS = 8
@@ -31,6 +41,7 @@ class EnvArguments(TypedDict, total=False):
     split_parts: Sequence[int]
     action_mode: ActionMode
     decides: Decides
+    pool_shares: int
     reward: RewardKind
     reward_blend: float
     reward_scale: float | None
@@ -66,7 +77,11 @@ class EnvSettings(BaseModel):
     """Whether an action decides payment by payment (`slots`) or which share of the queue's value to release
     (`fraction`)."""
     decides: Decides = "both"
-    """What the learner decides: its pool, its payments or both. Its bank's own policy decides the rest."""
+    """What the learner decides: its pool, its payments, both or nothing. Its bank's own policy decides the
+    rest."""
+    pool_shares: Annotated[int, IntRange(2, 101)] = SHARES
+    """Number of shares of its pool that a learner chooses from: 0, 1 / (n - 1), ..., 1; 21 in the `fraction`
+    mode."""
     reward: RewardKind = "own"
     """Whose cost is the negative reward: the learner's, all banks', or a blend of the two."""
     reward_blend: Annotated[float, FloatRange(0, 1)] = 0.5
@@ -85,6 +100,13 @@ class EnvSettings(BaseModel):
     seeding: Seeding = "consecutive"
     """How an int seeds the rows: row i with `seed + i`, as Gymnasium does (`consecutive`), or with numbers
     drawn from it, which do not overlap those of `seed + 1` (`spread`)."""
+
+    @field_validator("pool_shares")
+    @classmethod
+    def _check_pool_shares(cls, value: int, info: ValidationInfo) -> int:
+        if info.data.get("action_mode") == "fraction" and value != SHARES:
+            raise PydanticCustomError("pool_shares", f"must be {SHARES} in the fraction mode")
+        return value
 
     @model_validator(mode="before")
     @classmethod

@@ -41,14 +41,14 @@ with requires_extra("train"):
     from stable_baselines3.dqn.policies import DQNPolicy
     from torch import nn
 
-FORMAT = "paysim_gym.policy.1"
+FORMAT = "paysim_gym.policy.2"
 ACTIVATIONS: dict[type[nn.Module], str] = {nn.Tanh: "tanh", nn.ReLU: "relu"}
 """Supported activations and their names in files."""
 
 _ALLOWED = (
     "must be PPO, A2C or MaskablePPO with MlpPolicy or a policy that has a perceptron, or DQN with MlpPolicy"
 )
-_DECISION = {"action_mode", "slots", "split_parts", "decides", "reward_scale"}
+_DECISION = {"action_mode", "slots", "split_parts", "decides", "pool_shares"}
 _WRAPPERS = (VecNormalize, VecMonitor, VecCheckNan, VecVideoRecorder)
 _CHANGING_WRAPPERS: tuple[Any, ...] = (gym.ObservationWrapper, gym.ActionWrapper)
 _Tensors = Mapping[str, NDArray[Any]]
@@ -96,7 +96,7 @@ def export_network(
     if env is not None and trained_in is not None:
         _validate_equal(env, trained_in)
     names = [field[0] for field in _engine.observation_fields(settings.slots)]
-    decision = settings.model_dump(include=_DECISION)
+    decision = {**settings.model_dump(include=_DECISION), "pool_shares": _pool_shares(model, settings)}
     metadata = {
         "format": FORMAT,
         "activation": perceptron.activation,
@@ -108,6 +108,19 @@ def export_network(
     data = _with_sorted_header(save({**_weights(perceptron.layers), **_normalisation(env)}, metadata))
     _engine.Network(data)
     write_atomically(Path(path), data)
+
+
+def _pool_shares(model: BaseAlgorithm, settings: EnvSettings) -> int | None:
+    """Return the number of pool shares that the actions choose from, if any.
+
+    In the `fraction` mode the one component also commits a pool where there is one.
+    """
+    if settings.decides not in ("both", "pool"):
+        return None
+    is_slots = settings.action_mode == "slots" and settings.decides == "both"
+    if is_slots and len(model.action_space.nvec) == settings.slots:  # type: ignore[attr-defined]
+        return None
+    return settings.pool_shares
 
 
 def _with_sorted_header(file: bytes) -> bytes:

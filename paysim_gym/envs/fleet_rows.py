@@ -25,8 +25,8 @@ class FleetRows:
     The learners of the first system come in the order given, then those of the second.
 
     Attributes:
-        heads: Numbers in the action of a row.
-        choices: Values of each of them.
+        nvec: Numbers of choices of the components of a row's action.
+        component_names: Their names, for error messages.
     """
 
     def __init__(self, scenario: Scenario, learners: Sequence[str], settings: EnvSettings) -> None:
@@ -44,7 +44,7 @@ class FleetRows:
         self._num_systems = settings.num_envs // len(self._learners)
         self._has_begun = False
         self._fleet = self._build()
-        self.heads, self.choices = self._fleet.heads, self._fleet.choices
+        self.nvec, self.component_names = self._fleet.nvec, self._fleet.component_names
 
     def _build(self) -> _engine.Fleet:
         return _engine.Fleet(
@@ -82,7 +82,7 @@ class FleetRows:
     def step(self, actions: NDArray[np.int64]) -> StepResult:
         """Play one step in every row, with valid actions; return no totals."""
         observations, rewards, terminated, truncated, costs, masks, illegal = self._fleet.step(
-            actions.reshape(self._num_systems, len(self._learners), self.heads)
+            actions.reshape(self._num_systems, len(self._learners), len(self.nvec))
         )
         return StepResult(
             _merge_axes(observations),
@@ -106,7 +106,7 @@ class FleetRows:
         return {name: _merge_axes(column) for name, column in self._fleet.totals().items()}
 
     def scripted_actions(self, policy_json: str) -> NDArray[np.int64]:
-        """Actions closest to what a scripted policy would do: int64 of shape (num_envs, heads)."""
+        """Actions closest to what a scripted policy would do: int64 of shape (num_envs, components)."""
         return _merge_axes(self._fleet.scripted_actions(policy_json))
 
     def snapshots(self) -> list[BankSnapshot]:

@@ -161,7 +161,7 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
         )
 
     def action_masks(self) -> dict[str, NDArray[np.bool_]]:
-        """By agent, the legal actions of all heads: bool of shape (mask size,)."""
+        """By agent, the legal actions of all components: bool of shape (mask size,)."""
         return self._by_agent(self._system.action_masks())
 
     def scripted_actions(self, policy: Mapping[str, Any]) -> dict[str, NDArray[np.int64]]:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import gymnasium as gym
 
 ENV_SCENARIOS = {
-    "PaySim/Bank-v0": "two_bank",
-    "PaySim/TwoBank-v0": "two_bank",
-    "PaySim/FiveBank-v0": "five_bank",
-    "PaySim/DeadlineLumps-v0": "deadline_lumps",
-    "PaySim/MarginCalls-v0": "margin_calls",
-    "PaySim/OverdraftTiers-v0": "overdraft_tiers",
-    "PaySim/ReceiptWaves-v0": "receipt_waves",
-    "PaySim/LiquidityPool-v0": "liquidity_pool",
-    "PaySim/ReactingBanks-v0": "reacting_banks",
+    "PaySim/Bank-v1": "two_bank",
+    "PaySim/TwoBank-v1": "two_bank",
+    "PaySim/FiveBank-v1": "five_bank",
+    "PaySim/DeadlineLumps-v1": "deadline_lumps",
+    "PaySim/MarginCalls-v1": "margin_calls",
+    "PaySim/OverdraftTiers-v1": "overdraft_tiers",
+    "PaySim/ReceiptWaves-v1": "receipt_waves",
+    "PaySim/LiquidityPool-v1": "liquidity_pool",
+    "PaySim/ReactingBanks-v1": "reacting_banks",
 }
-"""Environment id to its default scenario; `PaySim/Bank-v0` is for scenarios of your own."""
+"""Environment id to its default scenario; `PaySim/Bank-v1` is for scenarios of your own."""
 
 
 def register_envs() -> None:

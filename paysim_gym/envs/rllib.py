@@ -1,7 +1,7 @@
 """RLlib multi-agent environment: the learners of one system are its agents.
 
 With one policy for all learners RLlib needs no adapter: its single-agent env runner steps
-`PaymentVectorEnv` by the id `paysim_gym:PaySim/Bank-v0` and
+`PaymentVectorEnv` by the id `paysim_gym:PaySim/Bank-v1` and
 `gym_env_vectorize_mode="vector_entry_point"`.
 """
 
@@ -20,7 +20,7 @@ with requires_extra("distributed,multiagent"):
     from ray.rllib.env.multi_agent_env import MultiAgentEnv
     from ray.tune.registry import register_env
 
-PARALLEL_ID = "PaySim/Parallel-v0"
+PARALLEL_ID = "PaySim/Parallel-v1"
 
 
 class PaymentMultiAgentEnv(MultiAgentEnv):
@@ -74,7 +74,7 @@ class PaymentMultiAgentEnv(MultiAgentEnv):
 
 
 def register_with_ray() -> None:
-    """Register `PaySim/Parallel-v0` with RLlib, here and in its env runners.
+    """Register `PaySim/Parallel-v1` with RLlib, here and in its env runners.
 
     Shutting Ray down removes it; `config.environment(PaymentMultiAgentEnv)` needs no registration.
     """

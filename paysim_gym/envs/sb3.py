@@ -118,7 +118,7 @@ class PaymentVecEnv(VecEnv):
             self.reset_infos[row] = {"action_mask": masks[row]}
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Legal actions, one head after the other: bool of shape (num_envs, mask size)."""
+        """Legal actions, one component after the other: bool of shape (num_envs, mask size)."""
         return self.vector_env.action_masks()
 
     def close(self) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
-from gymnasium.spaces import Box, Discrete, MultiDiscrete
+from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
+from numpy.typing import NDArray
 
 from paysim_gym import _engine
-from paysim_gym.envs.env_arguments import ActionMode
+from paysim_gym.envs.env_arguments import EnvSettings
 
 
 def observation_space(slots: int) -> Box:
@@ -17,8 +21,35 @@ def observation_space(slots: int) -> Box:
     return Box(low, high, dtype=np.float32)
 
 
-def action_space(heads: int, choices: int, action_mode: ActionMode) -> Discrete[np.int64] | MultiDiscrete:
-    """Return the action space: one choice per slot, or one share of the queue."""
-    if action_mode == "fraction":
-        return Discrete(choices)
-    return MultiDiscrete([choices] * heads)
+def action_space(nvec: Sequence[int], settings: EnvSettings) -> Discrete[np.int64] | MultiDiscrete:
+    """Return the action space of one learner.
+
+    Args:
+        nvec: Numbers of choices of the action's components.
+        settings: The arguments of the environment.
+    """
+    if settings.action_mode == "fraction" or settings.decides in ("pool", "nothing"):
+        return Discrete(nvec[0])
+    return MultiDiscrete(list(nvec))
+
+
+def component_choices(space: Space[Any]) -> NDArray[np.int64]:
+    """Return each component's number of choices: int64 of shape (components,)."""
+    choices: Any = space
+    return np.array([choices.n] if isinstance(space, Discrete) else choices.nvec, np.int64)
+
+
+def masks_by_component(masks: NDArray[np.bool_], space: Space[Any]) -> NDArray[np.bool_]:
+    """Return flat masks as a matrix of components and choices, padded with False.
+
+    Args:
+        masks: bool of shape (..., mask size).
+        space: The action space of one learner.
+
+    Returns:
+        bool of shape (..., components, largest number of choices).
+    """
+    choices = component_choices(space)
+    legal = np.zeros((*masks.shape[:-1], len(choices), choices.max()), np.bool_)
+    legal[..., np.arange(choices.max()) < choices[:, None]] = masks
+    return legal

@@ -109,15 +109,15 @@ def validate_shape(actions: NDArray[Any], shape: tuple[int, ...]) -> None:
 
 
 def validate_actions(
-    actions: object, shape: tuple[int, ...], learners: Sequence[str], choices: int
+    actions: object, shape: tuple[int, ...], learners: Sequence[str], components: Mapping[str, int]
 ) -> NDArray[np.int64]:
     """Return the actions as the engine takes them; the engine validates their range.
 
     Args:
         actions: Integers of the given shape.
-        shape: (num_envs, slots), or (num_envs,) where an action is one number.
+        shape: (num_envs, components), or (num_envs,) where an action is one number.
         learners: The banks that act in the rows of a system, for the error message.
-        choices: Number of values of an action, for the error message.
+        components: Name of each component to its number of choices, for the error message.
 
     Returns:
         Contiguous int64 of that shape.
@@ -132,10 +132,10 @@ def validate_actions(
     validate_shape(array, shape)
     if array.dtype == np.uint64 and (array > np.iinfo(np.int64).max).any():
         index = tuple(np.argwhere(array > np.iinfo(np.int64).max)[0])
-        slot = index[1] if len(index) > 1 else 0
+        name, choices = list(components.items())[index[1] if len(index) > 1 else 0]
         system, learner = divmod(int(index[0]), len(learners))
         raise ActionError(
-            f"environment {system}, bank {learners[learner]}, slot {slot}: action {array[index]} "
+            f"environment {system}, bank {learners[learner]}, {name}: action {array[index]} "
             f"must be between 0 and {choices - 1}"
         )
     return np.ascontiguousarray(array, np.int64)

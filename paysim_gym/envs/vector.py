@@ -43,7 +43,8 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
     policy that acts in all rows is shared by all learners.
 
     ## Action space
-    `MultiDiscrete` of shape (num_envs, slots), or (num_envs,) in the `fraction` mode; see `PaymentEnv`.
+    `MultiDiscrete` of shape (num_envs, components), or (num_envs,) where an action is one number; see
+    `PaymentEnv`. With several learners all have the same components.
 
     ## Observation space
     `Box` of shape (num_envs, observation size), float32; see `PaymentEnv` for the columns.
@@ -112,9 +113,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         self._rows = FleetRows(self.scenario, self.learners, self.settings)
         self.amount_scales_cents, self.reward_scales_cents = self._rows.scales_cents()
         self.single_observation_space = observation_space(self.settings.slots)
-        self.single_action_space = action_space(
-            self._rows.heads, self._rows.choices, self.settings.action_mode
-        )
+        self.single_action_space = action_space(self._rows.nvec, self.settings)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self.render_mode = render_mode
@@ -222,7 +221,7 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         return observations
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Legal actions, one head after the other: bool of shape (num_envs, mask size)."""
+        """Legal actions, one component after the other: bool of shape (num_envs, mask size)."""
         if self._masks is None:
             raise ResetNeeded("call reset before action_masks")
         return self._masks.copy()
@@ -323,7 +322,8 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
             raise EpisodeOverError(f"the episodes of rows {rows} are over: reset them before the next step")
 
     def _validate_actions(self, actions: NDArray[np.int64]) -> NDArray[np.int64]:
-        return validate_actions(actions, self._batch_shape, self.learners, self._rows.choices)
+        components = dict(zip(self._rows.component_names, self._rows.nvec, strict=True))
+        return validate_actions(actions, self._batch_shape, self.learners, components)
 
     def _reset_rows(self, rows: NDArray[np.bool_], seeds: list[int | None]) -> NDArray[np.float32]:
         observations, self._masks = self._rows.reset(rows, seeds)

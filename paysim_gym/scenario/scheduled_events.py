@@ -25,6 +25,8 @@ from paysim_gym.scenario.field_types import (
 class _Event(Model):
     """Schedule of an event."""
 
+    _part = "event"
+
     tick: EpisodeTick
     """Tick of the episode at which it happens (first)."""
     every_ticks: EpisodeSpan | None = None

@@ -16,7 +16,6 @@ use paysim_engine::scenario::Scenario;
 use paysim_engine::setup::{Files, Setup};
 use paysim_engine::system::System;
 use paysim_engine::units::BankId;
-use rand::RngExt;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -39,22 +38,12 @@ fn bundled(text: &str) -> (Value, String) {
     (scenario, learner)
 }
 
-/// Draws uniformly distributed legal actions.
-fn draw_legal(fleet: &SteppedFleet, rng: &mut Stream, actions: &mut [i64]) {
-    for (action, flags) in actions.iter_mut().zip(fleet.masks.chunks_exact(fleet.fleet.process.choices())) {
-        let legal = flags.iter().filter(|flag| **flag).count();
-        let drawn = if legal == 1 { 0 } else { rng.random_range(0..legal) };
-        let index = (0..flags.len()).filter(|index| flags[*index]).nth(drawn).unwrap();
-        *action = i64::try_from(index).unwrap();
-    }
-}
-
 /// Time of these days of all rows, with restarts but without the random draws.
 fn play_days(fleet: &mut SteppedFleet, rng: &mut Stream, days: u64) -> Duration {
-    let mut actions = vec![0; ROWS * fleet.fleet.process.heads()];
+    let mut actions = vec![0; ROWS * fleet.fleet.process.layout.heads()];
     let mut spent = Duration::ZERO;
     for _ in 0..days * u64::from(1 + fleet.fleet.setup.episode_ticks) {
-        draw_legal(fleet, rng, &mut actions);
+        fleet.draw_legal_actions(rng, &mut actions);
         let start = Instant::now();
         fleet.step(black_box(&actions)).unwrap();
         spent += start.elapsed();

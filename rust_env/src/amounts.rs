@@ -31,11 +31,25 @@ impl AmountDistribution {
             }
             DistributionType::Lognormal => LogNormal::from_mean_cv(mean, deviation? / mean).ok().map(Self::Lognormal),
             DistributionType::Uniform => {
-                let half_width = deviation.map_or(mean - 1.0, |deviation| deviation * 3.0_f64.sqrt());
+                let half_width = uniform_half_width(mean, deviation);
                 Uniform::new_inclusive(mean - half_width, mean + half_width).ok().map(Self::Uniform)
             }
             DistributionType::Exponential => Exp::new(1.0 / mean).ok().map(Self::Exponential),
         }
+    }
+
+    /// Mean of the squared amount under a valid arrival configuration, before rounding and limits.
+    ///
+    /// The mean squared plus the variance, which the truncation of a normal keeps.
+    pub fn mean_square(config: &ArrivalConfig) -> f64 {
+        let mean = config.amount_mean.0 as f64;
+        let given = config.amount_std_dev.map(|deviation| deviation.0 as f64);
+        let deviation = match config.distribution_type {
+            DistributionType::Normal | DistributionType::Lognormal => given.unwrap_or_default(),
+            DistributionType::Uniform => uniform_half_width(mean, given) / 3.0_f64.sqrt(),
+            DistributionType::Exponential => mean,
+        };
+        mean * mean + deviation * deviation
     }
 
     /// Draws an amount between one cent and [`MAX_MONEY`].
@@ -54,6 +68,11 @@ impl AmountDistribution {
         };
         Cents(round_to_i64(amount).clamp(1, MAX_MONEY))
     }
+}
+
+/// Half of a uniform distribution's width; by default it starts at one cent.
+fn uniform_half_width(mean: f64, deviation: Option<f64>) -> f64 {
+    deviation.map_or(mean - 1.0, |deviation| deviation * 3.0_f64.sqrt())
 }
 
 /// Parameters of the normal that has this mean and deviation once truncated at zero.

@@ -5,8 +5,9 @@ use crate::payment::{Order, RtgsPriority};
 use crate::replay::Replay;
 use crate::rng::Stream;
 use crate::scenario::{
-    AgentConfig, ArrivalConfig, PriorityConfig, Scenario, TransactionConfig, banks_by_id, clamp_u32, priority_of, rail,
+    ArrivalConfig, PriorityConfig, Scenario, TransactionConfig, banks_by_id, clamp_u32, priority_of, rail,
 };
+use crate::scheduled_events::ScheduledEvent;
 use crate::units::{BankId, Cents, RailId, Tick, bank_at};
 use rand::RngExt;
 use rand::distr::weighted::WeightedIndex;
@@ -117,12 +118,16 @@ fn rate_at(config: &ArrivalConfig, tick: i64) -> f64 {
 }
 
 fn receivers(scenario: &Scenario, config: &ArrivalConfig, sender: usize) -> Option<Choice<BankId>> {
-    let weight = |index: usize, id: &str| match &config.counterparty_weights {
-        Some(weights) => weights.get(id).copied().unwrap_or(0.0),
+    let weights = receiver_weights(scenario, config, sender).enumerate();
+    Choice::new(weights.map(|(index, weight)| (bank_at(index), weight)).collect())
+}
+
+/// Weight of each bank as the receiver of a payment.
+fn receiver_weights(scenario: &Scenario, config: &ArrivalConfig, sender: usize) -> impl Iterator<Item = f64> {
+    scenario.agents.iter().enumerate().map(move |(index, bank)| match &config.counterparty_weights {
+        Some(weights) => weights.get(&bank.id).copied().unwrap_or(0.0),
         None => f64::from(index != sender),
-    };
-    let banks = scenario.agents.iter().enumerate();
-    Choice::new(banks.map(|(index, bank)| (bank_at(index), weight(index, &bank.id))).collect())
+    })
 }
 
 fn priorities(config: &PriorityConfig) -> Option<Choice<u8>> {
@@ -153,22 +158,43 @@ pub fn schedule(scenario: &Scenario) -> Vec<Order> {
     orders
 }
 
-/// Each bank's expected number of payments per day and their value in cents.
-pub fn expected_daily_payments(scenario: &Scenario, replay: Option<&Replay>) -> Vec<(f64, f64)> {
-    let sampled = |agent: &AgentConfig| {
-        let Some(config) = &agent.arrival_config else { return (0.0, 0.0) };
+/// Each bank's expected number of payments per day times their mean squared amount.
+///
+/// In square cents, of payments sent and received: the variance of a day's change of its balance under independent payments. Sampled demand counts at
+/// its usual rate; initial transactions, payments and transfers of `timeline` and replayed payments count by their
+/// actual amounts.
+pub fn expected_daily_squares(
+    scenario: &Scenario,
+    timeline: &[(Tick, ScheduledEvent)],
+    replay: Option<&Replay>,
+) -> Vec<f64> {
+    let mut expected = vec![0.0; scenario.agents.len()];
+    for (sender, agent) in scenario.agents.iter().enumerate() {
+        let Some(config) = &agent.arrival_config else { continue };
         let count: f64 = (0..scenario.ticks_per_day).map(|tick| rate_at(config, tick)).sum();
-        (count, count * config.amount_mean.0 as f64)
+        let squares = count * AmountDistribution::mean_square(config);
+        expected[sender] += squares;
+        let total: f64 = receiver_weights(scenario, config, sender).sum();
+        for (receiver, weight) in receiver_weights(scenario, config, sender).enumerate() {
+            expected[receiver] += squares * weight / total;
+        }
+    }
+    let mut add = |banks: [Option<BankId>; 2], amount: Cents, days: f64| {
+        for bank in banks.into_iter().flatten() {
+            expected[bank.index()] += (amount.0 as f64).powi(2) / days;
+        }
     };
-    let mut expected: Vec<(f64, f64)> = scenario.agents.iter().map(sampled).collect();
-    let mut add = |sender: BankId, amount: Cents, days: f64| {
-        let (count, value) = &mut expected[sender.index()];
-        *count += 1.0 / days;
-        *value += amount.0 as f64 / days;
-    };
-    schedule(scenario).iter().for_each(|order| add(order.sender, order.amount, scenario.num_days as f64));
+    let (ends, days) = (|order: &Order| [Some(order.sender), Some(order.receiver)], scenario.num_days as f64);
+    schedule(scenario).iter().for_each(|order| add(ends(order), order.amount, days));
+    for (_, event) in timeline {
+        match event {
+            ScheduledEvent::Payment(order) => add(ends(order), order.amount, days),
+            ScheduledEvent::Transfer { sender, receiver, amount } => add([*sender, *receiver], *amount, days),
+            _ => {}
+        }
+    }
     if let Some(replay) = replay {
-        replay.orders().iter().for_each(|order| add(order.sender, order.amount, replay.num_days() as f64));
+        replay.orders().iter().for_each(|order| add(ends(order), order.amount, replay.num_days() as f64));
     }
     expected
 }
@@ -225,6 +251,31 @@ mod tests {
             assert!((orders.len() as f64 - 200_000.0).abs() < 6.0 * 200_000.0_f64.sqrt(), "{kind} {}", orders.len());
             assert!((sample_mean / mean as f64 - 1.0).abs() < 0.02, "{kind} mean {sample_mean}");
             assert!((sample_deviation / expected - 1.0).abs() < 0.06, "{kind} deviation {sample_deviation}");
+            let squares: f64 = orders.iter().map(|order| (order.amount.0 as f64).powi(2)).sum();
+            // 20 payments a tick make 200 a day.
+            let daily = expected_daily_squares(&scenario(&config), &[], None);
+            assert!((squares / 1_000.0 / daily[0] - 1.0).abs() < 0.06, "{kind} squares {squares}");
+            // The other two banks receive a half each.
+            assert!(daily[1..].iter().all(|half| (half / daily[0] - 0.5).abs() < 1e-12));
+        }
+    }
+
+    #[test]
+    fn mean_squares_are_those_of_the_formulas() {
+        let cases = [
+            // 300 squared and 400 squared.
+            (r#""normal", "amount_mean": 400, "amount_std_dev": 300"#, 250_000.0),
+            (r#""lognormal", "amount_mean": 300, "amount_std_dev": 4000"#, 16_090_000.0),
+            (r#""uniform", "amount_mean": 100, "amount_std_dev": 30"#, 10_900.0),
+            // From 1 to 199: (199^3 - 1) / (3 x 198).
+            (r#""uniform", "amount_mean": 100"#, 13_267.0),
+            (r#""exponential", "amount_mean": 300"#, 180_000.0),
+        ];
+        for (distribution, expected) in cases {
+            let json = format!(r#"{{"rate_per_tick": 1, "distribution_type": {distribution}}}"#);
+            let config: ArrivalConfig = serde_json::from_str(&json).unwrap();
+            let mean_square = AmountDistribution::mean_square(&config);
+            assert!((mean_square / expected - 1.0).abs() < 1e-12, "{distribution}: {mean_square}");
         }
     }
 

@@ -39,16 +39,28 @@ impl ScenarioError {
     /// Prepends `prefix` to the path.
     #[must_use]
     pub fn under(mut self, prefix: &str) -> Self {
-        match &mut self {
+        self.path_mut().insert_str(0, prefix);
+        self
+    }
+
+    /// The error with a path that begins within a part; `.balance` becomes `balance`.
+    #[must_use]
+    pub fn within(mut self) -> Self {
+        let path = self.path_mut();
+        *path = path.trim_start_matches('.').to_owned();
+        self
+    }
+
+    fn path_mut(&mut self) -> &mut String {
+        match self {
             Self::Malformed { path, .. }
             | Self::OutOfRange { path, .. }
             | Self::BadId { path, .. }
             | Self::UnknownId { path, .. }
             | Self::Duplicate { path, .. }
             | Self::Conflict { path, .. }
-            | Self::MayOverflow { path, .. } => path.insert_str(0, prefix),
+            | Self::MayOverflow { path, .. } => path,
         }
-        self
     }
 }
 
@@ -56,14 +68,14 @@ impl ScenarioError {
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum ActionError {
     /// A batch of the wrong length.
-    #[error("got {got} actions: must be {expected}, one for each slot of each learner of each environment")]
+    #[error("got {got} actions: must be {expected}, one for each component of each learner of each environment")]
     WrongLength { got: usize, expected: usize },
     /// A number outside the action space.
-    #[error("environment {env}, bank {bank}, slot {slot}: action {value} must be between 0 and {highest}")]
-    OutOfRange { env: usize, bank: String, slot: usize, value: i64, highest: i64 },
+    #[error("environment {env}, bank {bank}, {component}: action {value} must be between 0 and {highest}")]
+    OutOfRange { env: usize, bank: String, component: String, value: i64, highest: i64 },
     /// A masked action, in strict mode.
-    #[error("environment {env}, bank {bank}, slot {slot}: action {value} is masked: {reason}")]
-    Masked { env: usize, bank: String, slot: usize, value: i64, reason: &'static str },
+    #[error("environment {env}, bank {bank}, {component}: action {value} is masked: {reason}")]
+    Masked { env: usize, bank: String, component: String, value: i64, reason: &'static str },
     /// A scripted policy's split into a number of parts that the action space lacks.
     #[error("environment {env}, bank {bank}: a split into {parts} parts is not among split_parts {offered:?}")]
     NotOffered { env: usize, bank: String, parts: u8, offered: Vec<u8> },

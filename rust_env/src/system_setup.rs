@@ -1,6 +1,7 @@
 //! The compiled scenario, shared by all its systems.
 
-use crate::arrivals::{Demand, expected_daily_payments, schedule};
+use crate::amounts::round_to_i64;
+use crate::arrivals::{Demand, expected_daily_squares, schedule};
 use crate::costs::Prices;
 use crate::error::ScenarioError;
 use crate::hash;
@@ -142,7 +143,8 @@ impl SystemSetup {
     pub fn new(scenario: &Scenario, replay: Option<Arc<Replay>>) -> Result<Self, ScenarioError> {
         scenario.validate()?;
         check_replay(scenario, replay.as_deref())?;
-        let days = expected_daily_payments(scenario, replay.as_deref());
+        let timeline = timeline(scenario);
+        let daily_squares = expected_daily_squares(scenario, &timeline, replay.as_deref());
         let bank = |(index, agent): (usize, &AgentConfig)| BankSetup {
             id: agent.id.clone(),
             balance: agent.balance,
@@ -154,7 +156,7 @@ impl SystemSetup {
             limits: Limits::new(scenario, agent),
             demand: Demand::new(scenario, index),
             policy: agent.policy.clone(),
-            amount_scale: amount_scale(agent, days[index]),
+            amount_scale: amount_scale(agent, daily_squares[index]),
         };
         Ok(Self {
             ticks_per_day: clamp_u32(scenario.ticks_per_day),
@@ -166,7 +168,7 @@ impl SystemSetup {
             prices: Prices::new(&scenario.costs),
             settles_at_once: settles_at_once(&scenario.rails),
             schedule: schedule(scenario),
-            timeline: timeline(scenario),
+            timeline,
             escalation: scenario.priority_escalation.map(Escalation::new),
             end_of_day: scenario.end_of_day,
             overnight: scenario.overnight,
@@ -239,12 +241,11 @@ fn check_replay(scenario: &Scenario, replay: Option<&Replay>) -> Result<(), Scen
 
 /// Unit of a bank's amounts in observations, at least one cent.
 ///
-/// Mean amount of its payments times the square root of their expected number per day, which estimates the daily
-/// swing of its balance under independent payments; the opening liquidity of a bank without payments.
-fn amount_scale(agent: &AgentConfig, (count, value): (f64, f64)) -> Cents {
-    let swing = if count > 0.0 { value / count * count.sqrt() } else { 0.0 };
+/// Root of the expected number of payments that it sends and receives per day times their mean squared amount: the
+/// standard deviation of a day's change of its balance under independent payments. A bank without payments has its
+/// opening liquidity as unit.
+fn amount_scale(agent: &AgentConfig, daily_squares: f64) -> Cents {
     let opening_liquidity = (agent.balance + agent.credit_limit + agent.collateral + agent.liquidity_pool).0 as f64;
-    let scale = if swing > 0.0 { swing } else { opening_liquidity };
-    #[expect(clippy::cast_possible_truncation, reason = "float-to-int `as` saturates")]
-    Cents((scale.round() as i64).max(1))
+    let scale = if daily_squares > 0.0 { daily_squares.sqrt() } else { opening_liquidity };
+    Cents(round_to_i64(scale).max(1))
 }

@@ -33,6 +33,7 @@ proptest! {
     fn rewards_sum_to_the_negative_cost_and_observations_are_within_bounds(
         scenario in scenarios(), decision in decisions(), seed in any::<u64>()
     ) {
+        prop_assume!(decision["decides"] != "pool" || read(&scenario).agents[0].liquidity_pool > Cents::ZERO);
         let mut fleet = SteppedFleet::new(&read(&scenario), 1, 1, &decision);
         let bounds: Vec<_> = fields(fleet.fleet.process.slots).map(|(_, field)| field.low..=field.high).collect();
         let mut rng = stream(seed, 0, bank_at(0), Purpose::Policy);

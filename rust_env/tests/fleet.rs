@@ -50,8 +50,8 @@ fn fleet_of(scenario: &Value, rows: usize, threads: usize, decision: &Value) -> 
 /// Random actions, legal or not.
 fn random_actions(fleet: &SteppedFleet, rng: &mut Stream) -> Vec<i64> {
     let process = &fleet.fleet.process;
-    let (count, highest) = (fleet.rewards.len() * process.slots, process.choices() as i64 - 1);
-    (0..count).map(|_| rng.random_range(0..=highest)).collect()
+    let nvec = fleet.rewards.iter().flat_map(|_| &process.layout.nvec);
+    nvec.map(|choices| rng.random_range(0..*choices as i64)).collect()
 }
 
 fn new_rng() -> Stream {
@@ -210,7 +210,7 @@ fn snapshots_agree_with_totals_and_observations() {
             assert_eq!(snapshot.day, (snapshot.tick / 12).min(1));
             for (queue, column) in [snapshot.internal, snapshot.central].iter().zip(counts) {
                 let count: i64 = queue.counts.iter().sum();
-                assert_eq!(observation[column], (count as f32 / 4.0).min(10.0));
+                assert!((observation[column] - (1.0 + count as f32).log10()).abs() < 1e-6);
             }
             assert_eq!(observation[paid] > 0.0, snapshot.paid_today > Cents::ZERO);
         }
@@ -226,7 +226,7 @@ fn an_invalid_batch_is_rejected_without_effect() {
     let mut actions = vec![0; 3 * 2 * 8];
     assert_eq!(
         fleet.step(&actions[1..]).unwrap_err().to_string(),
-        "got 47 actions: must be 48, one for each slot of each learner of each environment"
+        "got 47 actions: must be 48, one for each component of each learner of each environment"
     );
     actions[16 + 8 + 3] = 4;
     let message = fleet.step(&actions).unwrap_err().to_string();
@@ -294,6 +294,15 @@ fn invalid_settings_are_rejected_with_path_value_and_allowed_range() {
             json!({"learners": ["A"], "reward_scale": 0.0}),
             "reward_scale = 0: must be between 0.000001 and 1000000000000000 (cents)",
         ),
+        (json!({"learners": ["A"], "pool_shares": 1}), "pool_shares = 1: must be between 2 and 101"),
+        (
+            json!({"learners": ["A"], "pool_shares": 11, "action_mode": "fraction"}),
+            "pool_shares = 11: must be 21 in the fraction mode",
+        ),
+        (
+            json!({"learners": ["A", "B"], "decides": "pool"}),
+            "decides = pool: must be another value, because no learner (A, B) has a pool",
+        ),
         (json!({"learners": ["A"], "reward_blend": 2}), "reward_blend = 2: must be between 0 and 1"),
         (json!({"learners": ["A"], "max_episode_steps": 0}), "max_episode_steps = 0: must be between 1 and 4294967295"),
         (
@@ -309,6 +318,7 @@ fn invalid_settings_are_rejected_with_path_value_and_allowed_range() {
         learners: vec!["B".to_owned()],
         slots: 8,
         split_parts: vec![],
+        pool_shares: 21,
         action_mode: ActionMode::default(),
         decides: Decides::default(),
         reward: paysim_engine::decision::RewardScope::Own,
@@ -317,9 +327,9 @@ fn invalid_settings_are_rejected_with_path_value_and_allowed_range() {
         strict: false,
         max_episode_steps: None,
     };
-    // 18 payments a day with a mean of 10,000 give a scale of 10,000 x sqrt(18) = 42,426 cents, and rewards are in
-    // basis points of it.
+    // 18 payments sent and 18 received a day with a mean of 10,000 and a deviation of 20,000, so a mean square of
+    // 5 x 10,000^2, give a scale of sqrt(36 x 5) x 10,000 = 134,164 cents, and rewards are in basis points of it.
     let process = Process::new(&config, &setup).unwrap();
-    assert_eq!(setup.banks[1].amount_scale, Cents(42_426));
-    assert!((process.reward_scales[0] - 4.2426).abs() < 1e-9);
+    assert_eq!(setup.banks[1].amount_scale, Cents(134_164));
+    assert!((process.reward_scales[0] - 13.4164).abs() < 1e-9);
 }

@@ -164,19 +164,20 @@ fn parts_that_a_learner_does_not_decide_follow_the_scenario() {
     payments_only.step(&[0; 8]).unwrap();
     assert_eq!(payments_only.costs[LIQUIDITY], 150);
     // Pool only: within a day only hold is legal, and the policy of the bank releases.
-    let mut pool_only = SteppedFleet::new(&parse(&scenario()), 1, 1, &decision_of_a(json!({"decides": "pool"})));
-    let mut all = SteppedFleet::new(&parse(&scenario()), 1, 1, &decision_of_a(json!({"slots": 64})));
+    let decision = decision_of_a(json!({"decides": "pool", "pool_shares": 4}));
+    let mut pool_only = SteppedFleet::new(&parse(&scenario()), 1, 1, &decision);
+    let decision = decision_of_a(json!({"slots": 64, "pool_shares": 4}));
+    let mut all = SteppedFleet::new(&parse(&scenario()), 1, 1, &decision);
     let release_all = scripted(&PolicyConfig::ReleaseAll {});
     for step in 0..14 {
-        let choices = 4;
         let legal = pool_only.masks.iter().filter(|flag| **flag).count();
-        assert_eq!(legal, if step % 7 == 0 { 8 + choices - 1 } else { 8 }, "step {step}");
-        let mut actions = vec![0; 64];
+        assert_eq!(legal, if step % 7 == 0 { 4 } else { 1 }, "step {step}");
+        let mut actions = vec![0; 65];
         all.fleet.scripted_actions(&*release_all, &mut actions).unwrap();
         // The pool choice nearest to a quarter is a third.
-        assert!(step % 7 != 0 || actions[0] == 1 && actions[1..].iter().all(|action| *action == 0));
+        assert!(step % 7 != 0 || actions[64] == 1 && actions[..64].iter().all(|action| *action == 0));
         all.step(&actions).unwrap();
-        pool_only.step(&actions[..8]).unwrap();
+        pool_only.step(&actions[64..]).unwrap();
         assert_eq!(
             (&pool_only.costs, pool_only.rewards[0].to_bits()),
             (&all.costs, all.rewards[0].to_bits()),
@@ -215,12 +216,12 @@ fn scripted_actions_do_not_change_the_random_draws_of_a_bank() {
         let mut fleet = SteppedFleet::new(&parse(&day), 1, 1, &decision_of_a(json!({"decides": "pool"})));
         let rule = scripted(&PolicyConfig::Random { release_probability: 0.5 });
         for _ in 0..13 {
-            let mut actions = vec![0; 8];
+            let mut actions = [0];
             if calls_policy {
                 fleet.fleet.scripted_actions(&*rule, &mut actions).unwrap();
             }
             // Only the pool is decided, always in the same way.
-            fleet.step(&[0; 8]).unwrap();
+            fleet.step(&[0]).unwrap();
         }
         fleet.fleet.save(0)
     };
@@ -242,10 +243,13 @@ fn strict_mode_rejects_exactly_the_masked_actions() {
             let (masks, saved) = (fleet.masks.clone(), fleet.fleet.save(0));
             // A row whose episode is over ignores its actions.
             let num_flags = if fleet.terminated[0] { 0 } else { masks.len() };
-            for (index, is_legal) in masks.iter().enumerate().take(num_flags) {
-                let choices = fleet.fleet.process.choices();
-                let mut actions = vec![0; masks.len() / choices];
-                actions[index / choices] = i64::try_from(index % choices).unwrap();
+            let layout = fleet.fleet.process.layout.clone();
+            let learners = fleet.rewards.len();
+            let nvec = (0..learners).flat_map(|_| &layout.nvec).enumerate();
+            let choices = nvec.flat_map(|(component, choices)| (0..*choices).map(move |choice| (component, choice)));
+            for ((component, choice), is_legal) in choices.zip(&masks).take(num_flags) {
+                let mut actions = vec![0; learners * layout.heads()];
+                actions[component] = i64::try_from(choice).unwrap();
                 let result = fleet.step(&actions);
                 if *is_legal {
                     result.unwrap();
@@ -338,7 +342,7 @@ fn a_restored_row_continues_like_the_saved_row() {
 #[test]
 fn a_damaged_state_is_rejected_without_effect() {
     let mut fleet = SteppedFleet::new(&parse(&scenario()), 1, 1, &decision_of_a(json!({})));
-    fleet.step(&[0; 8]).unwrap();
+    fleet.step(&[0; 9]).unwrap();
     let good = fleet.fleet.save(0);
     for index in 0..good.len() {
         let mut damaged = good.clone();

@@ -80,11 +80,12 @@ impl Play {
         let process = Arc::clone(&self.strict.fleet.process);
         while !self.system.is_over() {
             let state = self.state(rng);
-            if state.masks.chunks(process.choices()).any(|values| values[1..].contains(&true)) {
+            let mut masks = state.masks.chunks(process.layout.mask_size());
+            if masks.any(|mask| process.layout.split(mask).any(|values| values[1..].contains(&true))) {
                 *self.coverage.entry("state with a choice").or_default() += 1;
             }
             for learner in 0..process.learners.len() {
-                for head in 0..process.heads() {
+                for head in 0..process.layout.heads() {
                     self.test_values(&process, &state, learner, head);
                 }
             }
@@ -108,12 +109,13 @@ impl Play {
     }
 
     fn test_values(&mut self, process: &Process, state: &State, learner: usize, head: usize) {
-        let (index, bank) = (learner * process.heads() + head, process.learners[learner]);
+        let (index, bank) = (learner * process.layout.heads() + head, process.learners[learner]);
+        let first = learner * process.layout.mask_size() + process.layout.nvec[..head].iter().sum::<usize>();
         let mut after_hold = Vec::new();
-        for value in 0..process.choices() {
+        for value in 0..process.layout.nvec[head] {
             self.system.restore(&state.system).unwrap();
             let is_legal = self.is_legal(process, bank, head, value);
-            assert_eq!(state.masks[index * process.choices() + value], is_legal, "{bank:?}, head {head}: {value}");
+            assert_eq!(state.masks[first + value], is_legal, "{bank:?}, head {head}: {value}");
             let mut actions = state.actions.clone();
             actions[index] = i64::try_from(value).unwrap();
             if is_legal {
@@ -137,9 +139,10 @@ impl Play {
         let queue = queue(&self.system, bank);
         let (payment, is_hold) = (queue.get(head), value == 0);
         let (is_legal, situation) = match (target, payment) {
-            (ActionTarget::Pool, _) => (is_hold || head == 0, "pool"),
+            (ActionTarget::Pool, _) => (is_hold || Some(head) == process.layout.pool, "pool"),
             (ActionTarget::Fraction, _) => (true, "share"),
             (ActionTarget::None(reason), _) => (is_hold, reason),
+            (ActionTarget::Slots, _) if Some(head) == process.layout.pool => (is_hold, "pool outside an opening"),
             (ActionTarget::Slots, None) => (is_hold, "empty slot"),
             (ActionTarget::Slots, Some(_)) if value <= 1 => (true, "hold or release"),
             (ActionTarget::Slots, Some(payment)) => match i64::from(process.split_parts[value - 2]) {
@@ -166,11 +169,12 @@ impl Play {
     /// Checks that the strict row rejects the actions without effect.
     fn check_rejected(&mut self, process: &Process, state: &State, actions: &[i64], (learner, head): (usize, usize)) {
         let error = self.strict.step(actions).unwrap_err();
-        let FleetError::Action(ActionError::Masked { env: 0, bank, slot, value, .. }) = &error else {
+        let FleetError::Action(ActionError::Masked { env: 0, bank, component, value, .. }) = &error else {
             panic!("{error}")
         };
         let id = &self.strict.fleet.setup.banks[process.learners[learner].index()].id;
-        assert_eq!((bank, slot, value), (id, &head, &actions[learner * process.heads() + head]));
+        let name = process.layout.name(head);
+        assert_eq!((bank, component, value), (id, &name, &actions[learner * process.layout.heads() + head]));
         assert!(self.strict.fleet.save(0) == state.row, "a rejected action has changed the state");
     }
 
@@ -185,7 +189,7 @@ impl Play {
 
     /// Plays a step of the system by itself and checks its outcomes.
     fn step_system(&mut self, process: &Process, actions: &[i64]) {
-        let heads = process.heads();
+        let heads = process.layout.heads();
         let mut requests = Vec::new();
         for (bank, actions) in process.learners.iter().zip(actions.chunks(heads)) {
             let (target, queue) = (target_of(process, &self.system, *bank), queue(&self.system, *bank));
@@ -201,13 +205,15 @@ impl Play {
             self.system.finish_opening().unwrap();
             for ((target, request), actions) in requests.iter().zip(actions.chunks(heads)) {
                 if *target == ActionTarget::Pool {
-                    check_pool(&self.system, request.bank, (actions[0], process.choices()), &balances);
+                    let component = process.layout.pool.unwrap();
+                    let share = (actions[component], process.layout.nvec[component]);
+                    check_pool(&self.system, request.bank, share, &balances);
                 }
             }
         } else {
             self.system.finish_tick().unwrap();
             let events = self.system.ledger.events.take();
-            for (_, request) in requests.iter().filter(|_| process.decides != Decides::Pool) {
+            for (_, request) in requests.iter().filter(|_| process.decides.includes_payments()) {
                 check_payments(&self.system, request, &events, &mut self.coverage);
             }
         }
@@ -234,10 +240,10 @@ fn target_of(process: &Process, system: &System, bank: BankId) -> ActionTarget {
     let has_pool = system.setup.banks[bank.index()].pool > Cents::ZERO;
     let is_out = system.ledger.now < system.ledger.banks[bank.index()].outage_until;
     match (system.is_opening(), process.decides) {
-        (true, Decides::Payments) => ActionTarget::None("the learner does not decide the pool"),
+        (true, Decides::Payments | Decides::Nothing) => ActionTarget::None("the learner does not decide the pool"),
         (true, _) if !has_pool => ActionTarget::None("no pool"),
         (true, _) => ActionTarget::Pool,
-        (false, Decides::Pool) => ActionTarget::None("the learner does not decide payments"),
+        (false, Decides::Pool | Decides::Nothing) => ActionTarget::None("the learner does not decide payments"),
         (false, _) if is_out => ActionTarget::None("outage"),
         (false, _) if process.action_mode == ActionMode::Slots => ActionTarget::Slots,
         (false, _) if system.ledger.banks[bank.index()].internal.is_empty() => ActionTarget::None("empty queue"),
@@ -253,7 +259,11 @@ fn decisions(process: &Process, target: ActionTarget, queue: &[Payment], actions
         split => Requested::Split(i64::from(process.split_parts[split - 2])),
     };
     match target {
-        ActionTarget::Slots => (0..queue.len()).map(slot).collect(),
+        ActionTarget::Slots => {
+            let held = queue.len().saturating_sub(process.slots);
+            let in_slots = (0..queue.len() - held).map(slot);
+            in_slots.chain(vec![Requested::Hold; held]).collect()
+        }
         ActionTarget::Fraction => fraction_decisions(queue, actions[0]),
         ActionTarget::Pool | ActionTarget::None(_) => vec![Requested::Hold; queue.len()],
     }
@@ -333,21 +343,28 @@ fn days() -> Vec<Value> {
 fn settings(ids: [&str; 2]) -> Vec<Value> {
     let [first, second] = ids;
     vec![
-        json!({"learners": [first], "slots": 3, "split_parts": [2, 5]}),
+        json!({"learners": [first], "slots": 3, "split_parts": [2, 5], "pool_shares": 4}),
         json!({"learners": [second, first], "slots": 2, "split_parts": [3]}),
         json!({"learners": [first], "action_mode": "fraction"}),
         json!({"learners": [first], "slots": 2, "decides": "payments", "split_parts": []}),
         json!({"learners": [first, second], "slots": 1, "decides": "pool"}),
         json!({"learners": [first], "action_mode": "fraction", "decides": "pool"}),
+        json!({"learners": [second], "decides": "nothing"}),
     ]
+}
+
+/// Whether a process is valid: learners that decide only about pools need one.
+fn has_decisions(scenario: &Value, decision: &Value) -> bool {
+    let learns = |agent: &&Value| decision["learners"].as_array().unwrap().contains(&agent["id"]);
+    let mut learners = scenario["agents"].as_array().unwrap().iter().filter(learns);
+    decision["decides"] != "pool" || learners.any(|agent| agent["liquidity_pool"].as_i64().unwrap_or(0) > 0)
 }
 
 /// Tests all actions in all states of these episodes of the scenarios.
 fn test_all(scenarios: &[Value], ids: [&str; 2], episodes: Range<u64>) -> Coverage {
     let mut coverage = Coverage::new();
-    for (scenario, decision) in
-        scenarios.iter().flat_map(|scenario| settings(ids).into_iter().map(move |s| (scenario, s)))
-    {
+    let cases = scenarios.iter().flat_map(|scenario| settings(ids).into_iter().map(move |s| (scenario, s)));
+    for (scenario, decision) in cases.filter(|(scenario, decision)| has_decisions(scenario, decision)) {
         for episode in episodes.clone() {
             let rng = &mut stream(episode, 0, bank_at(0), Purpose::Policy);
             for (situation, count) in Play::new(&read(scenario), &decision).play(rng) {
@@ -364,8 +381,9 @@ fn assert_covered(coverage: &Coverage, situations: &[&str]) {
     }
 }
 
-const SITUATIONS: [&str; 18] = [
+const SITUATIONS: [&str; 19] = [
     "pool",
+    "pool outside an opening",
     "share",
     "split",
     "hold or release",

@@ -99,19 +99,21 @@ fn an_illegal_choice_holds_without_a_mask_and_is_excluded_with_one() {
 fn parts_that_a_network_does_not_decide_follow_a_rule() {
     let mut scenario = three_payments();
     scenario["agents"][0] = json!({"id": "A", "balance": 0, "liquidity_pool": 1_000, "liquidity_share": 0.25});
-    // The second of three choices is half of the pool, or a release.
-    let biases = [0.0, 1.0, 0.0, 0.0, 1.0, 0.0];
-    for (decides, committed, settles) in [
-        ("both", 500, vec![(0, 100), (0, 400)]),
-        ("pool", 500, vec![(0, 100), (0, 400)]),
-        ("payments", 250, vec![(0, 100)]),
+    // Every payment is released, and the third of five shares of the pool is half of it.
+    let (slots, pool) = ([0.0, 1.0, 0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 1.0, 0.0, 0.0]);
+    let both = [&slots[..], &pool].concat();
+    for (decides, pool_shares, biases, committed, settles) in [
+        ("both", json!(5), &both[..], 500, vec![(0, 100), (0, 400)]),
+        ("both", json!(null), &slots[..], 250, vec![(0, 100)]),
+        ("pool", json!(5), &pool[..], 500, vec![(0, 100), (0, 400)]),
+        ("payments", json!(null), &slots[..], 250, vec![(0, 100)]),
     ] {
         let mut decision = slot_decision(2, &[2]);
-        decision["decides"] = json!(decides);
-        let mut system = system_with(scenario.clone(), linear(&decision, false, &biases, &[]));
+        (decision["decides"], decision["pool_shares"]) = (json!(decides), pool_shares);
+        let mut system = system_with(scenario.clone(), linear(&decision, false, biases, &[]));
         system.tick().unwrap();
-        assert_eq!(system.ledger.banks[0].committed.0, committed, "{decides}");
-        assert_eq!(settled(&mut system), settles, "{decides}");
+        assert_eq!(system.ledger.banks[0].committed.0, committed, "{decision}");
+        assert_eq!(settled(&mut system), settles, "{decision}");
     }
     let mut holds = slot_decision(2, &[2]);
     holds["decides"] = json!("payments");

@@ -23,9 +23,9 @@ from paysim_gym.evaluation import evaluate
     "make",
     [
         PaymentEnv,
-        lambda: gym.make("PaySim/TwoBank-v0"),
-        lambda: Monitor(gym.make("PaySim/TwoBank-v0")),
-        lambda: RecordEpisodeStatistics(gym.make("PaySim/TwoBank-v0")),
+        lambda: gym.make("PaySim/TwoBank-v1"),
+        lambda: Monitor(gym.make("PaySim/TwoBank-v1")),
+        lambda: RecordEpisodeStatistics(gym.make("PaySim/TwoBank-v1")),
     ],
 )
 def test_agent_acts_in_a_single_environment(make: Any) -> None:
@@ -164,9 +164,9 @@ def test_rules_are_tuned_with_every_pool_share_of_the_opening(small_scenario: di
     small_scenario["agents"][0] |= {"balance": 0, "liquidity_pool": 900_000_00}
     small_scenario["costs"] = {**small_scenario["costs"], "liquidity_rate": 0.00001}
     rule_types = ["release_all", "hold_until_deadline"]
-    tuned = tune_rules(load_scenario(small_scenario), "BANK_A", range(3), rule_types)
+    tuned = tune_rules(load_scenario(small_scenario), "BANK_A", range(3), rule_types, pool_shares=5)
     assert [(policy["type"], share) for _, policy, share in tuned] == [
-        (rule_type, share) for share in (0, 1 / 3, 2 / 3, 1) for rule_type in rule_types
+        (rule_type, share) for share in (0, 0.25, 0.5, 0.75, 1) for rule_type in rule_types
     ]
     for cost, policy, share in tuned:
         small_scenario["agents"][0]["liquidity_share"] = share

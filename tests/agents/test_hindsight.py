@@ -193,7 +193,7 @@ def brute_force(day: RecordedDay) -> int:
         for share in shares
         for chosen in itertools.product(*options)
     )
-    return min(replay(day, plan, [2], slots=4).cost_cents for plan in plans)
+    return min(replay(day, plan, [2], pool_shares=3, slots=4).cost_cents for plan in plans)
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -201,7 +201,7 @@ def brute_force(day: RecordedDay) -> int:
 def test_the_optimum_equals_brute_force(change: str, seed: int) -> None:
     scenario = random_day(seed)
     CHANGES[change](scenario)
-    best = hindsight(scenario, 0, split_parts=[2])
+    best = hindsight(scenario, 0, split_parts=[2], pool_shares=3)
     assert best.receipts_are_fixed
     assert abs(best.cost_cents - best.bound_cents) <= ROUNDING_CENTS
     assert best.cost_cents == brute_force(record_day(scenario, 0))
@@ -211,7 +211,7 @@ def test_the_optimum_equals_brute_force(change: str, seed: int) -> None:
 def test_the_bound_holds_where_others_react(seed: int) -> None:
     scenario = random_day(seed)
     scenario["agents"][1]["balance"] = 10_000
-    best = hindsight(scenario, 0, split_parts=[2])
+    best = hindsight(scenario, 0, split_parts=[2], pool_shares=3)
     minimum = brute_force(record_day(scenario, 0))
     assert not best.receipts_are_fixed
     assert best.bound_cents <= minimum + ROUNDING_CENTS

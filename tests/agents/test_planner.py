@@ -74,8 +74,8 @@ def test_it_commits_the_pool_if_liquidity_is_free(small_scenario: dict[str, Any]
         env = PaymentVectorEnv(1, small_scenario)
         observations, _ = env.reset(seed=0)
         actions, _ = Planner(env, RULES, futures=4).predict(observations)
-        assert (actions[0, 0] > 0) == commits
-        assert not actions[0, 1:].any()
+        assert (actions[0, -1] > 0) == commits
+        assert not actions[0, :-1].any()
 
 
 def test_neighbours_differ_in_one_payment() -> None:
@@ -130,8 +130,8 @@ def test_the_opening_is_planned_with_every_rule() -> None:
     }
     release: dict[str, Any] = {"type": "release_all"}
     hold: dict[str, Any] = {"type": "random", "release_probability": 0.0}
-    env = PaymentVectorEnv(1, scenario, split_parts=[])
+    env = PaymentVectorEnv(1, scenario, split_parts=[], pool_shares=2)
     observations, _ = env.reset(seed=0)
     for rules, share in (([hold], 0), ([release], 1), ([hold, release], 1), ([release, hold], 1)):
         actions, _ = Planner(env, rules, futures=1).predict(observations)
-        assert actions[0, 0] == share, rules
+        assert actions[0, -1] == share, rules

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,14 @@ DOCS = Path(__file__).parents[2] / "docs"
 RESULTS = load_results(RESULTS_FILE)
 SETTINGS = MeasurementSettings(**RESULTS["settings"])
 TINY = MeasurementSettings(days=2, tuning_days=2, futures=1, node_limit=1)
+
+
+def measured(task: Task) -> tuple[str, dict[str, Any]]:
+    found = task.find_results(RESULTS)
+    assert found is not None
+    return found
+
+
 each_task = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.scenario)
 
 
@@ -42,21 +51,22 @@ def test_a_task_is_an_environment_of_its_scenario(task: Task) -> None:
 
 
 def test_every_id_but_the_tutorials_is_in_the_suite() -> None:
-    others = {"PaySim/Bank-v0", "PaySim/TwoBank-v0", "PaySim/FiveBank-v0"}
+    others = {"PaySim/Bank-v1", "PaySim/TwoBank-v1", "PaySim/FiveBank-v1"}
     assert [task.id for task in TASKS] == [name for name in ENV_SCENARIOS if name not in others]
     assert len({task.scenario for task in TASKS}) == len(TASKS) >= 6
 
 
 def test_the_page_is_generated_from_the_results() -> None:
     assert (DOCS / "tasks.md").read_text(encoding="utf-8") == make_page(RESULTS)
-    assert list(RESULTS["tasks"]) == [task.id for task in TASKS]
-    assert SETTINGS == measurement.FULL
+    assert list(RESULTS["tasks"]) == [measured(task)[0] for task in TASKS]
+    # The results of v0 chose among four shares of the pool.
+    assert replace(measurement.FULL, pool_shares=4) == SETTINGS
     assert not set(SETTINGS.seeds) & set(SETTINGS.tuning_seeds)
 
 
 @each_task
 def test_a_task_has_headroom_and_the_planner_closes_part_of_it(task: Task) -> None:
-    entry = RESULTS["tasks"][task.id]
+    _, entry = measured(task)
     assert entry["scenario"] == json.loads(load_scenario(task.scenario).model_dump_json())
     policies = entry["policies"]
     assert compare(policies).items() <= entry.items()
@@ -72,25 +82,44 @@ def test_a_task_has_headroom_and_the_planner_closes_part_of_it(task: Task) -> No
 
 @each_task
 def test_rule_costs_match_the_results(task: Task) -> None:
-    entry = RESULTS["tasks"][task.id]
+    _, entry = measured(task)
     scenario = load_scenario(task.scenario)
     for name in ("release_all", "best_rule"):
         policy = entry["policies"][name]
         share = policy["pool_share"]
         variant = with_pool_share(scenario, entry["learner"], share)
-        costs = evaluate(scripted(policy["policy"]), variant, SETTINGS.seeds).cost
+        costs = evaluate(
+            scripted(policy["policy"]), variant, SETTINGS.seeds, pool_shares=SETTINGS.pool_shares
+        ).cost
         assert costs.tolist() == policy["costs_cents"]
 
 
 @each_task
 def test_planner_and_hindsight_costs_match_the_results(task: Task) -> None:
-    policies = RESULTS["tasks"][task.id]["policies"]
+    policies = measured(task)[1]["policies"]
     tuned, seed = policies["best_rule"]["tuned"], SETTINGS.first_day
     planned = measure_planner(task.scenario, [seed], tuned, SETTINGS)
     assert planned == [{"cost_cents": policies["planner"]["costs_cents"][0]}]
-    best = hindsight(task.scenario, seed, node_limit=SETTINGS.node_limit, rules=tuned)
+    best = hindsight(
+        task.scenario,
+        seed,
+        node_limit=SETTINGS.node_limit,
+        pool_shares=SETTINGS.pool_shares,
+        rules=tuned,
+    )
     minimum = min(policy["costs_cents"][0] for name, policy in policies.items() if name != "hindsight")
     assert min(best.cost_cents, minimum) == policies["hindsight"]["costs_cents"][0]
+
+
+def test_results_are_those_of_the_newest_measured_version() -> None:
+    task = Task("PaySim/DeadlineLumps-v2", "")
+    entries = {
+        f"PaySim/{name}": {"of": name} for name in ("DeadlineLumps-v0", "DeadlineLumps-v3", "Other-v2")
+    }
+    assert task.find_results({"tasks": entries}) == ("PaySim/DeadlineLumps-v0", {"of": "DeadlineLumps-v0"})
+    entries["PaySim/DeadlineLumps-v1"] = {"of": "DeadlineLumps-v1"}
+    assert task.find_results({"tasks": entries}) == ("PaySim/DeadlineLumps-v1", {"of": "DeadlineLumps-v1"})
+    assert task.find_results({"tasks": {}}) is None
 
 
 def run(*arguments: Any) -> Any:
@@ -138,7 +167,7 @@ def interrupt(*arguments: Any) -> Any:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--out", "x.json", "--task", "PaySim/Nothing-v0"), "task = 'PaySim/Nothing-v0': must be one of"),
+        (("--out", "x.json", "--task", "PaySim/Nothing-v1"), "task = 'PaySim/Nothing-v1': must be one of"),
         (("--out", "nowhere/x.json"), "there is no folder 'nowhere'"),
     ],
 )

@@ -133,7 +133,7 @@ def stock_algorithm(runners: int, num_envs: int) -> Any:
     ppo = config.ppo
     settings = (
         PPOConfig()
-        .environment("paysim_gym:PaySim/Bank-v0", env_config={**arguments, "seeding": "spread"})
+        .environment("paysim_gym:PaySim/Bank-v1", env_config={**arguments, "seeding": "spread"})
         .env_runners(
             num_env_runners=runners,
             num_envs_per_env_runner=num_envs // runners,

@@ -77,7 +77,7 @@ def test_two_threads_against_one(table: Table) -> None:
 
 
 def test_single_environment_against_cartpole(table: Table) -> None:
-    ours, theirs, steps = Single("PaySim/TwoBank-v0"), Single("CartPole-v1"), table.amount(5_000, 50)
+    ours, theirs, steps = Single("PaySim/TwoBank-v1"), Single("CartPole-v1"), table.amount(5_000, 50)
     what = "gym.make TwoBank.step against CartPole-v1.step"
     table.compare(what, lambda: ours.speed(steps), lambda: theirs.speed(steps), 1)
 
@@ -85,7 +85,7 @@ def test_single_environment_against_cartpole(table: Table) -> None:
 def test_ppo_against_an_environment_that_does_nothing(table: Table) -> None:
     num_envs, num_steps = table.amount(NUM_ENVS, 8), table.amount(64, 8)
     batch = num_envs * num_steps // 8
-    fleet = gym.make_vec("PaySim/TwoBank-v0", num_envs=num_envs, autoreset_mode=AutoresetMode.SAME_STEP.value)
+    fleet = gym.make_vec("PaySim/TwoBank-v1", num_envs=num_envs, autoreset_mode=AutoresetMode.SAME_STEP.value)
     assert isinstance(fleet, PaymentVectorEnv)
     ours = PaymentVecEnv(fleet)
 
@@ -103,7 +103,7 @@ def test_ppo_against_an_environment_that_does_nothing(table: Table) -> None:
 
 
 def test_render(table: Table) -> None:
-    env = gym.make("PaySim/TwoBank-v0", render_mode="rgb_array")
+    env = gym.make("PaySim/TwoBank-v1", render_mode="rgb_array")
     env.reset(seed=0)
     times = []
     for _ in range(table.amount(45, 2)):

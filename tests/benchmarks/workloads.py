@@ -31,7 +31,7 @@ class Fleet:
     """`make_vec` of TwoBank."""
 
     def __init__(self, num_threads: int, num_envs: int = NUM_ENVS) -> None:
-        self.env: Any = gym.make_vec("PaySim/TwoBank-v0", num_envs=num_envs, num_threads=num_threads)
+        self.env: Any = gym.make_vec("PaySim/TwoBank-v1", num_envs=num_envs, num_threads=num_threads)
         self.env.reset(seed=0)
         space = self.env.single_action_space
         assert isinstance(space, gym.spaces.MultiDiscrete)

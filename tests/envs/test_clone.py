@@ -174,7 +174,7 @@ REFUSED: dict[str, tuple[Callable[[bytes], Any], str]] = {
         lambda _: started(learner="BANK_B").save_state(),
         "another decision process: learners, decides and max_episode_steps must be the same",
     ),
-    "another decision": (lambda _: started(decides="pool").save_state(), "another decision process"),
+    "another decision": (lambda _: started(decides="payments").save_state(), "another decision process"),
     "another limit": (lambda _: limited().save_state(), "another decision process"),
     "damaged": (flipped, "damaged: the state's checksum"),
     "truncated": (lambda state: state[:-1], "damaged"),
@@ -313,7 +313,7 @@ def test_a_copy_before_the_first_reset_draws_the_same_seed(copied: Callable[[Any
 
 @pytest.mark.parametrize("copied", COPIES)
 def test_a_wrapped_environment_is_copied_with_its_wrappers(copied: Callable[[Any], Any]) -> None:
-    env = gym.make("paysim_gym:PaySim/TwoBank-v0", max_episode_steps=4)
+    env = gym.make("paysim_gym:PaySim/TwoBank-v1", max_episode_steps=4)
     env.reset(seed=1)
     action = np.ones(8, np.int64)
     env.step(action)
@@ -327,7 +327,7 @@ def test_a_wrapped_environment_is_copied_with_its_wrappers(copied: Callable[[Any
 @pytest.mark.parametrize("copied", COPIES)
 @pytest.mark.parametrize("mode", ["human", "rgb_array", "ansi"])
 def test_a_copy_shows_the_day_too(copied: Callable[[Any], Any], mode: str) -> None:
-    env = gym.make("PaySim/TwoBank-v0", render_mode=mode)
+    env = gym.make("PaySim/TwoBank-v1", render_mode=mode)
     env.reset(seed=1)
     clone = copied(env)
     for one in (env, clone):

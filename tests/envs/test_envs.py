@@ -51,24 +51,24 @@ class TestRegistration:
         assert gym.registry == before
 
     def test_module_prefix_works(self) -> None:
-        assert isinstance(gym.make("paysim_gym:PaySim/TwoBank-v0").unwrapped, PaymentEnv)
+        assert isinstance(gym.make("paysim_gym:PaySim/TwoBank-v1").unwrapped, PaymentEnv)
 
     def test_bank_takes_any_scenario(self, small_scenario: dict[str, Any]) -> None:
-        env = gym.make("PaySim/Bank-v0", scenario=small_scenario, learner="BANK_B", slots=3)
+        env = gym.make("PaySim/Bank-v1", scenario=small_scenario, learner="BANK_B", slots=3)
         assert env.unwrapped.learner == "BANK_B"  # type: ignore[attr-defined]
 
     def test_make_vec_is_native(self) -> None:
-        env = gym.make_vec("PaySim/TwoBank-v0", num_envs=3)
+        env = gym.make_vec("PaySim/TwoBank-v1", num_envs=3)
         assert isinstance(env, PaymentVectorEnv)
         assert env.num_envs == 3
         assert env.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
 
     def test_spec_survives_json(self) -> None:
-        single = gym.make("PaySim/Bank-v0", scenario="five_bank", split_parts=[2, 3])
+        single = gym.make("PaySim/Bank-v1", scenario="five_bank", split_parts=[2, 3])
         assert single.spec is not None
         again = gym.make(EnvSpec.from_json(single.spec.to_json()))
         assert again.action_space == single.action_space
-        fleet = gym.make_vec("PaySim/TwoBank-v0", num_envs=3, autoreset_mode="SameStep")
+        fleet = gym.make_vec("PaySim/TwoBank-v1", num_envs=3, autoreset_mode="SameStep")
         assert fleet.spec is not None
         spec = EnvSpec.from_json(fleet.spec.to_json())
         assert gym.make_vec(spec).metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
@@ -119,11 +119,12 @@ class TestSpaces:
             "events": payments,
         }
         env = PaymentEnv(scenario, learner="A", slots=2)
-        assert env.amount_scale_cents == 1
+        assert env.amount_scale_cents == 9  # the root of 5^2 + 6^2 + 3^2 + 2^2
         observation, _ = env.reset(seed=0)
         for waiting in ({}, {5: 3, 6: 2}):
-            slots = observation[-2 * len(SLOT_COLUMNS) :].reshape(2, -1)
-            seen = dict(zip(slots[:, 0], slots[:, SLOT_COLUMNS.index("incoming_value")], strict=True))
+            slots = observation[-2 * len(SLOT_COLUMNS) :].reshape(2, -1) * 9
+            found = slots[:, [0, SLOT_COLUMNS.index("incoming_value")]].round(4)
+            seen = dict(found.tolist())
             assert seen == {amount: waiting.get(amount, 0) * is_visible for amount in (5, 6)}
             observation, *_ = env.step(HOLD[:2])
 
@@ -390,7 +391,7 @@ class TestEnds:
             PaymentVectorEnv(2).reset(options={"reset_mask": np.array([True, False])})
 
     def test_step_limit_truncates(self) -> None:
-        env = gym.make_vec("PaySim/TwoBank-v0", num_envs=2, max_episode_steps=5)
+        env = gym.make_vec("PaySim/TwoBank-v1", num_envs=2, max_episode_steps=5)
         env.reset(seed=0)
         for step in range(1, 12):
             _, _, terminated, truncated, infos = env.step(np.zeros((2, 8), np.int64))

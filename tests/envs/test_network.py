@@ -93,16 +93,14 @@ def test_outputs_are_those_of_torch(name: str, is_normalised: bool, tmp_path: Pa
 
 
 def test_an_exported_file_says_what_the_policy_decides(tmp_path: Path) -> None:
-    venv = DummyVecEnv(
-        [lambda: PaymentEnv(slots=3, split_parts=(5,), decides="payments", reward_scale=100.0)]
-    )
+    venv = DummyVecEnv([lambda: PaymentEnv("liquidity_pool", slots=3, split_parts=(5,), decides="payments")])
     model = MaskablePPO("MlpPolicy", venv, n_steps=64, device="cpu")
     export_network(model, tmp_path / "policy.safetensors")
     data = (tmp_path / "policy.safetensors").read_bytes()
     (size,) = struct.unpack("<Q", data[:8])
     metadata = json.loads(data[8 : 8 + size])["__metadata__"]
     assert set(metadata) == set(BASE)
-    decision = {"slots": 3, "split_parts": [5], "decides": "payments", "reward_scale": 100.0}
+    decision = {"slots": 3, "split_parts": [5], "decides": "payments"}
     assert json.loads(metadata["decision"]) == DECISION | decision
     assert (metadata["masked"], metadata["outputs"], metadata["activation"]) == ("true", "logits", "tanh")
     assert json.loads(metadata["observation"]) == [field[0] for field in _engine.observation_fields(3)]
@@ -222,7 +220,7 @@ def test_what_cannot_be_exported_is_refused(make: Any, message: str, tmp_path: P
     [
         ({"split_parts": (2, 5)}, r"env.settings.split_parts = \(2, 5\): must be \(2, 4\), as in training"),
         ({"decides": "payments"}, "env.settings.decides = 'payments': must be 'both'"),
-        ({"reward_scale": 1.0}, "env.settings.reward_scale = 1.0: must be None"),
+        ({"pool_shares": 5}, "env.settings.pool_shares = 5: must be 21"),
     ],
 )
 def test_another_environment_must_be_like_that_of_training(
@@ -298,9 +296,9 @@ REFUSED = {
     "longer": (save(*parts()) + b"\0", "the size of the tensors differs from the header"),
     "no metadata": (save(parts()[0]), "metadata format = (missing): must be present"),
     "no decision": (without("decision"), "metadata decision = (missing): must be present"),
-    "later format": (
-        save(*parts(format="paysim_gym.policy.2")),
-        'metadata format = "paysim_gym.policy.2": must be paysim_gym.policy.1',
+    "other format": (
+        save(*parts(format="paysim_gym.policy.1")),
+        'metadata format = "paysim_gym.policy.1": must be paysim_gym.policy.2',
     ),
     "activation": (save(*parts(activation="elu")), 'metadata activation = "elu": must be tanh or relu'),
     "masked": (save(*parts(masked="yes")), 'metadata masked = "yes": must be false or true'),
@@ -311,7 +309,7 @@ REFUSED = {
     ),
     "fewer columns": (
         save(*parts(observation=json.dumps(NAMES[:-1]))),
-        'observation column 91 is "", must be "slot_7_incoming_value"',
+        'observation column 133 is "", must be "slot_7_incoming_value"',
     ),
     "columns no list": (save(*parts(observation="5")), "must be a list of names as JSON"),
     "no slots": (changed_decision(slots=0), "metadata decision: slots = 0: must be between 1 and 64"),
@@ -319,6 +317,8 @@ REFUSED = {
     "splits": (changed_decision(split_parts=[4, 2]), "split_parts[1] = 2: must be between 5 and 100"),
     "mode": (changed_decision(action_mode="all"), "metadata decision: action_mode"),
     "key": (changed_decision(mood="good"), "metadata decision: mood"),
+    "shares of the pool": (changed_decision(pool_shares=1), "pool_shares = 1: must be between 2 and 101"),
+    "no pool": (changed_decision(decides="pool"), "pool_shares = null: must be a number of shares"),
     "other outputs": (
         changed_decision(split_parts=[2]),
         "tensor layer.1.weight = F32 of shape [32, 32]: must be F32 of shape [24, 32]",
@@ -334,11 +334,11 @@ REFUSED = {
     ),
     "flat": (
         changed_tensor("layer.0.weight", lambda weight: weight.ravel()),
-        "tensor layer.0.weight = F32 of shape [2944]: must be F32 of shape [1, 92]",
+        "tensor layer.0.weight = F32 of shape [4288]: must be F32 of shape [1, 134]",
     ),
     "empty layer": (
         changed_tensor("layer.0.weight", lambda weight: weight[:0]),
-        "tensor layer.0.weight = F32 of shape [0, 92]: must be F32 of shape [1, 92]",
+        "tensor layer.0.weight = F32 of shape [0, 134]: must be F32 of shape [1, 134]",
     ),
     "more tensors": (
         changed_tensor("layer.3.weight", lambda _: np.zeros(3, np.float32)),
@@ -352,11 +352,11 @@ REFUSED = {
         changed_tensor("layer.1.bias", with_number(-np.inf)),
         "tensor layer.1.bias[5] = -inf: must be finite",
     ),
-    "scale": (normalised(scale=np.zeros(92)), "tensor observation.scale[0] = 0: must be above 0"),
+    "scale": (normalised(scale=np.zeros(134)), "tensor observation.scale[0] = 0: must be above 0"),
     "clip": (normalised(clip=np.array([-1.0])), "tensor observation.clip[0] = -1: must be above 0"),
     "means": (
-        normalised(mean=np.zeros(91)),
-        "observation.mean = F64 of shape [91]: must be F64 of shape [92]",
+        normalised(mean=np.zeros(133)),
+        "observation.mean = F64 of shape [133]: must be F64 of shape [134]",
     ),
 }
 
@@ -410,8 +410,8 @@ def test_sizes_that_overflow_are_refused() -> None:
 
 def test_observations_of_another_shape_are_refused() -> None:
     network = _engine.Network(save(*parts()))
-    with pytest.raises(ValueError, match=r"observations have shape \(2, 91\): must be \(n, 92\)"):
-        network.outputs(np.zeros((2, 91), np.float32))
+    with pytest.raises(ValueError, match=r"observations have shape \(2, 133\): must be \(n, 134\)"):
+        network.outputs(np.zeros((2, 133), np.float32))
 
 
 def test_values_are_nothing_to_draw_from(tmp_path: Path, small_scenario: dict[str, Any]) -> None:

@@ -92,9 +92,9 @@ def days(
     told: list[Any] = [(observations[:, 0], masks[:, 0])]
     done = []
     for _ in range(steps):
-        actions = np.zeros((rows, count, engine.heads), np.int64)
+        actions = np.zeros((rows, count, len(engine.nvec)), np.int64)
         if learns:
-            actions[:, 0] = rng.integers(engine.choices, size=(rows, engine.heads))
+            actions[:, 0] = rng.integers(engine.nvec, size=(rows, len(engine.nvec)))
         if predict is not None:
             actions[:, 1] = predict(observations[:, 1], masks[:, 1]).reshape(rows, -1)
             done.append(actions[:, 1])
@@ -133,6 +133,7 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "another reward scale": (PPO, {"reward_scale": 1e6}),
     "payments": (A2C, {"decides": "payments"}),
     "pool": (PPO, {"decides": "pool"}),
+    "shares of the pool": (PPO, {"pool_shares": 5}),
     "fraction": (DQN, {"action_mode": "fraction"}),
     "fraction normalised": (A2C, {"action_mode": "fraction", "is_normalised": True}),
     "policy of training": (PPO, {"is_of_training": True}),
@@ -178,17 +179,20 @@ def test_the_simulator_plays_what_a_model_plays(tmp_path: Path, busy: dict[str, 
 
 
 def test_a_network_sees_the_same_whoever_else_takes_the_opening(tmp_path: Path, busy: dict[str, Any]) -> None:
-    file = network_file(tmp_path / "policy.safetensors")
-    engines = [fleet(against(busy, file), ["BANK_A"], decides=decides) for decides in ("payments", "both")]
+    file = network_file(tmp_path / "policy.safetensors", {"pool_shares": 4})
+    engines = [
+        fleet(against(busy, file), ["BANK_A"], decides=decides, pool_shares=4)
+        for decides in ("payments", "both")
+    ]
     seen = []
     for engine in engines:
         observations, _ = engine.reset(np.ones(ROWS, np.bool_), SEEDS)
         is_opening = [field[0] for field in _engine.observation_fields(8)].index("is_opening")
         ticks: list[Any] = []
         while len(ticks) < 24:
-            actions = np.zeros((ROWS, 1, engine.heads), np.int64)
+            actions = np.zeros((ROWS, 1, len(engine.nvec)), np.int64)
             if observations[0, 0, is_opening]:
-                actions[:, :, 0] = 1  # a third of the pool
+                actions[:, :, -1] = 1  # a third of the pool
             else:
                 ticks.append(observations)
             observations = engine.step(actions)[0]
@@ -199,7 +203,7 @@ def test_a_network_sees_the_same_whoever_else_takes_the_opening(tmp_path: Path, 
     ticks = []
     for _ in range(24):
         ticks.append(observations)
-        observations = exact.step(np.zeros((ROWS, 1, exact.heads), np.int64))[0]
+        observations = exact.step(np.zeros((ROWS, 1, len(exact.nvec)), np.int64))[0]
     assert np.array(ticks).tobytes() == seen[1].tobytes()
     assert seen[0].tobytes() != seen[1].tobytes()
 
@@ -215,8 +219,9 @@ def test_a_network_takes_its_seat_whatever_the_learner_is(tmp_path: Path, busy: 
 def test_a_learner_leaves_to_its_own_network_what_it_does_not_decide(
     tmp_path: Path, busy: dict[str, Any]
 ) -> None:
-    tensors, metadata = parts()
-    tensors["layer.1.bias"][:4] = [0, 0, 90, 0]  # two thirds of the pool, and its first payment in two parts
+    tensors, metadata = parts({"pool_shares": 4})
+    tensors["layer.1.bias"][:4] = [0, 0, 90, 0]  # its first payment in two parts
+    tensors["layer.1.bias"][-4:] = [0, 0, 90, 0]  # two thirds of the pool
     file = tmp_path / "policy.safetensors"
     file.write_bytes(save(tensors, metadata))
     committed, split_count = [], []
@@ -275,7 +280,7 @@ def test_thousands_of_rows_on_any_threads_play_what_each_plays_alone(
     for lanes, threads in ((list(range(rows)), 1), (list(range(rows)), 5), (chosen, 1)):
         engine = fleet(scenario, ["BANK_A"], threads, len(lanes))
         engine.reset(np.ones(len(lanes), np.bool_), lanes)
-        played = [engine.step(np.ones((len(lanes), 1, engine.heads), np.int64)) for _ in range(26)]
+        played = [engine.step(np.ones((len(lanes), 1, len(engine.nvec)), np.int64)) for _ in range(26)]
         results.append(
             [np.concatenate([part.reshape(len(lanes), -1) for part in step], axis=1) for step in played]
         )

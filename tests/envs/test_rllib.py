@@ -46,7 +46,7 @@ def native(seeding: str = "spread", **settings: Any) -> Any:
     return (
         PPOConfig()
         .environment(
-            "paysim_gym:PaySim/Bank-v0", env_config={"scenario": "two_bank", "seeding": seeding, **settings}
+            "paysim_gym:PaySim/Bank-v1", env_config={"scenario": "two_bank", "seeding": seeding, **settings}
         )
         .env_runners(
             num_env_runners=0, num_envs_per_env_runner=ROWS, gym_env_vectorize_mode="vector_entry_point"
@@ -277,7 +277,7 @@ def test_the_prefix_of_the_id_imports_the_package() -> None:
     code = "import gymnasium as gym, sys; gym.make_vec({!r}, num_envs=2); assert 'ray' not in sys.modules"
     prefixed, plain = (
         subprocess.run([sys.executable, "-c", code.format(env_id)], capture_output=True, text=True)
-        for env_id in ("paysim_gym:PaySim/TwoBank-v0", "PaySim/TwoBank-v0")
+        for env_id in ("paysim_gym:PaySim/TwoBank-v1", "PaySim/TwoBank-v1")
     )
     assert prefixed.returncode == 0, prefixed.stderr
     assert gym.error.NamespaceNotFound.__name__ in plain.stderr

@@ -68,7 +68,7 @@ def test_python_goes_on_while_the_engine_steps(fleet: _engine.Fleet, beats: list
 LOOPS = {
     "steps of a fleet": """
 import gymnasium as gym, numpy as np, paysim_gym
-env = gym.make_vec("PaySim/TwoBank-v0", num_envs=1024, num_threads=2)
+env = gym.make_vec("PaySim/TwoBank-v1", num_envs=1024, num_threads=2)
 env.reset(seed=0)
 print(flush=True)
 while True:
@@ -76,7 +76,7 @@ while True:
 """,
     "steps of one environment": """
 import gymnasium as gym, numpy as np, paysim_gym
-env = gym.make("PaySim/TwoBank-v0")
+env = gym.make("PaySim/TwoBank-v1")
 env.reset(seed=0)
 print(flush=True)
 while True:

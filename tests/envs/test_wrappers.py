@@ -15,7 +15,7 @@ from same import assert_same
 
 from paysim_gym import PaymentEnv, PaymentVectorEnv
 
-ENV_ID = "PaySim/TwoBank-v0"
+ENV_ID = "PaySim/TwoBank-v1"
 TICKS = 48
 ROWS = 3
 

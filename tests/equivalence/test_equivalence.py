@@ -160,7 +160,7 @@ def test_threads_do_not_matter() -> None:
 
 def test_worker_processes_equal_the_fleet() -> None:
     workers: VectorEnv[Any, Any, Any] = gym.make_vec(
-        "paysim_gym:PaySim/TwoBank-v0",
+        "paysim_gym:PaySim/TwoBank-v1",
         num_envs=2,
         vectorization_mode="async",
         vector_kwargs={"context": "spawn"},

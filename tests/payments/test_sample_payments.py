@@ -89,7 +89,7 @@ def test_a_replaying_scenario_can_be_copied_and_pickled() -> None:
     for other in copies:
         assert other == scenario
         assert len(other.payments) == len(scenario.payments or ())
-        assert gym.make("PaySim/Bank-v0", scenario=other).spec is not None
+        assert gym.make("PaySim/Bank-v1", scenario=other).spec is not None
 
 
 def test_a_changed_copy_reads_its_own_payments() -> None:

@@ -335,7 +335,7 @@ class TestMoney:
 class TestEnvironment:
     @pytest.mark.parametrize("mode", ["human", "rgb_array", "ansi"])
     def test_public_checker_passes(self, mode: str) -> None:
-        check_env(gym.make("PaySim/TwoBank-v0", render_mode=mode).unwrapped)
+        check_env(gym.make("PaySim/TwoBank-v1", render_mode=mode).unwrapped)
 
     def test_unknown_modes(self) -> None:
         modes = r"must be None or one of human, rgb_array, ansi$"
@@ -474,7 +474,7 @@ class TestWrappers:
             return film.size, round(film.duration * film.fps)
 
     def test_films(self, tmp_path: Path) -> None:
-        env = RecordVideo(gym.make("PaySim/TwoBank-v0", render_mode="rgb_array"), str(tmp_path / "films"))
+        env = RecordVideo(gym.make("PaySim/TwoBank-v1", render_mode="rgb_array"), str(tmp_path / "films"))
         env.reset(seed=1)
         for _ in range(48):
             env.step(env.action_space.sample())
@@ -484,7 +484,7 @@ class TestWrappers:
 
     def test_films_of_fleets(self, tmp_path: Path) -> None:
         env = VectorRecordVideo(
-            gym.make_vec("PaySim/TwoBank-v0", num_envs=2, render_mode="rgb_array"),
+            gym.make_vec("PaySim/TwoBank-v1", num_envs=2, render_mode="rgb_array"),
             str(tmp_path / "films"),
             video_length=5,
         )
@@ -513,7 +513,7 @@ class TestWrappers:
     def test_windows(self) -> None:
         import pygame
 
-        env = HumanRendering(gym.make("PaySim/TwoBank-v0", render_mode="rgb_array"))
+        env = HumanRendering(gym.make("PaySim/TwoBank-v1", render_mode="rgb_array"))
         env.reset(seed=1)
         env.step(env.action_space.sample())
         assert pygame.display.get_window_size() == (960, 640)

@@ -52,7 +52,6 @@ def _tree(payments: Fork | Leaf, **changes: Any) -> Tree:
     facts = {
         "split_parts": (2, 4),
         "amount_scale_cents": env.amount_scales_cents["BANK_A"],
-        "reward_scale_cents": 100.0,
         "ticks_per_day": env.scenario.ticks_per_day,
         "slots": 8,
     }
@@ -161,11 +160,18 @@ def test_opening_commits_a_share_of_the_pool_and_nothing_else() -> None:
         "amount_scale_cents": env.amount_scales_cents[env.learner],
         "ticks_per_day": env.scenario.ticks_per_day,
     }
-    tree = _tree(RELEASE, opening=share, **facts)
+    tree = _tree(RELEASE, opening=share, pool_shares=21, **facts)
     observations, _ = env.reset(seed=[1, 2])
     actions, _ = TreeAgent(env, tree).predict(observations)
-    np.testing.assert_array_equal(actions, [[2, *[0] * 7]] * 2)
-    assert "commit 67% of the pool" in tree_rules(tree)
+    np.testing.assert_array_equal(actions, [[*[0] * 8, 2]] * 2)
+    assert "commit 10% of the pool" in tree_rules(tree)
+    few = PaymentVectorEnv(2, scenario, pool_shares=5)
+    with pytest.raises(TreeError, match="pool_shares = 5: the tree requires 21"):
+        TreeAgent(few, tree)
+    with pytest.raises(TreeError, match="pool_shares = 21: the tree requires None"):
+        TreeAgent(env, _tree(RELEASE, **facts))
+    with pytest.raises(TreeError, match="decides = 'pool': must be 'slots'"):
+        TreeAgent(PaymentVectorEnv(2, scenario, decides="pool"), tree)
 
 
 def test_rules_are_in_display_units() -> None:
@@ -224,14 +230,20 @@ def test_tree_refuses_another_environment(changes: dict[str, Any], expected: str
         ),
         (
             {
+                "pool_shares": 5,
                 "opening": {
                     "column": "slot_age",
                     "at_most": 1,
                     "yes": HOLD.model_dump(),
                     "no": HOLD.model_dump(),
-                }
+                },
             },
             "column = 'slot_age': must be one of",
+        ),
+        ({"opening": HOLD.model_dump()}, "pool_shares = None: must be given if and only if"),
+        (
+            {"pool_shares": 5, "opening": {"action": 5, "decisions": 1, "agreement": 1}},
+            "action = 5: must be at most 4",
         ),
     ],
 )

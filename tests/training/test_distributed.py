@@ -40,7 +40,7 @@ pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("local_ray")]
 
 ROLLOUT = 8 * 24
 TINY: dict[str, Any] = {
-    "env": {"id": "PaySim/ReceiptWaves-v0", "kwargs": {"split_parts": []}},
+    "env": {"id": "PaySim/ReceiptWaves-v1", "kwargs": {"split_parts": []}},
     "num_envs": 8,
     "torch_threads": 1,
     "timesteps": 4 * ROLLOUT,
@@ -213,7 +213,7 @@ def test_warm_start_hands_over_network_and_unit_of_reward(tmp_path: Path) -> Non
 @pytest.mark.parametrize("policies", ["shared", "separate"])
 def test_several_banks_learn_and_are_evaluated_together(policies: str, tmp_path: Path) -> None:
     banks = ["CORE_A", "SMALL_D"]
-    config = _write(tmp_path, env={"id": "PaySim/FiveBank-v0"}, num_envs=8)
+    config = _write(tmp_path, env={"id": "PaySim/FiveBank-v1"}, num_envs=8)
     named = [part for bank in banks for part in ("--bank", bank)]
     arguments = ("--config", config, *named, "--policies", policies, "--num-env-runners", 0)
     result = _distributed(*arguments, "--iterations", 2, "--out", tmp_path / "run")
@@ -237,7 +237,7 @@ def test_several_banks_learn_and_are_evaluated_together(policies: str, tmp_path:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("--task", "PaySim/Nowhere-v0"), "env.id = 'PaySim/Nowhere-v0': must be one of"),
+        (("--task", "PaySim/Nowhere-v1"), "env.id = 'PaySim/Nowhere-v1': must be one of"),
         (("--num-env-runners", 3), "num_envs = 1024: must be a multiple of 3 env runners x 1 learners"),
         (("--policies", "separate"), "requires several learners"),
         (("--config", "receipt_waves", "--num-env-runners", 256), "256 env runners x 1 learners x 8 rows"),
@@ -246,7 +246,7 @@ def test_several_banks_learn_and_are_evaluated_together(policies: str, tmp_path:
             "ppo.rows_per_seed = 8 must be a divisor of num_envs = 1024 / 3 learners",
         ),
         (("--bank", "NOBODY"), "NOBODY"),
-        (("--task", "PaySim/TwoBank-v0", "--config", "two_bank"), "give one of them"),
+        (("--task", "PaySim/TwoBank-v1", "--config", "two_bank"), "give one of them"),
         (("--resume", "nowhere"), "is not a run folder"),
         (("--resume", "nowhere", "--seed", 1), "--resume takes --address"),
         (("--resume", "nowhere", "--policies", "separate"), "--resume takes --address"),
@@ -285,7 +285,7 @@ def test_lost_evaluation_is_told_as_an_error_of_its_run(
         raise WorkerLostError("a job was lost")
 
     monkeypatch.setattr(training_runs, "map_jobs", lose)
-    one = training_runs.TrainingRun("PaySim/Bank-v0", RunFolder(tmp_path), parse_config({}))
+    one = training_runs.TrainingRun("PaySim/Bank-v1", RunFolder(tmp_path), parse_config({}))
     with pytest.raises(RunFolderError, match="a job was lost"):
         training_runs.costs_on_ray([one], [2**42])
 

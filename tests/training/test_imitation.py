@@ -25,7 +25,7 @@ from paysim_gym.evaluation import evaluate
 ROLLOUT = 8 * 48
 UNSEEN = range(2**40, 2**40 + 20)
 TINY: dict[str, Any] = {
-    "env": {"id": "PaySim/DeadlineLumps-v0"},
+    "env": {"id": "PaySim/DeadlineLumps-v1"},
     "num_envs": 8,
     "torch_threads": 1,
     "timesteps": 2 * ROLLOUT,
@@ -112,12 +112,15 @@ def test_demonstration_has_the_actions_of_the_rule_on_training_days() -> None:
 
 
 def test_best_rule_commits_the_best_share_of_the_pool() -> None:
-    changes = {"env": {"id": "PaySim/LiquidityPool-v0"}, "warm_start": {"policy": "best_rule", "days": 2}}
+    env = {"id": "PaySim/LiquidityPool-v1", "kwargs": {"pool_shares": 5}}
+    changes = {"env": env, "warm_start": {"policy": "best_rule", "days": 2}}
     demonstration = _demonstrated(**changes)
     share = demonstration.description["pool_share"]
     is_opening = demonstration.observations[:, _opening_column()] > 0
     assert is_opening.sum() == 2
-    assert (demonstration.actions[is_opening, 0] == round(share * 3)).all()
+    assert (demonstration.actions[is_opening, -1] == round(share * 4)).all()
+    assert (demonstration.choices[is_opening] == [*[1] * 8, 5]).all()
+    assert (demonstration.choices[~is_opening, -1] == 1).all()
 
 
 def _opening_column() -> int:
@@ -127,7 +130,7 @@ def _opening_column() -> int:
 
 
 def test_hindsight_demonstration_has_the_cost_of_the_plan() -> None:
-    env = {"id": "PaySim/DeadlineLumps-v0", "kwargs": {"slots": 64, "reward_scale": 1.0}}
+    env = {"id": "PaySim/DeadlineLumps-v1", "kwargs": {"slots": 64, "reward_scale": 1.0}}
     warm = {"policy": "hindsight", "days": 2}
     demonstration = _demonstrated(env=env, warm_start=warm, ppo={**TINY["ppo"], "discount": 1.0})
     ticks = len(demonstration.returns) // 2
@@ -194,7 +197,7 @@ def test_bad_warm_start_is_refused(changes: dict[str, Any], expected: str) -> No
 @pytest.mark.parametrize(
     ("env", "policy", "expected"),
     [
-        ({"kwargs": {"decides": "pool"}, "id": "PaySim/LiquidityPool-v0"}, "hindsight", "requires decides"),
+        ({"kwargs": {"decides": "pool"}, "id": "PaySim/LiquidityPool-v1"}, "hindsight", "requires decides"),
     ],
 )
 def test_task_without_demonstration_is_refused(env: dict[str, Any], policy: str, expected: str) -> None:

@@ -35,7 +35,7 @@ def test_evaluation_table_has_the_cheapest_first_in_units_of_100_cents() -> None
         "minus_ppo_cents": summary(100_110.0, -40_000.0, 240_260.0)
     }
     metrics = {
-        "env": "PaySim/TwoBank-v0",
+        "env": "PaySim/TwoBank-v1",
         "evaluation": {"episodes": 200},
         "policies": {"liquidity_aware": rule, "ppo": evaluated(200_050.0, type="ppo")},
     }
@@ -48,7 +48,7 @@ def test_evaluation_table_has_the_cheapest_first_in_units_of_100_cents() -> None
         ),
     ]
     assert [row.style for row in table.rows] == ["bold", ""]
-    assert str(table.title).startswith("PaySim/TwoBank-v0: 200 unseen episodes")
+    assert str(table.title).startswith("PaySim/TwoBank-v1: 200 unseen episodes")
     lines = table_text(table).splitlines()
     assert lines == [line.rstrip() for line in lines]
     assert all(any(cell in line for line in lines) for row in rows(table) for cell in row)

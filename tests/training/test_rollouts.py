@@ -36,7 +36,7 @@ def _runner(
     ppo = {"steps_per_rollout": STEPS, "batch_size": STEPS, "critic_layers": [8]}
     config = parse_config(
         {
-            "env": {"id": "PaySim/FiveBank-v0", "kwargs": {"learner": BANKS, **kwargs}},
+            "env": {"id": "PaySim/FiveBank-v1", "kwargs": {"learner": BANKS, **kwargs}},
             "num_envs": ROWS,
             "ppo": {**ppo, "rows_per_seed": rows_per_seed},
         }

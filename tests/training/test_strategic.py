@@ -40,7 +40,7 @@ BANKS = ["CORE_A", "CORE_B", "SMALL_C", "SMALL_D", "SMALL_E"]
 RESULTS = Path(__file__).parents[2] / "docs" / "strategic.json"
 DAYS = range(2**42, 2**42 + 6)
 TINY: dict[str, Any] = {
-    "env": {"id": "PaySim/FiveBank-v0"},
+    "env": {"id": "PaySim/FiveBank-v1"},
     "num_envs": 2,
     "torch_threads": 1,
     "timesteps": 4 * 48,
@@ -336,7 +336,7 @@ def _early_or_late() -> dict[str, Any]:
 def test_exploitability_of_a_game_that_is_known_by_hand(tmp_path: Path) -> None:
     file = tmp_path / "early_or_late.yaml"
     file.write_text(yaml.safe_dump(_early_or_late()))
-    env = {"id": "PaySim/Bank-v0", "kwargs": {"scenario": str(file), "slots": 2, "split_parts": []}}
+    env = {"id": "PaySim/Bank-v1", "kwargs": {"scenario": str(file), "slots": 2, "split_parts": []}}
     ppo = {**TINY["ppo"], "steps_per_rollout": 2, "batch_size": 64, "discount": 1.0, "gae_lambda": 1.0}
     results = _study(
         tmp_path, "out", "--policies", "independent", env=env, ppo=ppo, num_envs=32, timesteps=64 * 30
@@ -438,11 +438,14 @@ def _with_pools() -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"env": {"id": "PaySim/FiveBank-v0", "kwargs": {"action_mode": "fraction"}}}, "action_mode"),
-        ({"env": {"id": "PaySim/FiveBank-v0", "kwargs": {"decides": "pool"}}}, "decides = 'pool'"),
-        ({"env": {"id": "PaySim/FiveBank-v0", "kwargs": {"max_episode_steps": 9}}}, "max_episode_steps = 9"),
-        ({"env": {"id": "PaySim/FiveBank-v0", "kwargs": {"autoreset_mode": "NextStep"}}}, "autoreset_mode"),
-        ({"env": {"id": "PaySim/FiveBank-v0", "kwargs": _with_pools()}}, "CORE_A: liquidity_pool = 100"),
+        ({"env": {"id": "PaySim/FiveBank-v1", "kwargs": {"action_mode": "fraction"}}}, "action_mode"),
+        (
+            {"env": {"id": "PaySim/FiveBank-v1", "kwargs": {"decides": "pool"}}},
+            "decides = pool: must be another value",
+        ),
+        ({"env": {"id": "PaySim/FiveBank-v1", "kwargs": {"max_episode_steps": 9}}}, "max_episode_steps = 9"),
+        ({"env": {"id": "PaySim/FiveBank-v1", "kwargs": {"autoreset_mode": "NextStep"}}}, "autoreset_mode"),
+        ({"env": {"id": "PaySim/FiveBank-v1", "kwargs": _with_pools()}}, "CORE_A: liquidity_pool = 100"),
         ({"warm_start": {}}, "warm_start: must be left out"),
     ],
 )

@@ -17,7 +17,7 @@ from paysim_training.studies.sweep.search import SPACE, Range
 from paysim_gym.evaluation import evaluate
 
 TINY: dict[str, Any] = {
-    "env": {"id": "PaySim/DeadlineLumps-v0"},
+    "env": {"id": "PaySim/DeadlineLumps-v1"},
     "num_envs": 4,
     "torch_threads": 1,
     "timesteps": 8 * 96,

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium.spaces import MultiDiscrete
 from numpy.typing import NDArray
 from paysim_agents.scripted import scripted
 from paysim_training.algorithms.callbacks import decision_scalars
@@ -142,23 +143,31 @@ def _events(run: RunFolder) -> EventAccumulator:
 
 
 def test_scalars_of_decisions_by_hand() -> None:
-    # Two slots, hold, release and a split; three steps: a payment, two of them, the opening of a day.
-    held, whole, divisible, share = (1, 0, 0), (1, 1, 0), (1, 1, 1), (1, 1, 1)
-    masks = np.array([(*whole, *held), (*divisible, *whole), (*share, *held)], np.bool_)
-    actions = np.array([(1, 0), (2, 2), (2, 1)])
-    assert decision_scalars(actions, masks, np.array([False, False, True])) == {
+    # Two slots with hold, release and a split, and five shares of a pool; three steps: a payment, two of
+    # them, the opening of a day.
+    held, whole, divisible = (1, 0, 0), (1, 1, 0), (1, 1, 1)
+    no_share, share = (1, 0, 0, 0, 0), (1, 1, 1, 1, 1)
+    masks = np.array(
+        [(*whole, *held, *no_share), (*divisible, *whole, *no_share), (*held, *held, *share)], np.bool_
+    )
+    actions = np.array([(1, 0, 0), (2, 2, 1), (2, 0, 3)])
+    space = MultiDiscrete([3, 3, 5])
+    assert decision_scalars(actions, masks, np.array([False, False, True]), space, 2) == {
         "actions/hold": pytest.approx(1 / 3),
         "actions/release": pytest.approx(1 / 3),
         "actions/split": pytest.approx(1 / 3),
-        "actions/pool_share": 1.0,
-        "masks/legal_actions": pytest.approx(12 / 18),
-        "masks/illegal_actions_per_step": pytest.approx(2 / 3),
+        "actions/pool_share": 0.75,
+        "masks/legal_actions": pytest.approx(10 / 18),
+        "masks/illegal_actions_per_step": 1.0,
         "masks/slots_with_payment": pytest.approx(3 / 4),
     }
-    only_openings = decision_scalars(actions[2:], masks[2:], np.array([True]))
+    only_openings = decision_scalars(actions[2:], masks[2:], np.array([True]), space, 2)
     assert only_openings.keys() == {
         *("actions/pool_share", "masks/legal_actions", "masks/illegal_actions_per_step"),
     }
+    none = np.zeros(2, np.bool_)
+    without_pool = decision_scalars(actions[:2, :2], masks[:2, :6], none, MultiDiscrete([3, 3]), 2)
+    assert "actions/pool_share" not in without_pool
 
 
 def test_rollout_scalars_equal_an_independent_count(run: RunFolder, notes: _Notes) -> None:
@@ -228,9 +237,9 @@ def test_hparams_have_hyperparameters_and_evaluation(run: RunFolder) -> None:
     assert {name: chosen[name].number_value for name in ("seed", "num_envs", "ppo/epochs")} == {
         **{"seed": 2, "num_envs": ROWS, "ppo/epochs": 1}
     }
-    assert chosen["env"].string_value == "PaySim/TwoBank-v0"
+    assert chosen["env"].string_value == "PaySim/TwoBank-v1"
     assert (
-        chosen.keys() == hyperparameters(_config(warm_start={"days": 2}, env={"id": "PaySim/Bank-v0"})).keys()
+        chosen.keys() == hyperparameters(_config(warm_start={"days": 2}, env={"id": "PaySim/Bank-v1"})).keys()
     )
     compared = parse_experiment_plugin_data(content["_hparams_/experiment"].plugin_data.content).metric_infos
     assert {*EVALUATION_SCALARS, "episode/cost_cents"} <= {metric.name.tag for metric in compared}
@@ -262,7 +271,7 @@ def test_the_figure_of_a_day_has_both_policies_on_one_scale() -> None:
         name: record_policy_day(scripted({"type": rule}), scenario, 5)
         for name, rule in (("ppo", "release_all"), ("myopic", "myopic"))
     }
-    figure = draw_days(days, "PaySim/TwoBank-v0", 5)
+    figure = draw_days(days, "PaySim/TwoBank-v1", 5)
     left, right = figure.axes[:2]
     costs = [sum(day.latest["costs_today"].values()) / 100 for day in days.values()]
     assert left.get_title("left") == f"PPO, cost {costs[0]:,.0f}"

@@ -233,11 +233,11 @@ def test_entropy_coefficient_goes_to_its_final_value(trained: Path) -> None:
         ({"tuning": {"first_seed": 2**40, "episodes": 2}}, "must not overlap"),
         ({"ppo": {"batch_size": 100}}, "must be a multiple of ppo.batch_size = 100"),
         (
-            {"env": {"id": "PaySim/FiveBank-v0", "kwargs": {"learner": ["CORE_A", "SMALL_D"]}}},
+            {"env": {"id": "PaySim/FiveBank-v1", "kwargs": {"learner": ["CORE_A", "SMALL_D"]}}},
             "env.kwargs.learner = ['CORE_A', 'SMALL_D']: must be one bank",
         ),
         ({"env": {"kwargs": {"learner": []}}}, "env.kwargs.learner = []: must be one bank"),
-        ({"env": {"id": "PaySim/None-v0"}}, "env.id = 'PaySim/None-v0': must be one of: PaySim/Bank-v0"),
+        ({"env": {"id": "PaySim/None-v1"}}, "env.id = 'PaySim/None-v1': must be one of: PaySim/Bank-v1"),
         ({"env": {"kwargs": {"slotz": 3}}}, "slotz"),
         ({"env": {"kwargs": {"learner": "NOBODY"}}}, "NOBODY"),
     ],

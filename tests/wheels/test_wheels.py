@@ -31,11 +31,11 @@ PACKAGES = {"paysim-gym": paysim_gym, "paysim-agents": paysim_agents, "paysim-tr
 SHORT = {
     "train": "--timesteps 20480",
     "distil": "--days 20 --rounds 1",
-    "benchmark": "--quick --seeds 1 --task PaySim/DeadlineLumps-v0 --configs short",
+    "benchmark": "--quick --seeds 1 --task PaySim/DeadlineLumps-v1 --configs short",
     "sweep": "--trials 1 --timesteps 20480",
     "games": "--runs 2 --game castro_two_period",
     "strategic": "--quick --timesteps 6144 --policies shared --config short/strategic.yaml",
-    "tasks": "--quick --days 2 --task PaySim/DeadlineLumps-v0",
+    "tasks": "--quick --days 2 --task PaySim/DeadlineLumps-v1",
 }
 # Why a line of a page is not run here.
 SKIPPED = {

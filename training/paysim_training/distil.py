@@ -30,6 +30,7 @@ from rich.console import Console
 
 from paysim_gym import PaymentVectorEnv
 from paysim_gym.cli.runner import run_command
+from paysim_gym.envs.spaces import masks_by_component
 from paysim_gym.evaluation import Policy, evaluate
 from paysim_gym.files import write_atomically
 from paysim_training.core.config import TRAINING_SEEDS_END, TrainConfig
@@ -145,13 +146,14 @@ class _Examples:
         agreements = []
         while "episode_totals" not in infos:
             actions, masks = player.predict(observations)[0], env.action_masks()
-            wanted = _legal_actions(network.predict(observations)[0], masks)
+            legal = masks_by_component(masks, env.single_action_space)
+            wanted = _legal_actions(network.predict(observations)[0], legal)
             table, is_filled, is_opening = split_observations(observations, slots)
-            self._payments.append((table[is_filled], wanted[is_filled]))
+            self._payments.append((table[is_filled], wanted[:, :slots][is_filled]))
             bank = table[is_opening, 0, : len(bank_columns())]
-            self._openings.append((bank, wanted[is_opening, 0]))
-            agrees = _legal_actions(actions, masks) == wanted
-            agreements += [agrees[is_filled], agrees[is_opening, 0]]
+            self._openings.append((bank, wanted[is_opening, -1]))
+            agrees = _legal_actions(actions, legal) == wanted
+            agreements += [agrees[:, :slots][is_filled], agrees[is_opening, -1]]
             observations, *_, infos = env.step(actions)
         return float(np.concatenate(agreements).mean())
 
@@ -161,7 +163,7 @@ class _Examples:
         return Tree(
             split_parts=tuple(env.settings.split_parts),
             amount_scale_cents=env.amount_scales_cents[bank],
-            reward_scale_cents=env.reward_scales_cents[bank],
+            pool_shares=env.settings.pool_shares if self._has_openings() else None,
             ticks_per_day=env.scenario.ticks_per_day,
             slots=env.settings.slots,
             payments=_fit(self._payments, [*bank_columns(), *slot_columns()], depth),
@@ -172,8 +174,13 @@ class _Examples:
         return any(len(actions) for _, actions in self._openings)
 
 
-def _legal_actions(actions: NDArray[np.int64], masks: NDArray[np.bool_]) -> NDArray[np.int64]:
-    legal = masks.reshape(*actions.shape, -1)
+def _legal_actions(actions: NDArray[np.int64], legal: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Returns the actions, with hold for those that are illegal.
+
+    Args:
+        actions: int64 of shape (num_envs, components).
+        legal: bool of shape (num_envs, components, choices).
+    """
     is_legal = np.take_along_axis(legal, actions[..., None], axis=-1)[..., 0]
     return np.where(is_legal, actions, 0)
 

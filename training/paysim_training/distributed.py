@@ -27,7 +27,7 @@ from paysim_training.core.task import resolve_env
 from paysim_training.evaluate import evaluate_run
 from paysim_training.train import Resume, Seed, print_location
 
-TASK = "PaySim/TwoBank-v0"
+TASK = "PaySim/TwoBank-v1"
 
 Task = Annotated[
     str | None,
@@ -93,9 +93,9 @@ def distributed(
 
     paysim distributed --num-env-runners 2
 
-    paysim distributed --task PaySim/FiveBank-v0 --bank CORE_A --bank CORE_B --policies separate
+    paysim distributed --task PaySim/FiveBank-v1 --bank CORE_A --bank CORE_B --policies separate
 
-    paysim distributed --task PaySim/DeadlineLumps-v0 --num-env-runners 64 --num-envs 65536 \
+    paysim distributed --task PaySim/DeadlineLumps-v1 --num-env-runners 64 --num-envs 65536 \
         --address auto --out /shared/lumps
     """
     if resume is None:

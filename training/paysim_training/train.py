@@ -42,7 +42,7 @@ def train(
 ) -> None:
     """Train PPO and compare it with every scripted policy on unseen days.
 
-    Without arguments it trains the bank of PaySim/TwoBank-v0, in under three minutes on two cores.
+    Without arguments it trains the bank of PaySim/TwoBank-v1, in under three minutes on two cores.
     The run folder reproduces the run: config.yaml, scenario.yaml (with the payments file and the networks
     that it names, if any), versions.json, model.zip, checkpoints/, tensorboard/, episodes.csv, metrics.json,
     table.txt, cost.png, day.png.

@@ -112,13 +112,16 @@ class DayModel:
         scale: Amount of the largest order in cents.
     """
 
-    def __init__(self, day: RecordedDay, receipts: NDArray[np.int64], split_parts: Sequence[int]) -> None:
+    def __init__(
+        self, day: RecordedDay, receipts: NDArray[np.int64], split_parts: Sequence[int], pool_shares: int
+    ) -> None:
         """Builds the program.
 
         Args:
             day: The day.
             receipts: Receipts of the learner in cents by tick.
             split_parts: Numbers of parts that a payment may be split into.
+            pool_shares: Number of shares of the pool to choose from.
         """
         self._day, self._prices = day, day.scenario.costs
         self._ticks, self._rail = len(day.credit_cents), day.scenario.rails[0]
@@ -127,7 +130,7 @@ class DayModel:
         self._receipts: list[float] = (receipts / self.scale).tolist()
         self._max_balances: list[float] = []
         self.pool_amounts: list[int] = []
-        self.pool_choices = self._add_pool_choices(2 + len(split_parts))
+        self.pool_choices = self._add_pool_choices(pool_shares)
         self.options = [self._add_options(order, split_parts) for order in day.orders]
         self._balances = self._add_balances()
         self._add_overdraft_tiers()

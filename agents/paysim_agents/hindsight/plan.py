@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from paysim_agents.hindsight.day_model import DayModel
 from paysim_agents.hindsight.recorded_day import RecordedDay, record_day
 from paysim_agents.scripted import ScriptedAgent
 from paysim_gym import PaymentVectorEnv, Scenario
+from paysim_gym._engine import SHARES
 from paysim_gym.envs.env_arguments import DEFAULT_SPLIT_PARTS
 from paysim_gym.evaluation import evaluate
 from paysim_gym.scenario import ScenarioSource
@@ -90,6 +91,7 @@ def hindsight(
     learner: str | None = None,
     *,
     split_parts: Sequence[int] = DEFAULT_SPLIT_PARTS,
+    pool_shares: int = SHARES,
     node_limit: int = 2_000,
     relative_gap: float = 1e-6,
     iterations: int = 4,
@@ -102,6 +104,7 @@ def hindsight(
         seed: Seed of the episode.
         learner: The bank; None for the one whose policy is `learner`.
         split_parts: Numbers of parts that a payment may be split into.
+        pool_shares: Number of shares of a pool to choose from.
         node_limit: Maximum number of branch-and-bound nodes per solver run.
         relative_gap: Relative gap at which the solver stops.
         iterations: Maximum number of plans if receipts are not fixed; each plan after the first assumes the
@@ -114,7 +117,8 @@ def hindsight(
     day = record_day(scenario, seed, learner)
     check_supported(day.scenario, day.learner)
     receipts = day.receipts_cents if day.receipts_are_fixed else day.requested_cents
-    model, solution = _solve(day, receipts, split_parts, node_limit, relative_gap)
+    offered = _Offered(split_parts, pool_shares)
+    model, solution = _solve(day, receipts, offered, node_limit, relative_gap)
     bound = model.constant_cents + float(
         solution.mip_dual_bound if solution.mip_dual_bound is not None else -np.inf
     )
@@ -122,37 +126,46 @@ def hindsight(
     for _ in range(1 if day.receipts_are_fixed else iterations):
         if solution.x is None:
             break
-        played = replay(day, _decode_solution(day, model, solution.x), split_parts)
+        plan = _decode_solution(day, model, solution.x)
+        played = replay(day, plan, split_parts, pool_shares=pool_shares)
         if best is None or played.cost_cents < best[0]:
             best = played.cost_cents, played.plan, played.slots_used
         if not day.receipts_are_fixed:
-            model, solution = _solve(day, played.receipts_cents, split_parts, node_limit, relative_gap)
+            model, solution = _solve(day, played.receipts_cents, offered, node_limit, relative_gap)
     if best is None or best[0] - bound > ROUNDING_CENTS:
-        cost = min(_rule_cost(day, rule, split_parts) for rule in rules)
+        cost = min(_rule_cost(day, rule, offered) for rule in rules)
         if best is None or cost < best[0]:
             best = cost, None, SLOTS
     return Hindsight(best[0], bound, best[1], day.receipts_are_fixed, best[2])
 
 
+class _Offered(NamedTuple):
+    """The actions that an environment offers beside hold and release."""
+
+    split_parts: Sequence[int]
+    pool_shares: int
+
+
 def _solve(
     day: RecordedDay,
     receipts: NDArray[np.int64],
-    split_parts: Sequence[int],
+    offered: _Offered,
     node_limit: int,
     relative_gap: float,
 ) -> tuple[DayModel, Any]:
-    model = DayModel(day, receipts, split_parts)
+    model = DayModel(day, receipts, *offered)
     return model, model.program.solve(node_limit, relative_gap)
 
 
-def _rule_cost(day: RecordedDay, rule: Mapping[str, Any], split_parts: Sequence[int]) -> int:
+def _rule_cost(day: RecordedDay, rule: Mapping[str, Any], offered: _Offered) -> int:
     table = evaluate(
         lambda env: ScriptedAgent(env, rule),
         day.scenario,
         [day.seed],
         learner=day.learner,
         slots=SLOTS,
-        split_parts=split_parts,
+        split_parts=offered.split_parts,
+        pool_shares=offered.pool_shares,
     )
     return int(table.cost[0])
 
@@ -222,7 +235,8 @@ def replay(
         **env_kwargs,
     )
     observations, _ = env.reset(seed=[day.seed])
-    queue, receipts, slots_used = _PlannedQueue(day, plan, split_parts, slots), [], 0
+    components = (env.single_action_space.shape or ())[0]
+    queue, receipts, slots_used = _PlannedQueue(day, plan, split_parts, slots, components), [], 0
     infos: dict[str, Any] = {}
     received = 0
     while "episode_totals" not in infos:
@@ -246,20 +260,22 @@ def replay(
 class _PlannedQueue:
     """The learner's internal queue, from which payments are released according to a plan."""
 
-    def __init__(self, day: RecordedDay, plan: Plan, split_parts: Sequence[int], slots: int) -> None:
-        self._plan, self._slots = plan, slots
+    def __init__(
+        self, day: RecordedDay, plan: Plan, split_parts: Sequence[int], slots: int, components: int
+    ) -> None:
+        self._plan, self._slots, self._components = plan, slots, components
         self._waiting = sorted(day.orders, key=lambda order: (-order.priority, order.deadline, order.id))
         self._action = {1: 1, **{parts: 2 + index for index, parts in enumerate(split_parts)}}
 
     def opening_action(self) -> NDArray[np.int64]:
         """Returns the action of the opening step."""
-        actions = np.zeros(self._slots, np.int64)
-        actions[0] = self._plan.pool_action
+        actions = np.zeros(self._components, np.int64)
+        actions[-1] = self._plan.pool_action
         return actions
 
     def release(self, tick: int) -> NDArray[np.int64]:
         """Returns the action of a tick and removes its payments from the queue."""
-        actions = np.zeros(self._slots, np.int64)
+        actions = np.zeros(self._components, np.int64)
         queue = [order for order in self._waiting if order.arrival <= tick]
         for slot, order in enumerate(queue[: self._slots]):
             release, parts = self._plan.releases.get(order.id, (np.inf, 1))

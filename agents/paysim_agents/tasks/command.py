@@ -44,7 +44,7 @@ def tasks(
 
     paysim tasks --out tasks.json --page tasks.md
 
-    paysim tasks --out quick.json --quick --task PaySim/DeadlineLumps-v0
+    paysim tasks --out quick.json --quick --task PaySim/DeadlineLumps-v1
     """
     chosen = select_tasks(task)
     if not out.parent.is_dir():

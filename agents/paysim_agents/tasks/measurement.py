@@ -18,6 +18,7 @@ from paysim_agents.scripted import scripted
 from paysim_agents.tasks.suite import Task, load_results
 from paysim_agents.tuning import candidate_grid, tune_rules, with_pool_share
 from paysim_gym import load_scenario
+from paysim_gym._engine import SHARES
 from paysim_gym.envs.learners import resolve_learners
 from paysim_gym.evaluation import evaluate, iqm_ci95, mean_ci95, paired_difference_ci95
 from paysim_gym.files import write_atomically
@@ -39,6 +40,7 @@ class MeasurementSettings:
         node_limit: Maximum number of branch-and-bound nodes per day of the hindsight optimum.
         first_day: Seed of the first day; tuning and training days have other seeds.
         first_tuning_day: Seed of the first tuning day.
+        pool_shares: Number of shares of a pool to choose from.
     """
 
     days: int
@@ -47,6 +49,7 @@ class MeasurementSettings:
     node_limit: int
     first_day: int = 2**42
     first_tuning_day: int = 2**41
+    pool_shares: int = SHARES
 
     @property
     def seeds(self) -> range:
@@ -133,7 +136,8 @@ def measure_planner(
     scenario: str, seeds: list[int], rules: list[dict[str, Any]], settings: MeasurementSettings
 ) -> list[dict[str, Any]]:
     """Measures the planner's cost on each day."""
-    costs = evaluate(planner(planner_rules(scenario, rules), futures=settings.futures), scenario, seeds).cost
+    policy = planner(planner_rules(scenario, rules), futures=settings.futures)
+    costs = evaluate(policy, scenario, seeds, pool_shares=settings.pool_shares).cost
     return [{"cost_cents": int(cost)} for cost in costs]
 
 
@@ -149,7 +153,8 @@ def measure_hindsight(
     scenario: str, seeds: list[int], rules: list[dict[str, Any]], settings: MeasurementSettings
 ) -> list[dict[str, Any]]:
     """Computes the hindsight optimum of each day."""
-    days = [hindsight(scenario, seed, node_limit=settings.node_limit, rules=rules) for seed in seeds]
+    limits = {"node_limit": settings.node_limit, "pool_shares": settings.pool_shares}
+    days = [hindsight(scenario, seed, rules=rules, **limits) for seed in seeds]
     return [
         {
             "cost_cents": day.cost_cents,
@@ -165,7 +170,8 @@ def measure_hindsight(
 def _measure_rules(task: Task, settings: MeasurementSettings) -> dict[str, Any]:
     scenario = load_scenario(task.scenario)
     (learner,) = resolve_learners(scenario, None)
-    tuned = tune_rules(scenario, learner, settings.tuning_seeds)
+    shares = settings.pool_shares
+    tuned = tune_rules(scenario, learner, settings.tuning_seeds, pool_shares=shares)
     release_all = min(
         (trial for trial in tuned if trial[1]["type"] == "release_all"), key=lambda trial: trial[0]
     )
@@ -174,7 +180,7 @@ def _measure_rules(task: Task, settings: MeasurementSettings) -> dict[str, Any]:
     measured = {}
     for name, (_, policy, share) in (("release_all", release_all), ("best_rule", best)):
         variant = with_pool_share(scenario, learner, share)
-        costs = evaluate(scripted(policy), variant, settings.seeds).cost
+        costs = evaluate(scripted(policy), variant, settings.seeds, pool_shares=shares).cost
         measured[name] = {"policy": policy, "pool_share": share, **summarise_costs(costs.tolist())}
     del by_type[best[1]["type"]]
     measured["best_rule"]["tuned"] = [best[1], *by_type.values()]

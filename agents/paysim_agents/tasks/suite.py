@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,15 +34,27 @@ class Task:
         """Name of the task's bundled scenario."""
         return ENV_SCENARIOS[self.id]
 
+    def find_results(self, results: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
+        """Finds the task's measurement in the content of a results file.
+
+        Returns:
+            The id of the environment in which it was measured and its entry, for the newest measured version;
+            None without a measurement. Earlier versions of an environment have other observations, actions or
+            rewards, but the same payment system: costs of rules and of the hindsight optimum stay valid.
+        """
+        name, version = self.id.rsplit("-v", 1)
+        ids = [f"{name}-v{earlier}" for earlier in range(int(version), -1, -1)]
+        return next(((one, results["tasks"][one]) for one in ids if one in results["tasks"]), None)
+
 
 TASKS = (
-    Task("PaySim/DeadlineLumps-v0", "lump-sum deadline penalties: which payments justify an overdraft"),
-    Task("PaySim/MarginCalls-v0", "scarce credit: how much liquidity to reserve, and until when"),
-    Task("PaySim/OverdraftTiers-v0", "convex overdraft prices: which payments to make while credit is cheap"),
-    Task("PaySim/ReceiptWaves-v0", "periodic receipts: which payments to overdraw for before the next wave"),
-    Task("PaySim/LiquidityPool-v0", "commitment: how much liquidity to buy before demand is known"),
+    Task("PaySim/DeadlineLumps-v1", "lump-sum deadline penalties: which payments justify an overdraft"),
+    Task("PaySim/MarginCalls-v1", "scarce credit: how much liquidity to reserve, and until when"),
+    Task("PaySim/OverdraftTiers-v1", "convex overdraft prices: which payments to make while credit is cheap"),
+    Task("PaySim/ReceiptWaves-v1", "periodic receipts: which payments to overdraw for before the next wave"),
+    Task("PaySim/LiquidityPool-v1", "commitment: how much liquidity to buy before demand is known"),
     Task(
-        "PaySim/ReactingBanks-v0",
+        "PaySim/ReactingBanks-v1",
         "reacting banks: which payments to make so that counterparties pay in return",
         receipts_are_fixed=False,
     ),

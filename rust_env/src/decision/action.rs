@@ -1,10 +1,11 @@
 //! Actions: decoding, masks and encoding of scripted decisions.
 //!
 //! In `slots` mode an action has a component for each slot: hold, release or split. In `fraction` mode its only
-//! component is the share of the queue's value to release. In an opening step its first component is the share of the
-//! pool to commit.
+//! component is the share of the queue's value to release. In an opening step its last component is the share of the
+//! pool to commit; in `slots` mode that component has no other purpose.
 
-use super::process::{ActionMode, Decides, Process, SHARES};
+use super::layout::{ActionMode, SHARES};
+use super::process::Process;
 use crate::ledger::Ledger;
 use crate::payment::{Decision, Payment};
 use crate::system::System;
@@ -36,14 +37,16 @@ impl Process {
         let bank = &system.ledger.banks[learner.index()];
         if system.is_opening() {
             let has_pool = system.setup.banks[learner.index()].pool > Cents::ZERO;
-            return match self.decides {
-                Decides::Payments => ActionTarget::Nothing("the learner decides about its payments only"),
-                _ if has_pool => ActionTarget::Pool,
-                _ => ActionTarget::Nothing("the bank has no pool to commit"),
+            return match self.layout.pool {
+                None => ActionTarget::Nothing("the learner does not decide about its pool"),
+                Some(_) if has_pool => ActionTarget::Pool,
+                Some(_) => ActionTarget::Nothing("the bank has no pool to commit"),
             };
         }
         match self.action_mode {
-            _ if self.decides == Decides::Pool => ActionTarget::Nothing("the learner decides about its pool only"),
+            _ if !self.decides.includes_payments() => {
+                ActionTarget::Nothing("the learner does not decide about its payments")
+            }
             _ if bank.is_out(system.ledger.now) => ActionTarget::Nothing("the bank has an outage"),
             ActionMode::Fraction if bank.internal.is_empty() => ActionTarget::Nothing("the queue is empty"),
             ActionMode::Fraction => ActionTarget::Share,
@@ -84,18 +87,19 @@ impl Process {
         queue[..queue.len().min(self.slots)].iter()
     }
 
-    /// Writes the action mask: heads x choices flags.
+    /// Writes the action mask, of [`Layout::mask_size`](super::Layout::mask_size) flags.
     pub fn write_mask(&self, system: &System, learner: BankId, mask: &mut [bool]) {
-        mask.copy_from_slice(&self.idle_mask);
+        mask.copy_from_slice(&self.layout.idle_mask);
         match self.target(system, learner) {
             ActionTarget::Nothing(_) => {}
             ActionTarget::Slots => self.write_slot_mask(&system.ledger, learner, mask),
-            ActionTarget::Pool | ActionTarget::Share => mask[..self.choices()].fill(true),
+            ActionTarget::Pool => mask[self.layout.mask_size() - self.layout.pool_shares()..].fill(true),
+            ActionTarget::Share => mask.fill(true),
         }
     }
 
     fn write_slot_mask(&self, ledger: &Ledger, learner: BankId, mask: &mut [bool]) {
-        for (payment, flags) in self.slot_payments(ledger, learner).zip(mask.chunks_mut(self.choices())) {
+        for (payment, flags) in self.slot_payments(ledger, learner).zip(mask.chunks_mut(2 + self.split_parts.len())) {
             flags[1] = true;
             for (flag, parts) in flags[2..].iter_mut().zip(&self.split_parts) {
                 *flag = payment.can_be_split(*parts);
@@ -108,10 +112,11 @@ impl Process {
         let target = self.target(system, learner);
         let mut payments = self.slot_payments(&system.ledger, learner);
         let mut reason = |head: usize, action: i64| match target {
-            ActionTarget::Slots => illegal_reason(self.decision(action), payments.next()),
+            ActionTarget::Slots if head < self.layout.slots => illegal_reason(self.decision(action), payments.next()),
             _ if action == HOLD => None,
             ActionTarget::Nothing(reason) => Some(reason),
-            _ if head > 0 => Some("only the first component commits the pool"),
+            ActionTarget::Slots => Some("the pool is committed in an opening step"),
+            ActionTarget::Pool if Some(head) != self.layout.pool => Some("an opening step only commits the pool"),
             ActionTarget::Pool | ActionTarget::Share => None,
         };
         actions.iter().enumerate().find_map(|(head, action)| reason(head, *action).map(|reason| (head, reason)))
@@ -128,9 +133,10 @@ impl Process {
                 0
             }
             ActionTarget::Pool => {
-                let highest = self.choices() - 1;
-                system.decide_pool(learner, Rate::from_fraction(actions[0] as f64 / highest as f64));
-                count_not_hold(&actions[1..])
+                let Some((share, others)) = actions.split_last() else { return 0 };
+                let highest = self.layout.pool_shares() - 1;
+                system.decide_pool(learner, Rate::from_fraction(*share as f64 / highest as f64));
+                count_not_hold(others)
             }
             ActionTarget::Nothing(_) => count_not_hold(actions),
         }
@@ -148,7 +154,7 @@ impl Process {
             decisions.push(if is_illegal { Decision::Hold } else { decision });
         }
         ledger.banks[learner.index()].decisions = decisions;
-        // Empty slots may only hold.
+        // Empty slots may only hold, and the pool is committed in another step.
         illegal + count_not_hold(actions.as_slice())
     }
 
@@ -169,10 +175,14 @@ impl Process {
         out.fill(HOLD);
         match self.target(system, learner) {
             ActionTarget::Nothing(_) => {}
-            ActionTarget::Pool => out[0] = nearest(share.as_fraction(), self.choices()),
+            ActionTarget::Pool => {
+                if let Some(out) = out.last_mut() {
+                    *out = nearest(share.as_fraction(), self.layout.pool_shares());
+                }
+            }
             ActionTarget::Share => out[0] = nearest(released_share(&system.ledger, learner, decisions), SHARES),
             ActionTarget::Slots => {
-                for (out, decision) in out.iter_mut().zip(decisions) {
+                for (out, decision) in out.iter_mut().take(self.layout.slots).zip(decisions) {
                     *out = self.action(*decision)?;
                 }
             }

@@ -6,7 +6,7 @@
 use super::process::Process;
 use crate::bank::{Bank, RECENT_TICKS};
 use crate::ledger::Ledger;
-use crate::payment::{Nearness, Payment};
+use crate::payment::{Nearness, Payment, SOON_TICKS};
 use crate::system::System;
 use crate::units::{BankId, Cents, RailId, Tick};
 use std::collections::VecDeque;
@@ -28,6 +28,12 @@ pub struct Field {
 
 /// Bound of money columns, in amount scales.
 const CLIP: f32 = 10.0;
+/// Amounts of this many per amount scale are the unit of logarithms: basis points.
+const BASIS_POINTS: f32 = 10_000.0;
+/// Bound of logarithms of amounts: just above that of an amount of [`CLIP`] scales.
+const LOG_CLIP: f32 = 5.01;
+/// Bound of logarithms of counts: just above that of a million payments.
+const LOG_COUNT_CLIP: f32 = 6.01;
 
 /// Inputs of the encoder for the columns of a bank.
 struct BankContext<'a> {
@@ -39,7 +45,6 @@ struct BankContext<'a> {
     later_days: u32,
     num_days: u32,
     is_over: bool,
-    slots: f32,
     internal: QueueSummary,
     central_count: f32,
     central_due: Cents,
@@ -47,7 +52,6 @@ struct BankContext<'a> {
     free_liquidity: Cents,
     pool: Cents,
     is_opening: bool,
-    cost_scale: f64,
 }
 
 /// Totals of the internal queue.
@@ -100,13 +104,13 @@ columns! {
     pool ["amount scale", 0.0, CLIP] "Liquidity pool outside the system." => me.money(me.pool);
     pool_committed ["amount scale", 0.0, CLIP] "Part of the pool that is committed today." => me.money(me.bank.committed);
     is_out ["flag", 0.0, 1.0] "Whether the bank has an outage and cannot release payments." => f32::from(u8::from(me.bank.is_out(Tick(me.now))));
-    queue_count ["slots", 0.0, CLIP] "Number of payments in the internal queue, per slot." => me.internal.count / me.slots;
+    queue_count ["log10 payments", 0.0, LOG_COUNT_CLIP] "log10(1 + the number of payments in the internal queue)." => log_count(me.internal.count);
     queue_value ["amount scale", 0.0, CLIP] "Value of the internal queue." => me.money(me.internal.value);
     queue_value_due ["amount scale", 0.0, CLIP] "Part of it whose deadline is this tick or has passed." => me.money(me.internal.due);
     queue_value_soon ["amount scale", 0.0, CLIP] "Part of it whose deadline is 1 to 4 ticks away." => me.money(me.internal.soon);
     queue_value_overdue ["amount scale", 0.0, CLIP] "Part of it that is overdue." => me.money(me.internal.overdue);
     queue_value_hidden ["amount scale", 0.0, CLIP] "Part of it beyond the slots." => me.money(me.internal.hidden);
-    central_count ["slots", 0.0, CLIP] "Number of own payments in the central queues, per slot." => me.central_count / me.slots;
+    central_count ["log10 payments", 0.0, LOG_COUNT_CLIP] "log10(1 + the number of own payments in the central queues)." => log_count(me.central_count);
     central_value ["amount scale", 0.0, CLIP] "Their value." => me.money(me.bank.central_value);
     central_value_due ["amount scale", 0.0, CLIP] "Part of it whose deadline is this tick or has passed." => me.money(me.central_due);
     central_head_value ["amount scale", 0.0, CLIP] "Amount of the head of the first non-empty central queue." => me.money(me.head_value);
@@ -114,15 +118,22 @@ columns! {
     received_last_4_ticks ["amount scale", 0.0, CLIP] "Value received today in the last 4 ticks." => me.money(me.bank.received_recently(RECENT_TICKS));
     received_today ["amount scale", 0.0, CLIP] "Value received today." => me.money(me.bank.received_today);
     paid_today ["amount scale", 0.0, CLIP] "Value paid today." => me.money(me.bank.paid_today);
-    incoming_count ["slots", 0.0, CLIP] "Number of incoming payments in visible central queues, per slot." => me.bank.incoming_count as f32 / me.slots;
+    incoming_count ["log10 payments", 0.0, LOG_COUNT_CLIP] "log10(1 + the number of incoming payments in visible central queues)." => log_count(me.bank.incoming_count as f32);
     incoming_value ["amount scale", 0.0, CLIP] "Their value." => me.money(me.bank.incoming_value);
-    cost_today ["reward units per tick", 0.0, CLIP] "Costs since the start of the day, divided by the ticks of a day." => me.cost_today();
+    cost_today ["basis points of the amount scale", 0.0, CLIP] "Costs since the start of the day, divided by the ticks of a day." => me.cost_today();
+    throughput_due ["share", 0.0, 1.0] "Part of the day's value that is still to be sent by the next throughput time; 0 without a throughput rule." => 0.0;
+    ticks_to_throughput ["days", 0.0, 1.0] "Ticks to the next throughput time, as a share of a day; 0 without a throughput rule." => 0.0;
 }
 
 columns! {
     SLOT_FIELDS, write_slot, SlotContext<'_>, me;
     amount ["amount scale", 0.0, CLIP] "Amount of the payment; all columns of an empty slot are 0." => me.at_bank.money(me.payment.amount);
+    log_amount ["log10 basis points", 0.0, LOG_CLIP] "log10(1 + amount), with the amount in basis points of the amount scale: tells small payments apart." => me.log_amount();
     ticks_to_deadline ["days", -1.0, 1.0] "Ticks to the deadline, as a share of a day; negative after the deadline." => me.ticks_to_deadline();
+    is_overdue ["flag", 0.0, 1.0] "Whether the deadline has passed and the penalty was charged." => f32::from(u8::from(me.payment.is_overdue));
+    is_due ["flag", 0.0, 1.0] "Whether the deadline is this tick and the payment is not overdue." => me.is_due_within(0, 0);
+    is_due_next ["flag", 0.0, 1.0] "Whether the deadline is the next tick and the payment is not overdue." => me.is_due_within(1, 1);
+    is_due_soon ["flag", 0.0, 1.0] "Whether the deadline is 2 to 4 ticks away and the payment is not overdue." => me.is_due_within(2, SOON_TICKS);
     priority ["10", 0.0, 1.0] "Priority without escalation, which determines the price of delay." => f32::from(me.payment.priority) / 10.0;
     age ["days", 0.0, 1.0] "Ticks since the arrival, as a share of a day." => me.age();
     divisible ["flag", 0.0, 1.0] "Whether the payment may be split." => f32::from(u8::from(me.payment.divisible));
@@ -155,7 +166,7 @@ impl Process {
     /// `out` has [`Process::observation_size`] columns.
     pub fn write_observation(&self, system: &System, learner: usize, out: &mut [f32]) {
         let (id, ledger) = (self.learners[learner], &system.ledger);
-        let context = self.context(system, id, self.reward_scales[learner]);
+        let context = self.context(system, id);
         let Some((bank_columns, slot_columns)) = out.split_first_chunk_mut() else { return };
         write_bank(&context, bank_columns);
         let mut slots = slot_columns.as_chunks_mut().0.iter_mut();
@@ -165,7 +176,7 @@ impl Process {
         slots.into_slice().as_flattened_mut().fill(0.0);
     }
 
-    fn context<'a>(&self, system: &'a System, id: BankId, reward_scale: f64) -> BankContext<'a> {
+    fn context<'a>(&self, system: &'a System, id: BankId) -> BankContext<'a> {
         let (setup, ledger) = (&system.setup, &system.ledger);
         let bank = &ledger.banks[id.index()];
         let now = ledger.now.0;
@@ -179,7 +190,6 @@ impl Process {
             later_days: setup.num_days - 1 - system.day(),
             num_days: setup.num_days,
             is_over: system.is_over(),
-            slots: self.slots as f32,
             internal: QueueSummary::of(&bank.internal, now, self.slots),
             central_count: bank.central.iter().map(VecDeque::len).sum::<usize>() as f32,
             central_due: bank.queued().filter(is_due).map(|payment| payment.amount).sum(),
@@ -187,7 +197,6 @@ impl Process {
             free_liquidity: ledger.free_liquidity(id.index(), RailId(0)),
             pool: setup.banks[id.index()].pool,
             is_opening: system.is_opening(),
-            cost_scale: reward_scale * f64::from(setup.ticks_per_day),
         }
     }
 }
@@ -213,6 +222,10 @@ impl QueueSummary {
     }
 }
 
+fn log_count(count: f32) -> f32 {
+    libm::log10f(1.0 + count)
+}
+
 impl BankContext<'_> {
     fn money(&self, amount: Cents) -> f32 {
         amount.0 as f32 * self.scale
@@ -223,13 +236,22 @@ impl BankContext<'_> {
         if overdraft == Cents::ZERO { 0.0 } else { overdraft.0 as f32 / self.bank.credit().0 as f32 }
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "an observation has 32 bits")]
     fn cost_today(&self) -> f32 {
-        (self.bank.cost_today.0 as f64 / self.cost_scale) as f32
+        self.money(self.bank.cost_today) * BASIS_POINTS / self.ticks_per_day as f32
     }
 }
 
 impl SlotContext<'_> {
+    fn log_amount(&self) -> f32 {
+        libm::log10f(1.0 + self.at_bank.money(self.payment.amount) * BASIS_POINTS)
+    }
+
+    /// Flag of a payment, not overdue, with `low` to `high` ticks left.
+    fn is_due_within(&self, low: u32, high: u32) -> f32 {
+        let left = self.payment.deadline.0.saturating_sub(self.at_bank.now);
+        f32::from(u8::from(!self.payment.is_overdue && (low..=high).contains(&left)))
+    }
+
     fn in_days(&self, ticks: i64) -> f32 {
         ticks as f32 / self.at_bank.ticks_per_day as f32
     }

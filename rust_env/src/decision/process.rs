@@ -1,15 +1,16 @@
 //! Configuration of the decision process, and its rewards.
 
+use super::layout::{ActionMode, Decides, Layout, SHARES};
 use crate::bank::Bank;
 use crate::error::ScenarioError;
 use crate::hash::fingerprint;
-use crate::scenario::{MAX_PARTS, in_range, read_json};
+use crate::scenario::{MAX_PARTS, conflict, in_range, read_json};
 use crate::system_setup::SystemSetup;
 use crate::units::{BankId, Cents};
 use serde::{Deserialize, Serialize};
 
-/// Number of choices in `fraction` mode: 0, 1/20, ..., 1.
-pub const SHARES: usize = 21;
+/// Maximum number of shares of the pool to choose from.
+const MAX_POOL_SHARES: usize = 101;
 
 /// Configuration of the decision process.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -23,6 +24,9 @@ pub struct DecisionConfig {
     /// Numbers of parts of the available splits, 2 to 100, ascending.
     #[serde(default = "default_split_parts")]
     pub split_parts: Vec<u8>,
+    /// Number of pool shares to choose from, 2 to 101; 21 in `fraction` mode.
+    #[serde(default = "default_pool_shares")]
+    pub pool_shares: usize,
     /// Type of the actions about payments.
     #[serde(default)]
     pub action_mode: ActionMode,
@@ -51,6 +55,7 @@ impl DecisionConfig {
             learners: vec![learner.to_owned()],
             slots: default_slots(),
             split_parts: default_split_parts(),
+            pool_shares: default_pool_shares(),
             action_mode: ActionMode::default(),
             decides: Decides::default(),
             reward: RewardScope::default(),
@@ -59,6 +64,12 @@ impl DecisionConfig {
             strict: false,
             max_episode_steps: None,
         }
+    }
+
+    /// Components of an action; `commits_pools`: whether one may commit a pool.
+    pub fn layout(&self, commits_pools: bool) -> Layout {
+        let pool_shares = commits_pools.then_some(self.pool_shares);
+        Layout::new(self.action_mode, self.decides, self.slots, self.split_parts.len(), pool_shares)
     }
 
     /// Validates everything that does not depend on the scenario.
@@ -73,6 +84,10 @@ impl DecisionConfig {
             in_range(&format!("split_parts[{index}]"), *parts, lowest, MAX_PARTS, "")?;
             lowest = parts + 1;
         }
+        in_range("pool_shares", self.pool_shares, 2, MAX_POOL_SHARES, "")?;
+        if self.action_mode == ActionMode::Fraction && self.pool_shares != SHARES {
+            return conflict("pool_shares", self.pool_shares, format!("must be {SHARES} in the fraction mode"));
+        }
         in_range("reward_blend", self.reward_blend, 0.0, 1.0, "")?;
         if let Some(scale) = self.reward_scale {
             in_range("reward_scale", scale, 1e-6, 1e15, " (cents)")?;
@@ -82,48 +97,6 @@ impl DecisionConfig {
         }
         Ok(())
     }
-}
-
-/// Type of the actions about payments.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ActionMode {
-    /// A choice for each slot: hold, release or split.
-    #[default]
-    Slots,
-    /// The share of the internal queue's value to release, in queue order.
-    Fraction,
-}
-
-impl ActionMode {
-    /// Number of components of an action.
-    pub fn heads(self, slots: usize) -> usize {
-        match self {
-            Self::Slots => slots,
-            Self::Fraction => 1,
-        }
-    }
-
-    /// Number of choices per component, with this number of splits.
-    pub fn choices(self, splits: usize) -> usize {
-        match self {
-            Self::Slots => 2 + splits,
-            Self::Fraction => SHARES,
-        }
-    }
-}
-
-/// What a learner decides.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Decides {
-    /// Pool commitments and payments.
-    #[default]
-    Both,
-    /// Pool commitments only.
-    Pool,
-    /// Payments only.
-    Payments,
 }
 
 /// Banks whose costs make the reward.
@@ -151,6 +124,8 @@ pub struct Process {
     pub action_mode: ActionMode,
     /// What a learner decides.
     pub decides: Decides,
+    /// Components of an action.
+    pub layout: Layout,
     /// Whether every day starts with a step that commits the pools.
     pub has_opening: bool,
     /// Banks whose costs make the reward, and the weight of a blend.
@@ -161,8 +136,6 @@ pub struct Process {
     pub strict: bool,
     /// Number of steps after which an episode is truncated.
     pub max_episode_steps: Option<u32>,
-    /// A mask that allows only holding.
-    pub(super) idle_mask: Vec<bool>,
 }
 
 impl Process {
@@ -183,16 +156,19 @@ impl Process {
         config.validate()?;
         let learners = find_learners(config, setup)?;
         let scale = |learner: &BankId| setup.banks[learner.index()].amount_scale.0 as f64 * 1e-4;
-        let (heads, choices) =
-            (config.action_mode.heads(config.slots), config.action_mode.choices(config.split_parts.len()));
+        let has_pool = learners.iter().any(|learner| setup.banks[learner.index()].pool > Cents::ZERO);
+        if config.decides == Decides::Pool && !has_pool {
+            let allowed =
+                format!("must be another value, because no learner ({}) has a pool", config.learners.join(", "));
+            return conflict("decides", "pool", allowed);
+        }
         Ok(Self {
-            idle_mask: (0..heads * choices).map(|flag| flag % choices == 0).collect(),
+            layout: config.layout(has_pool),
             reward_scales: learners
                 .iter()
                 .map(|learner| config.reward_scale.unwrap_or_else(|| scale(learner)))
                 .collect(),
-            has_opening: config.decides != Decides::Payments
-                && learners.iter().any(|learner| setup.banks[learner.index()].pool > Cents::ZERO),
+            has_opening: config.decides.includes_pool() && has_pool,
             learners,
             slots: config.slots,
             split_parts: config.split_parts.clone(),
@@ -204,21 +180,6 @@ impl Process {
         })
     }
 
-    /// Number of components of an action: one per slot, or one share.
-    pub fn heads(&self) -> usize {
-        self.action_mode.heads(self.slots)
-    }
-
-    /// Number of choices per component.
-    pub fn choices(&self) -> usize {
-        self.action_mode.choices(self.split_parts.len())
-    }
-
-    /// Length of a learner's action mask.
-    pub fn mask_size(&self) -> usize {
-        self.heads() * self.choices()
-    }
-
     /// Hash of learners, decisions and step limit, which a saved state depends on.
     pub fn fingerprint(&self) -> u64 {
         let identity = postcard::to_stdvec(&(&self.learners, self.decides, self.max_episode_steps));
@@ -227,7 +188,7 @@ impl Process {
 
     /// Banks whose decisions about payments come from outside.
     pub fn payment_learners(&self) -> &[BankId] {
-        if self.decides == Decides::Pool { &[] } else { &self.learners }
+        if self.decides.includes_payments() { &self.learners } else { &[] }
     }
 }
 
@@ -266,6 +227,10 @@ fn default_slots() -> usize {
 
 fn default_split_parts() -> Vec<u8> {
     vec![2, 4]
+}
+
+fn default_pool_shares() -> usize {
+    SHARES
 }
 
 fn default_blend() -> f64 {

@@ -12,7 +12,7 @@ pub use snapshot::{BankSnapshot, QueueSnapshot, URGENCIES, urgency_class};
 pub use totals::{RATIO_NAMES, TOTAL_NAMES, Totals};
 
 use crate::costs::COMPONENTS;
-use crate::decision::{Decides, Process, reward};
+use crate::decision::{Process, reward};
 use crate::error::{ActionError, FleetError, TickError};
 use crate::events::EventLog;
 use crate::hash::fingerprint;
@@ -20,6 +20,7 @@ use crate::payment::Decision;
 use crate::policy::ScriptedPolicy;
 use crate::setup::Setup;
 use crate::system::{RestoreError, System, has_current_format};
+use crate::units::BankId;
 use std::sync::Arc;
 
 /// Independent systems of one scenario: the rows of the fleet.
@@ -114,43 +115,46 @@ impl Fleet {
 
     /// Validates all actions before any row steps.
     fn check(&self, actions: &[i64]) -> Result<(), ActionError> {
-        let per_row = self.process.learners.len() * self.process.heads();
+        let heads = self.process.layout.heads();
+        let per_row = self.process.learners.len() * heads;
         let expected = self.rows.len() * per_row;
         if actions.len() != expected {
             return Err(ActionError::WrongLength { got: actions.len(), expected });
         }
-        let highest = i64::try_from(self.process.choices()).unwrap_or(i64::MAX) - 1;
-        // A negative action is a large unsigned number.
-        let is_out_of_range = |action: &i64| action.cast_unsigned() > highest.cast_unsigned();
         let rows = self.rows.iter().zip(actions.chunks_exact(per_row)).enumerate();
-        for (row, (_, actions)) in rows.filter(|(_, (row, _))| !row.has_ended) {
-            if let Some(index) = actions.iter().position(is_out_of_range) {
-                let (env, bank, slot) = self.locate(row * per_row + index);
-                return Err(ActionError::OutOfRange { env, bank, slot, value: actions[index], highest });
-            }
-            if self.process.strict {
-                self.check_masks(row, actions)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn check_masks(&self, row: usize, actions: &[i64]) -> Result<(), ActionError> {
-        let heads = self.process.heads();
-        for ((learner, id), actions) in self.process.learners.iter().enumerate().zip(actions.chunks_exact(heads)) {
-            if let Some((head, reason)) = self.process.first_illegal(&self.rows[row].system, *id, actions) {
-                let index = (row * self.process.learners.len() + learner) * heads + head;
-                let (env, bank, slot) = self.locate(index);
-                return Err(ActionError::Masked { env, bank, slot, value: actions[head], reason });
+        for (env, (_, actions)) in rows.filter(|(_, (row, _))| !row.has_ended) {
+            for (learner, actions) in self.process.learners.iter().zip(actions.chunks_exact(heads)) {
+                self.check_range(env, *learner, actions)?;
+                if self.process.strict {
+                    self.check_mask(env, *learner, actions)?;
+                }
             }
         }
         Ok(())
     }
 
-    fn locate(&self, index: usize) -> (usize, String, usize) {
-        let (learners, slots) = (self.process.learners.len(), self.process.heads());
-        let bank = self.process.learners[index / slots % learners];
-        (index / slots / learners, self.setup.banks[bank.index()].id.clone(), index % slots)
+    fn check_range(&self, env: usize, learner: BankId, actions: &[i64]) -> Result<(), ActionError> {
+        let nvec = &self.process.layout.nvec;
+        // A negative action is a large unsigned number.
+        let is_out_of_range = |(action, choices): (&i64, &usize)| action.cast_unsigned() >= *choices as u64;
+        let Some(index) = actions.iter().zip(nvec).position(is_out_of_range) else { return Ok(()) };
+        let (bank, component) = self.describe(learner, index);
+        let highest = i64::try_from(nvec[index]).unwrap_or(i64::MAX) - 1;
+        Err(ActionError::OutOfRange { env, bank, component, value: actions[index], highest })
+    }
+
+    fn check_mask(&self, env: usize, learner: BankId, actions: &[i64]) -> Result<(), ActionError> {
+        match self.process.first_illegal(&self.rows[env].system, learner, actions) {
+            Some((index, reason)) => {
+                let (bank, component) = self.describe(learner, index);
+                Err(ActionError::Masked { env, bank, component, value: actions[index], reason })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn describe(&self, learner: BankId, component: usize) -> (String, String) {
+        (self.setup.banks[learner.index()].id.clone(), self.process.layout.name(component))
     }
 
     /// Writes a scripted policy's actions for every learner (N x L x heads).
@@ -160,12 +164,12 @@ impl Fleet {
     pub fn scripted_actions(&mut self, policy: &dyn ScriptedPolicy, actions: &mut [i64]) -> Result<(), ActionError> {
         let Self { setup, process, rows } = self;
         let mut decisions: Vec<Decision> = Vec::new();
-        let mut out = actions.chunks_exact_mut(process.heads());
+        let mut out = actions.chunks_exact_mut(process.layout.heads());
         for (env, row) in rows.iter_mut().enumerate() {
             for learner in &process.learners {
                 decisions.clear();
                 // Unused decisions must not draw from the bank's policy stream.
-                if !row.system.is_opening() && process.decides != Decides::Pool {
+                if !row.system.is_opening() && process.decides.includes_payments() {
                     row.system.append_scripted_decisions(*learner, policy, &mut decisions);
                 }
                 let Some(out) = out.next() else { break };
@@ -245,7 +249,7 @@ impl Fleet {
     }
 
     fn flags(&self) -> usize {
-        self.process.learners.len() * self.process.mask_size()
+        self.process.learners.len() * self.process.layout.mask_size()
     }
 }
 
@@ -299,7 +303,7 @@ impl Row {
     }
 
     fn decide(&mut self, process: &Process, actions: &[i64], illegal: &mut [i64]) {
-        let heads = process.heads();
+        let heads = process.layout.heads();
         for (index, (learner, illegal)) in process.learners.iter().zip(illegal).enumerate() {
             *illegal = process.apply_actions(&mut self.system, *learner, &actions[index * heads..][..heads]);
         }
@@ -317,7 +321,7 @@ impl Row {
     }
 
     fn observe(&self, process: &Process, observations: &mut [f32], masks: &mut [bool]) {
-        let (columns, flags) = (process.observation_size(), process.mask_size());
+        let (columns, flags) = (process.observation_size(), process.layout.mask_size());
         for (learner, id) in process.learners.iter().enumerate() {
             process.write_observation(&self.system, learner, &mut observations[learner * columns..][..columns]);
             process.write_mask(&self.system, *id, &mut masks[learner * flags..][..flags]);
@@ -348,7 +352,7 @@ impl<'a> Block<'a> {
         let half = self.rows.len() / 2;
         let learners = self.process.learners.len();
         let (rows, later_rows) = self.rows.split_at_mut(half);
-        let (actions, later_actions) = self.actions.split_at(half * learners * self.process.heads());
+        let (actions, later_actions) = self.actions.split_at(half * learners * self.process.layout.heads());
         let (out, later_out) = self.out.split_at(half, self.process);
         let left = Self { first: self.first, rows, actions, out, process: self.process };
         let right = Self {
@@ -363,7 +367,7 @@ impl<'a> Block<'a> {
 
     fn step_rows(self) -> Result<(), FleetError> {
         let Self { first, rows, actions, out, process } = self;
-        let actions = actions.chunks_exact(process.learners.len() * process.heads());
+        let actions = actions.chunks_exact(process.learners.len() * process.layout.heads());
         for (index, ((row, actions), out)) in rows.iter_mut().zip(actions).zip(out.rows(process)).enumerate() {
             row.step(process, actions, out).map_err(|source| FleetError::Tick { env: first + index, source })?;
         }
@@ -378,7 +382,7 @@ impl<'a> StepOutput<'a> {
         let floats = floats.zip(self.rewards.chunks_exact_mut(learners));
         let ends = self.terminated.chunks_exact_mut(1).zip(self.truncated.chunks_exact_mut(1));
         let cents = self.costs.chunks_exact_mut(learners * COMPONENTS.len());
-        let flags = self.masks.chunks_exact_mut(learners * process.mask_size());
+        let flags = self.masks.chunks_exact_mut(learners * process.layout.mask_size());
         let counts = self.illegal.chunks_exact_mut(learners);
         floats.zip(ends).zip(cents).zip(flags).zip(counts).map(
             |(((((floats, rewards), ends), costs), masks), illegal)| {
@@ -395,7 +399,7 @@ impl<'a> StepOutput<'a> {
         let (terminated, later_terminated) = self.terminated.split_at_mut(rows);
         let (truncated, later_truncated) = self.truncated.split_at_mut(rows);
         let (costs, later_costs) = self.costs.split_at_mut(learners * COMPONENTS.len());
-        let (masks, later_masks) = self.masks.split_at_mut(learners * process.mask_size());
+        let (masks, later_masks) = self.masks.split_at_mut(learners * process.layout.mask_size());
         let (illegal, later_illegal) = self.illegal.split_at_mut(learners);
         (
             Self { observations, rewards, terminated, truncated, costs, masks, illegal },

@@ -5,12 +5,13 @@
 use super::mlp::{Activation, Layer, Normalisation, Scratch};
 use super::network_file::{NetworkError, NetworkFile};
 use crate::decision::observation;
-use crate::decision::{ActionMode, Decides, DecisionConfig};
-use crate::scenario::read_json;
+use crate::decision::{ActionMode, Decides, DecisionConfig, Layout};
+use crate::error::ScenarioError;
+use crate::scenario::{conflict, read_json};
 use serde::{Deserialize, Serialize};
 
 /// Value of `format` in the metadata of a file.
-pub const FORMAT: &str = "paysim_gym.policy.1";
+pub const FORMAT: &str = "paysim_gym.policy.2";
 /// Decision process that a network was trained in.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -23,21 +24,35 @@ pub struct Training {
     pub split_parts: Vec<u8>,
     /// What it decides; the policy of the bank decides the rest.
     pub decides: Decides,
-    /// Cents per unit of reward, for costs in observations; default: by the bank.
-    pub reward_scale: Option<f64>,
+    /// Number of pool shares to choose from; `None` if no action commits one.
+    pub pool_shares: Option<usize>,
 }
 
 impl Training {
     /// The configuration of the decision process for a bank.
     pub fn decision(&self, bank: &str) -> DecisionConfig {
+        let default = DecisionConfig::of(bank);
         DecisionConfig {
             slots: self.slots,
             split_parts: self.split_parts.clone(),
             action_mode: self.action_mode,
             decides: self.decides,
-            reward_scale: self.reward_scale,
-            ..DecisionConfig::of(bank)
+            pool_shares: self.pool_shares.unwrap_or(default.pool_shares),
+            ..default
         }
+    }
+
+    /// Components of its actions.
+    pub fn layout(&self) -> Layout {
+        self.decision("").layout(self.pool_shares.is_some())
+    }
+
+    fn validate(&self) -> Result<(), ScenarioError> {
+        self.decision("").validate()?;
+        if self.decides == Decides::Pool && self.pool_shares.is_none() {
+            return conflict("pool_shares", "null", "must be a number of shares if the network decides its pool only");
+        }
+        Ok(())
     }
 }
 
@@ -72,10 +87,9 @@ impl Network {
         let outputs = file.choice("outputs", &[("logits", Outputs::Logits), ("values", Outputs::Values)])?;
         let masked = file.choice("masked", &[("false", false), ("true", true)])?;
         let training: Training = read_json(file.text("decision")?, "decision").map_err(NetworkError::Decision)?;
-        training.decision("").validate().map_err(NetworkError::Decision)?;
+        training.validate().map_err(NetworkError::Decision)?;
         file.check_columns(training.slots)?;
-        let (mode, splits) = (training.action_mode, training.split_parts.len());
-        let ends = (observation::size(training.slots), mode.heads(training.slots) * mode.choices(splits));
+        let ends = (observation::size(training.slots), training.layout().mask_size());
         let (normalisation, layers) = (file.normalisation(ends.0)?, file.layers(ends)?);
         file.check_names(layers.len(), normalisation.is_some())?;
         let fingerprint = file.fingerprint()?;

@@ -48,7 +48,9 @@ impl NetworkPlayer {
         is_deterministic: bool,
         setup: &SystemSetup,
     ) -> Result<Self, ScenarioError> {
-        let process = Process::new(&network.training.decision(&setup.banks[bank.index()].id), setup)?;
+        let mut process = Process::new(&network.training.decision(&setup.banks[bank.index()].id), setup)?;
+        // Its actions may commit a pool that this bank lacks, and the reverse.
+        process.layout = network.training.layout();
         Ok(Self { bank, process, network, is_deterministic })
     }
 
@@ -63,16 +65,15 @@ impl NetworkPlayer {
         let DecisionBuffers { observation, mask, actions, scratch } = buffers;
         observation.resize(process.observation_size(), 0.0);
         process.write_observation(system, 0, observation);
-        mask.resize(process.mask_size(), true);
+        mask.resize(process.layout.mask_size(), true);
         if network.masked {
             process.write_mask(system, *bank, mask);
         } else {
             mask.fill(true);
         }
         let outputs = network.forward(observation, scratch);
-        let heads = outputs.chunks_exact(process.choices()).zip(mask.chunks_exact(process.choices()));
         actions.clear();
-        for (outputs, legal) in heads {
+        for (outputs, legal) in process.layout.split(outputs).zip(process.layout.split(mask)) {
             let choice = match self.is_deterministic {
                 true => argmax_legal(outputs, legal),
                 false => sample_legal(outputs, legal, system.policy_stream(*bank)),

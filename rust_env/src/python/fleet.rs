@@ -14,6 +14,7 @@ use crate::policy::scripted;
 use crate::scenario::{PolicyConfig, Scenario, in_range, read_json};
 use crate::setup::Setup;
 use crate::units::{BankId, Cents};
+use log::debug;
 use numpy::{
     PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray3, PyReadonlyArrayDyn,
     PyUntypedArrayMethods,
@@ -59,7 +60,7 @@ impl Scratch {
         let rows = usize::from(fleet.num_envs() * process.learners.len() == 1);
         Self {
             observation: vec![0.0; rows * process.observation_size()],
-            mask: vec![false; rows * process.mask_size()],
+            mask: vec![false; rows * process.layout.mask_size()],
         }
     }
 }
@@ -84,6 +85,7 @@ impl Fleet {
             let setup = Arc::new(Setup::with_files(&Scenario::from_json(scenario_json)?, files)?);
             let process = Arc::new(Process::from_json(decision_json, &setup)?);
             let fleet = fleet::Fleet::new(setup, process, num_envs);
+            debug!("fleet of {num_envs} systems on {num_threads} threads, {} learners", fleet.process.learners.len());
             let scratch = Scratch::of(&fleet);
             Ok::<_, crate::error::ScenarioError>(Self {
                 fleet,
@@ -95,13 +97,14 @@ impl Fleet {
     }
 
     #[getter]
-    fn heads(&self) -> usize {
-        self.fleet.process.heads()
+    fn nvec(&self) -> Vec<usize> {
+        self.fleet.process.layout.nvec.clone()
     }
 
     #[getter]
-    fn choices(&self) -> usize {
-        self.fleet.process.choices()
+    fn component_names(&self) -> Vec<String> {
+        let layout = &self.fleet.process.layout;
+        (0..layout.heads()).map(|component| layout.name(component)).collect()
     }
 
     #[getter]
@@ -137,7 +140,7 @@ impl Fleet {
 
     fn step<'py>(&mut self, py: Python<'py>, actions: PyReadonlyArray3<'py, i64>) -> PyResult<Stepped<'py>> {
         let [rows, learners, heads] =
-            [self.fleet.num_envs(), self.fleet.process.learners.len(), self.fleet.process.heads()];
+            [self.fleet.num_envs(), self.fleet.process.learners.len(), self.fleet.process.layout.heads()];
         if actions.shape() != [rows, learners, heads] {
             let message = format!("actions have shape {:?}: must be ({rows}, {learners}, {heads})", actions.shape());
             return Err(PyValueError::new_err(message));
@@ -147,7 +150,7 @@ impl Fleet {
         let terminated = PyArray1::zeros(py, [rows], false);
         let truncated = PyArray1::zeros(py, [rows], false);
         let costs = PyArray3::zeros(py, [rows, learners, COMPONENTS.len()], false);
-        let masks = PyArray3::zeros(py, [rows, learners, self.fleet.process.mask_size()], false);
+        let masks = PyArray3::zeros(py, [rows, learners, self.fleet.process.layout.mask_size()], false);
         let illegal = PyArray2::zeros(py, [rows, learners], false);
         {
             let mut borrowed = (
@@ -214,7 +217,7 @@ impl Fleet {
                 "policy = network: must be a scripted policy; set a network as the policy of its bank in the scenario",
             ));
         }
-        let shape = [self.fleet.num_envs(), self.fleet.process.learners.len(), self.fleet.process.heads()];
+        let shape = [self.fleet.num_envs(), self.fleet.process.learners.len(), self.fleet.process.layout.heads()];
         let actions = PyArray3::zeros(py, shape, false);
         let mut borrowed = actions.readwrite();
         let (fleet, out) = (&mut self.fleet, borrowed.as_slice_mut()?);
@@ -277,7 +280,7 @@ impl Fleet {
         }
         let process = &self.fleet.process;
         let observations = PyArray2::zeros(py, [process.learners.len(), process.observation_size()], false);
-        let masks = PyArray2::zeros(py, [process.learners.len(), process.mask_size()], false);
+        let masks = PyArray2::zeros(py, [process.learners.len(), process.layout.mask_size()], false);
         let has_ended = {
             let (mut observations, mut masks) = (observations.readwrite(), masks.readwrite());
             self.fleet.observe_row(row, observations.as_slice_mut()?, masks.as_slice_mut()?)
@@ -294,7 +297,7 @@ impl Fleet {
     fn observe<'py>(&self, py: Python<'py>) -> PyResult<Observed<'py>> {
         let (rows, learners) = (self.fleet.num_envs(), self.fleet.process.learners.len());
         let observations = PyArray3::zeros(py, [rows, learners, self.fleet.process.observation_size()], false);
-        let masks = PyArray3::zeros(py, [rows, learners, self.fleet.process.mask_size()], false);
+        let masks = PyArray3::zeros(py, [rows, learners, self.fleet.process.layout.mask_size()], false);
         {
             let (mut observations, mut masks) = (observations.readwrite(), masks.readwrite());
             let (observations, masks) = (observations.as_slice_mut()?, masks.as_slice_mut()?);

@@ -5,13 +5,15 @@ use super::network::{Networks, files};
 use super::payments::Payments;
 use crate::bank::Bank;
 use crate::costs::{COMPONENTS, Costs};
-use crate::error::ScenarioError;
+use crate::error::{ScenarioError, TickError};
 use crate::events::{Event, EventLog};
 use crate::payment::Payment;
 use crate::scenario::Scenario;
 use crate::setup::Setup;
-use crate::system::{System, TickOutcome};
+use crate::system::{BankOutcomes, System, TickOutcome};
 use crate::units::Tick;
+use log::debug;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
@@ -22,6 +24,7 @@ use serde_json::Value;
 pub struct Orchestrator {
     system: System,
     health: Health,
+    records_events: bool,
 }
 
 #[pymethods]
@@ -38,8 +41,15 @@ impl Orchestrator {
         let files = files(payments, networks);
         detached(py, || {
             let setup = Setup::with_files(&Scenario::from_json(scenario_json)?, files)?;
-            let events = if record_events { EventLog::recording() } else { EventLog::default() };
-            Ok::<_, ScenarioError>(Self { system: setup.system(&[], events), health: Health::default() })
+            let events = if record_events { EventLog::recording() } else { EventLog::outcomes() };
+            let system = setup.system(&[], events);
+            debug!(
+                "system of {} banks, {} ticks, seed {}",
+                system.setup.banks.len(),
+                system.setup.episode_ticks,
+                system.setup.seed
+            );
+            Ok::<_, ScenarioError>(Self { system, health: Health::default(), records_events: record_events })
         })
     }
 
@@ -54,9 +64,21 @@ impl Orchestrator {
     }
 
     fn tick<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let system = &mut self.system;
-        let outcome = self.health.guard(py, || system.tick())?;
-        self.outcome_dict(py, &outcome)
+        let (system, records_events) = (&mut self.system, self.records_events);
+        let (outcome, banks) = self.health.guard(py, || {
+            let recorded = system.ledger.events.len();
+            let outcome = system.tick()?;
+            let banks = system.bank_outcomes(outcome.tick, system.ledger.events.after(recorded));
+            if !records_events {
+                system.ledger.events.take();
+            }
+            Ok::<_, TickError>((outcome, banks))
+        })?;
+        debug!(
+            "tick {}: {} arrivals, {} settlements, {} dropped, {} unsettled",
+            outcome.tick.0, outcome.arrivals, outcome.settlements, outcome.dropped, outcome.queue_depth
+        );
+        self.outcome_dict(py, &outcome, &banks)
     }
 
     fn get_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
@@ -77,12 +99,20 @@ impl Orchestrator {
         self.health.check()?;
         let system = &self.system;
         let state = detached(py, || Ok::<_, ScenarioError>(system.save()))?;
+        debug!("state of tick {} saved: {} bytes", system.ledger.now.0, state.len());
         Ok(PyBytes::new(py, &state))
     }
 
     fn restore_state(&mut self, py: Python<'_>, state: &[u8]) -> PyResult<()> {
         let system = &mut self.system;
-        self.health.guard(py, || system.restore(state))
+        self.health.guard(py, || system.restore(state))?;
+        debug!("state of tick {} restored", self.system.ledger.now.0);
+        Ok(())
+    }
+
+    fn start_recording(&mut self) {
+        self.records_events = true;
+        self.system.ledger.events.keep_all();
     }
 
     fn take_events<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -100,7 +130,12 @@ impl Orchestrator {
 }
 
 impl Orchestrator {
-    fn outcome_dict<'py>(&self, py: Python<'py>, outcome: &TickOutcome) -> PyResult<Bound<'py, PyDict>> {
+    fn outcome_dict<'py>(
+        &self,
+        py: Python<'py>,
+        outcome: &TickOutcome,
+        banks: &BankOutcomes,
+    ) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         dict.set_item("tick", outcome.tick.0)?;
         dict.set_item("day", outcome.tick.0 / self.system.setup.ticks_per_day)?;
@@ -109,7 +144,20 @@ impl Orchestrator {
         dict.set_item("dropped", outcome.dropped)?;
         dict.set_item("queue_depth", outcome.queue_depth)?;
         dict.set_item("settled_value", outcome.settled_value.0)?;
+        dict.set_item("settled_orders", banks.settled_orders)?;
+        dict.set_item("settled_orders_delay", banks.settled_orders_delay)?;
         dict.set_item("costs", costs_dict(py, outcome.costs)?)?;
+        let agents = PyList::empty(py);
+        for (setup, bank) in self.system.setup.banks.iter().zip(&banks.banks) {
+            let agent = PyDict::new(py);
+            agent.set_item(intern!(py, "id"), &setup.id)?;
+            agent.set_item(intern!(py, "balance"), bank.balance.0)?;
+            agent.set_item(intern!(py, "balance_before_close"), bank.balance_before_close.0)?;
+            agent.set_item(intern!(py, "sent"), bank.sent.0)?;
+            agent.set_item(intern!(py, "received"), bank.received.0)?;
+            agents.append(agent)?;
+        }
+        dict.set_item("agents", agents)?;
         Ok(dict)
     }
 

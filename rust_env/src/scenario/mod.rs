@@ -8,6 +8,7 @@ mod checks;
 mod config;
 mod defaults;
 mod events;
+mod parts;
 mod prices;
 mod rails;
 mod read;
@@ -26,6 +27,7 @@ pub use events::{
     ArrivalRateEvent, CollateralEvent, CreditEvent, EarlyCloseEvent, EventConfig, OutageEvent, PaymentEvent,
     TransferEvent,
 };
+pub use parts::validate_part;
 pub use prices::{CollateralCharged, CostConfig, OverdraftTier};
 pub use rails::{LsmConfig, QueueDiscipline, RailConfig, SettlementType};
 pub use read::UniqueMap;

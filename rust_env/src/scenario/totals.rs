@@ -1,7 +1,7 @@
 //! Upper bounds of the money totals of an episode.
 
 use super::checks::{Checked, MAX_PARTS, conflict};
-use super::config::{AgentConfig, EndOfDay, Scenario};
+use super::config::{AgentConfig, DistributionType, EndOfDay, Scenario};
 use super::events::EventConfig;
 use crate::error::ScenarioError;
 
@@ -60,7 +60,9 @@ impl Scenario {
         for agent in &self.agents {
             let Some(arrivals) = &agent.arrival_config else { continue };
             let mean = (ticks * self.busiest_rate(agent)).max(1.0);
-            let spread = arrivals.amount_std_dev.map_or(0.0, |deviation| deviation.0 as f64);
+            let deviation =
+                arrivals.amount_std_dev.filter(|_| arrivals.distribution_type != DistributionType::Exponential);
+            let spread = deviation.map_or(0.0, |deviation| deviation.0 as f64);
             count += mean * SLACK;
             value += mean * (arrivals.amount_mean.0 as f64 + spread) * SLACK;
         }

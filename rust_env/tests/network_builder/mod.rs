@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// Decision settings of a network with these slots and splits.
 pub fn slot_decision(count: usize, split_parts: &[u8]) -> Value {
     json!({
-        "action_mode": "slots", "slots": count, "split_parts": split_parts, "decides": "both", "reward_scale": null
+        "action_mode": "slots", "slots": count, "split_parts": split_parts, "decides": "both", "pool_shares": null
     })
 }
 

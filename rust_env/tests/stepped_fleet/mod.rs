@@ -42,7 +42,7 @@ impl SteppedFleet {
             terminated: vec![false; rows],
             truncated: vec![true; rows],
             costs: vec![-1; learners * COMPONENTS.len()],
-            masks: vec![false; learners * process.mask_size()],
+            masks: vec![false; learners * process.layout.mask_size()],
             illegal: vec![-1; learners],
             fleet: Fleet::new(setup, process, rows),
             pool: Pool::new(threads, rows),
@@ -73,12 +73,25 @@ impl SteppedFleet {
 
     /// Random legal actions.
     pub fn legal_actions(&self, rng: &mut Stream) -> Vec<i64> {
-        self.masks.chunks(self.fleet.process.choices()).map(|flags| draw(flags, rng)).collect()
+        let mut actions = vec![0; self.rewards.len() * self.fleet.process.layout.heads()];
+        self.draw_legal_actions(rng, &mut actions);
+        actions
+    }
+
+    /// Writes random legal actions.
+    pub fn draw_legal_actions(&self, rng: &mut Stream, actions: &mut [i64]) {
+        let layout = &self.fleet.process.layout;
+        let masks = self.masks.chunks(layout.mask_size()).flat_map(|mask| layout.split(mask));
+        for (action, flags) in actions.iter_mut().zip(masks) {
+            *action = draw(flags, rng);
+        }
     }
 }
 
 /// Index of a random true flag.
 pub fn draw(flags: &[bool], rng: &mut Stream) -> i64 {
-    let legal: Vec<usize> = (0..flags.len()).filter(|action| flags[*action]).collect();
-    i64::try_from(legal[rng.random_range(0..legal.len())]).unwrap()
+    let legal = flags.iter().filter(|flag| **flag).count();
+    let drawn = if legal == 1 { 0 } else { rng.random_range(0..legal) };
+    let index = (0..flags.len()).filter(|index| flags[*index]).nth(drawn).unwrap();
+    i64::try_from(index).unwrap()
 }

@@ -8,6 +8,7 @@ from typing import Any
 from zipfile import ZipFile, ZipInfo
 
 import numpy as np
+from gymnasium.spaces import Space
 from numpy.typing import NDArray
 from rich.progress import Progress, TaskID
 from stable_baselines3 import PPO
@@ -18,6 +19,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from paysim_gym import Scenario
 from paysim_gym._engine import COST_COMPONENTS, observation_fields
+from paysim_gym.envs.spaces import component_choices, masks_by_component
 from paysim_gym.render import render_picture
 from paysim_training.core.config import PICTURE_SEED, TRAINING_SEEDS_END, PpoConfig, TrainConfig
 from paysim_training.core.day_recording import record_policy_day
@@ -100,11 +102,13 @@ class DecisionMetrics(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         buffer = _ppo(self.model).rollout_buffer
-        columns = [name for name, *_ in observation_fields(buffer.actions.shape[-1])]
+        columns = [name for name, *_ in observation_fields(1)]
         openings = buffer.observations[..., columns.index("is_opening")] > 0
         # The last masks belong to the first actions of the next rollout.
         masks = np.stack(self._masks[:-1])
-        for name, value in decision_scalars(buffer.actions.astype(np.intp), masks, openings).items():
+        space, slots = self.model.action_space, self.training_env.get_attr("settings")[0].slots
+        scalars = decision_scalars(buffer.actions.astype(np.intp), masks, openings, space, slots)
+        for name, value in scalars.items():
             self.logger.record(name, value)
 
 
@@ -210,26 +214,32 @@ def entropy_coefficient(ppo: PpoConfig, progress: float) -> float:
 
 
 def decision_scalars(
-    actions: NDArray[np.intp], masks: NDArray[np.bool_], openings: NDArray[np.bool_]
+    actions: NDArray[np.intp],
+    masks: NDArray[np.bool_],
+    openings: NDArray[np.bool_],
+    space: Space[Any],
+    slots: int,
 ) -> dict[str, float]:
     """Computes action frequencies and mask statistics.
 
     Args:
-        actions: Slot actions of shape (..., slots).
-        masks: Legal actions of shape (..., slots x choices).
+        actions: Actions of shape (..., components): one per slot, then the share of a pool if there is one.
+        masks: Flat masks of shape (..., mask size).
         openings: Opening steps, in which a pool is committed, of shape (...).
+        space: The action space of one learner.
+        slots: Number of slots.
 
     Returns:
         TensorBoard tags to values; statistics without any decision are omitted.
     """
-    legal = masks.reshape(*actions.shape, -1)
+    choices, legal = component_choices(space), masks_by_component(masks, space)
     is_legal = np.take_along_axis(legal, actions[..., None], axis=-1)[..., 0]
     has_choice = legal[..., 1]
-    payments = has_choice & ~openings[..., None]
-    executed = np.where(is_legal, actions, 0)[payments]
-    committed = actions[..., 0][openings & has_choice[..., 0]]
+    payments = has_choice[..., :slots]
+    executed = np.where(is_legal, actions, 0)[..., :slots][payments]
+    committed = actions[..., slots:][has_choice[..., slots:]]
     scalars = {
-        "masks/legal_actions": float(legal.mean()),
+        "masks/legal_actions": float(masks[..., : choices[:slots].sum()].mean()),
         "masks/illegal_actions_per_step": float((~is_legal).sum() / openings.size),
     }
     if not openings.all():
@@ -238,7 +248,7 @@ def decision_scalars(
         shares = {"hold": executed == 0, "release": executed == 1, "split": executed > 1}
         scalars |= {f"actions/{name}": float(chosen.mean()) for name, chosen in shares.items()}
     if committed.size:
-        scalars["actions/pool_share"] = float(committed.mean() / (legal.shape[-1] - 1))
+        scalars["actions/pool_share"] = float(committed.mean() / (choices[-1] - 1))
     return scalars
 
 

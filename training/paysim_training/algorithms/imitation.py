@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium.spaces import Space
 from numpy.typing import NDArray
 from paysim_agents.hindsight import hindsight, replay
 from paysim_agents.hindsight.recorded_day import record_day
@@ -23,6 +24,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from paysim_gym import PaymentVectorEnv, Scenario
+from paysim_gym.envs.spaces import masks_by_component
 from paysim_training.algorithms.queue_policy import SlotDistribution
 from paysim_training.core.config import TRAINING_SEEDS_END, ConfigError, TrainConfig, WarmStart
 from paysim_training.core.task import constructor_arguments
@@ -39,8 +41,8 @@ class Demonstration:
 
     Attributes:
         observations: float32 of shape (steps, observation size).
-        choices: Number of legal actions of each slot: int64 of shape (steps, slots).
-        actions: int64 of shape (steps, slots).
+        choices: Number of legal actions of each component: int64 of shape (steps, components).
+        actions: int64 of shape (steps, components).
         returns: Discounted rewards from each step to the end of its episode, in units of reward: float64 of
             shape (steps,).
         backward_returns: Discounted rewards up to each step, whose variance normalises rewards: float64 of
@@ -57,7 +59,8 @@ class Demonstration:
 
 
 class _Recorder:
-    def __init__(self) -> None:
+    def __init__(self, action_space: Space[Any]) -> None:
+        self._action_space = action_space
         self._steps: list[tuple[NDArray[Any], ...]] = []
 
     def __call__(
@@ -68,7 +71,7 @@ class _Recorder:
         rewards: NDArray[Any],
     ) -> None:
         """Records a step of every row; a `paysim_agents.hindsight.plan.StepCallback`."""
-        choices = masks.reshape(*actions.shape, -1).sum(axis=2)
+        choices = masks_by_component(masks, self._action_space).sum(axis=2)
         self._steps.append((observations, choices, actions, rewards.astype(np.float64)))
 
     def columns(self, discount: float) -> dict[str, NDArray[Any]]:
@@ -163,7 +166,7 @@ def _demonstrate_rule(
     _, rule, share = min(tuned, key=lambda trial: trial[0])
     variant, days = with_pool_share(scenario, learner, share), demonstration_seeds(config, warm.days)
     env = PaymentVectorEnv(len(days), variant, autoreset_mode="Disabled", **arguments)
-    record, (observations, infos) = _Recorder(), env.reset(seed=days)
+    record, (observations, infos) = _Recorder(env.single_action_space), env.reset(seed=days)
     while "episode_totals" not in infos:
         masks, actions = env.action_masks(), env.scripted_actions(rule)
         before = observations
@@ -176,22 +179,31 @@ def _demonstrate_rule(
 def _demonstrate_hindsight(
     config: TrainConfig, warm: WarmStart, scenario: Scenario, arguments: dict[str, Any]
 ) -> Demonstration:
-    settings = PaymentVectorEnv(1, scenario, **arguments).settings
+    env = PaymentVectorEnv(1, scenario, **arguments)
+    settings = env.settings
     if settings.decides != "both" or settings.action_mode != "slots" or settings.max_episode_steps:
         raise ConfigError(
             "warm_start.policy = 'hindsight': requires decides = 'both', action_mode = 'slots' "
             "and no max_episode_steps"
         )
     reward = settings.model_dump(include={"reward", "reward_blend", "reward_scale"})
-    demonstrated, parts = [], settings.split_parts
+    demonstrated, parts, shares = [], settings.split_parts, settings.pool_shares
     for seed in demonstration_seeds(config, warm.days):
         try:
-            best = hindsight(scenario, seed, arguments["learner"], split_parts=parts, node_limit=NODE_LIMIT)
+            best = hindsight(
+                scenario,
+                seed,
+                arguments["learner"],
+                split_parts=parts,
+                pool_shares=shares,
+                node_limit=NODE_LIMIT,
+            )
         except ValueError as error:
             raise ConfigError(f"warm_start.policy = 'hindsight': {error}") from error
         if best.plan is not None:
-            day, record = record_day(scenario, seed, arguments["learner"]), _Recorder()
-            replay(day, best.plan, parts, slots=settings.slots, on_step=record, **reward)
+            day = record_day(scenario, seed, arguments["learner"])
+            record = _Recorder(env.single_action_space)
+            replay(day, best.plan, parts, slots=settings.slots, on_step=record, pool_shares=shares, **reward)
             demonstrated.append(record.columns(config.ppo.discount))
     if not demonstrated:
         raise ConfigError("warm_start.policy = 'hindsight': no plan was found on any of the days")
@@ -234,7 +246,7 @@ def _outputs(model: PPO, observations: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _cross_entropy(logits: Tensor, actions: Tensor, has_choice: Tensor) -> Tensor:
-    """Returns the mean cross-entropy over slots with a choice.
+    """Returns the mean cross-entropy over components with a choice.
 
     The logits are those that the policy acts on, in which empty slots can only hold. Actions that are illegal
     for other reasons stay included, since the policy can choose them and must learn not to.

@@ -22,6 +22,7 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from paysim_gym import PaymentVectorEnv, Scenario
 from paysim_gym._engine import observation_fields
 from paysim_gym.cli.terminal import progress_bar
+from paysim_gym.envs.env_arguments import EnvSettings
 from paysim_gym.envs.export import export_network
 from paysim_gym.envs.sb3 import PaymentVecEnv
 from paysim_gym.evaluation import PolicyFactory
@@ -39,7 +40,7 @@ from paysim_training.algorithms.callbacks import (
 from paysim_training.algorithms.imitation import imitate
 from paysim_training.algorithms.paired_advantages import PairedRolloutBuffer
 from paysim_training.algorithms.queue_policy import QueuePolicy
-from paysim_training.core.config import TrainConfig
+from paysim_training.core.config import ConfigError, TrainConfig
 from paysim_training.core.joint_evaluation import PerLearnerPolicy
 from paysim_training.core.run_folder import RunFolder
 from paysim_training.core.task import constructor_arguments
@@ -97,7 +98,11 @@ def make_model(config: TrainConfig, env: VecEnv) -> PPO:
         config: Hyperparameters and seed.
         env: The training environment, a `PaymentVecEnv` or a wrapped one; rewards are normalised for the
             model.
+
+    Raises:
+        ConfigError: If the policy cannot express the environment's actions.
     """
+    check_trainable(env.get_attr("settings")[0])
     ppo = config.ppo
     return PPO(
         QueuePolicy,
@@ -187,6 +192,13 @@ def _load_or_make(run: RunFolder, config: TrainConfig, env: VecMonitor) -> PPO:
 
 def _buffer_arguments(config: TrainConfig) -> dict[str, int]:
     return {"rows_per_seed": config.ppo.rows_per_seed, "learners": config.env.num_learners}
+
+
+def check_trainable(settings: EnvSettings) -> None:
+    """Raises ConfigError for actions that `QueuePolicy` cannot express."""
+    for name, allowed in (("action_mode", ("slots",)), ("decides", ("both", "payments"))):
+        if (value := getattr(settings, name)) not in allowed:
+            raise ConfigError(f"{name} = {value!r}: must be {' or '.join(map(repr, allowed))} for training")
 
 
 def policy_arguments(config: TrainConfig, slots: int) -> dict[str, Any]:

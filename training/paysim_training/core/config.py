@@ -39,7 +39,7 @@ class Frozen(BaseModel):
 class EnvConfig(Frozen):
     """A registered environment id and constructor arguments that override those of the id."""
 
-    id: str = "PaySim/TwoBank-v0"
+    id: str = "PaySim/TwoBank-v1"
     kwargs: dict[str, JsonValue] = {}
 
     @property

@@ -23,8 +23,14 @@ from paysim_gym import PaymentVectorEnv, Scenario
 from paysim_gym.files import atomic_folder, write_atomically
 from paysim_training.algorithms.callbacks import EPISODE_SCALARS, model_files, segment_seed
 from paysim_training.algorithms.imitation import imitate
-from paysim_training.algorithms.ppo import make_env, make_model, make_progress, policy_arguments
-from paysim_training.core.config import ConfigError, DistributedConfig, TrainConfig
+from paysim_training.algorithms.ppo import (
+    check_trainable,
+    make_env,
+    make_model,
+    make_progress,
+    policy_arguments,
+)
+from paysim_training.core.config import DistributedConfig, TrainConfig
 from paysim_training.core.run_folder import RunFolder
 from paysim_training.core.task import constructor_arguments
 from paysim_training.rllib.fleet_runner import EPISODES, SECONDS, FleetEnvRunner
@@ -76,15 +82,13 @@ def algorithm_config(config: TrainConfig, scenario: Scenario, distribution: Dist
     """Build RLlib's configuration of a run.
 
     Raises:
-        ConfigError: If the rows cannot be divided among the env runners, or the action mode is not `slots`.
+        ConfigError: If the rows cannot be divided among the env runners, or the policy cannot express the
+            actions.
     """
     arguments = {**constructor_arguments(config.env), "scenario": scenario}
     named = arguments.get("learner")
     example = PaymentVectorEnv(len(named) if isinstance(named, list) else 1, **arguments)
-    if example.settings.action_mode != "slots":
-        raise ConfigError(
-            f"action_mode = {example.settings.action_mode!r}: must be 'slots' for training with RLlib"
-        )
+    check_trainable(example.settings)
     policies = _policies(distribution, example.learners)
     if distribution.env_runners:
         arguments.setdefault("num_threads", 1)
@@ -94,7 +98,7 @@ def algorithm_config(config: TrainConfig, scenario: Scenario, distribution: Dist
     settings = (
         PPOConfig()
         .environment(
-            "paysim_gym:PaySim/Bank-v0",
+            "paysim_gym:PaySim/Bank-v1",
             env_config={
                 "arguments": arguments,
                 "steps": ppo.steps_per_rollout,

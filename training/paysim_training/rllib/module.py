@@ -23,16 +23,16 @@ QUEUE_POLICY = "queue_policy"
 
 
 class SlotCategorical(TorchDistribution):
-    """Independent categorical distributions, one per slot.
+    """Independent categorical distributions, one per component of an action.
 
-    Logits have the shape (batch, slots, actions).
+    Logits have the shape (batch, components, choices); masked logits pad components with fewer choices.
     """
 
     def _get_torch_distribution(self, logits: Tensor) -> Categorical:
         return Categorical(logits=logits, validate_args=False)
 
     def logp(self, value: Tensor, **keywords: Any) -> Tensor:
-        """Joint log-probability, of shape (batch,), of actions of shape (batch, slots)."""
+        """Joint log-probability, of shape (batch,), of actions of shape (batch, components)."""
         log_probs: Tensor = super().logp(value, **keywords)
         return log_probs.sum(dim=1)
 
@@ -49,7 +49,7 @@ class SlotCategorical(TorchDistribution):
     @staticmethod
     def required_input_dim(space: Any, **keywords: Any) -> int:
         """Number of logits for an action space."""
-        return int(space.nvec.sum())
+        return len(space.nvec) * int(space.nvec.max())
 
 
 class QueueModule(TorchRLModule, ValueFunctionAPI):
@@ -73,7 +73,7 @@ class QueueModule(TorchRLModule, ValueFunctionAPI):
         )
 
     def logits(self, observations: Tensor) -> Tensor:
-        """Logits of shape (batch, slots, actions) for observations of shape (batch, size)."""
+        """Logits of shape (batch, components, choices) for observations of shape (batch, size)."""
         latent = self.policy.mlp_extractor.forward_actor(self._features(observations))
         logits: Tensor = self.policy.action_net(latent)
         return logits.reshape(len(logits), len(self.action_space.nvec), -1)
@@ -94,7 +94,7 @@ class QueueModule(TorchRLModule, ValueFunctionAPI):
 
 
 def sample_actions(logits: Tensor, generator: torch.Generator) -> Tensor:
-    """Sample actions, int64 of shape (batch, slots), from logits of shape (batch, slots, actions)."""
+    """Sample actions, int64 of shape (batch, components), from logits (batch, components, choices)."""
     probs = logits.softmax(dim=2)
     # argmax of p / Exp(1) has distribution p; one pass over the data, where torch.multinomial needs several.
     return (probs / torch.empty_like(probs).exponential_(generator=generator)).argmax(dim=2)

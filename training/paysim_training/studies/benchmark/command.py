@@ -93,7 +93,7 @@ def benchmark(
 
     paysim benchmark --out bench
 
-    paysim benchmark --out quick --quick --task PaySim/DeadlineLumps-v0
+    paysim benchmark --out quick --quick --task PaySim/DeadlineLumps-v1
 
     paysim tasks --out mine.json && paysim benchmark --out bench --tasks mine.json
     """
@@ -128,7 +128,7 @@ def _days(measured: Mapping[str, Any], quick: bool) -> range:
 
 def _baselines(measured: Mapping[str, Any], task: Task, days: int, path: Path) -> dict[str, list[int]]:
     """Return the other policies' costs on the first days; raise ValueError if unmeasured."""
-    entry = measured["tasks"].get(task.id, {"scenario": None, "policies": {}})
+    _, entry = task.find_results(measured) or (task.id, {"scenario": None, "policies": {}})
     missing = [name for name in BASELINES if name not in entry["policies"]]
     remedy = f"measure it with: paysim tasks --out {shlex.quote(str(path))}"
     if missing:

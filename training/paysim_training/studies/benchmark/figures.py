@@ -88,4 +88,4 @@ def _share(policies: Mapping[str, Mapping[str, Any]], name: str) -> float:
 
 
 def _short(task: str) -> str:
-    return task.removeprefix("PaySim/").removesuffix("-v0")
+    return task.removeprefix("PaySim/").rsplit("-v", 1)[0]

@@ -59,12 +59,11 @@ def play(scenario: Scenario, policies: StrategyProfile, seeds: Iterable[int]) ->
     if set(policies) != set(banks):
         raise ValueError(f"policies are those of {sorted(policies)}: must be those of {sorted(banks)}")
     days = list(seeds)
-    # Learners that decide only about pools have no decision without pools: the engine plays all policies.
     env = PaymentVectorEnv(
         len(days) * len(banks),
         with_policies(scenario, policies),
         banks,
-        decides="pool",
+        decides="nothing",
         autoreset_mode="Disabled",
     )
     _, infos = env.reset(seed=np.repeat(np.array(days), len(banks)).tolist())
