@@ -229,7 +229,7 @@ def optimum(system: System, done: list[int]) -> int:
     covered = LinearConstraint(np.array(net), ub=np.array(balances))
     solution = milp(-amounts, integrality=np.ones(len(amounts)), bounds=Bounds(0, 1), constraints=covered)
     assert solution.success
-    return round(-solution.fun)
+    return round(-float(solution.fun))
 
 
 @pytest.mark.parametrize("lsm", [{"bilateral": True}, {"entry_offset": True}])
