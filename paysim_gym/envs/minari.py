@@ -27,8 +27,8 @@ class PaymentStepData(StepDataCallback):
     Minari stores infos only if every step has the same keys, which the totals at the end of an episode and
     the infos of some wrappers break; these are left out. The infos of a step are:
 
-    * `action_mask`: the legal actions in the recorded observation, one head after the other, int8 of shape
-      (mask size,)
+    * `action_mask`: the legal actions in the recorded observation, one component after the other, int8
+      of shape (mask size,)
     * `cost_<component>`: the costs of the step that led there, in cents, int64; 0 after a reset
     * `illegal_actions`: how many of that step's actions acted as hold, int64
     """
@@ -36,6 +36,7 @@ class PaymentStepData(StepDataCallback):
     def __call__(self, env: gym.Env[Any, Any], obs: Any, info: dict[str, Any], **step: Any) -> StepData:
         """Return the data of a step or a reset."""
         recorded = {key: np.int64(info[key]) for key in (*COST_KEYS, "illegal_actions")}
-        mask = np.concatenate(np.atleast_2d(info["action_mask"]))
-        data: StepData = super().__call__(env, obs, {"action_mask": mask, **recorded}, **step)
+        mask = info["action_mask"]
+        flat_mask = np.concatenate(mask) if isinstance(mask, tuple) else mask
+        data: StepData = super().__call__(env, obs, {"action_mask": flat_mask, **recorded}, **step)
         return data

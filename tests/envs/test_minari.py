@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,15 @@ from paysim_gym.envs.minari import PaymentStepData
 EPISODES = 3
 
 
+# Minari leaves temporary folders to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")
+
+
 @pytest.fixture(autouse=True)
-def _datasets_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _datasets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    yield
+    gc.collect()
 
 
 def flat(mask: Any) -> NDArray[np.int8]:
@@ -50,6 +58,8 @@ def collect(env: gym.Env[Any, Any], policy: dict[str, Any]) -> tuple[minari.Mina
         author="PaySim Gym",
         author_email="none",
         code_permalink="none",
+        description="days of a rule",
+        eval_env=env,
         ref_min_score=0.0,
     )
     collector.close()
@@ -108,6 +118,9 @@ def test_without_the_callback_the_totals_break_the_infos() -> None:
     """What the callback is for."""
     collector = minari.DataCollector(gym.make("PaySim/TwoBank-v1"), record_infos=True)
     collector.reset(seed=0)
-    with pytest.raises(ValueError, match="mismatch"):
-        for _ in range(paysim_gym.load_scenario("two_bank").ticks_per_day):
-            collector.step(np.zeros(8, np.int64))
+    hold = np.zeros(8, np.int64)
+    for _ in range(paysim_gym.load_scenario("two_bank").ticks_per_day - 1):
+        collector.step(hold)
+    with pytest.raises(ValueError, match="episode_cost"):
+        collector.step(hold)
+    collector.close()

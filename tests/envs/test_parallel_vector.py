@@ -48,7 +48,7 @@ class TestEquality:
         if mode == "Disabled" and any(not system.agents for system in systems):
             ended = np.array([not system.agents for system in systems])
             observations, _ = fleet.reset(options={"reset_mask": ended})
-            for index in np.flatnonzero(ended):
+            for index in np.flatnonzero(ended).tolist():
                 for agent, first in systems[index].reset()[0].items():
                     assert_same(observations[agent][index].copy(), first)
         actions = {agent: fleet.action_space(agent).sample() for agent in LEARNERS}

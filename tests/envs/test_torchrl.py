@@ -20,8 +20,11 @@ from paysim_gym.envs.parallel import parallel_env
 LEARNERS = ["CORE_A", "SMALL_D"]
 STEPS = 150  # more than two days of five_bank
 
-# TorchRL warns unless PettingZoo is of the version of its tests, and about seeding by `reset`.
-pytestmark = pytest.mark.filterwarnings("ignore:PettingZoo in TorchRL is tested")
+# TorchRL warns of its own tests' version of PettingZoo, and of how it turns tuples into tensors.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:PettingZoo in TorchRL is tested"),
+    pytest.mark.filterwarnings("ignore:Creating a tensor from a list of numpy.ndarrays"),
+]
 
 
 @pytest.mark.parametrize("use_mask", [False, True])
