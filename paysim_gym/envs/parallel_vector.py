@@ -173,7 +173,7 @@ class PaymentParallelVectorEnv:
         return observations, rewards, terminated, truncated, self._infos(infos)
 
     def action_masks(self) -> dict[str, NDArray[np.bool_]]:
-        """By agent, the legal actions of all heads: bool of shape (num_envs, mask size)."""
+        """By agent, the legal actions of all components: bool of shape (num_envs, mask size)."""
         return self._by_agent(self.vector_env.action_masks())
 
     def scripted_actions(self, policy: Mapping[str, Any]) -> dict[str, NDArray[np.int64]]:

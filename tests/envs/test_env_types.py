@@ -24,7 +24,6 @@ RELEASE_ALL = {"type": "release_all"}
 HOLD = Tree(
     split_parts=(2, 4),
     amount_scale_cents=1,
-    reward_scale_cents=1,
     ticks_per_day=1,
     slots=1,
     payments=Leaf(action=0, decisions=1, agreement=1),
