@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
+from inspect import signature
 from typing import Any, Protocol, Unpack
 
 import numpy as np
@@ -83,7 +84,7 @@ class EpisodeTable:
 
 
 def evaluate(
-    factory: PolicyFactory,
+    policy: Policy | PolicyFactory,
     scenario: ScenarioSource,
     seeds: Iterable[int],
     *,
@@ -93,7 +94,9 @@ def evaluate(
     """Play the first episode of each seed.
 
     Args:
-        factory: Builds the policy.
+        policy: A model with the `predict` of Stable-Baselines3, or a function that builds a policy for the
+            environment. sb3-contrib's maskable models get the action masks, and models trained under
+            `VecNormalize` normalised observations.
         scenario: A bundled scenario's name, the path of a YAML file, a mapping, or a scenario.
         seeds: One for each episode.
         learner: The bank that learns; by default the one whose policy is `learner`.
@@ -103,18 +106,19 @@ def evaluate(
         The episodes in the order of the seeds. Policies on the same seeds face the same payments.
 
     Raises:
+        TypeError: If the policy is neither.
         ValueError: If there are no seeds, or an argument is invalid.
     """
     days = [validate_seed(seed) for seed in seeds]
     if not isinstance(learner, str | None):
         raise ValueError(f"learner = {learner!r}: must be one bank, the others keep their policies")
-    totals = play_days(factory, scenario, days, learner=learner, **arguments)
+    totals = play_days(policy, scenario, days, learner=learner, **arguments)
     names = [field.name for field in fields(EpisodeTable) if field.name != "seed"]
     return EpisodeTable(np.array(days, np.uint64), **{name: totals[name] for name in names})
 
 
 def play_days(
-    factory: PolicyFactory,
+    policy: Policy | PolicyFactory,
     scenario: ScenarioSource,
     seeds: Iterable[int],
     *,
@@ -123,7 +127,7 @@ def play_days(
 ) -> dict[str, NDArray[Any]]:
     """Play the first episode of each seed, with one learner or several.
 
-    Arguments and errors are those of `evaluate`, with a factory that decides for all learners.
+    Arguments and errors are those of `evaluate`, with a policy that decides for all learners.
 
     Returns:
         Totals by name: arrays of shape (episodes x learners,), the learners of the first seed before those
@@ -134,16 +138,64 @@ def play_days(
     if not days:
         raise ValueError("seeds: must have at least one")
     env = PaymentVectorEnv(len(days), scenario, learner, autoreset_mode=AutoresetMode.DISABLED, **arguments)
-    policy = factory(env)
+    player = bind_policy(policy, env)
     observations, infos = env.reset(seed=days)
     state = None
     starts = np.ones(len(days), np.bool_)
     # All rows share the clock, so all episodes end in the same step.
     while EPISODE_COST not in infos:
-        actions, state = policy.predict(observations, state, starts, deterministic=True)
+        actions, state = player.predict(observations, state, starts, deterministic=True)
         observations, _, _, _, infos = env.step(actions)
         starts = np.zeros(len(days), np.bool_)
     return episode_totals(infos)
+
+
+def bind_policy(policy: Policy | PolicyFactory, env: PaymentVectorEnv) -> Policy:
+    """Return the policy that acts in an environment, from a model or a factory.
+
+    A model whose `predict` takes `action_masks`, as sb3-contrib's maskable ones, gets the environment's. A
+    model that was trained under `VecNormalize` gets normalised observations.
+
+    Raises:
+        TypeError: If the argument, or what a factory returns, is no policy.
+    """
+    allowed = "must have a method predict, as models of Stable-Baselines3"
+    if not _is_policy(policy) and not callable(policy):
+        raise TypeError(
+            f"policy = {type(policy).__name__}: {allowed}, or be a function that builds such a policy"
+        )
+    made: Any = policy if _is_policy(policy) else policy(env)  # type: ignore[operator]
+    if not _is_policy(made):
+        raise TypeError(f"policy(env) = {type(made).__name__}: {allowed}")
+    takes_masks = "action_masks" in signature(made.predict).parameters
+    normaliser = made.get_vec_normalize_env() if hasattr(made, "get_vec_normalize_env") else None
+    return _ModelPolicy(made, env, takes_masks, normaliser) if takes_masks or normaliser else made
+
+
+def _is_policy(policy: object) -> bool:
+    return hasattr(policy, "predict") and not isinstance(policy, type)
+
+
+class _ModelPolicy:
+    """A model with what it needs of its environment."""
+
+    def __init__(self, model: Any, env: PaymentVectorEnv, takes_masks: bool, normaliser: Any) -> None:
+        self._model, self._env = model, env
+        self._takes_masks, self._normaliser = takes_masks, normaliser
+
+    def predict(
+        self,
+        observation: NDArray[np.float32],
+        state: tuple[NDArray[Any], ...] | None = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[np.int64], tuple[NDArray[Any], ...] | None]:
+        """Return the actions of the model and its next hidden state."""
+        masks = {"action_masks": self._env.action_masks()} if self._takes_masks else {}
+        if self._normaliser is not None:
+            observation = self._normaliser.normalize_obs(observation)
+        actions, state = self._model.predict(observation, state, episode_start, deterministic, **masks)
+        return actions, state
 
 
 def mean_ci95(values: ArrayLike) -> Interval:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from paysim_agents.scripted import scripted_policies
 from paysim_gym import PaymentVectorEnv
+from paysim_gym.envs.env_types import validate_vector_env
 from paysim_gym.envs.spaces import component_choices, masks_by_component
 from paysim_gym.evaluation import PolicyFactory
 
@@ -44,8 +45,10 @@ class Planner:
             rounds: Maximum number of local-search rounds per tick; each changes one payment's decision.
 
         Raises:
+            TypeError: If the environment is wrapped, or another one.
             ValueError: If there are no rules, no futures, several learners, or another action mode.
         """
+        validate_vector_env(env, "env", "a plan is made for the actions of the environment itself")
         if not rules:
             raise ValueError("rules: must have at least one policy")
         if futures < 1:

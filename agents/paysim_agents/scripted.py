@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
+from paysim_gym.envs.env_types import is_payment_env, unwrapped
 from paysim_gym.envs.scripted_actions import validate_scripted_policy
 from paysim_gym.evaluation import PolicyFactory
 
@@ -35,8 +36,14 @@ class ScriptedAgent:
             policy: For example `{"type": "hold_until_deadline", "margin": 2}`.
 
         Raises:
+            TypeError: If the environment is another one.
             ValueError: If the policy is unknown, has wrong parameters, or is `learner`.
         """
+        if not (is_payment_env(env) or _is_vec_env(env)):
+            raise TypeError(
+                f"env = {type(unwrapped(env)).__name__}: must be a PaymentEnv, a PaymentVectorEnv or a "
+                "VecEnv of them; other environments of paysim_gym have a method scripted_actions"
+            )
         self.policy = validate_scripted_policy(policy).model_dump()
         self._env = env
 
@@ -70,6 +77,11 @@ class ScriptedAgent:
             payment_env: Any = self._env.unwrapped
             return np.asarray(payment_env.scripted_actions(self.policy))
         return np.stack(self._env.env_method("scripted_actions", self.policy))
+
+
+def _is_vec_env(env: Any) -> bool:
+    """Whether this is a `VecEnv` of Stable-Baselines3 over payment environments."""
+    return hasattr(env, "env_method") and env.has_attr("scripted_actions")
 
 
 def scripted(policy: Mapping[str, Any]) -> PolicyFactory:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from paysim_gym import PaymentVectorEnv, observation_fields
+from paysim_gym.envs.env_types import validate_vector_env
 from paysim_gym.envs.spaces import component_choices
 from paysim_gym.evaluation import PolicyFactory
 from paysim_gym.validation_errors import format_errors
@@ -113,7 +114,9 @@ class TreeAgent:
 
         Raises:
             TreeError: If the environment does not match the tree.
+            TypeError: If the environment is wrapped, or another one.
         """
+        validate_vector_env(env, "env", "a tree decides on the columns of the environment itself")
         settings, bank = env.settings, env.learners[0]
         if settings.action_mode != "slots" or settings.decides not in ("both", "payments"):
             raise TreeError(

@@ -16,6 +16,7 @@ from typer.main import get_command
 
 from paysim_gym.cli.runner import command_app
 from paysim_gym.cli.terminal import ArgumentError, note
+from paysim_gym.extras import pip_line
 
 GROUP = "paysim.commands"
 EXTRAS = {
@@ -66,7 +67,7 @@ class CommandGroup(TyperGroup):
                 self._loaded[cmd_name] = _load(entry)
             return self._loaded[cmd_name]
         if extra := EXTRAS.get(cmd_name):
-            raise ArgumentError(f'{cmd_name} is not installed; run: pip install "paysim-gym[{extra}]"')
+            raise ArgumentError(f"{cmd_name} is not installed; run: {pip_line(extra)}")
         return None
 
 

@@ -4,7 +4,14 @@
 """
 
 from paysim_gym.envs.env import PaymentEnv
+from paysim_gym.envs.parallel_vector import PaymentParallelVectorEnv
 from paysim_gym.envs.vector import PaymentVectorEnv
 from paysim_gym.envs.wrappers import DictObservation, VectorDictObservation
 
-__all__ = ["DictObservation", "PaymentEnv", "PaymentVectorEnv", "VectorDictObservation"]
+__all__ = [
+    "DictObservation",
+    "PaymentEnv",
+    "PaymentParallelVectorEnv",
+    "PaymentVectorEnv",
+    "VectorDictObservation",
+]

@@ -14,29 +14,33 @@ from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.vector import VectorActionWrapper, VectorObservationWrapper
 from numpy.typing import NDArray
-from safetensors.numpy import save
-from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
-from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.env_util import is_wrapped
-from stable_baselines3.common.policies import ActorCriticPolicy
-from stable_baselines3.common.torch_layers import FlattenExtractor
-from stable_baselines3.common.vec_env import (
-    VecCheckNan,
-    VecEnv,
-    VecEnvWrapper,
-    VecMonitor,
-    VecNormalize,
-    VecVideoRecorder,
-    unwrap_vec_normalize,
-)
-from stable_baselines3.dqn.policies import DQNPolicy
-from torch import nn
 
 from paysim_gym import _engine
 from paysim_gym.envs.env_arguments import EnvSettings
+from paysim_gym.envs.env_types import wrappers
 from paysim_gym.envs.spaces import observation_names, observation_space
+from paysim_gym.extras import requires_extra
 from paysim_gym.files import write_atomically
+
+with requires_extra("train"):
+    from safetensors.numpy import save
+    from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
+    from stable_baselines3.common.base_class import BaseAlgorithm
+    from stable_baselines3.common.policies import ActorCriticPolicy
+    from stable_baselines3.common.torch_layers import FlattenExtractor
+    from stable_baselines3.common.vec_env import (
+        VecCheckNan,
+        VecEnv,
+        VecEnvWrapper,
+        VecMonitor,
+        VecNormalize,
+        VecVideoRecorder,
+        unwrap_vec_normalize,
+    )
+    from stable_baselines3.dqn.policies import DQNPolicy
+    from torch import nn
 
 FORMAT = "paysim_gym.policy.2"
 ACTIVATIONS: dict[type[nn.Module], str] = {nn.Tanh: "tanh", nn.ReLU: "relu"}
@@ -47,6 +51,7 @@ _ALLOWED = (
 )
 _DECISION = {"action_mode", "slots", "split_parts", "decides", "pool_shares"}
 _WRAPPERS = (VecNormalize, VecMonitor, VecCheckNan, VecVideoRecorder)
+_CHANGING_WRAPPERS: tuple[Any, ...] = (gym.ObservationWrapper, gym.ActionWrapper)
 _Tensors = Mapping[str, NDArray[Any]]
 
 
@@ -75,9 +80,14 @@ def export_network(
         env: The environment it was trained in, `VecNormalize` included; by default the model's own.
 
     Raises:
+        TypeError: If the model is not one of Stable-Baselines3.
         ValueError: If the policy is of another type, the environment is not a payment environment, or
             its observations are not those of the policy.
     """
+    if not isinstance(model, BaseAlgorithm):
+        raise TypeError(
+            f"model = {type(model).__name__}: must be a model of Stable-Baselines3 or sb3-contrib"
+        )
     perceptron = _perceptron(model)
     env = model.get_env() if env is None else env
     settings = _settings(env)
@@ -173,12 +183,15 @@ def _validate_wrappers(env: Any) -> None:
     for wrapper in others + normalisers[1:]:
         name = type(wrapper).__name__
         raise ValueError(f"env has the wrapper {name}: must have one VecNormalize and VecMonitor at most")
-    for kind in (gym.ObservationWrapper, gym.ActionWrapper):
-        is_found = any(env.env_is_wrapped(kind)) if isinstance(env, VecEnv) else is_wrapped(env, kind)
-        if is_found:
-            raise ValueError(
-                f"env has a {kind.__name__}: no wrapper but VecNormalize may change observations or actions"
-            )
+    if isinstance(env, VecEnv):
+        changing = [kind for kind in _CHANGING_WRAPPERS if any(env.env_is_wrapped(kind))]
+    else:
+        kinds = (*_CHANGING_WRAPPERS, VectorObservationWrapper, VectorActionWrapper)
+        changing = [kind for kind in kinds for wrapper in wrappers(env) if isinstance(wrapper, kind)]
+    for kind in changing:
+        raise ValueError(
+            f"env has a {kind.__name__}: no wrapper but VecNormalize may change observations or actions"
+        )
 
 
 def _validate_equal(env: Any, trained_in: VecEnv) -> None:

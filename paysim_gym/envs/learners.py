@@ -43,3 +43,10 @@ def episode_steps(scenario: Scenario, learners: Sequence[str], settings: EnvSett
 def scenario_learners(scenario: Scenario) -> tuple[str, ...]:
     """Return the banks whose policy is `learner`."""
     return tuple(agent.id for agent in scenario.agents if agent.policy.type == "learner")
+
+
+def agent_names(scenario: Scenario, learners: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the agents of a multi-agent environment: the banks named, or all that learn."""
+    if learners is None:
+        return scenario_learners(scenario)
+    return (learners,) if isinstance(learners, str) else tuple(learners)

@@ -10,15 +10,18 @@ import numpy as np
 from gymnasium.spaces import Space
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
-from pettingzoo import ParallelEnv
 
 from paysim_gym.envs.env_arguments import FleetArguments
 from paysim_gym.envs.infos import Info, reset_info, row_infos
-from paysim_gym.envs.learners import scenario_learners
-from paysim_gym.envs.validation import validate_options, validate_seed, validate_shape
+from paysim_gym.envs.learners import agent_names
+from paysim_gym.envs.validation import validate_agents, validate_options, validate_seed, validate_shape
 from paysim_gym.envs.vector import PaymentVectorEnv
+from paysim_gym.extras import requires_extra
 from paysim_gym.render.day_renderer import Frame
 from paysim_gym.scenario import ScenarioSource, load_scenario
+
+with requires_extra("multiagent"):
+    from pettingzoo import ParallelEnv
 
 Observations = dict[str, NDArray[np.float32]]
 Infos = dict[str, Info]
@@ -84,9 +87,7 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
             ValueError: If another argument is invalid, or no bank learns.
         """
         self.scenario = load_scenario(scenario)
-        if isinstance(learners, str):
-            learners = [learners]
-        named = scenario_learners(self.scenario) if learners is None else tuple(learners)
+        named = agent_names(self.scenario, learners)
         self._system = PaymentVectorEnv(
             max(len(named), 1),
             self.scenario,
@@ -214,11 +215,7 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
 
     def _batch(self, actions: Mapping[str, Any]) -> NDArray[np.int64]:
         """Return the actions in the order of the rows."""
-        if set(actions) != set(self.possible_agents):
-            agents = ", ".join(self.possible_agents)
-            raise ValueError(
-                f"actions have keys {', '.join(map(str, actions)) or '(none)'}: must be {agents}"
-            )
+        validate_agents(actions, self.possible_agents)
         arrays = [np.asarray(actions[agent]) for agent in self.possible_agents]
         for array in arrays:
             validate_shape(array, self._system.single_action_space.shape or ())

@@ -11,11 +11,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import NDArray
-from ray.rllib.env.multi_agent_env import MultiAgentEnv
-from ray.tune.registry import register_env
 
 from paysim_gym.envs.parallel import Infos, Observations, PaymentParallelEnv
 from paysim_gym.envs.validation import spread_seeds
+from paysim_gym.extras import requires_extra
+
+with requires_extra("distributed,multiagent"):
+    from ray.rllib.env.multi_agent_env import MultiAgentEnv
+    from ray.tune.registry import register_env
 
 PARALLEL_ID = "PaySim/Parallel-v1"
 
@@ -31,7 +34,14 @@ class PaymentMultiAgentEnv(MultiAgentEnv):
     """
 
     def __init__(self, env_config: Mapping[str, Any] | None = None) -> None:
-        """Build the system from arguments of `PaymentParallelEnv`, which raises its errors."""
+        """Build the system from arguments of `PaymentParallelEnv`, which raises its errors.
+
+        Raises:
+            TypeError: If the configuration is not a mapping.
+        """
+        if not isinstance(env_config, Mapping | None):
+            kind = type(env_config).__name__
+            raise TypeError(f"env_config = {kind}: must be a mapping of arguments of PaymentParallelEnv")
         self.parallel_env = PaymentParallelEnv(**(env_config or {}))
         self._worker = getattr(env_config, "worker_index", None) or 0
         self.agents = list(self.parallel_env.possible_agents)

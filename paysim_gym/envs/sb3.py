@@ -9,11 +9,15 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env import VecEnv
 
+from paysim_gym.envs.env_types import validate_vector_env
 from paysim_gym.envs.fleet_rows import seed_indices
 from paysim_gym.envs.infos import Columns, StepResult, episode_columns, reset_info, row_infos
 from paysim_gym.envs.vector import PaymentVectorEnv
+from paysim_gym.extras import requires_extra
+
+with requires_extra("train"):
+    from stable_baselines3.common.vec_env import VecEnv
 
 Indices = int | Iterable[int] | None
 
@@ -44,8 +48,14 @@ class PaymentVecEnv(VecEnv):
                 by their decisions alone.
 
         Raises:
+            TypeError: If it is wrapped, or another environment.
             ValueError: If the autoreset mode is another one, or rows_per_seed does not divide the rows.
         """
+        validate_vector_env(
+            vector_env,
+            "vector_env",
+            "wrap the PaymentVecEnv by wrappers of Stable-Baselines3, such as VecMonitor",
+        )
         seeds = seed_indices(vector_env.num_envs, rows_per_seed, len(vector_env.learners))
         if vector_env.autoreset_mode is not AutoresetMode.SAME_STEP:
             raise ValueError(

@@ -95,6 +95,13 @@ def validate_reset_mask(options: object, num_envs: int) -> NDArray[np.bool_]:
     return np.ascontiguousarray(mask)
 
 
+def validate_agents(actions: Mapping[str, Any], agents: Sequence[str]) -> None:
+    """Raise a ValueError unless there is an action for every agent and no other."""
+    if set(actions) != set(agents):
+        given = ", ".join(map(str, actions)) or "(none)"
+        raise ValueError(f"actions have keys {given}: must be {', '.join(agents)}")
+
+
 def validate_shape(actions: NDArray[Any], shape: tuple[int, ...]) -> None:
     """Raise a ValueError for actions of another shape."""
     if actions.shape != shape:

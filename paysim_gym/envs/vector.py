@@ -251,6 +251,18 @@ class PaymentVectorEnv(PortableSpec, VectorEnv[NDArray[np.float32], NDArray[np.i
             raise ResetNeeded("call reset before action_masks")
         return self._masks.copy()
 
+    def totals(self) -> dict[str, NDArray[Any]]:
+        """Totals of each row's episode so far, each of shape (num_envs,).
+
+        `paysim_gym.evaluation.EpisodeTable` has their meanings.
+
+        Raises:
+            ResetNeeded: Before the first reset.
+        """
+        if self._masks is None:
+            raise ResetNeeded("call reset before totals")
+        return self._rows.totals()
+
     def scripted_actions(self, policy: Mapping[str, Any]) -> NDArray[np.int64]:
         """The actions closest to what a scripted policy would do in each row.
 

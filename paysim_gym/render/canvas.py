@@ -9,6 +9,8 @@ import numpy as np
 from gymnasium.error import DependencyNotInstalled
 from numpy.typing import NDArray
 
+from paysim_gym.extras import requires_extra
+
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
 
@@ -103,12 +105,8 @@ class Canvas:
 
 @lru_cache(maxsize=64)
 def _font(size: int) -> FreeTypeFont:
-    try:
+    with requires_extra("render"):
         from PIL import ImageFont
-    except ImportError as error:
-        raise DependencyNotInstalled(
-            'Pillow is not installed, run `pip install "paysim-gym[render]"`'
-        ) from error
     font = ImageFont.load_default(size)
     if not isinstance(font, ImageFont.FreeTypeFont):
         raise DependencyNotInstalled("this Pillow has no FreeType: install one of its wheels")
@@ -119,7 +117,8 @@ def _font(size: int) -> FreeTypeFont:
 def _render_text(content: str, size: int, colour: Colour) -> NDArray[np.uint8]:
     """Render text on white: uint8 of shape (height, width, 3)."""
     font = _font(size)
-    from PIL import Image, ImageDraw
+    with requires_extra("render"):
+        from PIL import Image, ImageDraw
 
     ascent, descent = font.getmetrics()
     fine = Image.new("L", (max(int(font.getlength(content)), 1), ascent + descent))

@@ -6,8 +6,9 @@ import os
 from typing import Any
 
 import numpy as np
-from gymnasium.error import DependencyNotInstalled
 from numpy.typing import NDArray
+
+from paysim_gym.extras import requires_extra
 
 
 class Window:
@@ -50,10 +51,6 @@ class Window:
 
 
 def _load_pygame() -> Any:
-    try:
+    with requires_extra("render"):
         import pygame
-    except ImportError as error:
-        raise DependencyNotInstalled(
-            'pygame is not installed, run `pip install "paysim-gym[render]"`'
-        ) from error
     return pygame

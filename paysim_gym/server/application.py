@@ -7,18 +7,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from fastapi import FastAPI, Request
-
 import paysim_gym
 from paysim_gym._engine import EVENT_SCHEMA_VERSION
-from paysim_gym.server import routes, websocket
-from paysim_gym.server.error_handlers import add_error_handlers
-from paysim_gym.server.middleware import AccessLog, BearerToken, BodyLimit, LoopbackOnly
-from paysim_gym.server.openapi import openapi_document, operation_id
-from paysim_gym.server.registry import Registry
-from paysim_gym.server.scenario_library import ScenarioLibrary
-from paysim_gym.server.schemas import Health
-from paysim_gym.server.settings import Settings
+from paysim_gym.extras import requires_extra
+
+with requires_extra("server"):
+    from fastapi import FastAPI, Request
+
+    from paysim_gym.server import routes, websocket
+    from paysim_gym.server.error_handlers import add_error_handlers
+    from paysim_gym.server.middleware import AccessLog, BearerToken, BodyLimit, LoopbackOnly
+    from paysim_gym.server.openapi import openapi_document, operation_id
+    from paysim_gym.server.registry import Registry
+    from paysim_gym.server.scenario_library import ScenarioLibrary
+    from paysim_gym.server.schemas import Health
+    from paysim_gym.server.settings import Settings
 
 
 def create_app(settings: Settings) -> FastAPI:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from gymnasium.error import DependencyNotInstalled
+
+from paysim_gym.extras import requires_extra
 
 _Host = Annotated[str, typer.Option(help="Address to listen on; without a token, a loopback one.")]
 _Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
@@ -38,15 +39,13 @@ def serve(
 
     PAYSIM_SERVER_TOKEN=$(openssl rand -hex 32) paysim serve --host 0.0.0.0 --store runs
     """
-    try:
-        _serve(host, port, {"store": store, "scenarios": scenarios})
-    except ImportError as error:
-        raise DependencyNotInstalled(f'{error}; pip install "paysim-gym[server]"') from None
+    _serve(host, port, {"store": store, "scenarios": scenarios})
 
 
 def _serve(host: str, port: int, given: dict[str, Path | None]) -> None:
     # Imported here, because other commands do not need FastAPI and uvicorn.
-    import uvicorn
+    with requires_extra("server"):
+        import uvicorn
 
     from paysim_gym.server.application import create_app
     from paysim_gym.server.logs import log_json

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from paysim_gym._engine import urgency_class
+from paysim_gym.extras import requires_extra
 from paysim_gym.files import write_atomically
 from paysim_gym.render import BankSnapshot, DayHistory, render_picture
 from paysim_gym.render.day_history import URGENCIES
@@ -116,7 +117,8 @@ def stored_day(store: Store, stored: StoredRun, *, bank: str | None = None, day:
 def write_picture(day: DayHistory, path: Path) -> None:
     """Write the picture of a day as a PNG file, atomically; needs Pillow."""
     pixels = render_picture(day)
-    from PIL import Image
+    with requires_extra("render"):
+        from PIL import Image
 
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")

@@ -80,6 +80,12 @@ def first_observations(runner: Any, hold: Any) -> set[bytes]:
     return {seen["CORE_A"].tobytes() if isinstance(seen, dict) else seen.tobytes() for seen in observations}
 
 
+@pytest.mark.parametrize("env_config", ["five_bank", PaymentEnv(), [LEARNERS]], ids=["str", "env", "list"])
+def test_other_things_than_arguments_are_refused(env_config: Any) -> None:
+    with pytest.raises(TypeError, match=r"^env_config = \w+: must be a mapping of arguments"):
+        PaymentMultiAgentEnv(env_config)
+
+
 class TestNativeFleet:
     def test_an_env_runner_steps_a_fleet_with_the_settings_given(self) -> None:
         runner = SingleAgentEnvRunner(config=native(scenario="five_bank", learner="CORE_B", slots=3))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from paysim_gym import PaymentVectorEnv, Scenario
 from paysim_gym.envs.env_arguments import FleetArguments
-from paysim_gym.evaluation import Policy, PolicyFactory, evaluate
+from paysim_gym.evaluation import Policy, PolicyFactory, bind_policy, evaluate
 from paysim_gym.render import DayHistory
 
 
@@ -36,7 +36,7 @@ def record_policy_day(
     recording: list[_RecordingPolicy] = []
 
     def make_policy(env: PaymentVectorEnv) -> Policy:
-        recording.append(_RecordingPolicy(env, factory(env)))
+        recording.append(_RecordingPolicy(env, bind_policy(factory, env)))
         return recording[0]
 
     evaluate(make_policy, scenario, [seed], learner=learner, **arguments)

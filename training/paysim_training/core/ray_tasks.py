@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import paysim_agents
 
 import paysim_training
+from paysim_gym.extras import requires_extra
 from paysim_training.core.config import ConfigError
 
 RETRIES = 3
@@ -46,14 +47,13 @@ def cluster(address: str | None = None, processors: int | None = None) -> Iterat
         processors: Number of processors of a local Ray; None for all.
 
     Raises:
-        ConfigError: If Ray is not installed, or no cluster is reachable at the address.
+        ConfigError: If no cluster is reachable at the address.
+        MissingExtraError: If Ray is not installed.
     """
     for name, value in (_ENVIRONMENT | (_LOOPBACK_ONLY if address is None else {})).items():
         os.environ.setdefault(name, value)
-    try:
+    with requires_extra("distributed"):
         import ray
-    except ModuleNotFoundError:
-        raise ConfigError('Ray is not installed: pip install "paysim-gym[distributed]"') from None
     if ray.is_initialized():
         yield
         return

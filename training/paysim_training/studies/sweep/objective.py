@@ -50,4 +50,4 @@ class TrialCost(BaseCallback):
 
     def _evaluate(self) -> float:
         arguments, seeds = constructor_arguments(self._config.env), self._config.tuning.seeds
-        return float(evaluate(lambda env: self.model, self._scenario, seeds, **arguments).cost.mean())
+        return float(evaluate(self.model, self._scenario, seeds, **arguments).cost.mean())
