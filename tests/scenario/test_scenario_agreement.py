@@ -66,7 +66,7 @@ def disagreement(data: Any) -> str:
 
 
 def refused_by_field(python: Any) -> bool:
-    """Whether Python refuses a field by itself, before the engine is asked about rules between fields."""
+    """Whether Python refuses a field by itself, before rules between fields."""
     return isinstance(python, str) and re.search(r"\[type=(?!value_error,)", python) is not None
 
 
