@@ -8,38 +8,14 @@ use paysim_engine::settlement::{Offsets, Queued, Queues};
 use paysim_engine::units::Cents;
 use proptest::prelude::*;
 use small_queues::{
-    METHODS, all_chosen, chosen, is_feasible, queues, renamed, sender, sorted, systems, systems_of, whole_queue,
+    Bank, METHODS, all_chosen, both_pay, chosen, feasible_sets, found, has_new, is_feasible, queues, renamed, sorted,
+    systems, systems_of, value, whole_queue,
 };
 use std::cmp::Reverse;
 
-fn value(queues: &Queues, set: &[usize]) -> i64 {
-    set.iter().map(|index| queues.payments[*index].amount.0).sum()
-}
-
-/// Value and number of payments of each feasible set that `is_allowed`.
-fn feasible_sets(queues: &Queues, is_allowed: impl Fn(&[usize]) -> bool) -> Vec<(i64, usize)> {
-    let payments = queues.payments.len();
-    let sets = (1..1_u32 << payments).map(|set| (0..payments).filter(|index| set & 1 << index != 0).collect());
-    let feasible = sets.filter(|set: &Vec<usize>| is_allowed(set) && is_feasible(queues, set.iter().copied()));
-    feasible.map(|set| (value(queues, &set), set.len())).collect()
-}
-
-fn both_pay(queues: &Queues, set: &[usize]) -> bool {
-    [0, 1].iter().all(|bank| set.iter().any(|index| sender(queues, *index) == *bank))
-}
-
-fn has_new(queues: &Queues, set: &[usize]) -> bool {
-    set.iter().any(|index| queues.payments[*index].is_new)
-}
-
-/// Value and number of payments of the chosen set.
-fn found(queues: &Queues, set: &[usize]) -> (i64, usize) {
-    (value(queues, set), set.len())
-}
-
 /// `queues` with bypassing, at most `max` payments and unique amounts.
 fn unlike(queues: Queues, max: usize) -> Queues {
-    let mut unlike = Queues { may_bypass: true, ..Queues::default() };
+    let mut unlike = Queues { may_bypass: true, is_searched: true, ..Queues::default() };
     let mut left = max;
     for bank in 0..queues.banks() {
         let queue = whole_queue(&queues, bank).into_iter().take(left);
@@ -86,8 +62,9 @@ proptest! {
     fn a_multilateral_set_settles_at_least_what_queue_order_allows(
         queues in prop_oneof![systems(), systems_of(2..=5, 12, 9, 20), systems_of(2..=5, 40, 50, 60), systems_of(2..=5, 90, 50, 60)]
     ) {
-        let in_order = chosen(METHODS[2], &mut Offsets::default(), &Queues { may_bypass: false, ..queues.clone() });
-        let queues = Queues { may_bypass: true, ..queues };
+        let ordered = Queues { may_bypass: false, is_searched: false, ..queues.clone() };
+        let in_order = chosen(METHODS[2], &mut Offsets::default(), &ordered);
+        let queues = Queues { may_bypass: true, is_searched: true, ..queues };
         let set = chosen(METHODS[2], &mut Offsets::default(), &queues);
         prop_assert!(is_feasible(&queues, set.iter().copied()));
         prop_assert!(value(&queues, &set) >= value(&queues, &in_order));
@@ -101,7 +78,7 @@ proptest! {
     fn relabelling_banks_relabels_the_offsets_of_long_queues(
         (queues, names) in systems_of(2..=5, 90, 5, 6).prop_flat_map(|queues| {
             let names: Vec<u16> = (0_u16..).take(queues.banks()).collect();
-            (Just(Queues { may_bypass: true, ..queues }), Just(names).prop_shuffle())
+            (Just(Queues { may_bypass: true, is_searched: true, ..queues }), Just(names).prop_shuffle())
         })
     ) {
         let (renamed, positions) = renamed(&queues, &names);
@@ -164,7 +141,7 @@ fn a_gridlock_of_long_queues_settles_behind_a_blocked_payment() {
     let ring = (0..10_u16).map(|bank| (1..=40).map(|amount| ((bank + 1) % 10, amount)).collect());
     let mut lists: Vec<Vec<(u16, i64)>> = ring.collect();
     lists[0].insert(0, (5, 100_000));
-    let banks: Vec<(&[(u16, i64)], i64, &[i64])> = lists.iter().map(|list| (&list[..], 0, &[][..])).collect();
+    let banks: Vec<Bank> = lists.iter().map(|list| (&list[..], 0, &[][..])).collect();
     assert!(all_chosen(&queues(false, &banks, &[]))[2].is_empty());
     assert_eq!(all_chosen(&queues(true, &banks, &[]))[2], (1..401).collect::<Vec<usize>>());
 }

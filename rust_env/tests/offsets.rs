@@ -9,8 +9,10 @@ use paysim_engine::units::Cents;
 use proptest::prelude::*;
 
 use small_queues::{
-    METHODS, NO_LIMIT, all_chosen, chosen, is_feasible, queues, renamed, sender, sorted, systems, whole_queue,
+    METHODS, NO_LIMIT, all_chosen, both_pay, chosen, feasible_sets, found, has_new, is_feasible, queues, renamed,
+    sender, sorted, systems, whole_queue,
 };
+use std::cmp::Reverse;
 
 const NOTHING: [Vec<usize>; 3] = [const { Vec::new() }; 3];
 
@@ -45,16 +47,16 @@ const fn family(banks: usize, payments: usize, amounts: usize, capacities: usize
 }
 
 impl Family {
-    fn for_each(self, may_bypass: bool, mut visit: impl FnMut(&Queues)) {
+    fn for_each(self, mut visit: impl FnMut(&mut Queues)) {
         let Self { banks, payments, .. } = self;
         let mut bases = [vec![banks - 1; payments], vec![self.amounts; payments], vec![self.ages; payments]].concat();
         bases.extend([vec![self.capacities; banks], vec![self.headrooms; banks]].concat());
-        let mut queues = Queues { may_bypass, ..Queues::default() };
+        let mut queues = Queues::default();
         for_each_digits(&vec![banks; payments], |senders| {
             if senders.is_sorted() {
                 for_each_digits(&bases, |digits| {
                     fill(&mut queues, banks, senders, digits);
-                    visit(&queues);
+                    visit(&mut queues);
                 });
             }
         });
@@ -161,7 +163,7 @@ fn largest_of_all(queues: &Queues) -> Vec<usize> {
 fn multilateral_offset_is_the_largest_set_in_every_system_of_two_banks() {
     let mut offsets = Offsets::default();
     for payments in 0..=6 {
-        family(2, payments, 3, 3, 4).for_each(false, |queues| {
+        family(2, payments, 3, 3, 4).for_each(|queues| {
             assert_eq!(chosen(Offsets::multilateral, &mut offsets, queues), largest_of_all(queues), "{queues:?}");
         });
     }
@@ -173,7 +175,7 @@ fn multilateral_offset_is_the_largest_set_in_small_systems_of_three_or_four_bank
     let of_three = [family(3, 3, 3, 3, 1), family(3, 3, 2, 2, 3), family(3, 4, 3, 2, 1), family(3, 6, 2, 1, 1)];
     let of_four = [family(4, 3, 2, 2, 2), family(4, 4, 3, 1, 1), family(4, 5, 1, 2, 1), family(4, 6, 1, 1, 1)];
     for family in of_three.into_iter().chain(of_four) {
-        family.for_each(false, |queues| {
+        family.for_each(|queues| {
             assert_eq!(chosen(Offsets::multilateral, &mut offsets, queues), largest_of_all(queues), "{queues:?}");
         });
     }
@@ -183,9 +185,35 @@ fn multilateral_offset_is_the_largest_set_in_small_systems_of_three_or_four_bank
 fn bilateral_offset_is_the_largest_set_in_every_system_of_two_banks() {
     let mut offsets = Offsets::default();
     for payments in 0..=6 {
-        family(2, payments, 3, 3, 3).for_each(false, |queues| {
+        family(2, payments, 3, 3, 3).for_each(|queues| {
             let expected = largest_of_pair(queues, 0, 1).unwrap_or_default();
             assert_eq!(chosen(Offsets::bilateral, &mut offsets, queues), expected, "{queues:?}");
+        });
+    }
+}
+
+/// Whether the two banks of a system look the same.
+fn is_symmetric(queues: &Queues) -> bool {
+    let (one, other) = queues.payments.split_at(queues.starts[1]);
+    let look = |payments: &[Queued]| payments.iter().map(|payment| (payment.amount, payment.is_new)).collect();
+    let [one, other]: [Vec<(Cents, bool)>; 2] = [one, other].map(look);
+    one == other && queues.capacity[0] == queues.capacity[1] && queues.headroom[0] == queues.headroom[1]
+}
+
+#[test]
+fn searched_offsets_are_the_best_in_every_system_of_two_unlike_banks() {
+    let mut offsets = Offsets::default();
+    for payments in 0..=4 {
+        Family { ages: 2, ..family(2, payments, 3, 3, 2) }.for_each(|queues| {
+            (queues.may_bypass, queues.is_searched) = (true, true);
+            let sets = feasible_sets(queues, |set| both_pay(queues, set));
+            let best = sets.into_iter().max().unwrap_or_default();
+            let is_best = found(queues, &chosen(Offsets::bilateral, &mut offsets, queues)) == best;
+            assert!(is_best || is_symmetric(queues), "{queues:?}");
+            let sets = feasible_sets(queues, |set| both_pay(queues, set) && has_new(queues, set));
+            let best = sets.into_iter().max_by_key(|(value, count)| (Reverse(*count), *value)).unwrap_or_default();
+            let is_best = found(queues, &chosen(Offsets::entry, &mut offsets, queues)) == best;
+            assert!(is_best || is_symmetric(queues), "{queues:?}");
         });
     }
 }
@@ -194,7 +222,7 @@ fn bilateral_offset_is_the_largest_set_in_every_system_of_two_banks() {
 fn bilateral_offsets_are_the_largest_sets_of_pairs_with_blocking_heads() {
     let mut offsets = Offsets::default();
     for family in [family(3, 4, 2, 2, 2), family(3, 5, 2, 2, 1), family(4, 4, 2, 2, 1), family(4, 6, 1, 1, 1)] {
-        family.for_each(false, |queues| {
+        family.for_each(|queues| {
             let pairs = (0..family.banks).flat_map(|one| (0..one).map(move |other| (one, other)));
             let sets = pairs.filter_map(|(one, other)| largest_of_pair(queues, one, other));
             let expected = sorted(sets.flatten().collect());
@@ -207,7 +235,7 @@ fn bilateral_offsets_are_the_largest_sets_of_pairs_with_blocking_heads() {
 fn entry_offset_is_the_smallest_cover_in_small_systems_of_two_banks() {
     let mut offsets = Offsets::default();
     for payments in 0..=4 {
-        Family { ages: 2, ..family(2, payments, 3, 3, 2) }.for_each(false, |queues| {
+        Family { ages: 2, ..family(2, payments, 3, 3, 2) }.for_each(|queues| {
             let expected = entry_of_pair(queues, 0, 1).unwrap_or_default();
             assert_eq!(chosen(Offsets::entry, &mut offsets, queues), expected, "{queues:?}");
         });
@@ -224,7 +252,7 @@ proptest! {
 
     #[test]
     fn offsets_equal_brute_force(queues in systems()) {
-        let queues = Queues { may_bypass: false, ..queues };
+        let queues = Queues { may_bypass: false, is_searched: false, ..queues };
         let mut offsets = Offsets::default();
         prop_assert_eq!(chosen(Offsets::multilateral, &mut offsets, &queues), largest_of_all(&queues));
         let [entry, bilateral] = [entry_of_pair, largest_of_pair].map(|of_pair| settled_by_payers(&queues, of_pair));

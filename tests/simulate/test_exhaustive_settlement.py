@@ -268,6 +268,16 @@ def test_a_cycle_behind_a_blocked_payment_settles() -> None:
     assert best_set(system, [], in_order=False) == [3, 4, 5]
 
 
+def test_a_gridlock_of_a_long_queue_settles_behind_a_blocked_payment() -> None:
+    """Ten banks pay 1 to 40 in a ring, one behind a larger payment."""
+    banks = "ABCDEFGHIJ"
+    ring = [Transfer(bank, banks[banks.index(bank) - 1], amount) for bank in banks for amount in range(1, 41)]
+    system = System(dict.fromkeys(banks, 0), [Transfer("A", "E", 100_000), *ring])
+    assert settled(system, "fifo", MULTILATERAL, banks) == []
+    expected = [(number, "multilateral") for number in range(1, 401)]
+    assert settled(system, "fifo_bypass", MULTILATERAL, banks) == expected
+
+
 def test_an_offset_of_two_banks_chooses_among_their_payments() -> None:
     """Without balances, 100 = 60 + 40 is the only offset."""
     amounts = [("A", "B", 50), ("A", "B", 100), ("B", "A", 60), ("B", "A", 101), ("B", "A", 40)]

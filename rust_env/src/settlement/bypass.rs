@@ -5,11 +5,6 @@ use super::repair::Repair;
 use super::search::{Goal, MAX_SEARCHED, Search};
 use crate::units::Cents;
 
-/// Queued payments up to which a search follows whatever else is found.
-///
-/// In longer queues it would take most of the time, so it waits until nothing else settles.
-pub const LONG_QUEUES: usize = 256;
-
 /// Maximum number of passes that rule out payments.
 const MAX_PASSES: usize = 16;
 
@@ -36,7 +31,7 @@ impl Bypass {
     /// Replaces the set in queue order by one of at least its value.
     pub fn improve(&mut self, queues: &Queues, search: &mut Search, chosen: &mut Vec<usize>) {
         let payments = queues.payments.len();
-        if chosen.len() == payments || payments > LONG_QUEUES && !chosen.is_empty() {
+        if chosen.len() == payments {
             return;
         }
         self.in_order.clear();

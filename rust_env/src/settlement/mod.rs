@@ -24,6 +24,11 @@ use heads::Heads;
 use net::Net;
 use std::cell::RefCell;
 
+/// Maximum number of queued payments that every offset searches.
+///
+/// More are searched once a tick, when nothing else settles, as that takes most of the time.
+const MAX_ALWAYS_SEARCHED: usize = 256;
+
 /// Settlement of all rails; contains only scratch buffers.
 #[derive(Clone, Debug, Default)]
 struct Settler {
@@ -86,7 +91,7 @@ impl Settler {
             let mut offset = self.heads.offset(ledger, rail, lsm, &mut self.offsets, &mut self.touched);
             if offset == 0 {
                 let multilateral = LsmConfig { entry_offset: false, bilateral: false, ..lsm };
-                offset = self.offset_once(ledger, rail, multilateral);
+                offset = self.offset_once(ledger, rail, multilateral, false);
                 self.touched.extend(0..ledger.banks.len());
             }
             if offset == 0 {
@@ -99,9 +104,13 @@ impl Settler {
 
     /// Offsets payments on rails with bypassing; returns the number of settled payments.
     fn offset_queues(&mut self, ledger: &mut Ledger, rail: RailId, lsm: LsmConfig) -> u32 {
-        let mut settled = 0;
+        let (mut settled, mut is_first_search) = (0, true);
         loop {
-            let offset = self.offset_once(ledger, rail, lsm);
+            let mut offset = self.offset_once(ledger, rail, lsm, false);
+            if offset == 0 && self.queues.payments.len() > MAX_ALWAYS_SEARCHED && is_first_search {
+                is_first_search = false;
+                offset = self.offset_once(ledger, rail, lsm, true);
+            }
             if offset == 0 {
                 return settled;
             }
@@ -113,11 +122,12 @@ impl Settler {
     ///
     /// The multilateral one comes first, as it contains the others: an offset of two banks before it could use up
     /// the liquidity that a larger set needs.
-    fn offset_once(&mut self, ledger: &mut Ledger, rail: RailId, lsm: LsmConfig) -> u32 {
+    fn offset_once(&mut self, ledger: &mut Ledger, rail: RailId, lsm: LsmConfig, searches_all: bool) -> u32 {
         let Self { offsets, queues, chosen, payments, .. } = self;
         if lsm == LsmConfig::default() || !fill(queues, ledger, rail) {
             return 0;
         }
+        queues.is_searched = queues.may_bypass && (searches_all || queues.payments.len() <= MAX_ALWAYS_SEARCHED);
         let mechanism = if lsm.multilateral && offsets.multilateral(queues, chosen) {
             Mechanism::Multilateral
         } else if lsm.entry_offset && offsets.entry(queues, chosen) {

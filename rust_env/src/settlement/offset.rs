@@ -3,7 +3,7 @@
 //! A set settles on its net positions: no bank pays more net than its capacity, nor more net to another bank than
 //! its bilateral limit. This module moves no money.
 
-use super::bypass::{Bypass, LONG_QUEUES};
+use super::bypass::Bypass;
 use super::netting::Netting;
 use super::queues::{Queued, Queues};
 use super::search::{Goal, MAX_SEARCHED, Search};
@@ -28,8 +28,8 @@ pub struct Offsets {
 impl Offsets {
     /// Offsets new payments against queued payments from their receiver to their sender.
     ///
-    /// It uses as few payments as possible. In queue order, it considers new payments that are the first from their
-    /// sender to their receiver, and first payments of the receiver; where payments may bypass, all of them.
+    /// It uses as few payments as possible. It considers new payments that are the first from their sender to their
+    /// receiver, and first payments of the receiver; a search considers all of them.
     ///
     /// Sets `chosen` to the ascending indices in `queues.payments` of the settling payments; true if there are any.
     pub fn entry(&mut self, queues: &Queues, chosen: &mut Vec<usize>) -> bool {
@@ -45,29 +45,21 @@ impl Offsets {
 
     /// Offsets the largest feasible set of first payments of all queues.
     ///
-    /// Where payments may bypass, the set settles at least the same value and need not respect queue order.
+    /// A search replaces it by a set of at least its value.
     ///
     /// Sets `chosen` to the ascending indices in `queues.payments` of the settling payments; true if there are any.
     pub fn multilateral(&mut self, queues: &Queues, chosen: &mut Vec<usize>) -> bool {
         self.netting.resolve(queues, chosen);
-        if queues.may_bypass {
+        if queues.is_searched {
             self.bypass.improve(queues, &mut self.search, chosen);
         }
         !chosen.is_empty()
     }
 
-    /// Offsets pairs of banks by `goal`.
-    ///
-    /// Long queues are searched only where no first payments of two sides offset each other.
     fn offset_pairs(&mut self, queues: &Queues, chosen: &mut Vec<usize>, goal: Goal) -> bool {
         self.group_by_pair(queues);
-        let is_long = queues.payments.len() > LONG_QUEUES;
-        self.find_offsets(queues, goal, queues.may_bypass && !is_long);
+        self.find_offsets(queues, goal);
         self.settle_offsets(queues, chosen);
-        if chosen.is_empty() && queues.may_bypass && is_long {
-            self.find_offsets(queues, goal, true);
-            self.settle_offsets(queues, chosen);
-        }
         !chosen.is_empty()
     }
 
@@ -89,7 +81,7 @@ impl Offsets {
     }
 
     /// Finds an offset of each pair of banks, independently of other pairs.
-    fn find_offsets(&mut self, queues: &Queues, goal: Goal, may_search: bool) {
+    fn find_offsets(&mut self, queues: &Queues, goal: Goal) {
         self.found.clear();
         self.members.clear();
         for group in self.by_pair.chunk_by(|one, next| one.pair == next.pair) {
@@ -102,7 +94,7 @@ impl Offsets {
             let counts =
                 if goal == Goal::Entry { entry_offset(queues, &sides) } else { largest_offset(queues, &sides) };
             let start = self.members.len();
-            if may_search && may_be_improved(queues, &sides, counts, goal) {
+            if queues.is_searched && may_be_improved(queues, &sides, counts, goal) {
                 fill(&mut self.search, queues, &sides, counts.unwrap_or_default());
                 self.search.find(goal, &mut self.members);
             } else {

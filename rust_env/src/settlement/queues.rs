@@ -31,6 +31,8 @@ pub struct Queues {
     pub headroom: Vec<Vec<Cents>>,
     /// Whether payments may bypass a blocked one.
     pub may_bypass: bool,
+    /// Whether sets out of queue order are searched, where payments may bypass.
+    pub is_searched: bool,
 }
 
 impl Queues {

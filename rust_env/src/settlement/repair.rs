@@ -5,7 +5,7 @@ use super::queues::Queues;
 use crate::units::Cents;
 
 /// Maximum number of last payments that a bank compares for a removal.
-const MAX_COMPARED: usize = 64;
+const MAX_COMPARED: usize = 16;
 
 /// Removal of payments to close shortfalls; contains only scratch buffers.
 ///

@@ -49,7 +49,7 @@ pub fn systems_of(
         let headrooms = prop_oneof![2 => Just(Vec::new()), 1 => vec(headroom, usize::from(banks))];
         let bank = (vec(other, 0..=payments), 0..=capacity, headrooms);
         (vec(bank, usize::from(banks)), any::<bool>()).prop_map(move |(all, may_bypass)| {
-            let mut queues = Queues { may_bypass, ..Queues::default() };
+            let mut queues = Queues { may_bypass, is_searched: may_bypass, ..Queues::default() };
             for (bank, (payments, capacity, headroom)) in (0_u16..).zip(all) {
                 let queue = payments.into_iter().map(|(step, amount, is_new)| Queued {
                     receiver: (bank + step) % banks,
@@ -65,7 +65,7 @@ pub fn systems_of(
 
 /// `queues` with bank `i` relabelled `names[i]`, and the new positions of payments.
 pub fn renamed(queues: &Queues, names: &[u16]) -> (Queues, Vec<usize>) {
-    let mut renamed = Queues { may_bypass: queues.may_bypass, ..Queues::default() };
+    let mut renamed = Queues { may_bypass: queues.may_bypass, is_searched: queues.is_searched, ..Queues::default() };
     let mut positions = vec![0; queues.payments.len()];
     for name in 0_u16.. {
         let Some(bank) = names.iter().position(|other| *other == name) else { break };
@@ -105,7 +105,7 @@ pub type Bank<'a> = (&'a [(u16, i64)], i64, &'a [i64]);
 
 /// Queues with new payments at the indices `new`.
 pub fn queues(may_bypass: bool, banks: &[Bank], new: &[usize]) -> Queues {
-    let mut queues = Queues { may_bypass, ..Queues::default() };
+    let mut queues = Queues { may_bypass, is_searched: may_bypass, ..Queues::default() };
     for (payments, capacity, headroom) in banks {
         let queue = payments.iter().map(|(receiver, amount)| (*receiver, Cents(*amount)));
         let queue = queue.map(|(receiver, amount)| Queued { receiver, amount, is_new: false });
@@ -119,4 +119,29 @@ pub fn queues(may_bypass: bool, banks: &[Bank], new: &[usize]) -> Queues {
 
 pub fn all_chosen(queues: &Queues) -> [Vec<usize>; 3] {
     METHODS.map(|method| chosen(method, &mut Offsets::default(), queues))
+}
+
+pub fn value(queues: &Queues, set: &[usize]) -> i64 {
+    set.iter().map(|index| queues.payments[*index].amount.0).sum()
+}
+
+/// Value and number of payments of each feasible set that `is_allowed`.
+pub fn feasible_sets(queues: &Queues, is_allowed: impl Fn(&[usize]) -> bool) -> Vec<(i64, usize)> {
+    let payments = queues.payments.len();
+    let sets = (1..1_u32 << payments).map(|set| (0..payments).filter(|index| set & 1 << index != 0).collect());
+    let feasible = sets.filter(|set: &Vec<usize>| is_allowed(set) && is_feasible(queues, set.iter().copied()));
+    feasible.map(|set| (value(queues, &set), set.len())).collect()
+}
+
+pub fn both_pay(queues: &Queues, set: &[usize]) -> bool {
+    [0, 1].iter().all(|bank| set.iter().any(|index| sender(queues, *index) == *bank))
+}
+
+pub fn has_new(queues: &Queues, set: &[usize]) -> bool {
+    set.iter().any(|index| queues.payments[*index].is_new)
+}
+
+/// Value and number of payments of the chosen set.
+pub fn found(queues: &Queues, set: &[usize]) -> (i64, usize) {
+    (value(queues, set), set.len())
 }
