@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from paysim_gym import _engine
+from paysim_gym import ObservationField, observation_fields
 
 PAGE = Path(__file__).with_name("observation.md")
 _SLOT = "slot_0_"
@@ -12,9 +12,13 @@ _SLOT = "slot_0_"
 
 def make_page() -> str:
     """The page as Markdown text."""
-    fields = _engine.observation_fields(1)
-    bank = [field for field in fields if not field[0].startswith(_SLOT)]
-    slot = [(name.removeprefix(_SLOT), *rest) for name, *rest in fields if name.startswith(_SLOT)]
+    fields = observation_fields(1)
+    bank = [field for field in fields if not field.name.startswith(_SLOT)]
+    slot = [
+        field._replace(name=field.name.removeprefix(_SLOT))
+        for field in fields
+        if field.name.startswith(_SLOT)
+    ]
     return "\n".join(
         [
             "# What a bank sees",
@@ -25,7 +29,7 @@ def make_page() -> str:
             "one slot for each of the first payments of the internal queue (by priority, with what",
             "`priority_escalation` adds to it, deadline and arrival). Values are clipped to the bounds",
             "below, which are the bounds of the `Box`. Column i is",
-            "`paysim_gym._engine.observation_fields(slots)[i]`.",
+            "`paysim_gym.observation_fields(slots)[i]`; `env.unwrapped.observation_names` has the names.",
             "",
             "**Amount scale**: `sqrt(n x E[a^2])`, where n is the expected number of payments that the bank",
             "sends and receives in a day and a their amount (`env.unwrapped.amount_scale_cents`). It is the",
@@ -57,7 +61,7 @@ def make_page() -> str:
     )
 
 
-def _table(fields: list[tuple[str, str, float, float, str]]) -> list[str]:
+def _table(fields: list[ObservationField]) -> list[str]:
     rows = [f"| `{name}` | {unit} | {low:g} | {high:g} | {doc} |" for name, unit, low, high, doc in fields]
     return ["| column | unit | low | high | meaning |", "|---|---|---|---|---|", *rows]
 

@@ -14,22 +14,42 @@ from importlib.metadata import version
 from paysim_gym._engine import ActionError, EpisodeOverError, ScenarioError
 from paysim_gym.envs.env import PaymentEnv
 from paysim_gym.envs.registration import register_envs
+from paysim_gym.envs.spaces import ObservationField, observation_fields
 from paysim_gym.envs.vector import PaymentVectorEnv
 from paysim_gym.orchestrator import Orchestrator
-from paysim_gym.scenario import Scenario, load_scenario
-from paysim_gym.scenario.loader import bundled_scenarios
+from paysim_gym.scenario import (
+    AgentConfig,
+    ArrivalConfig,
+    CostConfig,
+    RailConfig,
+    Scenario,
+    ScenarioNotFound,
+    SimulationConfig,
+    TransactionConfig,
+    bundled_scenarios,
+    load_scenario,
+)
 
 __all__ = [
     "ActionError",
+    "AgentConfig",
+    "ArrivalConfig",
+    "CostConfig",
     "EpisodeOverError",
+    "ObservationField",
     "Orchestrator",
     "PaymentEnv",
     "PaymentVectorEnv",
+    "RailConfig",
     "Scenario",
     "ScenarioError",
+    "ScenarioNotFound",
+    "SimulationConfig",
+    "TransactionConfig",
     "__version__",
     "bundled_scenarios",
     "load_scenario",
+    "observation_fields",
 ]
 
 __version__ = version("paysim-gym")

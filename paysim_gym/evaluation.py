@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from paysim_gym._engine import COST_COMPONENTS
 from paysim_gym.envs.env_arguments import FleetArguments
+from paysim_gym.envs.infos import EPISODE_COST, episode_totals
 from paysim_gym.envs.validation import validate_seed
 from paysim_gym.envs.vector import PaymentVectorEnv
 from paysim_gym.scenario import ScenarioSource
@@ -125,7 +126,7 @@ def play_days(
     Arguments and errors are those of `evaluate`, with a factory that decides for all learners.
 
     Returns:
-        `episode_totals`: arrays of shape (episodes x learners,), the learners of the first seed before those
+        Totals by name: arrays of shape (episodes x learners,), the learners of the first seed before those
         of the second.
     """
     banks = 1 if isinstance(learner, str | None) else len(learner)
@@ -138,12 +139,11 @@ def play_days(
     state = None
     starts = np.ones(len(days), np.bool_)
     # All rows share the clock, so all episodes end in the same step.
-    while "episode_totals" not in infos:
+    while EPISODE_COST not in infos:
         actions, state = policy.predict(observations, state, starts, deterministic=True)
         observations, _, _, _, infos = env.step(actions)
         starts = np.zeros(len(days), np.bool_)
-    totals: dict[str, NDArray[Any]] = infos["episode_totals"]
-    return totals
+    return episode_totals(infos)
 
 
 def mean_ci95(values: ArrayLike) -> Interval:

@@ -9,6 +9,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from paysim_gym._engine import ScenarioError
+
 # Fields that hold a union, or a list of them: pydantic's location names the member that was tried after it.
 _UNIONS = {"policy", "priority", "events"}
 _MAX_LENGTH = 80
@@ -48,6 +50,8 @@ def format_error(
             allowed = str(detail["ctx"]["error"])
             if not path:  # a rule between fields, which the message names
                 return allowed
+            if isinstance(detail["ctx"]["error"], ScenarioError):  # such a rule of a nested model
+                return f"{path}.{allowed}"
         case _:
             allowed = re.sub(r"^[A-Z][a-z]+ should", "must", detail["msg"])
     value = f" = {format_value(detail['input'])}" if "input" in detail else ""

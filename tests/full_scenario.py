@@ -125,7 +125,7 @@ FULL: dict[str, Any] = {
             "receiver": "BANK_B",
             "amount": 500_00,
             "arrival_tick": 13,
-            "deadline_tick": 20,
+            "deadline_tick": 30,
             "priority": 9,
             "divisible": False,
             "rail": "DNS",

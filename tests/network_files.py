@@ -11,6 +11,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from paysim_gym import _engine
+from paysim_gym.envs.spaces import observation_names
 
 Tensors = dict[str, Any]
 DECISION: dict[str, Any] = {
@@ -27,7 +28,7 @@ def parts(
 ) -> tuple[Tensors, dict[str, str]]:
     """Tensors and metadata of a network whose logits vary enough for all actions."""
     decision = DECISION | (decision or {})
-    names = [field[0] for field in _engine.observation_fields(decision["slots"])]
+    names = list(observation_names(decision["slots"]))
     outputs = decision["pool_shares"] or 0
     if decision["action_mode"] == "fraction":
         outputs = _engine.SHARES

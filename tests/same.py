@@ -1,4 +1,4 @@
-"""Bitwise equality."""
+"""Bitwise equality, and masks in one form."""
 
 from __future__ import annotations
 
@@ -26,3 +26,25 @@ def assert_same(one: Any, other: Any, where: str = "") -> None:
             assert one.tobytes() == other.tobytes(), where
     else:
         assert one == other, where
+
+
+def flat_masks(value: Any) -> Any:
+    """Convert the masks of single environments to those of a vector environment.
+
+    `SyncVectorEnv` keeps tuples of masks as objects, and None in rows without mask.
+    """
+    if isinstance(value, tuple | list):
+        return type(value)(flat_masks(part) for part in value)
+    if not isinstance(value, dict):
+        return value
+    return {key: _flat(part) if key == "action_mask" else flat_masks(part) for key, part in value.items()}
+
+
+def _flat(masks: Any) -> Any:
+    if isinstance(masks, tuple):
+        return np.concatenate(masks)
+    if masks.dtype != object:
+        return masks
+    rows = [None if mask is None else np.concatenate(mask) for mask in masks]
+    empty = np.zeros_like(next(row for row in rows if row is not None))
+    return np.stack([empty if row is None else row for row in rows])

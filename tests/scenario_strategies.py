@@ -113,8 +113,8 @@ def windows(names: Names) -> Strategy:
 
 
 def arrivals(names: Names, bank: str) -> Strategy:
-    kinds = st.sampled_from(["normal", "lognormal", "uniform"])
-    spread = mapping({"distribution_type": kinds, "amount_std_dev": st.integers(0, 500)})
+    kinds = st.sampled_from(["normal", "lognormal", "uniform", "exponential"])
+    spread = mapping({"distribution_type": kinds, "amount_std_dev": st.integers(1, 500)})
     required = {"rate_per_tick": st.sampled_from([0.001, 0.5, 1, 5]), "amount_mean": AMOUNTS}
     optional = {
         "agent_id": st.just(bank),

@@ -1,10 +1,13 @@
 """A rolling-horizon planner that searches over simulated futures at every tick.
 
-The planner has the information of a treasurer: the state of its bank, and the scenario, which gives the
-distribution of demand but not its realisation. At every tick it draws futures from the current state
-(`restore_state(state, seed=...)` keeps the past and redraws later demand and policy randomness) and searches
-in two steps: first for the scripted rule with the lowest cost over the rest of the day, then for the
-decisions of this tick that are best if that rule follows. All candidates are evaluated on common random
+The planner knows the scenario, which gives the distribution of demand but not its realisation, and the state
+of the system. At every tick it draws futures from that state: `restore_state(state, seed=...)` redraws later
+demand, the draws of policies, and the payments that other banks received in this tick by sampling. Older
+payments in other banks' queues and their balances stay as they are, although no treasurer knows them. Where
+other banks react to their liquidity, the planner's costs rest on this privileged information.
+
+It searches in two steps: first for the scripted rule with the lowest cost over the rest of the day, then for
+the decisions of this tick that are best if that rule follows. All candidates are evaluated on common random
 numbers, and one replaces another only if the mean saving exceeds its standard error.
 """
 

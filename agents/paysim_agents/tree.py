@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from paysim_gym import PaymentVectorEnv
-from paysim_gym._engine import observation_fields
+from paysim_gym import PaymentVectorEnv, observation_fields
 from paysim_gym.envs.spaces import component_choices
 from paysim_gym.evaluation import PolicyFactory
 from paysim_gym.validation_errors import format_errors

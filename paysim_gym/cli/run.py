@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,10 +14,12 @@ from paysim_gym.cli.terminal import ArgumentError, EngineFailedError, NoColor, P
 from paysim_gym.validation_errors import format_value
 
 if TYPE_CHECKING:
+    from paysim_gym.scenario import Scenario
     from paysim_gym.simulate.output import EventFilter, OutputStrategy
-    from paysim_gym.simulate.records import RunPlan, TickSource
-    from paysim_gym.simulate.runner import Persistence
-    from paysim_gym.simulate.store import Store
+    from paysim_gym.simulate.persistence import PersistenceManager
+    from paysim_gym.simulate.records import RunPlan
+    from paysim_gym.simulate.runner import SimulationRunner
+    from paysim_gym.simulate.store import Status, Store
 
 ScenarioName = Annotated[
     str, typer.Argument(help="Name of a bundled scenario, or a YAML file.", show_default=False)
@@ -83,31 +87,30 @@ def run(
 
     paysim run five_bank --seed 7 --persist runs.duckdb --full-replay
     """
+    from paysim_gym.orchestrator import Orchestrator
     from paysim_gym.scenario import load_scenario
-    from paysim_gym.simulate.runner import LiveTicks
+    from paysim_gym.simulate.runner import SimulationRunner
 
     if full_replay and persist is None:
         raise ArgumentError("--full-replay: needs --persist FILE")
     loaded = load_scenario(scenario)
     if seed is not None:
         loaded = loaded.model_copy(update={"seed": seed})
-    source = LiveTicks(loaded, name=scenario, max_ticks=ticks)
+    plan = _plan(loaded, scenario, ticks, persist=persist is not None, full_replay=full_replay)
     name = _mode(mode, verbose=verbose, stream=stream, event_stream=event_stream) or "normal"
-    shown = _filter(source.plan, bank, payment, type_, first, last)
+    shown = _filter(plan, bank, payment, type_, first, last)
     with Terminal(no_color=no_color) as terminal:
         output = _output(name, terminal, shown)
+        orchestrator = Orchestrator(loaded, record_events=True)
         if persist is None:
-            _play(source, output)
+            _play(SimulationRunner(orchestrator, plan, output))
             return
-        from paysim_gym.simulate.persistence import EndOfDayPersistence, FullReplayPersistence
+        from paysim_gym.simulate.persistence import PersistenceManager
         from paysim_gym.simulate.store import Store
 
         with Store(persist) as store:
-            number = store.begin_run(
-                source.plan, loaded, mode=name, event_filter=shown, is_full_replay=full_replay
-            )
-            keep = FullReplayPersistence if full_replay else EndOfDayPersistence
-            _play_and_keep(source, output, keep(store, number), store, number)
+            manager = PersistenceManager(store, str(uuid.uuid4()), full_replay, mode=name, event_filter=shown)
+            _play_and_keep(SimulationRunner(orchestrator, plan, output, manager), manager, store, loaded)
 
 
 def replay(
@@ -135,17 +138,32 @@ def replay(
 
     paysim replay last --verbose --from 10 --to 20
     """
-    from paysim_gym.simulate.persistence import StoredTicks
+    from paysim_gym.simulate.persistence import ReplayedOrchestrator
+    from paysim_gym.simulate.runner import SimulationRunner
     from paysim_gym.simulate.store import Store
 
     with Store(store, must_exist=True) as opened, Terminal(no_color=no_color) as terminal:
         stored = opened.run(run)
-        source = StoredTicks(opened, stored)
+        source = ReplayedOrchestrator(opened, stored)
         other = _mode(mode, verbose=verbose, stream=stream, event_stream=event_stream)
         chosen = any(value is not None for value in (other, bank, payment, type_, first, last))
         asked = _filter(source.plan, bank, payment, type_, first, last)
         shown = asked if chosen else stored.event_filter
-        _play(source, _output(other or stored.mode, terminal, shown), quiet=True)
+        plan = replace(source.plan, persist=False)
+        _play(SimulationRunner(source, plan, _output(other or stored.mode, terminal, shown)), quiet=True)
+
+
+def _plan(scenario: Scenario, name: str, ticks: int | None, *, persist: bool, full_replay: bool) -> RunPlan:
+    from paysim_gym.simulate.records import RunnerConfig, RunPlan
+
+    config = RunnerConfig(
+        total_ticks=ticks or scenario.ticks_per_day * scenario.num_days,
+        ticks_per_day=scenario.ticks_per_day,
+        num_days=scenario.num_days,
+        persist=persist,
+        full_replay=full_replay,
+    )
+    return RunPlan.from_scenario(scenario, name, config)
 
 
 def _mode(mode: str | None, *, verbose: bool, stream: bool, event_stream: bool) -> str | None:
@@ -193,33 +211,35 @@ def _output(name: str, terminal: Terminal, shown: EventFilter) -> OutputStrategy
     return output(terminal, shown)
 
 
-def _play(
-    source: TickSource, output: OutputStrategy, persistence: Persistence | None = None, *, quiet: bool = False
-) -> None:
-    from paysim_gym.simulate.runner import SimulationRunner
-
+def _play(runner: SimulationRunner, *, quiet: bool = False) -> None:
     start = time.perf_counter()
     try:
-        metrics = SimulationRunner(source, output, persistence).run()
+        ticks = runner.run()["total_ticks"]
     except RuntimeError as error:
         raise EngineFailedError(str(error)) from error
     seconds = time.perf_counter() - start
     if not quiet:
-        note(f"{metrics.ticks} ticks in {seconds:.2f} s, {metrics.ticks / seconds:,.0f} a second")
+        note(f"{ticks} ticks in {seconds:.2f} s, {ticks / seconds:,.0f} a second")
 
 
 def _play_and_keep(
-    source: TickSource, output: OutputStrategy, persistence: Persistence, store: Store, number: int
+    runner: SimulationRunner, manager: PersistenceManager, store: Store, scenario: Scenario
 ) -> None:
     """Play a run and store its status at the end."""
+
+    def end(status: Status) -> None:
+        if manager.run is None:  # failed before its first tick
+            return
+        manager.persist_final_metadata(runner.plan.name, scenario.model_dump(mode="json"), status=status)
+
     try:
-        _play(source, output, persistence)
+        _play(runner)
     except (KeyboardInterrupt, PipeClosedError):
-        store.end_run(number, "interrupted")
-        note(f"interrupted; the completed days of run {number} are stored in {store.path}")
+        end("interrupted")
+        note(f"interrupted; the completed days of run {manager.run} are stored in {store.path}")
         raise
     except BaseException:
-        store.end_run(number, "failed")
+        end("failed")
         raise
-    store.end_run(number, "completed")
-    note(f"run {number} is stored in {store.path}")
+    end("completed")
+    note(f"run {manager.run} is stored in {store.path}")

@@ -57,8 +57,8 @@ def show(run: RunName, store: StorePath = DEFAULT_STORE, as_json: AsJson = False
         terminal.line("")
         terminal.line(DAY_HEADER)
         for report in days:
-            terminal.line(day_line(report))
-        for line in summary(metrics) if days else ():
+            terminal.line(day_line(report.day.day, report.stats()))
+        for line in summary(metrics.to_dict()) if days else ():
             terminal.line(line)
 
 
@@ -112,7 +112,7 @@ def export(
     with Store(store, must_exist=True) as opened:
         stored = opened.run(run)
         opened.export(stored.run, table, out)
-        if table in ("ticks", "events") and not stored.is_full_replay:
+        if table in ("ticks", "events") and not stored.plan.full_replay:
             note(f"run {stored.run} was stored without --full-replay: it has no {table}")
     note(f"{out} written")
 
@@ -120,12 +120,13 @@ def export(
 def _described(stored: StoredRun, days: int) -> dict[str, Any]:
     return {
         "run": stored.run,
+        "simulation_id": stored.simulation_id,
         "scenario": stored.plan.name,
         "seed": stored.plan.seed,
         "mode": stored.mode,
         "status": stored.status,
         "days": days,
-        "full_replay": "yes" if stored.is_full_replay else "no",
+        "full_replay": "yes" if stored.plan.full_replay else "no",
         "started_at": stored.started_at.isoformat(" ", "seconds"),
         "ended_at": stored.ended_at.isoformat(" ", "seconds") if stored.ended_at else "",
         "version": stored.version,
@@ -141,16 +142,19 @@ def _metrics(stored: StoredRun, metrics: RunMetrics) -> dict[str, str]:
         "scenario": stored.plan.name,
         "seed": str(stored.plan.seed),
         "days": str(metrics.days),
-        "arrivals": str(metrics.arrivals),
-        "settlements": str(metrics.settlements),
-        "dropped": str(metrics.dropped),
+        "arrivals": str(metrics.total_arrivals),
+        "settlements": str(metrics.total_settlements),
+        "dropped": str(metrics.total_dropped),
         "settlement rate": f"{metrics.settlement_rate:.4f}",
-        "mean delay": f"{metrics.mean_delay:.3f}",
+        "average delay": f"{metrics.average_delay:.3f}",
+        "value settlement rate": f"{metrics.value_settlement_rate:.4f}",
+        "value weighted delay": f"{metrics.value_weighted_delay:.3f}",
         "max queue depth": str(metrics.max_queue_depth),
         "settled value": exact(metrics.settled_value),
         "cost": exact(metrics.cost),
     }
     costs = {f"  {name}": exact(cents) for name, cents in metrics.costs.items()}
-    banks = {f"cost of {bank.bank}": exact(bank.cost) for bank in metrics.banks}
-    liquidity = {f"liquidity used by {bank.bank}": exact(bank.liquidity_used) for bank in metrics.banks}
+    agents = metrics.agent_metrics.items()
+    banks = {f"cost of {name}": exact(bank.cost) for name, bank in agents}
+    liquidity = {f"liquidity used by {name}": exact(bank.liquidity_used) for name, bank in agents}
     return {**head, **costs, **banks, **liquidity}

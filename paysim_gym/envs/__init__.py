@@ -5,5 +5,6 @@
 
 from paysim_gym.envs.env import PaymentEnv
 from paysim_gym.envs.vector import PaymentVectorEnv
+from paysim_gym.envs.wrappers import DictObservation, VectorDictObservation
 
-__all__ = ["PaymentEnv", "PaymentVectorEnv"]
+__all__ = ["DictObservation", "PaymentEnv", "PaymentVectorEnv", "VectorDictObservation"]

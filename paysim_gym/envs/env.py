@@ -11,14 +11,15 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from paysim_gym.envs.env_arguments import EnvArguments, check_names
-from paysim_gym.envs.infos import Info
+from paysim_gym.envs.infos import Info, reset_info
+from paysim_gym.envs.specs import PortableSpec
 from paysim_gym.envs.validation import validate_options, validate_seed, validate_shape
 from paysim_gym.envs.vector import PaymentVectorEnv
 from paysim_gym.render.day_renderer import Frame, make_renderers, warn_no_render_mode
 from paysim_gym.scenario import ScenarioSource
 
 
-class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
+class PaymentEnv(PortableSpec, gym.Env[NDArray[np.float32], Any]):
     """A bank's treasurer decides at every tick which queued payments to release.
 
     The bank's customers order payments all day. Paying needs liquidity, which comes from the opening
@@ -39,17 +40,19 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
     in twentieths. With `decides="pool"` the action is the pool's component alone,
     `Discrete(pool_shares)`; with `decides="nothing"` it is `Discrete(1)`.
 
-    `action_masks()` and `info["action_mask"]` have the legal actions (one component after the other). An
-    illegal action acts as hold and is counted, or raises if `strict`.
+    `info["action_mask"]` has the legal actions as `action_space.sample(mask=...)` takes them: int8, for
+    `MultiDiscrete` a tuple of one array per component. `action_masks()` has them as one bool array, one
+    component after the other. An illegal action acts as hold and is counted, or raises if `strict`.
 
     ## Observation space
     `Box`, float32, with true finite bounds: the clock, the bank's own money, queues, receipts and
-    costs, then each slot's payment. `paysim_gym._engine.observation_fields(slots)` names each column,
-    its unit, bounds and meaning.
+    costs, then each slot's payment. `observation_names` has the names of the columns and
+    `paysim_gym.observation_fields(slots)` also their units, bounds and meanings.
+    `paysim_gym.envs.wrappers.DictObservation` separates bank, slots and mask.
 
     ## Rewards
     Minus the cost of the step over `reward_scale`; over an episode they sum to minus its cost over
-    `reward_scale`. `info["costs"]` has the components in cents.
+    `reward_scale`. `info["cost_<component>"]` has each component in cents.
 
     ## Starting state
     The first tick's payments have arrived, or a pool is about to be committed. `reset(seed=s)` starts
@@ -57,7 +60,8 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
 
     ## Episode end
     Terminated after the last tick of the last day, with the learning bank's totals in
-    `info["episode_totals"]`. Never truncated by itself.
+    `info["episode_<total>"]`, such as `episode_cost`; `paysim_gym.evaluation.EpisodeTable` has their
+    meanings. Never truncated by itself: `spec.max_episode_steps` is one more than the steps of an episode.
 
     ## Arguments
     * `scenario`: a bundled scenario's name, the path of a YAML file, a mapping, or a `Scenario`
@@ -70,10 +74,14 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
         scenario: The validated scenario.
         learner: The bank that learns.
         settings: The validated arguments of the decision process.
+        episode_steps: Steps until an episode ends by itself.
+        observation_names: Names of the columns of the observation.
+        mask_format: Form of the mask that `action_space.sample(mask=...)` takes.
         amount_scale_cents: Cents of one unit of amount in the observation.
         reward_scale_cents: Cents of cost of one unit of negative reward.
 
     ## Versions
+    * v1: flat `info`, masks that `sample` takes, ids with a discrete action and a step limit
     * v0: first version
     """
 
@@ -105,6 +113,9 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
         self.scenario = self._fleet.scenario
         self.learner = self._fleet.learner
         self.settings = self._fleet.settings
+        self.episode_steps = self._fleet.episode_steps
+        self.observation_names = self._fleet.observation_names
+        self.mask_format = self._fleet.mask_format
         self.amount_scale_cents = self._fleet.amount_scales_cents[self.learner]
         self.reward_scale_cents = self._fleet.reward_scales_cents[self.learner]
         self.observation_space = self._fleet.single_observation_space
@@ -121,17 +132,19 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
             options: A mapping, ignored.
 
         Returns:
-            The observation, float32 of shape (observation size,), and an info with `action_mask`.
+            The observation, float32 of shape (observation size,), and an info as that of `step`,
+            without costs.
 
         Raises:
             ValueError: If the seed is not an integer between 0 and 2**64 - 1, or the options are no mapping.
         """
+        self._fleet.validate_open()
         validate_options(options)
         super().reset(seed=None if seed is None else validate_seed(seed))
         self._fleet.np_random = self.np_random
         observations, _ = self._fleet.reset(seed=seed)
         self._record()
-        return observations[0], {"action_mask": self.action_masks()}
+        return observations[0], reset_info(self.mask_format.split(self.action_masks()))
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, Info]:
         """Play one step: a tick, or the opening of a day with a pool.
@@ -140,8 +153,8 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
             action: Integers of shape (components,), or one integer where an action is one number.
 
         Returns:
-            Observation, reward, terminated, truncated and an info with `costs`, `illegal_actions`,
-            `action_mask` and, at the end, `episode_totals`.
+            Observation, reward, terminated, truncated and an info with `cost_<component>`,
+            `illegal_actions`, `action_mask` and, at the end, `episode_<total>`.
 
         Raises:
             ValueError: If the action has the wrong shape or type.
@@ -169,25 +182,29 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
         """Save the state, for `restore_state`; raises ResetNeeded before the first reset."""
         return self._fleet.save_state()
 
-    def restore_state(self, state: bytes, *, seed: int | None = None) -> tuple[NDArray[np.float32], Info]:
+    def restore_state(
+        self, state: bytes, *, seed: int | None = None, known_by: str | None = None
+    ) -> tuple[NDArray[np.float32], Info]:
         """Restore a saved state, from which the environment continues bit for bit.
 
-        With a seed only the past is restored, and what is scheduled or replayed: demand and scripted
-        policies draw the rest of the episode anew. The episodes after it are those of the saved state.
-        Wrappers keep their own counts, such as that of `TimeLimit`.
+        With a seed everything random that the learner cannot know is drawn anew: the rest of the episode's
+        demand, the draws of other banks' policies, and the payments that other banks received in this tick
+        by sampling; see `PaymentVectorEnv.restore_state`. Wrappers keep their own counts, such as that of
+        `TimeLimit`.
 
         Args:
             state: From `save_state` of any environment of the same scenario, `learner` and `decides`.
             seed: 0 to 2**64 - 1; the same state and seed give the same future.
+            known_by: None or the learner; invalid without a seed.
 
         Returns:
             Observation and info, as `reset` returns them.
 
         Raises:
-            ValueError: If state or seed are invalid; nothing has changed then.
+            ValueError: If state, seed or known_by are invalid; nothing has changed then.
             ResetNeeded: Before the first reset.
         """
-        restored = self._fleet.restore_state(0, state, seed=seed)
+        restored = self._fleet.restore_state(0, state, seed=seed, known_by=known_by)
         for renderer in self._renderers:
             renderer.clear()
         self._record()
@@ -203,7 +220,9 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
         Raises:
             ResetNeeded: Before the first reset.
             DependencyNotInstalled: If the mode needs Pillow and it is not installed.
+            ClosedEnvironmentError: After `close`.
         """
+        self._fleet.validate_open()
         if self.render_mode is None:
             warn_no_render_mode()
             return None
@@ -211,9 +230,10 @@ class PaymentEnv(gym.Env[NDArray[np.float32], Any]):
         return None if self.render_mode == "human" else frame
 
     def close(self) -> None:
-        """Close the window, if there is one."""
+        """Close the window and release the engine; later calls raise ClosedEnvironmentError."""
         for renderer in self._renderers:
             renderer.close()
+        self._fleet.close()
 
     def _record(self) -> None:
         for renderer in self._renderers:

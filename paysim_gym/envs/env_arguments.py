@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Annotated, Any, Literal, TypedDict, Unpack
+from typing import Annotated, Any, Literal, Self, TypedDict, Unpack
 
 import numpy as np
 from gymnasium.vector import AutoresetMode
@@ -91,7 +91,7 @@ class EnvSettings(BaseModel):
     strict: StrictBool = False
     """Whether an illegal action raises instead of acting as hold."""
     max_episode_steps: Annotated[int, IntRange(1, 2**32 - 1)] | None = None
-    """Steps after which an episode is truncated, if it has not ended."""
+    """Steps after which an episode is truncated, as by Gymnasium's `TimeLimit`."""
     num_envs: Annotated[int, IntRange(1, 2**24)] = 1
     """Number of rows."""
     num_threads: Annotated[int, IntRange(1, 1024)] | None = None
@@ -112,6 +112,12 @@ class EnvSettings(BaseModel):
     @classmethod
     def _convert_numpy(cls, data: Any) -> Any:
         return to_builtin(data)
+
+    def within(self, episode_steps: int) -> Self:
+        """Leave out a step limit that lies beyond the end of the episode."""
+        if self.max_episode_steps is None or self.max_episode_steps <= episode_steps:
+            return self
+        return self.model_copy(update={"max_episode_steps": None})
 
     def decision_json(self, learners: Sequence[str]) -> str:
         """The engine's configuration of the decision process."""

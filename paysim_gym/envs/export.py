@@ -35,6 +35,7 @@ from torch import nn
 
 from paysim_gym import _engine
 from paysim_gym.envs.env_arguments import EnvSettings
+from paysim_gym.envs.spaces import observation_names, observation_space
 from paysim_gym.files import write_atomically
 
 FORMAT = "paysim_gym.policy.2"
@@ -85,7 +86,7 @@ def export_network(
     trained_in = model.get_env()
     if env is not None and trained_in is not None:
         _validate_equal(env, trained_in)
-    names = [field[0] for field in _engine.observation_fields(settings.slots)]
+    names = observation_names(settings.slots)
     decision = {**settings.model_dump(include=_DECISION), "pool_shares": _pool_shares(model, settings)}
     metadata = {
         "format": FORMAT,
@@ -191,9 +192,7 @@ def _validate_equal(env: Any, trained_in: VecEnv) -> None:
 
 
 def _validate_observations(model: BaseAlgorithm, settings: EnvSettings) -> None:
-    fields = _engine.observation_fields(settings.slots)
-    low, high = (np.array([field[column] for field in fields], np.float32) for column in (2, 3))
-    if model.observation_space != gym.spaces.Box(low, high, dtype=np.float32):
+    if model.observation_space != observation_space(settings.slots):
         raise ValueError(
             f"observation_space = {model.observation_space}: must be that of the payment environment; no "
             "wrapper but VecNormalize may change observations"

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from gymnasium.error import ClosedEnvironmentError
 from numpy.typing import NDArray
 
 from paysim_gym import _engine
 from paysim_gym.envs.env_arguments import EnvSettings
-from paysim_gym.envs.infos import Columns, Info, StepResult
+from paysim_gym.envs.infos import Columns, StepResult
 from paysim_gym.render import BankSnapshot
 from paysim_gym.scenario import Scenario
 
@@ -43,8 +44,22 @@ class FleetRows:
             )
         self._num_systems = settings.num_envs // len(self._learners)
         self._has_begun = False
-        self._fleet = self._build()
+        self._engine: _engine.Fleet | None = self._build()
         self.nvec, self.component_names = self._fleet.nvec, self._fleet.component_names
+
+    @property
+    def _fleet(self) -> _engine.Fleet:
+        return self.validate_open()
+
+    def validate_open(self) -> _engine.Fleet:
+        """Return the engine, or raise ClosedEnvironmentError after `close`."""
+        if self._engine is None:
+            raise ClosedEnvironmentError("the environment is closed: make a new one")
+        return self._engine
+
+    def close(self) -> None:
+        """Release the engine."""
+        self._engine = None
 
     def _build(self) -> _engine.Fleet:
         return _engine.Fleet(
@@ -89,16 +104,20 @@ class FleetRows:
             _merge_axes(rewards),
             self._repeat_per_learner(terminated),
             self._repeat_per_learner(truncated),
-            {
-                "costs": dict(zip(_engine.COST_COMPONENTS, _merge_axes(costs).T.copy(), strict=True)),
-                "illegal_actions": _merge_axes(illegal),
-            },
+            _merge_axes(costs),
+            _merge_axes(illegal),
             _merge_axes(masks),
             {},
         )
 
-    def step_single(self, actions: NDArray[np.int64]) -> tuple[NDArray[np.float32], float, bool, bool, Info]:
-        """Play one step in the only row, as an environment returns it; without totals."""
+    def step_single(
+        self, actions: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], float, bool, bool, list[int], int, NDArray[np.bool_]]:
+        """Play one step in the only row.
+
+        Returns:
+            Observation, reward, terminated, truncated, cents by cost component, illegal actions and mask.
+        """
         return self._fleet.step_alone(actions)
 
     def totals(self) -> Columns:
@@ -122,10 +141,10 @@ class FleetRows:
         return self._fleet.save_state(self.system_and_learner(row)[0])
 
     def restore_system(
-        self, system: int, state: bytes, seed: int | None
+        self, system: int, state: bytes, seed: int | None, known_by: str | None
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_], bool]:
         """Restore a state; return observations and masks, (learners, ...), and whether it is over."""
-        return self._fleet.restore_state(system, state, seed)
+        return self._fleet.restore_state(system, state, seed, known_by)
 
     def system_and_learner(self, row: int) -> tuple[int, int]:
         """Return the indices of a row's system and learner, or raise a ValueError."""
@@ -140,15 +159,18 @@ class FleetRows:
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything, the engine as saved states of its systems: for `copy.deepcopy` and pickle."""
+        engine = self._engine
         systems = range(self._num_systems if self._has_begun else 0)
-        return {**self.__dict__, "_fleet": [self._fleet.save_state(system) for system in systems]}
+        saved = None if engine is None else [engine.save_state(system) for system in systems]
+        return {**self.__dict__, "_engine": saved}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Build the engine anew and restore the saved states."""
         self.__dict__.update(state)
-        self._fleet = self._build()
-        for system, saved in enumerate(state["_fleet"]):
-            self._fleet.restore_state(system, saved)
+        if state["_engine"] is not None:
+            self._engine = self._build()
+            for system, saved in enumerate(state["_engine"]):
+                self._engine.restore_state(system, saved)
 
     def _repeat_per_learner(self, by_system: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return by_system if len(self._learners) == 1 else by_system.repeat(len(self._learners))

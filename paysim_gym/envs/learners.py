@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from paysim_gym.envs.env_arguments import EnvSettings
 from paysim_gym.scenario import Scenario
 
 
@@ -27,6 +28,16 @@ def resolve_learners(scenario: Scenario, learner: str | Sequence[str] | None) ->
     if not named or len(set(named)) < len(named) or any(bank not in banks for bank in named):
         raise ValueError(f"learner = {learner!r}: must be one or several of {', '.join(banks)}, each once")
     return named
+
+
+def episode_steps(scenario: Scenario, learners: Sequence[str], settings: EnvSettings) -> int:
+    """Return the number of steps of an episode.
+
+    These are its ticks, and an opening a day if a learner commits its pool.
+    """
+    pools = {agent.id: agent.liquidity_pool for agent in scenario.agents}
+    has_opening = settings.decides in ("both", "pool") and any(pools[bank] for bank in learners)
+    return scenario.num_days * (scenario.ticks_per_day + has_opening)
 
 
 def scenario_learners(scenario: Scenario) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pettingzoo import ParallelEnv
 
 from paysim_gym.envs.env_arguments import FleetArguments
-from paysim_gym.envs.infos import Info, row_infos
+from paysim_gym.envs.infos import Info, reset_info, row_infos
 from paysim_gym.envs.learners import scenario_learners
 from paysim_gym.envs.validation import validate_options, validate_seed, validate_shape
 from paysim_gym.envs.vector import PaymentVectorEnv
@@ -31,7 +31,8 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
     `PaymentEnv` and has its spaces. All agents end together.
 
     ## Action space
-    For each agent that of `PaymentEnv`; `info["action_mask"]` has the legal actions.
+    For each agent that of `PaymentEnv`; `info["action_mask"]` has the legal actions, as
+    `action_space(agent).sample(mask=...)` takes them.
 
     ## Observation space
     For each agent that of `PaymentEnv`: only its own account, queues and receipts.
@@ -45,19 +46,23 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
 
     ## Episode end
     Every agent is terminated after the last tick of the last day, with its totals in
-    `info["episode_totals"]`; `max_episode_steps` truncates every agent.
+    `info["episode_<total>"]`; `max_episode_steps` truncates every agent.
 
     ## Arguments
     * `scenario`: a bundled scenario's name, the path of a YAML file, a mapping, or a `Scenario`
     * `learners`: the banks that learn; by default those whose policy is `learner`
     * the others as in `PaymentVectorEnv`, without `num_envs` and `autoreset_mode`
 
+    Attributes:
+        observation_names: Names of the columns of an agent's observation.
+
     ## Versions
+    * v1: as in `PaymentEnv`
     * v0: first version
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012
-        "name": "paysim_v0",
+        "name": "paysim_v1",
         "render_modes": ["rgb_array", "ansi"],
         "render_fps": 8,
         "is_parallelizable": True,
@@ -91,6 +96,7 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
             **arguments,
         )
         self.settings = self._system.settings
+        self.observation_names = self._system.observation_names
         self.render_mode = render_mode
         self.amount_scales_cents = self._system.amount_scales_cents
         self.reward_scales_cents = self._system.reward_scales_cents
@@ -118,16 +124,17 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
             options: A mapping, ignored.
 
         Returns:
-            By agent, its observation, float32 of shape (observation size,), and info with `action_mask`.
+            By agent, its observation, float32 of shape (observation size,), and an info as that of `step`,
+            without costs.
 
         Raises:
             ValueError: If the seed is not an integer between 0 and 2**64 - 1, or the options are no mapping.
         """
         validate_options(options)
         seeds = None if seed is None else [validate_seed(seed)] * len(self.possible_agents)
-        observations, infos = self._system.reset(seed=seeds)
+        observations, _ = self._system.reset(seed=seeds)
         self.agents = list(self.possible_agents)
-        return self._by_agent(observations), self._by_agent(row_infos({"action_mask": infos["action_mask"]}))
+        return self._by_agent(observations), self._reset_infos(self._system.action_masks())
 
     def step(
         self, actions: Mapping[str, Any]
@@ -138,8 +145,8 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
             actions: Integers of the action space for every agent.
 
         Returns:
-            By agent: observation, reward, terminated, truncated and an info with `costs`,
-            `illegal_actions`, `action_mask` and, at the end, `episode_totals`.
+            By agent: observation, reward, terminated, truncated and an info with `cost_<component>`,
+            `illegal_actions`, `action_mask` and, at the end, `episode_<total>`.
 
         Raises:
             ValueError: If an action is missing, has the wrong shape or type, or is for an unknown agent.
@@ -156,7 +163,7 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
             self._by_agent(result.rewards.tolist()),
             self._by_agent(result.terminated.tolist()),
             self._by_agent(result.truncated.tolist()),
-            self._by_agent(row_infos(result.infos)),
+            self._by_agent(row_infos(result.infos, self._system.mask_format)),
         )
 
     def action_masks(self) -> dict[str, NDArray[np.bool_]]:
@@ -171,19 +178,23 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
         """Save the state of the system; see `PaymentEnv`."""
         return self._system.save_state()
 
-    def restore_state(self, state: bytes, *, seed: int | None = None) -> tuple[Observations, Infos]:
-        """Restore a saved state; with a seed, draw a new future; see `PaymentEnv`.
+    def restore_state(
+        self, state: bytes, *, seed: int | None = None, known_by: str | None = None
+    ) -> tuple[Observations, Infos]:
+        """Restore a saved state; with a seed, redraw what `known_by` cannot know; see `PaymentVectorEnv`.
+
+        Other agents' payments of this tick are drawn anew too, and so are their observations.
 
         Returns:
             By agent, observation and info, as `reset` returns them.
 
         Raises:
-            ValueError: If state or seed are invalid; nothing has changed then.
+            ValueError: If state, seed or known_by are invalid; nothing has changed then.
             ResetNeeded: Before the first reset.
         """
-        observations, masks = self._system.restore_system(0, state, seed=seed)
+        observations, masks = self._system.restore_system(0, state, seed=seed, known_by=known_by)
         self.agents = [] if self._system.ended.any() else list(self.possible_agents)
-        return self._by_agent(observations), self._by_agent(row_infos({"action_mask": masks}))
+        return self._by_agent(observations), self._reset_infos(masks)
 
     def render(self) -> Frame | None:
         """Render all agents' days so far, one below the other; see `PaymentEnv.render`."""
@@ -193,6 +204,13 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
         if self.render_mode == "ansi":
             return "\n\n".join(str(frame) for frame in frames)
         return np.concatenate([np.asarray(frame, np.uint8) for frame in frames])
+
+    def close(self) -> None:
+        """Release the engine; later calls raise ClosedEnvironmentError."""
+        self._system.close()
+
+    def _reset_infos(self, masks: NDArray[np.bool_]) -> Infos:
+        return self._by_agent([reset_info(self._system.mask_format.split(mask)) for mask in masks])
 
     def _batch(self, actions: Mapping[str, Any]) -> NDArray[np.int64]:
         """Return the actions in the order of the rows."""

@@ -62,6 +62,10 @@ class PaymentMultiAgentEnv(MultiAgentEnv):
         truncated["__all__"] = all(truncated.values())
         return observations, rewards, terminated, truncated, infos
 
+    def close(self) -> None:
+        """Release the engine; later calls raise ClosedEnvironmentError."""
+        self.parallel_env.close()
+
 
 def register_with_ray() -> None:
     """Register `PaySim/Parallel-v1` with RLlib, here and in its env runners.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
 from paysim_gym.envs.fleet_rows import seed_indices
-from paysim_gym.envs.infos import StepResult, row_infos
+from paysim_gym.envs.infos import Columns, StepResult, episode_columns, reset_info, row_infos
 from paysim_gym.envs.vector import PaymentVectorEnv
 
 Indices = int | Iterable[int] | None
@@ -27,7 +27,7 @@ class PaymentVecEnv(VecEnv):
     """Stable-Baselines3 environment; each row behaves like a `PaymentEnv` in a `DummyVecEnv`.
 
     Only the last step of an episode has an info: `terminal_observation`, `TimeLimit.truncated` and
-    `episode_totals`. sb3-contrib's maskable algorithms call `action_masks`. Over a vector environment of
+    `episode_<total>`. sb3-contrib's maskable algorithms call `action_masks`. Over a vector environment of
     several learners the rows are pairs of system and learner, which share the trained policy.
 
     Attributes:
@@ -96,7 +96,8 @@ class PaymentVecEnv(VecEnv):
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         rows = np.flatnonzero(dones)
         if rows.size:
-            for row, info in zip(rows, _final_infos(result, rows), strict=True):
+            finals = row_infos(_final_columns(result, rows), self.vector_env.mask_format)
+            for row, info in zip(rows, finals, strict=True):
                 infos[row] = info
             observations = self.vector_env.start_next_episodes()
             self._keep_reset_infos(rows)
@@ -105,7 +106,7 @@ class PaymentVecEnv(VecEnv):
     def _keep_reset_infos(self, rows: NDArray[np.intp]) -> None:
         masks = self.vector_env.action_masks()
         for row in rows:
-            self.reset_infos[row] = {"action_mask": masks[row]}
+            self.reset_infos[row] = reset_info(self.vector_env.mask_format.split(masks[row]))
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Legal actions, one component after the other: bool of shape (num_envs, mask size)."""
@@ -155,11 +156,11 @@ class PaymentVecEnv(VecEnv):
         return [False for _ in self._get_indices(indices)]
 
 
-def _final_infos(result: StepResult, rows: NDArray[np.intp]) -> list[dict[str, Any]]:
+def _final_columns(result: StepResult, rows: NDArray[np.intp]) -> Columns:
     """Return the infos of rows whose episodes are over."""
-    columns = {
+    ends = {key: column[rows] for key, column in episode_columns(result.totals).items()}
+    return {
         "terminal_observation": result.observations[rows],
         "TimeLimit.truncated": ~result.terminated[rows],
-        "episode_totals": {key: column[rows] for key, column in result.totals.items()},
+        **ends,
     }
-    return row_infos(columns)

@@ -14,10 +14,21 @@ from numpy.typing import NDArray
 from paysim_gym._engine import EpisodeOverError
 from paysim_gym.envs.env_arguments import FleetArguments, resolve_autoreset_mode, validate_env_arguments
 from paysim_gym.envs.fleet_rows import FleetRows
-from paysim_gym.envs.infos import Info, StepResult, batch_info, row_infos
-from paysim_gym.envs.learners import resolve_learners
+from paysim_gym.envs.infos import (
+    Info,
+    StepResult,
+    batch_info,
+    episode_columns,
+    reset_columns,
+    reset_info,
+    row_infos,
+    step_columns,
+    step_info,
+)
+from paysim_gym.envs.learners import episode_steps, resolve_learners
 from paysim_gym.envs.scripted_actions import validate_scripted_policy
-from paysim_gym.envs.spaces import action_space, observation_space
+from paysim_gym.envs.spaces import MaskFormat, action_space, observation_names, observation_space
+from paysim_gym.envs.specs import PortableSpec
 from paysim_gym.envs.validation import (
     MAX_SEED,
     Seeds,
@@ -32,11 +43,12 @@ from paysim_gym.render.day_renderer import Frame, make_renderers, warn_no_render
 from paysim_gym.scenario import ScenarioSource, load_scenario
 
 
-class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[Any]]):
+class PaymentVectorEnv(PortableSpec, VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[Any]]):
     """Independent copies of one payment system, stepped together by the engine.
 
     Row i behaves exactly like a `PaymentEnv`: same observations, rewards, ends and infos, batched as
-    `gymnasium.vector.SyncVectorEnv` batches them. The caller owns every array that is returned.
+    `gymnasium.vector.SyncVectorEnv` batches them, except that `action_mask` is one int8 array of shape
+    (num_envs, mask size). The caller owns every array that is returned.
 
     With several learners a row is a pair of system and learner: the learners of the first system in the
     order given, then those of the second. The rows of a system start, end and are reset together. One
@@ -74,11 +86,14 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         scenario: The validated scenario.
         learners: The banks that learn.
         settings: The validated arguments of the decision process.
+        episode_steps: Steps until an episode ends by itself.
+        observation_names: Names of the columns of an observation.
+        mask_format: Form of a row's mask that `single_action_space.sample(mask=...)` takes.
         amount_scales_cents: Learner to the cents of one unit of amount in its observation.
         reward_scales_cents: Learner to the cents of cost of one unit of negative reward.
 
     ## Versions
-    * v0: first version
+    * v1: as in `PaymentEnv`
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012
@@ -109,11 +124,15 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         self.autoreset_mode = resolve_autoreset_mode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.settings = validate_env_arguments(num_envs, **arguments)
+        self.episode_steps = episode_steps(self.scenario, self.learners, self.settings)
+        self.settings = self.settings.within(self.episode_steps)
         self.num_envs = self.settings.num_envs
         self._rows = FleetRows(self.scenario, self.learners, self.settings)
         self.amount_scales_cents, self.reward_scales_cents = self._rows.scales_cents()
+        self.observation_names = observation_names(self.settings.slots)
         self.single_observation_space = observation_space(self.settings.slots)
         self.single_action_space = action_space(self._rows.nvec, self.settings)
+        self.mask_format = MaskFormat(self.single_action_space)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self.render_mode = render_mode
@@ -147,11 +166,13 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
             options: `reset_mask`: rows to reset, bool of shape (num_envs,). Other keys are ignored.
 
         Returns:
-            Observations, float32 of shape (num_envs, observation size), and infos with `action_mask`.
+            Observations, float32 of shape (num_envs, observation size), and infos as those of `step`,
+            without costs.
 
         Raises:
             ValueError: If a seed, the options or the mask are invalid.
         """
+        self.validate_open()
         seeds = validate_seeds(seed, self.num_envs, self.settings.seeding)
         rows = self._rows_to_reset(options)
         super().reset(seed=seeds[0])
@@ -159,7 +180,8 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
             seeds = [self._draw_seed() if row_seed is None else row_seed for row_seed in seeds]
         observations = self._reset_rows(rows, seeds)
         self._keep_ended(self._ended & ~rows)
-        return observations, batch_info({"action_mask": self.action_masks()}, rows)
+        infos = {**reset_columns(self.num_envs), "action_mask": self._int8_masks()}
+        return observations, batch_info(infos, rows)
 
     def step(
         self, actions: NDArray[np.int64]
@@ -171,8 +193,9 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
 
         Returns:
             Observations (float32), rewards (float64), terminated and truncated (bool) and infos:
-            `costs` (component to cents of this step), `illegal_actions` (how many acted as hold),
-            `action_mask` and, in a row whose episode ends, `episode_totals`.
+            `cost_<component>` (cents of this step), `illegal_actions` (how many acted as hold),
+            `action_mask` (int8 of shape (num_envs, mask size)) and, in a row whose episode ends,
+            `episode_<total>`.
 
         Raises:
             ValueError: If the actions have the wrong shape or type.
@@ -180,16 +203,16 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
             EpisodeOverError: If an ended row was not reset, in the DISABLED mode.
             ResetNeeded: Before the first reset.
         """
-        previously_ended = self._ended
         result = self.step_rows(actions)
+        observations, costs, illegal = result.observations, result.costs, result.illegal_actions
         if self.autoreset_mode is AutoresetMode.SAME_STEP and self._has_ended_row:
-            infos = batch_info(result.outcome, ~self._ended) | self._final_infos(result)
+            ends = self._final_infos(result)
+            costs, illegal = costs * ~self._ended[:, None], illegal * ~self._ended
             observations = self.start_next_episodes()
         else:
-            observations = result.observations
-            infos = batch_info(result.outcome, ~previously_ended)
-            infos |= batch_info({"episode_totals": result.totals}, self._ended)
-        infos |= batch_info({"action_mask": self.action_masks()}, np.ones(self.num_envs, np.bool_))
+            ends = batch_info(episode_columns(result.totals), self._ended)
+        columns = {**step_columns(costs, illegal), "action_mask": self._int8_masks()}
+        infos = batch_info(columns, np.ones(self.num_envs, np.bool_)) | ends
         return observations, result.rewards, result.terminated, result.truncated, infos
 
     def step_rows(self, actions: NDArray[np.int64]) -> StepResult:
@@ -204,15 +227,17 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
     def step_single(self, actions: NDArray[np.int64]) -> tuple[NDArray[np.float32], float, bool, bool, Info]:
         """Play one step of the only row, and return it as `PaymentEnv.step` does."""
         self.validate_running()
-        returned = self._rows.step_single(self._validate_actions(actions))
-        info, has_ended = returned[4], returned[2] or returned[3]
-        self._masks = info["action_mask"][None].copy()
-        if has_ended is not self._has_ended_row:
+        observation, reward, terminated, truncated, costs, illegal, mask = self._rows.step_single(
+            self._validate_actions(actions)
+        )
+        self._masks = mask[None]
+        info = step_info(costs, illegal, self.mask_format.split(mask.copy()))
+        if (has_ended := terminated or truncated) is not self._has_ended_row:
             self._keep_ended(np.array([has_ended]))
         self._record()
         if has_ended:
-            (info["episode_totals"],) = row_infos(self._rows.totals())
-        return returned
+            info |= row_infos(episode_columns(self._rows.totals()), self.mask_format)[0]
+        return observation, reward, terminated, truncated, info
 
     def start_next_episodes(self) -> NDArray[np.float32]:
         """Start the next episode in every ended row; return the observations of all rows."""
@@ -263,37 +288,44 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         return self._rows.save_state(row)
 
     def restore_state(
-        self, row: int, state: bytes, *, seed: int | None = None
+        self, row: int, state: bytes, *, seed: int | None = None, known_by: str | None = None
     ) -> tuple[NDArray[np.float32], Info]:
         """Restore a saved state in a row's system, which then continues bit for bit.
 
-        With a seed only the past is restored, and what is scheduled or replayed: demand and scripted
-        policies draw the rest of the episode anew. The episodes after it are those of the saved state.
+        With a seed everything random that a learner cannot know is drawn anew: the rest of the episode's
+        demand, the draws of other banks' policies, and the payments that other banks received in this tick
+        by sampling. What is scheduled or replayed and the episodes after this one stay the same. Older
+        payments in other banks' queues and their balances stay too, although no treasurer knows them.
 
         Args:
             row: From 0 to num_envs - 1; any row, not only the one that was saved.
             state: From any environment of the same scenario, `learner`, `decides` and `max_episode_steps`.
             seed: 0 to 2**64 - 1; the same state and seed give the same future.
+            known_by: The learner that a future is drawn for, by default the only one; required with a seed
+                if there are several, and invalid without a seed.
 
         Returns:
-            The row's observation, float32 of shape (observation size,), and its info with `action_mask`.
+            The row's observation, float32 of shape (observation size,), and its info, as a
+            `PaymentEnv` returns them from `reset`.
 
         Raises:
-            ValueError: If state, row or seed are invalid; nothing has changed then.
+            ValueError: If state, row, seed or known_by are invalid; nothing has changed then.
             ResetNeeded: Before the first reset.
         """
         system, learner = self._rows.system_and_learner(row)
-        observations, masks = self.restore_system(system, state, seed=seed)
-        return observations[learner].copy(), {"action_mask": masks[learner].copy()}
+        observations, masks = self.restore_system(system, state, seed=seed, known_by=known_by)
+        return observations[learner].copy(), reset_info(self.mask_format.split(masks[learner].copy()))
 
     def restore_system(
-        self, system: int, state: bytes, *, seed: int | None = None
+        self, system: int, state: bytes, *, seed: int | None = None, known_by: str | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Restore as `restore_state` does; return observations and masks, (learners, ...)."""
         if self._masks is None:
             raise ResetNeeded("call reset before restore_state")
         new_seed = None if seed is None else validate_seed(seed)
-        observations, masks, has_ended = self._rows.restore_system(system, validate_state(state), new_seed)
+        observations, masks, has_ended = self._rows.restore_system(
+            system, validate_state(state), new_seed, known_by
+        )
         rows = self._rows.of_system(system)
         self._masks[rows], self._ended[rows] = masks, has_ended
         self._keep_ended(self._ended)
@@ -306,15 +338,28 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         """The unscaled state of each row's bank, in cents; see `paysim_gym.render.BankSnapshot`."""
         return self._rows.snapshots()
 
+    def close_extras(self, **kwargs: Any) -> None:
+        """Release the engine; later calls raise ClosedEnvironmentError."""
+        self._rows.close()
+
     def render(self) -> tuple[Frame, ...] | None:
         """Each row's day, up to its last returned observation; see `PaymentEnv.render`."""
+        self.validate_open()
         if self.render_mode is None:
             warn_no_render_mode()
             return None
         return tuple(renderer.frame() for renderer in self._renderers)
 
+    def validate_open(self) -> None:
+        """Raise ClosedEnvironmentError after `close`."""
+        self._rows.validate_open()
+
     def validate_running(self) -> None:
-        """Raise ResetNeeded before the first reset, EpisodeOverError if an ended row was not reset."""
+        """Raise ResetNeeded before the first reset, EpisodeOverError if an ended row was not reset.
+
+        After `close` it raises ClosedEnvironmentError.
+        """
+        self.validate_open()
         if self._masks is None:
             raise ResetNeeded("call reset before step")
         if self.autoreset_mode is AutoresetMode.DISABLED and self._has_ended_row:
@@ -343,7 +388,11 @@ class PaymentVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray
         for row in np.flatnonzero(self._ended):
             final_obs[row] = result.observations[row]
         infos = {"final_obs": final_obs, "_final_obs": self._ended.copy()}
-        return infos | batch_info({"final_info": result.infos}, self._ended)
+        final_info = batch_info(result.infos, self._ended)
+        return infos | {"final_info": final_info, "_final_info": self._ended.copy()}
+
+    def _int8_masks(self) -> NDArray[np.int8]:
+        return self.action_masks().view(np.int8)
 
     def _draw_seed(self) -> int:
         return int(self.np_random.integers(MAX_SEED, dtype=np.uint64, endpoint=True))

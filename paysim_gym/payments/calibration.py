@@ -205,7 +205,7 @@ def _amounts(amounts: Column) -> dict[str, Any]:
     config: dict[str, Any] = {"distribution_type": distribution, "amount_mean": mean}
     if distribution == "uniform":
         deviation = min(deviation, _max_uniform_deviation(mean))
-    return config if distribution == "exponential" else {**config, "amount_std_dev": deviation}
+    return config if distribution == "exponential" else {**config, "amount_std_dev": max(1, deviation)}
 
 
 def _max_uniform_deviation(mean: int) -> int:

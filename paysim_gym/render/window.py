@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,9 @@ class Window:
     def show(self, picture: NDArray[np.uint8]) -> None:
         """Show a picture, uint8 of shape (height, width, 3)."""
         if self._surface is None:
+            # SDL would draw through Mesa, whose LLVM clashes with that of Triton: a later import of PyTorch's
+            # compiler in this process would end in SIGSEGV.
+            os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
             self._pygame.display.init()
             self._pygame.display.set_caption(self._title)
             self._surface = self._pygame.display.set_mode((picture.shape[1], picture.shape[0]))

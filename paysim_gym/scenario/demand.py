@@ -14,7 +14,6 @@ from paysim_gym.scenario.field_types import (
     EpisodeTick,
     Identifier,
     Model,
-    Money,
     Multiplier,
     Priority,
     PriorityWeights,
@@ -31,6 +30,8 @@ def _priority_form(value: object) -> str:
 class TimeWindow(Model):
     """A part of the day with its own arrival rate."""
 
+    _part = "time_window"
+
     start_tick: Annotated[int, IntRange(0, 999)]
     """First tick of the day inside the window."""
     end_tick: Annotated[int, IntRange(1, 1000)]
@@ -42,6 +43,8 @@ class TimeWindow(Model):
 class ArrivalConfig(Model):
     """Random payment orders of a bank's customers."""
 
+    _part = "arrival_config"
+
     agent_id: Identifier | None = None
     """The bank; if given, it must be the id of the agent with this config."""
     rate_per_tick: Annotated[float, FloatRange(0, 1000, above_low=True)]
@@ -50,9 +53,10 @@ class ArrivalConfig(Model):
     """Distribution of the amounts."""
     amount_mean: Amount
     """Mean amount in cents (of the amount itself, not of its logarithm)."""
-    amount_std_dev: Money | None = None
+    amount_std_dev: Amount | None = None
     """Standard deviation of the amount in cents: required for normal and lognormal, optional for
-    uniform (by default amounts lie between one cent and twice the mean), not allowed for exponential."""
+    uniform (by default amounts lie between one cent and twice the mean), ignored for exponential, where it
+    equals the mean."""
     counterparty_weights: CounterpartyWeights | None = None
     """Receiver to relative frequency; by default all other banks are equally likely."""
     time_windows: tuple[TimeWindow, ...] = ()
@@ -76,6 +80,8 @@ class ArrivalConfig(Model):
 
 class InitialTransaction(Model):
     """A payment known in advance."""
+
+    _part = "transaction"
 
     sender: Identifier
     """The bank that pays."""

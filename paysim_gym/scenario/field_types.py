@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Literal
+from functools import cache
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictStr
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    StrictStr,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
-from paysim_gym._engine import minutes_of_day
+from paysim_gym._engine import minutes_of_day, validate_part
 from paysim_gym.scenario.field_limits import FloatRange, IntRange
 
 MAX_MONEY = 10**15
@@ -17,9 +28,58 @@ MAX_MONEY = 10**15
 
 
 class Model(BaseModel):
-    """A part of a scenario: immutable, without unknown keys."""
+    """A part of a scenario: immutable, without unknown keys; null means absent."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    _part: ClassVar[str | None] = None
+    """Its name in the engine, if the engine has rules between its fields."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_nulls(cls, data: Any) -> Any:
+        """Leave out optional fields that are null."""
+        if not isinstance(data, Mapping) or None not in data.values():
+            return data
+        optional = _optional_fields(cls)
+        return {key: value for key, value in data.items() if value is not None or key not in optional}
+
+    @model_validator(mode="after")
+    def _validate_in_engine(self) -> Self:
+        if self._part is not None:
+            validate_part(self._part, self.model_dump_json())
+        return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Allow null for optional fields in the JSON schema."""
+        schema = handler(core_schema)
+        properties = handler.resolve_ref_schema(schema)["properties"]
+        for name in _optional_fields(cls):
+            properties[name] = _or_null(properties[name])
+        return schema
+
+
+@cache
+def _optional_fields(model: type[Model]) -> frozenset[str]:
+    """Return the fields that may be absent, without the `type` of a union member."""
+    return frozenset(
+        name for name, field in model.model_fields.items() if name != "type" and not field.is_required()
+    )
+
+
+def _or_null(schema: JsonSchemaValue) -> JsonSchemaValue:
+    """Return a JSON schema that also allows null."""
+    null = {"type": "null"}
+    if null in schema.get("anyOf", ()):
+        return schema
+    about: JsonSchemaValue = {
+        key: schema[key] for key in ("title", "description", "default") if key in schema
+    }
+    value = {key: part for key, part in schema.items() if key not in about}
+    return {"anyOf": [*value.get("anyOf", [value]), null], **about}
 
 
 def by_type(members: Iterable[type[Model]]) -> dict[str, type[Model]]:

@@ -14,6 +14,10 @@ import yaml
 from paysim_gym._engine import ScenarioError
 
 
+class ScenarioNotFound(ScenarioError, FileNotFoundError):  # noqa: N818
+    """No scenario file has this path, and no bundled scenario this name."""
+
+
 def bundled_scenarios() -> list[str]:
     """Return the names of the bundled scenarios."""
     folder = resources.files("paysim_gym") / "scenarios"
@@ -78,7 +82,8 @@ def _read_text(source: str | os.PathLike[str]) -> tuple[str, Path]:
         return Path(source).read_text("utf-8"), Path(source)
     except (OSError, ValueError, TypeError) as error:
         names = ", ".join(bundled_scenarios())
-        raise ScenarioError(
+        is_missing = isinstance(error, FileNotFoundError)
+        raise (ScenarioNotFound if is_missing else ScenarioError)(
             f"scenario = {source!r}: must be a bundled scenario ({names}), a readable YAML file, "
             f"a mapping or a Scenario ({error})"
         ) from None

@@ -41,7 +41,9 @@ __all__ = [
     "MAX_MONEY",
     "POLICIES",
     "Agent",
+    "AgentConfig",
     "ArrivalConfig",
+    "CostConfig",
     "Costs",
     "EventConfig",
     "InitialTransaction",
@@ -51,9 +53,12 @@ __all__ = [
     "PolicyConfig",
     "PriorityEscalation",
     "Rail",
+    "RailConfig",
     "Scenario",
     "ScenarioSource",
+    "SimulationConfig",
     "TimeWindow",
+    "TransactionConfig",
     "load_scenario",
 ]
 
@@ -69,6 +74,8 @@ class PaymentLimits(Model):
 
 class Agent(Model):
     """A bank."""
+
+    _part = "agent"
 
     id: Identifier
     """Unique name."""
@@ -134,6 +141,7 @@ class Scenario(Model):
     end_of_day: Literal["carry", "drop", "borrow"] = "carry"
     """What happens to unsettled payments: they stay queued, are cancelled, or settle with borrowed money.
 
+    `carry`: deadlines stay the same, so that a payment settled on a later day can still be on time.
     `borrow`: every bank borrows overnight the excess of its unsettled payments over its positive balance,
     gross (no netting between banks), regardless of its credit limit. Repayment when the next day opens may
     leave it overdrawn beyond its limit until it receives money."""
@@ -202,6 +210,12 @@ class Scenario(Model):
 
 _FROM_FILES = ("payments", "networks")
 
+AgentConfig = Agent
+RailConfig = Rail
+CostConfig = Costs
+TransactionConfig = InitialTransaction
+SimulationConfig = Scenario
+
 
 ScenarioSource = str | os.PathLike[str] | Mapping[str, Any] | Scenario
 """A bundled scenario's name, the path of a YAML file, a mapping, or a scenario."""
@@ -214,6 +228,7 @@ def load_scenario(source: ScenarioSource) -> Scenario:
         source: A bundled scenario's name, the path of a YAML file, a mapping, or a scenario.
 
     Raises:
+        ScenarioNotFound: If there is no such file; a ScenarioError and a FileNotFoundError.
         ScenarioError: If it cannot be read or is invalid: one line for each error, as
             `path = value: what is allowed`.
     """

@@ -22,6 +22,8 @@ class OverdraftTier(Model):
 class Costs(Model):
     """Costs of liquidity, delay and failure; all default to zero."""
 
+    _part = "costs"
+
     overdraft_rate: Share = 0.0
     """Fraction of the overdrawn balance, per tick."""
     overdraft_tiers: tuple[OverdraftTier, ...] = ()

@@ -11,18 +11,24 @@ from paysim_gym.scenario.field_types import Identifier, Model
 
 
 class LiquiditySaving(Model):
-    """Liquidity-saving mechanisms of a gross rail, tried in this order."""
+    """Liquidity-saving mechanisms of a gross rail, tried in this order.
+
+    With `fifo_bypass` the multilateral one comes first, as it contains the others.
+    """
 
     entry_offset: StrictBool = False
     """Whether a new payment that would queue is offset against payments in the opposite direction."""
     bilateral: StrictBool = False
     """Whether queued payments between two banks settle together."""
     multilateral: StrictBool = False
-    """Whether the largest set of queued payments that can settle together does so."""
+    """Whether a set of queued payments of all banks settles together: the largest one in queue order, or with
+    `fifo_bypass` the most valuable one that a bounded search finds."""
 
 
 class Rail(Model):
     """A settlement system that the banks share."""
+
+    _part = "rail"
 
     id: Identifier
     """Unique name."""

@@ -25,6 +25,8 @@ from paysim_gym.scenario.field_types import (
 class _Event(Model):
     """Schedule of an event."""
 
+    _part = "event"
+
     tick: EpisodeTick
     """Tick of the episode at which it happens (first)."""
     every_ticks: EpisodeSpan | None = None
@@ -116,7 +118,8 @@ class EarlyCloseEvent(_Event):
     """The day ends with this tick; its remaining ticks are skipped.
 
     Random and replayed payments of the skipped ticks do not arrive. Payments that the scenario lists for
-    them arrive when the next day opens, if there is one, with deadlines later by as much.
+    them arrive when the next day opens, if there is one, with deadlines later by as much. Deadlines of queued
+    payments in skipped ticks pass at the end of the next day's first tick.
     """
 
     type: Literal["early_close"] = "early_close"

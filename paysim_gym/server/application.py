@@ -89,5 +89,5 @@ state, costs and metrics.
 Amounts are integer cents. Requests that play ticks of one simulation are processed in the order of their
 arrival; different simulations run in parallel. The WebSocket `/ws/simulations/{simulation_id}` accepts
 `{"action": "tick"}` and `{"action": "get_state"}` and replies with
-`{"type": "tick_result" | "state" | "error", "data": ...}`.
+`{"type": "tick_result" | "state" | "error", "data": ...}`; its first message is the state.
 """

@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 def problem_response(status: int, problem: Problem, headers: dict[str, str] | None = None) -> Response:
     """Return an error response."""
-    return Response(problem.model_dump_json(), status, headers, "application/json")
+    return Response(problem.model_dump_json(exclude_defaults=True), status, headers, "application/json")
 
 
 def add_error_handlers(app: FastAPI) -> None:

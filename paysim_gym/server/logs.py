@@ -7,7 +7,10 @@ import logging
 import sys
 from datetime import UTC, datetime
 
-_FIELDS = ("simulation_id", "method", "path", "status", "milliseconds", "client", "scenario", "tick", "count")
+_FIELDS = (
+    *("simulation_id", "method", "path", "status", "milliseconds", "client", "scenario", "tick", "count"),
+    *("ticks_per_day", "num_agents", "seed"),
+)
 """Optional fields of a line, from `extra` of the logging call."""
 
 

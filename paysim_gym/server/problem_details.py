@@ -34,7 +34,7 @@ class Problem(BaseModel):
     detail: str = Field(examples=["the scenario has 1 problem"])
     """What is wrong, in one sentence."""
     errors: list[FieldProblem] = Field(default=[])
-    """One entry per invalid field, at most 100."""
+    """One entry per invalid field, at most 100; absent without any."""
 
 
 class ServiceError(Exception):

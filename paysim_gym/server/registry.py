@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
+import uuid
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -27,6 +27,9 @@ from paysim_gym.server.simulation import Simulation, SimulationSpec
 from paysim_gym.simulate.metrics import TickResult, sum_costs
 
 Result = TypeVar("Result")
+
+NOT_FOUND = "Simulation not found"
+"""Detail of the error for an unknown or deleted simulation."""
 
 _SLICE_SECONDS = 0.05
 """Longest time that a run occupies a worker thread before it yields."""
@@ -60,17 +63,22 @@ class Registry:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_closing = False
         self._store = FolderStore(settings.store) if settings.store else None
-        self._workers = ThreadPoolExecutor(settings.threads, thread_name_prefix="simulation")
-        self._readers = ThreadPoolExecutor(settings.threads, thread_name_prefix="reader")
+        self._start_threads()
 
     def __len__(self) -> int:
         """Return the number of simulations."""
         return len(self._entries)
 
     async def open(self) -> None:
-        """Load the simulations of the store."""
+        """Load the simulations of the store; without one, keep those in memory."""
+        self._is_closing = False
         if self._store is None:
+            # Locks belong to the event loop that they were contended in.
+            self._entries = {
+                key: _Entry(entry.simulation, entry.last_used) for key, entry in self._entries.items()
+            }
             return
+        self._entries.clear()
         for simulation in await self._work(self._store.load, self._settings.max_queue_depth):
             self._entries[simulation.spec.simulation_id] = _Entry(simulation, time.monotonic())
         _log.info("simulations restored", extra={"count": len(self._entries)})
@@ -80,12 +88,13 @@ class Registry:
         self._is_closing = True
 
     async def close(self) -> None:
-        """Wait until all computations are finished and stored."""
+        """Wait until all computations are finished and stored; `open` may follow."""
         self.stop_runs()
         while self._tasks:
             await asyncio.wait(self._tasks)
         self._workers.shutdown()
         self._readers.shutdown()
+        self._start_threads()
 
     async def run_in_reader(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Call a function on a thread that plays no simulation.
@@ -145,24 +154,29 @@ class Registry:
             await asyncio.sleep(min(30.0, self._settings.idle_seconds / 4))
             self._expire()
 
+    def _start_threads(self) -> None:
+        threads = self._settings.threads
+        self._workers = ThreadPoolExecutor(threads, thread_name_prefix="simulation")
+        self._readers = ThreadPoolExecutor(threads, thread_name_prefix="reader")
+
     def _expire(self) -> None:
         if not self._settings.idle_seconds:
             return
         oldest = time.monotonic() - self._settings.idle_seconds
         for simulation_id, entry in list(self._entries.items()):
             if entry.last_used < oldest and not entry.play_lock.locked() and not entry.engine_lock.locked():
-                _log.info("simulation expired", extra={"simulation_id": simulation_id})
+                _log.info("Simulation expired", extra={"simulation_id": simulation_id})
                 self._start(self._delete(self._entries.pop(simulation_id)))
 
     def _find(self, simulation_id: str) -> _Entry:
         entry = self._entries.get(simulation_id)
         if entry is None:
-            raise ServiceError(404, "there is no simulation of this id")
+            raise ServiceError(404, NOT_FOUND)
         entry.last_used = time.monotonic()
         return entry
 
     async def _create(self, scenario: Scenario, name: str | None) -> str:
-        simulation_id = secrets.token_hex(16)
+        simulation_id = str(uuid.uuid4())
         spec = SimulationSpec(
             simulation_id=simulation_id, name=name, created_at=datetime.now(UTC), scenario=scenario
         )
@@ -171,7 +185,14 @@ class Registry:
             self._entries[simulation_id] = _Entry(simulation, time.monotonic())
         finally:
             self._pending -= 1
-        _log.info("simulation created", extra={"simulation_id": simulation_id, "scenario": name})
+        about = {
+            "simulation_id": simulation_id,
+            "scenario": name,
+            "ticks_per_day": scenario.ticks_per_day,
+            "num_agents": len(scenario.agents),
+            "seed": scenario.seed,
+        }
+        _log.info("Simulation created", extra=about)
         return simulation_id
 
     def _build(self, spec: SimulationSpec) -> Simulation:
@@ -244,7 +265,7 @@ class Registry:
                     await self._work(self._store.remove, simulation_id)
                 except OSError as error:
                     _log.error("simulation not removed: %s", error, extra={"simulation_id": simulation_id})
-        _log.info("simulation deleted", extra={"simulation_id": simulation_id})
+        _log.info("Simulation deleted", extra={"simulation_id": simulation_id})
 
     async def _work(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Call a function on a worker thread."""
@@ -268,7 +289,7 @@ class Registry:
 
 def _refuse_deleted(entry: _Entry) -> None:
     if entry.is_deleted:
-        raise ServiceError(404, "there is no simulation of this id")
+        raise ServiceError(404, NOT_FOUND)
 
 
 def _run_result(outcomes: list[dict[str, Any]], stopped_by: StoppedBy, simulation: Simulation) -> RunResult:

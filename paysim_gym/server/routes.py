@@ -17,6 +17,7 @@ from paysim_gym.server.scenario_library import JSON, ScenarioLibrary, requested_
 from paysim_gym.server.schemas import (
     CostReport,
     Created,
+    Deleted,
     Page,
     RunRequest,
     RunResult,
@@ -84,12 +85,11 @@ async def get_simulation(simulation_id: SimulationId, request: Request) -> Simul
     return _simulations(request).summary(simulation_id)
 
 
-@router.delete(
-    "/simulations/{simulation_id}", status_code=204, tags=["simulations"], responses=error_responses(404)
-)
-async def delete_simulation(simulation_id: SimulationId, request: Request) -> None:
+@router.delete("/simulations/{simulation_id}", tags=["simulations"], responses=error_responses(404))
+async def delete_simulation(simulation_id: SimulationId, request: Request) -> Deleted:
     """Delete a simulation; a run in progress stops first."""
     await _simulations(request).delete(simulation_id)
+    return Deleted(status="deleted")
 
 
 @router.post(

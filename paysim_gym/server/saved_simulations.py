@@ -10,11 +10,12 @@ from paysim_gym.files import write_atomically
 from paysim_gym.server.simulation import Checkpoint, Simulation, SimulationSpec
 
 _log = logging.getLogger(__name__)
-_SPEC = re.compile(r"[0-9a-f]{32}\.spec\.json")
-_CHECKPOINT = re.compile(r"[0-9a-f]{32}\.checkpoint\.json")
-_TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.(spec|checkpoint)\.json\.[0-9]+\.tmp")
-_FIRST_RELEASE = "*.origin.json"
-"""Files of paysim-gym 0.1.0."""
+_ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_SPEC = re.compile(rf"{_ID}\.spec\.json")
+_CHECKPOINT = re.compile(rf"({_ID})\.checkpoint\.json")
+_TEMPORARY = re.compile(rf"\.{_ID}\.(spec|checkpoint)\.json\.[0-9]+\.tmp")
+_EARLIER = re.compile(r"[0-9a-f]{32}\.(origin|spec)\.json")
+"""Files of versions whose ids had no dashes."""
 
 
 class FolderStore:
@@ -47,8 +48,8 @@ class FolderStore:
         A simulation whose files cannot be read is logged and left unchanged.
         """
         self._remove_incomplete()
-        if ignored := len(list(self._folder.glob(_FIRST_RELEASE))):
-            _log.warning("%d simulations saved by paysim-gym 0.1.0 are ignored: unsupported version", ignored)
+        if ignored := sum(bool(_EARLIER.fullmatch(path.name)) for path in self._folder.iterdir()):
+            _log.warning("%d simulations saved by earlier versions are ignored: unsupported", ignored)
         simulations = []
         for path in self._folder.iterdir():
             if not _SPEC.fullmatch(path.name):
@@ -69,8 +70,9 @@ class FolderStore:
     def _remove_incomplete(self) -> None:
         """Remove unfinished writes of a killed process; no client knows them."""
         for path in self._folder.iterdir():
+            checkpoint = _CHECKPOINT.fullmatch(path.name)
             if _TEMPORARY.fullmatch(path.name) or (
-                _CHECKPOINT.fullmatch(path.name) and not self._spec_path(path.name[:32]).exists()
+                checkpoint and not self._spec_path(checkpoint[1]).exists()
             ):
                 path.unlink()
 

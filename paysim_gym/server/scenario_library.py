@@ -113,7 +113,7 @@ def parse(body: bytes, content_type: str) -> Any:
     try:
         text = body.decode("utf-8")
         if media_type == JSON:
-            return json.loads(text, object_pairs_hook=_mapping, parse_constant=_refuse_constant)
+            return json.loads(text, object_pairs_hook=_mapping, parse_constant=refuse_constant)
         return parse_scenario(text, allow_aliases=False)
     except (ValueError, RecursionError) as error:
         reason = str(error) if isinstance(error, ValueError) else "nested too deeply"
@@ -205,5 +205,6 @@ def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return mapping
 
 
-def _refuse_constant(name: str) -> None:
+def refuse_constant(name: str) -> None:
+    """Refuse NaN and Infinity, which Python's parser accepts."""
     raise ValueError(f"{name} is not JSON")

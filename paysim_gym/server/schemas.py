@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -62,14 +62,21 @@ class NamedScenario(Body):
 class Created(Body):
     """A new simulation."""
 
-    simulation_id: str = Field(examples=["0f9b4c1d6f0e4c77a2d09d64c3a1b8e5"])
+    simulation_id: str = Field(examples=["0f9b4c1d-6f0e-4c77-a2d0-9d64c3a1b8e5"])
     """Unguessable simulation id."""
+
+
+class Deleted(Body):
+    """A deleted simulation."""
+
+    status: Literal["deleted"]
+    """Always `deleted`."""
 
 
 class SimulationSummary(Body):
     """Summary of a simulation."""
 
-    simulation_id: str = Field(examples=["0f9b4c1d6f0e4c77a2d09d64c3a1b8e5"])
+    simulation_id: str = Field(examples=["0f9b4c1d-6f0e-4c77-a2d0-9d64c3a1b8e5"])
     """Simulation id."""
     status: Status
     """Status of the simulation."""

@@ -118,7 +118,8 @@ class Simulation:
             "total": metrics.cost,
             "components": metrics.costs,
             "agents": [
-                {"id": bank.bank, "total": bank.cost, "components": bank.costs} for bank in metrics.banks
+                {"id": name, "total": bank.cost, "components": bank.costs}
+                for name, bank in metrics.agent_metrics.items()
             ],
         }
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
-from paysim_gym.simulate.event_replay import Event, balance_changes
+from paysim_gym.simulate.event_replay import Event
 from paysim_gym.simulate.metrics import BankDayMetrics, DayMetrics, RunMetrics, RunTotals
 from paysim_gym.simulate.records import DayReport, TickRecord
-
-_CLOSE_TYPES = frozenset({"end_of_day", "cancellation", "pool_return", "day_end"})
-"""Event types that occur only after the last tick of a day has accrued its costs."""
 
 
 @dataclass(slots=True)
@@ -40,20 +36,15 @@ class MetricsAccumulator:
         outcome = record.outcome
         if not self.day.ticks:
             self.day = DayMetrics(day=outcome["day"], first_tick=outcome["tick"])
-        has_balances = False
         for event in record.events:
-            event_type = event["type"]
-            if not has_balances and event_type in _CLOSE_TYPES:
-                self._add_balances()
-                has_balances = True
-            handler = _HANDLERS.get(event_type)
+            handler = _HANDLERS.get(event["type"])
             if handler is not None:
                 handler(self, event)
-            for bank, cents in balance_changes(event):
-                self.banks[bank].closing_balance += cents
-        if not has_balances:
-            self._add_balances()
-        self._add_tick(outcome, next_tick)
+        self.day.add_tick(outcome)
+        for agent in outcome["agents"]:
+            bank = self.banks[agent["id"]]
+            bank.add_tick(agent)
+            bank.waiting_value += bank.unsettled_value * (next_tick - outcome["tick"])
 
     def close_day(self, *, is_complete: bool) -> DayReport:
         """Close the day and return its metrics; raises ValueError if no tick was played."""
@@ -69,25 +60,6 @@ class MetricsAccumulator:
         """Compute the metrics of the run so far."""
         totals = self.totals.with_day(self.day, self.banks.values()) if self.day.ticks else self.totals
         return totals.metrics()
-
-    def _add_balances(self) -> None:
-        for bank in self.banks.values():
-            balance = bank.closing_balance
-            bank.min_balance = min(bank.min_balance, balance) if bank.ticks else balance
-            bank.ticks += 1
-            bank.balance_sum += balance
-            bank.liquidity_used = max(bank.liquidity_used, bank.opening_balance - balance)
-
-    def _add_tick(self, outcome: Mapping[str, Any], next_tick: int) -> None:
-        day = self.day
-        day.ticks += 1
-        day.arrivals += outcome["arrivals"]
-        day.settlements += outcome["settlements"]
-        day.dropped += outcome["dropped"]
-        day.settled_value += outcome["settled_value"]
-        day.max_queue_depth = max(day.max_queue_depth, outcome["queue_depth"])
-        for bank in self.banks.values():
-            bank.waiting_value += bank.unsettled_value * (next_tick - outcome["tick"])
 
     def _opening(self, event: Event) -> None:
         bank, balance = event["bank"], event["balance"]
@@ -126,11 +98,9 @@ class MetricsAccumulator:
         amount = event["amount"]
         sender, receiver = self.banks[event["sender"]], self.banks[event["receiver"]]
         sender.sent_count += 1
-        sender.sent_value += amount
         if event["mechanism"] == "close":
             sender.lent_value += amount
         receiver.received_count += 1
-        receiver.received_value += amount
         self._remove_unsettled(sender, event)
 
     def _cancellation(self, event: Event) -> None:

@@ -18,7 +18,7 @@ from paysim_gym.simulate.records import DayReport, TickRecord
 from paysim_gym.simulate.store_schema import COSTS, DECIMALS
 
 Columns = dict[str, NDArray[Any]]
-_TICK = tuple(name for name in TickResult.model_fields if name != "costs")
+_TICK = tuple(name for name in TickResult.model_fields if name not in ("costs", "agents"))
 _EVENT = ("type", "payment", "bank", "sender", "receiver", "amount")
 _DAY = tuple(field.name for field in fields(DayMetrics))
 _BANK_DAY = tuple(field.name for field in fields(BankDayMetrics) if field.name != "costs")
@@ -44,7 +44,8 @@ def payment_columns(run: int, payments: Sequence[PaymentRecord]) -> Columns:
 def tick_columns(run: int, records: Sequence[TickRecord]) -> Columns:
     """Return ticks as rows of `ticks`."""
     outcomes = [record.outcome for record in records]
-    values = {name: [outcome[name] for outcome in outcomes] for name in _TICK}
+    values: dict[str, list[Any]] = {name: [outcome[name] for outcome in outcomes] for name in _TICK}
+    values["agents"] = [json.dumps(outcome["agents"]) for outcome in outcomes]
     return _columns(run, values | _cost_columns(outcome["costs"] for outcome in outcomes))
 
 
@@ -80,7 +81,8 @@ def bank_day_from(row: Mapping[str, Any]) -> BankDayMetrics:
 
 def outcome_from(row: Mapping[str, Any]) -> dict[str, Any]:
     """Convert a row of `ticks` to a return value of `Orchestrator.tick`."""
-    return {**{name: row[name] for name in _TICK}, "costs": _costs_from(row)}
+    values = {name: row[name] for name in _TICK}
+    return {**values, "costs": _costs_from(row), "agents": json.loads(row["agents"])}
 
 
 def event_from(row: Mapping[str, Any]) -> dict[str, Any]:

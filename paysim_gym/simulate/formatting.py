@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 from paysim_gym.render.money import exact
 from paysim_gym.simulate.event_replay import Event
 from paysim_gym.simulate.metrics import BankMetrics, RunMetrics
-from paysim_gym.simulate.records import DayReport
 
 _OBSTACLES = {
     "liquidity": "insufficient liquidity",
@@ -150,25 +150,25 @@ DAY_HEADER = "".join(f"{name:>{width}}" for name, width in _DAY_COLUMNS) + f"{'v
 """Header of the day lines."""
 
 
-def day_line(report: DayReport) -> str:
-    """Format a day as one line."""
-    day = report.day
-    name = f"{day.day}" if day.is_complete else f"({day.day})"
-    values = (name, day.arrivals, day.settlements, day.dropped, day.max_queue_depth)
+def day_line(day: int, day_stats: Mapping[str, Any]) -> str:
+    """Format the statistics of a day as one line."""
+    names = ("total_arrivals", "total_settlements", "total_dropped", "max_queue_depth")
+    values = (f"{day}" if day_stats["is_complete"] else f"({day})", *(day_stats[name] for name in names))
     counts = "".join(f"{value:>{width}}" for value, (_, width) in zip(values, _DAY_COLUMNS, strict=True))
-    cost = sum(cents for bank in report.banks for cents in bank.costs.values())
-    return f"{counts}{exact(day.settled_value):>22}{exact(cost):>20}"
+    return f"{counts}{exact(day_stats['settled_value']):>22}{exact(day_stats['cost']):>20}"
 
 
-def summary(metrics: RunMetrics) -> Iterator[str]:
-    """Yield the summary of a run."""
+def summary(final_stats: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the summary of a run from its `RunMetrics` as a dict."""
+    metrics = RunMetrics.model_validate(final_stats)
     yield ""
     yield (
-        f"{metrics.arrivals} payments arrived, {metrics.settlements} settled, {metrics.dropped} dropped; "
-        f"{metrics.settlement_rate:.2%} of the value settled before a close, "
-        f"mean delay {metrics.mean_delay:.2f} ticks"
+        f"{metrics.total_arrivals} payments arrived, {metrics.total_settlements} settled, "
+        f"{metrics.total_dropped} dropped; "
+        f"{metrics.value_settlement_rate:.2%} of the value settled before a close, "
+        f"mean delay {metrics.value_weighted_delay:.2f} ticks"
     )
-    rows = [_bank_row(bank) for bank in metrics.banks]
+    rows = [_bank_row(name, bank) for name, bank in metrics.agent_metrics.items()]
     header = ["bank", "sent", "received", "mean balance", "min balance", "liquidity used", "turnover", "cost"]
     yield ""
     yield from table([header, *rows])
@@ -177,12 +177,12 @@ def summary(metrics: RunMetrics) -> Iterator[str]:
     yield from table([*costs, ["cost", exact(metrics.cost)]])
 
 
-def _bank_row(bank: BankMetrics) -> list[str]:
+def _bank_row(name: str, bank: BankMetrics) -> list[str]:
     turnover = "-" if bank.turnover is None else f"{bank.turnover:.2f}"
-    mean = None if bank.mean_balance is None else round(bank.mean_balance)
-    money = [bank.sent, bank.received, mean, bank.min_balance, bank.liquidity_used]
+    mean = None if bank.avg_balance is None else round(bank.avg_balance)
+    money = [bank.total_sent, bank.total_received, mean, bank.min_balance, bank.liquidity_used]
     cells = ["-" if cents is None else exact(cents) for cents in money]
-    return [bank.bank, *cells, turnover, exact(bank.cost)]
+    return [name, *cells, turnover, exact(bank.cost)]
 
 
 def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:

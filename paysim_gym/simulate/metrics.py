@@ -44,6 +44,21 @@ class Metrics(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+class AgentTick(Metrics):
+    """The outcome of one tick for one bank; money in cents."""
+
+    id: str
+    """Id of the bank."""
+    balance: int
+    """Balance after the tick."""
+    balance_before_close: int
+    """Balance before the day's close grants loans, settles with them and returns pools."""
+    sent: int
+    """Value of its payments that settled."""
+    received: int
+    """Value of payments to it that settled."""
+
+
 class TickResult(Metrics):
     """The outcome of one tick, as `Orchestrator.tick` returns it."""
 
@@ -61,34 +76,64 @@ class TickResult(Metrics):
     """Unsettled payments in all queues."""
     settled_value: int
     """Value settled, in cents."""
+    settled_orders: int
+    """Payment orders that settled wholly: their last part settled in this tick."""
+    settled_orders_delay: int
+    """Ticks from arrival to settlement, summed over these orders."""
     costs: Costs
     """Costs of all banks in this tick, in cents by component."""
+    agents: list[AgentTick]
+    """The banks, in scenario order."""
 
 
-class BankMetrics(Metrics):
+class AgentMetrics(Metrics):
+    """Metrics of some ticks for one bank; money in cents."""
+
+    avg_balance: float | None
+    """Mean balance at the end of a tick, before a day's close; null before the first tick."""
+    min_balance: int | None
+    """Lowest of these balances; null before the first tick."""
+    total_sent: int
+    """Value of its payments that settled."""
+    total_received: int
+    """Value of payments to it that settled."""
+
+
+class SimulationMetrics(Metrics):
+    """Metrics of some ticks."""
+
+    total_ticks: int
+    """Ticks played."""
+    total_arrivals: int
+    """Payment orders that arrived."""
+    total_settlements: int
+    """Payments that settled; each part of a split payment counts."""
+    total_dropped: int
+    """Payments that were cancelled."""
+    settlement_rate: float
+    """Share of the arrived orders that settled wholly; 0 without arrivals."""
+    average_delay: float
+    """Mean ticks from arrival to settlement of wholly settled orders; 0 without any."""
+    max_queue_depth: int
+    """Largest number of unsettled payments at the end of a tick."""
+    agent_metrics: Mapping[str, AgentMetrics]
+    """Id of a bank to its metrics, in scenario order."""
+
+
+class BankMetrics(AgentMetrics):
     """Metrics of a run for one bank; money in cents."""
 
-    bank: str
-    """Id of the bank."""
     arrivals: int
     """Payment orders that arrived."""
     settlements: int
     """Its payments that settled; each part of a split payment counts."""
     dropped: int
     """Its payments that were cancelled."""
-    settlement_rate: float
+    value_settlement_rate: float
     """Share of the arrived value that settled before a day's close; 1 without arrivals."""
-    mean_delay: float
+    value_weighted_delay: float
     """Mean ticks from arrival to settlement or cancellation, weighted by value; for unsettled payments up to
     now; 0 without arrivals."""
-    mean_balance: float | None
-    """Mean balance at the end of a tick, before a day's close, in cents; null before the first tick."""
-    min_balance: int | None
-    """Lowest of these balances, in cents; null before the first tick."""
-    sent: int
-    """Value of its payments that settled, in cents."""
-    received: int
-    """Value of payments to it that settled, in cents."""
     liquidity_used: int
     """Largest fall of the balance below a day's opening balance, in cents."""
     turnover: float | None
@@ -99,36 +144,26 @@ class BankMetrics(Metrics):
     """Total cost in cents."""
 
 
-class RunMetrics(Metrics):
+class RunMetrics(SimulationMetrics):
     """Metrics of a run; money in cents."""
 
     days: int
     """Days played; the last one may be incomplete."""
-    ticks: int
-    """Ticks played."""
-    arrivals: int
-    """Payment orders that arrived."""
     arrived_value: int
-    """Their value in cents."""
-    settlements: int
-    """Payments that settled; each part of a split payment counts."""
+    """Value of the payment orders that arrived, in cents."""
     settled_value: int
-    """Their value in cents."""
-    dropped: int
-    """Payments that were cancelled."""
-    settlement_rate: float
+    """Value of the payments that settled, in cents."""
+    value_settlement_rate: float
     """Share of the arrived value that settled before a day's close; 1 without arrivals."""
-    mean_delay: float
+    value_weighted_delay: float
     """Mean ticks from arrival to settlement or cancellation, weighted by value; for unsettled payments up to
     now; 0 without arrivals."""
-    max_queue_depth: int
-    """Largest number of unsettled payments at the end of a tick."""
     costs: Costs
     """Costs of all banks in cents by component."""
     cost: int
     """Total cost in cents."""
-    banks: list[BankMetrics]
-    """Metrics of each bank, in scenario order."""
+    agent_metrics: Mapping[str, BankMetrics]
+    """Id of a bank to its metrics, in scenario order."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the metrics as plain values, ready for JSON."""
@@ -149,6 +184,8 @@ class DayMetrics:
         dropped: Payments cancelled at its end.
         settled_value: Value settled, in cents.
         max_queue_depth: Largest number of unsettled payments, in all queues, at the end of a tick.
+        settled_orders: Payment orders that settled wholly.
+        settled_orders_delay: Ticks from arrival to settlement, summed over these orders.
     """
 
     day: int
@@ -160,6 +197,22 @@ class DayMetrics:
     dropped: int = 0
     settled_value: int = 0
     max_queue_depth: int = 0
+    settled_orders: int = 0
+    settled_orders_delay: int = 0
+
+    def add_tick(self, outcome: Mapping[str, Any]) -> None:
+        """Add the outcome of a tick."""
+        self.ticks += 1
+        for name in _TICK_SUMS:
+            setattr(self, name, getattr(self, name) + outcome[name])
+        self.max_queue_depth = max(self.max_queue_depth, outcome["queue_depth"])
+
+
+_TICK_SUMS = (
+    *("arrivals", "settlements", "dropped", "settled_value"),
+    *("settled_orders", "settled_orders_delay"),
+)
+"""Values of a tick that are summed over a day, and over the days of a run."""
 
 
 @dataclass(slots=True)
@@ -219,6 +272,17 @@ class BankDayMetrics:
     waiting_value: int = 0
     costs: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COST_COMPONENTS, 0))
 
+    def add_tick(self, agent: Mapping[str, Any]) -> None:
+        """Add the bank's part of the outcome of a tick."""
+        balance = agent["balance_before_close"]
+        self.min_balance = min(self.min_balance, balance) if self.ticks else balance
+        self.ticks += 1
+        self.balance_sum += balance
+        self.liquidity_used = max(self.liquidity_used, self.opening_balance - balance)
+        self.closing_balance = agent["balance"]
+        self.sent_value += agent["sent"]
+        self.received_value += agent["received"]
+
 
 BANK_DAY_VALUES = tuple(f.name for f in fields(BankDayMetrics) if f.name not in ("day", "bank", "costs"))
 """Numeric fields of `BankDayMetrics`."""
@@ -249,22 +313,54 @@ class RunTotals:
         """Compute the metrics of the run."""
         system, banks = self.system, self.banks.values()
         costs = sum_costs(bank.costs for bank in banks)
-        rate, delay = _rate_and_delay(banks)
+        rate, delay = _value_rate_and_delay(banks)
         return RunMetrics(
+            **_totals(system),
             days=self.days,
-            ticks=system.ticks,
-            arrivals=system.arrivals,
             arrived_value=sum(bank.arrived_value for bank in banks),
-            settlements=system.settlements,
             settled_value=system.settled_value,
-            dropped=system.dropped,
-            settlement_rate=rate,
-            mean_delay=delay,
-            max_queue_depth=system.max_queue_depth,
+            value_settlement_rate=rate,
+            value_weighted_delay=delay,
             costs=costs,
             cost=sum(costs.values()),
-            banks=[_bank_metrics(bank) for bank in banks],
+            agent_metrics={bank.bank: _bank_metrics(bank) for bank in banks},
         )
+
+
+def aggregate_metrics(tick_results: Iterable[Mapping[str, Any]]) -> SimulationMetrics:
+    """Compute the metrics of some ticks from the return values of `Orchestrator.tick`."""
+    system = DayMetrics(day=0)
+    banks: dict[str, BankDayMetrics] = {}
+    for outcome in tick_results:
+        system.add_tick(outcome)
+        for agent in outcome["agents"]:
+            banks.setdefault(agent["id"], BankDayMetrics(day=0, bank=agent["id"])).add_tick(agent)
+    agent_metrics = {name: AgentMetrics(**_agent_totals(bank)) for name, bank in banks.items()}
+    return SimulationMetrics(**_totals(system), agent_metrics=agent_metrics)
+
+
+def _totals(system: DayMetrics) -> dict[str, Any]:
+    """Return the fields of `SimulationMetrics` for the system."""
+    orders = system.settled_orders
+    return {
+        "total_ticks": system.ticks,
+        "total_arrivals": system.arrivals,
+        "total_settlements": system.settlements,
+        "total_dropped": system.dropped,
+        "settlement_rate": orders / system.arrivals if system.arrivals else 0.0,
+        "average_delay": system.settled_orders_delay / orders if orders else 0.0,
+        "max_queue_depth": system.max_queue_depth,
+    }
+
+
+def _agent_totals(total: BankDayMetrics) -> dict[str, Any]:
+    """Return the fields of `AgentMetrics` for a bank."""
+    return {
+        "avg_balance": total.balance_sum / total.ticks if total.ticks else None,
+        "min_balance": total.min_balance if total.ticks else None,
+        "total_sent": total.sent_value,
+        "total_received": total.received_value,
+    }
 
 
 def sum_costs(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
@@ -311,27 +407,20 @@ def _combine_system(first: DayMetrics, second: DayMetrics) -> DayMetrics:
         is_complete=second.is_complete,
         first_tick=first.first_tick,
         ticks=first.ticks + second.ticks,
-        arrivals=first.arrivals + second.arrivals,
-        settlements=first.settlements + second.settlements,
-        dropped=first.dropped + second.dropped,
-        settled_value=first.settled_value + second.settled_value,
         max_queue_depth=max(first.max_queue_depth, second.max_queue_depth),
+        **{name: getattr(first, name) + getattr(second, name) for name in _TICK_SUMS},
     )
 
 
 def _bank_metrics(total: BankDayMetrics) -> BankMetrics:
-    rate, delay = _rate_and_delay([total])
+    rate, delay = _value_rate_and_delay([total])
     return BankMetrics(
-        bank=total.bank,
+        **_agent_totals(total),
         arrivals=total.arrived_count,
         settlements=total.sent_count,
         dropped=total.dropped_count,
-        settlement_rate=rate,
-        mean_delay=delay,
-        mean_balance=total.balance_sum / total.ticks if total.ticks else None,
-        min_balance=total.min_balance if total.ticks else None,
-        sent=total.sent_value,
-        received=total.received_value,
+        value_settlement_rate=rate,
+        value_weighted_delay=delay,
         liquidity_used=total.liquidity_used,
         turnover=total.sent_value / total.liquidity_used if total.liquidity_used else None,
         costs=dict(total.costs),
@@ -339,7 +428,7 @@ def _bank_metrics(total: BankDayMetrics) -> BankMetrics:
     )
 
 
-def _rate_and_delay(banks: Collection[BankDayMetrics]) -> tuple[float, float]:
+def _value_rate_and_delay(banks: Collection[BankDayMetrics]) -> tuple[float, float]:
     """Settlement rate and mean delay by value, as in Leinonen and Soramäki (1999)."""
     arrived = sum(bank.arrived_value for bank in banks)
     if not arrived:

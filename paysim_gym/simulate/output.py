@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, TextIO
+from typing import Any, ClassVar, Protocol, TextIO
 
 from paysim_gym.render.money import exact
-from paysim_gym.simulate.event_replay import Event, EventReplay
+from paysim_gym.simulate.event_replay import Event
 from paysim_gym.simulate.formatting import DAY_HEADER, day_line, event_lines, summary
-from paysim_gym.simulate.metrics import RunMetrics
-from paysim_gym.simulate.records import DayReport, RunPlan, TickRecord
+from paysim_gym.simulate.records import RunPlan, TickRecord, TickSource
 
 
 class Sink(Protocol):
@@ -78,6 +78,8 @@ class EventFilter:
 class OutputStrategy:
     """Hooks of a run; a mode overrides the ones it needs.
 
+    Metrics of a day or run come as dicts with the fields of `RunMetrics`; those of a day have `is_complete`.
+
     Attributes:
         shows_events: Whether the mode prints single events, so that a filter can select them.
         shows_ticks: Whether the mode prints single ticks, so that a filter can select them.
@@ -90,45 +92,46 @@ class OutputStrategy:
         self.sink = sink
         self.event_filter = event_filter or EventFilter()
 
-    def on_simulation_start(self, plan: RunPlan) -> None:
+    def on_simulation_start(self, config: RunPlan) -> None:
         """Called before the first tick."""
 
-    def on_tick_start(self, day: int, tick: int) -> None:
+    def on_tick_start(self, tick: int) -> None:
         """Called before each tick."""
 
-    def on_tick_complete(self, record: TickRecord, replay: EventReplay) -> None:
-        """Called after each tick, with the state after it."""
+    def on_tick_complete(self, result: TickRecord, orchestrator: TickSource) -> None:
+        """Called after each tick; in a replay, `orchestrator` only reads."""
 
-    def on_day_complete(self, report: DayReport) -> None:
-        """Called after the last tick of a day or of the run."""
+    def on_day_complete(self, day: int, day_stats: Mapping[str, Any], orchestrator: TickSource) -> None:
+        """Called after a day, or the part of it played, with its `RunMetrics`."""
 
-    def on_simulation_complete(self, metrics: RunMetrics) -> None:
-        """Called after the last tick."""
+    def on_simulation_complete(self, final_stats: Mapping[str, Any]) -> None:
+        """Called after the last tick, with the run's `RunMetrics`."""
 
 
 class NormalOutput(OutputStrategy):
     """One line per day and a summary, with progress."""
 
-    def on_simulation_start(self, plan: RunPlan) -> None:
+    def on_simulation_start(self, config: RunPlan) -> None:
         """Write the plan of the run and the table header."""
-        self._ticks, self._played = plan.ticks, 0
-        days = "1 day" if plan.num_days == 1 else f"{plan.num_days} days"
-        text = f"{plan.name}, seed {plan.seed}: {len(plan.banks)} banks, {days} of {plan.ticks_per_day} ticks"
+        self._ticks, self._played = config.total_ticks, 0
+        days = "1 day" if config.num_days == 1 else f"{config.num_days} days"
+        size = f"{len(config.banks)} banks, {days} of {config.ticks_per_day} ticks"
+        text = f"{config.name}, seed {config.seed}: {size}"
         self.sink.line(text, "bold")
         self.sink.line(DAY_HEADER)
 
-    def on_tick_complete(self, record: TickRecord, replay: EventReplay) -> None:
+    def on_tick_complete(self, result: TickRecord, orchestrator: TickSource) -> None:
         """Update the progress."""
         self._played += 1
         self.sink.progress(self._played, self._ticks)
 
-    def on_day_complete(self, report: DayReport) -> None:
+    def on_day_complete(self, day: int, day_stats: Mapping[str, Any], orchestrator: TickSource) -> None:
         """Write the line of the day."""
-        self.sink.line(day_line(report))
+        self.sink.line(day_line(day, day_stats))
 
-    def on_simulation_complete(self, metrics: RunMetrics) -> None:
+    def on_simulation_complete(self, final_stats: Mapping[str, Any]) -> None:
         """Write the summary."""
-        for line in summary(metrics):
+        for line in summary(final_stats):
             self.sink.line(line)
 
 
@@ -138,40 +141,39 @@ class VerboseOutput(OutputStrategy):
     shows_events = True
     shows_ticks = True
 
-    def on_tick_complete(self, record: TickRecord, replay: EventReplay) -> None:
+    def on_tick_complete(self, result: TickRecord, orchestrator: TickSource) -> None:
         """Write the tick, unless the filter excludes all of its events."""
-        tick, day = record.outcome["tick"], record.outcome["day"]
+        tick, day = result.tick, result.outcome["day"]
         if not self.event_filter.includes_tick(tick):
             return
-        events = [event for event in record.events if self.event_filter.includes(event)]
+        events = [event for event in result.events if self.event_filter.includes(event)]
         if not events and self.event_filter.selects_events:
             return
         self.sink.line(f"tick {tick}, day {day}", "bold")
         for line in event_lines(events):
             self.sink.line(f"  {line}")
-        for account in replay.accounts.values():
-            if not self.event_filter.banks or account.bank in self.event_filter.banks:
-                held, queued = len(account.internal), sum(1 for _ in account.central_queue())
-                text = f"  = {account.bank}: balance {exact(account.balance)}, {held} held, {queued} queued"
+        for agent in orchestrator.get_state()["agents"]:
+            if not self.event_filter.banks or agent["id"] in self.event_filter.banks:
+                held, queued = len(agent["internal_queue"]), len(agent["central_queue"])
+                text = f"  = {agent['id']}: balance {exact(agent['balance'])}, {held} held, {queued} queued"
                 self.sink.line(text, "dim")
 
-    def on_simulation_complete(self, metrics: RunMetrics) -> None:
+    def on_simulation_complete(self, final_stats: Mapping[str, Any]) -> None:
         """Write the summary, unless a filter is set."""
         if self.event_filter == EventFilter():
-            for line in summary(metrics):
+            for line in summary(final_stats):
                 self.sink.line(line)
 
 
 class StreamOutput(OutputStrategy):
-    """One JSON object per tick: its outcome and the balances after it."""
+    """One JSON object per tick: its outcome."""
 
     shows_ticks = True
 
-    def on_tick_complete(self, record: TickRecord, replay: EventReplay) -> None:
+    def on_tick_complete(self, result: TickRecord, orchestrator: TickSource) -> None:
         """Write the line of the tick."""
-        if self.event_filter.includes_tick(record.outcome["tick"]):
-            balances = {account.bank: account.balance for account in replay.accounts.values()}
-            self.sink.line(json.dumps({**record.outcome, "balances": balances}))
+        if self.event_filter.includes_tick(result.tick):
+            self.sink.line(json.dumps(result.outcome))
 
 
 class EventStreamOutput(OutputStrategy):
@@ -180,10 +182,10 @@ class EventStreamOutput(OutputStrategy):
     shows_events = True
     shows_ticks = True
 
-    def on_tick_complete(self, record: TickRecord, replay: EventReplay) -> None:
+    def on_tick_complete(self, result: TickRecord, orchestrator: TickSource) -> None:
         """Write the lines of the selected events."""
-        if self.event_filter.includes_tick(record.outcome["tick"]):
-            for event in record.events:
+        if self.event_filter.includes_tick(result.tick):
+            for event in result.events:
                 if self.event_filter.includes(event):
                     self.sink.line(event_json(event))
 

@@ -36,10 +36,10 @@ class StoredRun:
 
     Attributes:
         run: Number of the run in the store, from 1.
+        simulation_id: Id of the run, unique in the store.
         plan: Plan of the run.
         mode: Output mode.
         event_filter: Filter of the output.
-        is_full_replay: Whether ticks and events are stored.
         status: `completed`, `interrupted`, `failed` or `unfinished`.
         started_at: Start time, in UTC.
         ended_at: End time, in UTC; None without an end.
@@ -49,10 +49,10 @@ class StoredRun:
     """
 
     run: int
+    simulation_id: str
     plan: RunPlan
     mode: str
     event_filter: EventFilter
-    is_full_replay: bool
     status: str
     started_at: datetime
     ended_at: datetime | None
@@ -100,33 +100,39 @@ class Store:
         self._db.close()
 
     def begin_run(
-        self, plan: RunPlan, scenario: Scenario, *, mode: str, event_filter: EventFilter, is_full_replay: bool
+        self, plan: RunPlan, scenario: Scenario, *, simulation_id: str, mode: str, event_filter: EventFilter
     ) -> int:
-        """Add a run that is about to be played, and return its number."""
+        """Add a run that is about to be played, and return its number.
+
+        Raises:
+            StoreError: If the store has a run of this id.
+        """
+        if any(stored.simulation_id == simulation_id for stored in self.runs()):
+            raise StoreError(f"{self.path}: simulation_id = {simulation_id!r}: the store has such a run")
+        all_ticks = plan.ticks_per_day * plan.num_days
         with self._transaction():
             (last,) = self._one("SELECT coalesce(max(run), 0) FROM runs")
-            self._db.execute(
-                f"INSERT INTO runs VALUES ({', '.join('?' * 17)})",
-                [
-                    run := int(last) + 1,
-                    plan.name,
-                    plan.seed,
-                    mode,
-                    _filter_json(event_filter),
-                    plan.ticks_per_day,
-                    plan.num_days,
-                    plan.max_ticks,
-                    list(plan.banks),
-                    list(plan.rails),
-                    is_full_replay,
-                    UNFINISHED,
-                    _now(),
-                    None,
-                    version("paysim-gym"),
-                    scenario.model_dump_json(),
-                    EVENT_SCHEMA_VERSION,
-                ],
-            )
+            values = {
+                "run": (run := int(last) + 1),
+                "scenario": plan.name,
+                "seed": plan.seed,
+                "mode": mode,
+                "filter": _filter_json(event_filter),
+                "ticks_per_day": plan.ticks_per_day,
+                "num_days": plan.num_days,
+                "max_ticks": plan.total_ticks if plan.total_ticks < all_ticks else None,
+                "banks": list(plan.banks),
+                "rails": list(plan.rails),
+                "is_full_replay": plan.full_replay,
+                "status": UNFINISHED,
+                "started_at": _now(),
+                "version": version("paysim-gym"),
+                "definition": scenario.model_dump_json(),
+                "event_schema_version": EVENT_SCHEMA_VERSION,
+                "simulation_id": simulation_id,
+            }
+            marks = ", ".join("?" * len(values))
+            self._db.execute(f"INSERT INTO runs ({', '.join(values)}) VALUES ({marks})", [*values.values()])
         return run
 
     def save_day(
@@ -154,19 +160,23 @@ class Store:
             self._append("ticks", columns.tick_columns(run, ticks))
             self._append("events", columns.event_columns(run, ticks))
 
-    def end_run(self, run: int, status: Status) -> None:
-        """Record how a run ended."""
+    def end_run(self, run: int, status: Status, *, name: str, definition: str) -> None:
+        """Record how a run ended, and the name and definition of its scenario."""
+        changes = "status = ?, ended_at = ?, scenario = ?, definition = ?"
         with self._transaction():
-            self._db.execute("UPDATE runs SET status = ?, ended_at = ? WHERE run = ?", [status, _now(), run])
+            self._db.execute(
+                f"UPDATE runs SET {changes} WHERE run = ?", [status, _now(), name, definition, run]
+            )
 
     def runs(self) -> list[StoredRun]:
         """Return all runs, oldest first."""
         return [_run_from(row) for row in self._rows("SELECT * FROM runs ORDER BY run")]
 
     def run(self, name: str) -> StoredRun:
-        """Return a run by its number, or the `last` one; raises StoreError if unknown."""
+        """Return a run by number or id, or the `last`; raises StoreError if unknown."""
         runs = {str(stored.run): stored for stored in self.runs()}
-        found = next(reversed(runs.values()), None) if name == "last" else runs.get(name)
+        by_id = {stored.simulation_id: stored for stored in runs.values()}
+        found = next(reversed(runs.values()), None) if name == "last" else runs.get(name, by_id.get(name))
         if found is None:
             numbers = f"must be one of {', '.join(runs)}, or last" if runs else "the store has no runs"
             raise StoreError(f"{self.path}: run = {name!r}: {numbers}")
@@ -197,6 +207,11 @@ class Store:
             for row in self._rows(f"SELECT * FROM events {condition}, sequence", [run, day]):
                 events.setdefault(row["tick"], []).append(columns.event_from(row))
             for row in self._rows(f"SELECT * FROM ticks {condition}", [run, day]):
+                if row["agents"] is None:
+                    raise StoreError(
+                        f"run {run} was stored without the banks of each tick by an earlier version; "
+                        "play it again to replay it"
+                    )
                 yield TickRecord(columns.outcome_from(row), events.get(row["tick"], []))
 
     def export(self, run: int, table: str, path: str | os.PathLike[str]) -> None:
@@ -273,11 +288,13 @@ def _run_from(row: dict[str, Any]) -> StoredRun:
     plan = RunPlan(
         name=row["scenario"],
         seed=row["seed"],
+        total_ticks=row["max_ticks"] or row["ticks_per_day"] * row["num_days"],
         ticks_per_day=row["ticks_per_day"],
         num_days=row["num_days"],
+        persist=True,
+        full_replay=row["is_full_replay"],
         banks=tuple(row["banks"]),
         rails=tuple(row["rails"]),
-        max_ticks=row["max_ticks"],
     )
     names = (field.name for field in fields(StoredRun) if field.name in row)
     return StoredRun(

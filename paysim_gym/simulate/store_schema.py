@@ -29,10 +29,16 @@ _SQL_TYPES = {
 }
 
 
+_ADDED = {"settled_orders", "settled_orders_delay", "agents"}
+"""Fields whose columns later migrations add."""
+
+
 def _create_table(name: str, types: Mapping[str, Any]) -> str:
-    """Return the SQL for a table with a column per field or cost."""
+    """Return the SQL for the first version of a table."""
     columns = {"run": "BIGINT NOT NULL"}
     for field, python_type in types.items():
+        if field in _ADDED:
+            continue
         if field == "costs":
             columns |= dict.fromkeys(COSTS, "BIGINT NOT NULL")
         elif field in DECIMALS:
@@ -59,6 +65,25 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             run BIGINT NOT NULL, day BIGINT NOT NULL, tick BIGINT NOT NULL, sequence BIGINT NOT NULL,
             type VARCHAR NOT NULL, payment BIGINT, bank VARCHAR, sender VARCHAR, receiver VARCHAR,
             amount BIGINT, details VARCHAR NOT NULL)""",
+    ),
+    (
+        "ALTER TABLE runs ADD COLUMN simulation_id VARCHAR",
+        "ALTER TABLE days ADD COLUMN settled_orders BIGINT",
+        "ALTER TABLE days ADD COLUMN settled_orders_delay BIGINT",
+        "ALTER TABLE ticks ADD COLUMN settled_orders BIGINT",
+        "ALTER TABLE ticks ADD COLUMN settled_orders_delay BIGINT",
+        "ALTER TABLE ticks ADD COLUMN agents VARCHAR",
+        "UPDATE runs SET simulation_id = uuid()",
+        """CREATE TEMP TABLE settled_orders AS
+            SELECT run, max(end_tick) AS end_tick, max(end_tick) - min(arrival_tick) AS delay
+            FROM payments WHERE status <> 'split' GROUP BY run, coalesce(parent, payment)
+            HAVING bool_and(status = 'settled')""",
+        """UPDATE days SET
+            settled_orders = (SELECT count(*) FROM settled_orders JOIN runs USING (run)
+                WHERE run = days.run AND end_tick // ticks_per_day = days.day),
+            settled_orders_delay = (SELECT coalesce(sum(delay), 0) FROM settled_orders JOIN runs USING (run)
+                WHERE run = days.run AND end_tick // ticks_per_day = days.day)""",
+        "DROP TABLE settled_orders",
     ),
 )
 """Statements that upgrade a store by one version each; the first ones create a store of `FIRST_VERSION`.

@@ -13,7 +13,7 @@ from paysim_gym.files import write_atomically
 from paysim_gym.render import BankSnapshot, DayHistory, render_picture
 from paysim_gym.render.day_history import URGENCIES
 from paysim_gym.simulate.event_replay import Account, Event, EventReplay, OpenPayment
-from paysim_gym.simulate.persistence import StoredTicks
+from paysim_gym.simulate.persistence import stored_ticks
 from paysim_gym.simulate.records import RunPlan, TickRecord
 from paysim_gym.simulate.store import Store, StoredRun
 from paysim_gym.simulate.store_schema import StoreError
@@ -106,9 +106,8 @@ def stored_day(store: Store, stored: StoredRun, *, bank: str | None = None, day:
         raise StoreError(f"--bank = {name!r}: must be one of {', '.join(plan.banks)}")
     pool = json.loads(stored.definition)["agents"][plan.banks.index(name)]["liquidity_pool"]
     recorder = _DayRecorder(plan, name, pool, day)
-    source = StoredTicks(store, stored)
-    while not source.is_over:
-        recorder.apply(source.tick())
+    for record in stored_ticks(store, stored):
+        recorder.apply(record)
     if not recorder.recorded.snapshots:
         raise StoreError(f"--day = {day}: run {stored.run} did not play this day")
     return recorder.recorded

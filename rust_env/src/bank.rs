@@ -40,15 +40,15 @@ pub struct Bank {
     /// Value paid today.
     pub paid_today: Cents,
     /// Value received in this tick and the previous ones, latest first.
-    received: [Cents; RECENT_TICKS + 1],
-    day_opening: Cents,
+    pub(crate) received: [Cents; RECENT_TICKS + 1],
+    pub(crate) day_opening: Cents,
     /// Costs of this step: a tick, or an opening.
     pub tick_costs: Costs,
     /// Costs since the start of the episode, including the current step.
     pub costs: Costs,
     /// Sum of today's costs.
     pub cost_today: Cents,
-    accruals: [Accrual; COMPONENTS.len()],
+    pub(crate) accruals: [Accrual; COMPONENTS.len()],
     /// Internal queue, by urgency, deadline and arrival.
     pub internal: Vec<Payment>,
     /// Central queues, by rail; the head is next.
@@ -83,7 +83,7 @@ pub struct Bank {
     /// Overnight loan, repaid when the next day opens.
     pub loan: Cents,
     /// Costs at the start of the day.
-    opening_costs: Costs,
+    pub(crate) opening_costs: Costs,
     /// Number of payments unsettled at the last end of day.
     pub unsettled_count: u32,
     /// Value of these payments.
@@ -261,9 +261,14 @@ impl Bank {
         self.internal.iter().chain(self.queued())
     }
 
+    /// Sort key of the internal queue.
+    pub(crate) fn queue_key(payment: &Payment) -> (Reverse<u8>, Tick, PaymentId) {
+        (Reverse(payment.urgency), payment.deadline, payment.id)
+    }
+
     /// Inserts a payment into the internal queue by urgency, deadline and arrival.
     pub fn queue(&mut self, payment: Payment) {
-        let index = self.internal.partition_point(|other| queue_key(other) < queue_key(&payment));
+        let index = self.internal.partition_point(|other| Self::queue_key(other) < Self::queue_key(&payment));
         self.internal.insert(index, payment);
     }
 
@@ -276,7 +281,7 @@ impl Bank {
             payment.urgency = urgency;
         }
         if has_changed {
-            self.internal.sort_unstable_by_key(queue_key);
+            self.internal.sort_unstable_by_key(Self::queue_key);
         }
     }
 
@@ -350,9 +355,4 @@ impl Bank {
 
 fn difference(costs: &Costs, less: &Costs) -> Costs {
     std::array::from_fn(|component| costs[component] - less[component])
-}
-
-/// Sort key of the internal queue.
-fn queue_key(payment: &Payment) -> (Reverse<u8>, Tick, PaymentId) {
-    (Reverse(payment.urgency), payment.deadline, payment.id)
 }

@@ -39,16 +39,28 @@ impl ScenarioError {
     /// Prepends `prefix` to the path.
     #[must_use]
     pub fn under(mut self, prefix: &str) -> Self {
-        match &mut self {
+        self.path_mut().insert_str(0, prefix);
+        self
+    }
+
+    /// The error with a path that begins within a part; `.balance` becomes `balance`.
+    #[must_use]
+    pub fn within(mut self) -> Self {
+        let path = self.path_mut();
+        *path = path.trim_start_matches('.').to_owned();
+        self
+    }
+
+    fn path_mut(&mut self) -> &mut String {
+        match self {
             Self::Malformed { path, .. }
             | Self::OutOfRange { path, .. }
             | Self::BadId { path, .. }
             | Self::UnknownId { path, .. }
             | Self::Duplicate { path, .. }
             | Self::Conflict { path, .. }
-            | Self::MayOverflow { path, .. } => path.insert_str(0, prefix),
+            | Self::MayOverflow { path, .. } => path,
         }
-        self
     }
 }
 

@@ -68,6 +68,24 @@ impl Ledger {
         sender.queue(payment);
     }
 
+    /// Removes a bank's orders from the id `first` on, and its decisions.
+    ///
+    /// The orders must be in its internal queue. Returns their number.
+    pub(crate) fn remove_orders_from(&mut self, bank: usize, first: PaymentId) -> u32 {
+        let Self { setup, banks, .. } = self;
+        let mut queue = std::mem::take(&mut banks[bank].internal);
+        let mut removed = 0;
+        for payment in queue.extract_if(.., |payment| payment.id >= first) {
+            banks[bank].stop_delay_charge(&payment, &setup.prices);
+            banks[bank].statistics.arrived_count -= 1;
+            banks[bank].statistics.arrived_value -= payment.amount;
+            removed += 1;
+        }
+        banks[bank].internal = queue;
+        banks[bank].decisions.clear();
+        removed
+    }
+
     /// Executes a bank's decisions in queue order.
     ///
     /// A payment without a decision is held; in an outage all are.
@@ -298,24 +316,15 @@ impl Ledger {
 
     /// Marks payments that become overdue in this tick and charges the penalty.
     pub fn mark_overdue(&mut self, bank: usize) {
-        if self.banks[bank].next_deadline <= self.now {
-            self.mark_overdue_until(bank, self.now);
+        let Self { setup, banks, events, now, .. } = self;
+        if banks[bank].next_deadline > *now {
+            return;
         }
-    }
-
-    /// Marks all unsettled payments of a bank overdue.
-    pub fn mark_all_overdue(&mut self, bank: usize) {
-        self.mark_overdue_until(bank, Tick(u32::MAX));
-    }
-
-    /// Marks unsettled payments of a bank with a deadline up to `last` overdue.
-    fn mark_overdue_until(&mut self, bank: usize, last: Tick) {
-        let Self { setup, banks, events, .. } = self;
         let Bank { internal, central, delay_charge, next_deadline, .. } = &mut banks[bank];
         *next_deadline = Tick(u32::MAX);
         let mut penalty = Cents::ZERO;
         for payment in internal.iter_mut().chain(central.iter_mut().flatten()).filter(|payment| !payment.is_overdue) {
-            if payment.deadline <= last {
+            if payment.deadline <= *now {
                 *delay_charge -= setup.prices.delay(payment);
                 payment.is_overdue = true;
                 *delay_charge += setup.prices.delay(payment);

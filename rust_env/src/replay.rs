@@ -98,7 +98,8 @@ impl Replay {
         fingerprint_words(starts.chain(orders))
     }
 
-    fn max_load(&self, num_days: i64) -> Load {
+    /// Upper bound of the payments of an episode.
+    pub(crate) fn max_load(&self, num_days: i64) -> Load {
         let days = self.starts.windows(2).map(|ends| &self.orders[ends[0]..ends[1]]);
         let loads = days.map(|day| (day.len() as f64, day.iter().map(|order| order.amount.0 as f64).sum::<f64>()));
         let (count, value) = loads.fold((0.0_f64, 0.0_f64), |max, load| (max.0.max(load.0), max.1.max(load.1)));

@@ -8,8 +8,8 @@ use crate::hash;
 use crate::payment::Order;
 use crate::replay::Replay;
 use crate::scenario::{
-    AgentConfig, EndOfDay, EscalationConfig, LsmConfig, Overnight, PolicyConfig, QueueDiscipline, RailConfig, Scenario,
-    SettlementType, clamp_u32, conflict, priority_of,
+    AgentConfig, Bounds, EndOfDay, EscalationConfig, Load, LsmConfig, Overnight, PolicyConfig, QueueDiscipline,
+    RailConfig, Scenario, SettlementType, clamp_u32, conflict, priority_of,
 };
 use crate::scheduled_events::{ScheduledEvent, timeline};
 use crate::units::{BankId, Cents, Rate, Tick};
@@ -49,6 +49,7 @@ pub struct SystemSetup {
     pub overnight: Overnight,
     /// Hash of the scenario and its replayed payments.
     pub fingerprint: u64,
+    pub(crate) bounds: Bounds,
 }
 
 /// Compiled configuration of a bank.
@@ -143,6 +144,7 @@ impl SystemSetup {
     pub fn new(scenario: &Scenario, replay: Option<Arc<Replay>>) -> Result<Self, ScenarioError> {
         scenario.validate()?;
         check_replay(scenario, replay.as_deref())?;
+        let replayed = replay.as_deref().map_or_else(Load::default, |replay| replay.max_load(scenario.num_days));
         let timeline = timeline(scenario);
         let daily_squares = expected_daily_squares(scenario, &timeline, replay.as_deref());
         let bank = |(index, agent): (usize, &AgentConfig)| BankSetup {
@@ -173,6 +175,7 @@ impl SystemSetup {
             end_of_day: scenario.end_of_day,
             overnight: scenario.overnight,
             fingerprint: fingerprint(scenario, replay.as_deref()),
+            bounds: scenario.bounds(replayed),
             replay,
         })
     }

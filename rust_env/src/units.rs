@@ -161,6 +161,11 @@ pub struct Accrual {
 }
 
 impl Accrual {
+    /// Whether the remainder is less than a cent.
+    pub(crate) fn is_valid(&self) -> bool {
+        (0..Rate::ONE).contains(&self.remainder)
+    }
+
     /// Adds `charge`, in 10^-12 cents, and returns the whole cents now owed.
     ///
     /// The charge must not be negative. Returns `None` if the cents do not fit in 64 bits.

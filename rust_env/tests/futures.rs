@@ -16,6 +16,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use stepped_fleet::SteppedFleet;
 
+/// The bank whose knowledge stays in a reseeded copy.
+const LEARNER: BankId = BankId(1);
+
 /// A has random arrivals, B scheduled and replayed ones; C releases at random.
 fn scenario() -> Value {
     let arrivals = json!({"rate_per_tick": 3, "distribution_type": "exponential", "amount_mean": 1_000});
@@ -67,7 +70,7 @@ fn copy(original: &System, seed: Option<u64>) -> System {
     let mut copy = setup().system(&[], EventLog::recording());
     copy.restore(&original.save()).unwrap();
     if let Some(seed) = seed {
-        copy.reseed(seed);
+        copy.reseed(seed, LEARNER);
     }
     copy
 }
@@ -132,7 +135,10 @@ fn reseeding_keeps_the_past() {
     original.begin_tick().unwrap();
     let reseeded = copy(&original, Some(1));
     for bank in 0..3 {
-        let payments = |system: &System| system.ledger.banks[bank].unsettled().copied().collect::<Vec<Payment>>();
+        // A's sampled payments of this tick are redrawn.
+        let is_known = |payment: &&Payment| bank > 0 || payment.arrival < Tick(3);
+        let payments =
+            |system: &System| system.ledger.banks[bank].unsettled().filter(is_known).copied().collect::<Vec<Payment>>();
         assert_eq!(payments(&reseeded), payments(&original));
         let account = |system: &System| (system.ledger.banks[bank].balance, system.ledger.banks[bank].costs);
         assert_eq!(account(&reseeded), account(&original));
@@ -170,7 +176,7 @@ fn reseeding_does_not_change_the_next_episode() {
     let mut fleet = SteppedFleet::new(&sampled, 2, 1, &decision);
     let saved = fleet.fleet.save(1);
     fleet.fleet.restore(0, &saved).unwrap();
-    fleet.fleet.reseed(0, 77);
+    fleet.fleet.reseed(0, 77, LEARNER);
     let play = |fleet: &mut SteppedFleet| {
         fleet.step(&[0, 0]).unwrap();
         (fleet.fleet.save(0), fleet.fleet.save(1))
@@ -186,4 +192,134 @@ fn reseeding_does_not_change_the_next_episode() {
         assert!(reseeded == original);
     }
     assert_eq!(fleet.fleet.seeds_and_episodes().collect::<Vec<_>>(), [(1, 2), (1, 2)]);
+}
+
+/// A, B and C have random arrivals from tick 2 on.
+fn sampled_system(ticks: u32) -> System {
+    let bank = |id: &str| {
+        let windows = json!([{"start_tick": 0, "end_tick": 2, "multiplier": 0}]);
+        json!({
+            "id": id, "balance": 0, "liquidity_pool": 10, "arrival_config": {
+                "rate_per_tick": 3, "distribution_type": "exponential", "amount_mean": 1_000, "deadline_range": [0, 5],
+                "priority": {"2": 1, "7": 1}, "time_windows": windows
+            }
+        })
+    };
+    let schedule = |tick: i64| {
+        ["A", "B", "C", "D"].map(|sender| {
+            let receiver = if sender == "A" { "D" } else { "A" };
+            json!({"sender": sender, "receiver": receiver, "amount": 50, "arrival_tick": tick, "deadline_tick": 40})
+        })
+    };
+    let scenario = json!({
+        "ticks_per_day": 10, "agents": [bank("A"), bank("B"), bank("C"), {"id": "D", "balance": 0}],
+        "initial_transactions": (0..10).flat_map(schedule).collect::<Vec<Value>>(),
+        "costs": {"delay_penalty_per_tick": 2, "priority_multipliers": {"7": 3}}
+    });
+    let setup = Setup::new(&Scenario::from_json(&scenario.to_string()).unwrap()).unwrap();
+    let mut system = setup.system(&[0, 1, 2, 3].map(BankId), EventLog::default());
+    for _ in 0..ticks {
+        system.tick().unwrap();
+    }
+    system
+}
+
+fn unsettled(system: &System, bank: usize) -> Vec<Payment> {
+    system.ledger.banks[bank].unsettled().copied().collect()
+}
+
+/// Copies of a system for the learner B, by copy seed.
+fn redrawn(ticks: u32, original: &System, seed: u64) -> System {
+    let mut copy = sampled_system(ticks);
+    copy.restore(&original.save()).unwrap();
+    copy.reseed(seed, LEARNER);
+    copy
+}
+
+#[test]
+fn other_banks_receive_other_sampled_payments_in_the_present_tick() {
+    const SEEDS: u64 = 400;
+    let mut original = sampled_system(5);
+    original.begin_tick().unwrap();
+    let is_present = |payment: &&Payment| payment.arrival == Tick(5) && payment.deadline != Tick(40);
+    let present = |system: &System, bank: usize| {
+        unsettled(system, bank).iter().filter(is_present).map(|payment| payment.amount).collect::<Vec<Cents>>()
+    };
+    let (mut amounts, mut count) = (HashSet::new(), 0);
+    for seed in 0..SEEDS {
+        let copy = redrawn(5, &original, seed);
+        // The learner keeps its queue; all banks keep older and scheduled payments.
+        assert_eq!(unsettled(&copy, 1), unsettled(&original, 1));
+        for bank in 0..4 {
+            let kept = |system: &System| {
+                let payments = unsettled(system, bank);
+                payments.into_iter().filter(|payment| !is_present(&payment)).collect::<Vec<Payment>>()
+            };
+            assert_eq!(kept(&copy), kept(&original));
+        }
+        for bank in [0, 2] {
+            let drawn = present(&copy, bank);
+            count += drawn.len();
+            amounts.insert(drawn);
+            let (bank, before) = (&copy.ledger.banks[bank], &original.ledger.banks[bank]);
+            let arrived: Cents = bank.unsettled().map(|payment| payment.amount).sum::<Cents>() - bank.central_value;
+            let arrived_before = before.unsettled().map(|payment| payment.amount).sum::<Cents>() - before.central_value;
+            let grown = bank.statistics.arrived_value - before.statistics.arrived_value;
+            assert_eq!(arrived - arrived_before, grown);
+        }
+        // A state is accepted only if its counters agree with its queues.
+        sampled_system(0).restore(&copy.save()).unwrap();
+    }
+    // No two draws are equal, and their mean number is 3 with a standard error of 0.061.
+    assert!(amounts.len() as u64 > 2 * SEEDS * 9 / 10, "{}", amounts.len());
+    let mean = count as f64 / (2 * SEEDS) as f64;
+    assert!((mean - 3.0).abs() < 0.3, "{mean}");
+}
+
+#[test]
+fn nothing_is_redrawn_in_a_tick_without_sampled_payments() {
+    // Tick 1 has rate 0; before it nothing has arrived in the tick, and at an opening nothing at all.
+    for (ticks, begins) in [(1, true), (1, false), (0, false)] {
+        let mut original = sampled_system(ticks);
+        original.begin_day().unwrap();
+        if begins {
+            original.begin_tick().unwrap();
+        }
+        let copy = redrawn(ticks, &original, 3);
+        for bank in 0..4 {
+            assert_eq!(unsettled(&copy, bank), unsettled(&original, bank));
+        }
+        assert_eq!(copy.is_opening(), original.is_opening());
+    }
+}
+
+#[test]
+fn a_redrawn_present_tick_equals_the_golden_one() {
+    let mut original = sampled_system(5);
+    original.begin_tick().unwrap();
+    let copy = redrawn(5, &original, 1);
+    let first = unsettled(&original, 0).iter().map(|payment| payment.id).max().unwrap();
+    let present = |bank: usize| {
+        let payments = unsettled(&copy, bank);
+        let new = payments.into_iter().filter(|payment| payment.id > first && payment.arrival == Tick(5));
+        new.map(|payment| (payment.amount.0, payment.deadline.0, payment.priority)).collect::<Vec<_>>()
+    };
+    assert_eq!(present(0), []);
+    assert_eq!(present(2), [(817, 8, 7), (1905, 5, 2)]);
+}
+
+#[test]
+fn a_second_redraw_replaces_the_first() {
+    let mut original = sampled_system(5);
+    original.begin_tick().unwrap();
+    let once = redrawn(5, &original, 8);
+    let twice = redrawn(5, &redrawn(5, &original, 4), 8);
+    for bank in 0..4 {
+        let payments = |system: &System| {
+            unsettled(system, bank).iter().map(|payment| (payment.amount, payment.deadline)).collect::<Vec<_>>()
+        };
+        assert_eq!(payments(&twice), payments(&once));
+        assert_eq!(twice.ledger.banks[bank].statistics, once.ledger.banks[bank].statistics);
+        assert_eq!(twice.ledger.banks[bank].delay_charge, once.ledger.banks[bank].delay_charge);
+    }
 }

@@ -274,6 +274,23 @@ fn upper_bounds_include_split_parts_and_overnight_loans() {
 }
 
 #[test]
+fn null_is_absent_for_a_field_with_a_default_only() {
+    let mut scenario = valid_scenario();
+    let expected = Scenario::from_json(&scenario.to_string()).unwrap();
+    for key in ["num_days", "seed", "rails", "costs", "events", "payments_file", "end_of_day"] {
+        scenario[key] = Value::Null;
+    }
+    scenario["agents"][0]["arrival_config"]["time_windows"] = Value::Null;
+    scenario["agents"][1]["policy"] = Value::Null;
+    assert_eq!(Scenario::from_json(&scenario.to_string()).unwrap(), expected);
+    check(vec![
+        ("/agents/0/balance", Value::Null, &["agents[0]", "missing field `balance`"]),
+        ("/surprise", Value::Null, &["surprise: null"]),
+        ("/agents/0/arrival_config/counterparty_weights", json!({"B": null}), &["counterparty_weights.B: null"]),
+    ]);
+}
+
+#[test]
 fn text_that_is_not_a_scenario_is_rejected() {
     for (text, part) in
         [("", "EOF"), ("[]", "scenario"), ("{}", "missing field `ticks_per_day`"), ("{\"ticks_per_day\": 1} x", "")]
@@ -283,7 +300,7 @@ fn text_that_is_not_a_scenario_is_rejected() {
     }
     let duplicate = valid_scenario().to_string().replacen("{", "{\"ticks_per_day\": 3, ", 1);
     let message = Scenario::from_json(&duplicate).unwrap_err().to_string();
-    assert!(message.contains("duplicate field `ticks_per_day`"), "{message}");
+    assert!(message.contains("duplicate key ticks_per_day"), "{message}");
     let weights = r#""amount_mean":10,"counterparty_weights":{"B":1,"B":2}"#;
     let duplicate = valid_scenario().to_string().replace("\"amount_mean\":10", weights);
     let message = Scenario::from_json(&duplicate).unwrap_err().to_string();

@@ -202,11 +202,30 @@ fn carried_payments_incur_a_penalty_and_stay_queued() {
     assert_eq!(settlements(&outcomes), [0, 0, 3, 0]);
     // End of day 1: two payments x 40, and 1% of 1,500.
     assert_eq!(cost(&system, A, Component::EndOfDay), 2 * 40 + 15);
-    // The 500 miss their deadline at tick 1; the 1,000 become overdue at the end of the day.
-    assert_eq!(cost(&system, A, Component::Deadline), 7 + 7);
+    // The 500 miss their deadline at tick 1; the 1,000 settle at tick 2, before theirs.
+    assert_eq!(cost(&system, A, Component::Deadline), 7);
     // Tick 0 costs 1 and tick 1 costs 2. Both settle at tick 2.
     assert_eq!(cost(&system, A, Component::Delay), 1 + 2);
     assert_eq!(balance(&system, A), 0);
+}
+
+#[test]
+fn a_close_makes_nothing_overdue_before_its_deadline() {
+    let costs = json!({"deadline_penalty": 500, "delay_penalty_per_tick": 3, "overdue_multiplier": 2});
+    // Arrivals at tick 0 with deadline 3, in the second day: one settles at tick 2, one at tick 3, one never.
+    let payments = vec![pay(100, 0, 3, 9), pay(200, 0, 3, 8), pay(400, 0, 3, 7), receive(100, 2), receive(200, 3)];
+    for (end_of_day, deadline, delay) in
+        [("carry", 500, 2 * 3 + 3 * 3 + 4 * 3), ("drop", 0, 6 * 3), ("borrow", 0, 6 * 3)]
+    {
+        let mut scenario = two_banks(2, json!({"balance": 0}), costs.clone(), payments.clone());
+        (scenario["num_days"], scenario["end_of_day"]) = (json!(2), json!(end_of_day));
+        let mut system = system(&scenario, &[]);
+        play(&mut system, 2);
+        assert_eq!(cost(&system, A, Component::Deadline), 0, "{end_of_day}");
+        play(&mut system, 2);
+        let costs = [Component::Deadline, Component::Delay].map(|component| cost(&system, A, component));
+        assert_eq!(costs, [deadline, delay], "{end_of_day}");
+    }
 }
 
 #[test]

@@ -304,6 +304,27 @@ fn an_early_close_postpones_deadlines() {
     assert_eq!(cost(&system, A, Component::Deadline), 9);
 }
 
+#[test]
+fn deadlines_that_an_early_close_skips_pass_in_the_next_tick() {
+    let costs = json!({"deadline_penalty": 9, "eod_penalty": 1});
+    let payments = [(1, 10), (4, 20), (4, 40), (6, 80)];
+    let payments = payments.map(|(deadline, amount)| {
+        json!({"sender": "A", "receiver": "B", "amount": amount, "arrival_tick": 0, "deadline_tick": deadline})
+    });
+    let events = json!([
+        {"type": "early_close", "tick": 1},
+        {"type": "transfer", "receiver": "A", "amount": 30, "tick": 5}
+    ]);
+    let rules = json!({"num_days": 2, "costs": costs, "events": events});
+    let mut system = system(&with(scenario(5, json!({"balance": 0}), payments.to_vec()), rules));
+    let mut deadline = || {
+        system.tick().unwrap();
+        (system.ledger.now.0, cost(&system, A, Component::Deadline))
+    };
+    // Ticks 0 and 1, at whose end 10 become overdue; ticks 5 and 6: 10 and 20 settle, 40 and then 80 become overdue.
+    assert_eq!([deadline(), deadline(), deadline(), deadline()], [(1, 0), (5, 9), (6, 18), (7, 27)]);
+}
+
 fn record(day: i64, tick: i64, amount: i64) -> PaymentRecord {
     PaymentRecord { day, tick, sender: 0, receiver: 1, amount, deadline: -1, priority: 5, divisible: true }
 }

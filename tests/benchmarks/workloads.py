@@ -97,11 +97,7 @@ class Single:
         return actions
 
     def _sample(self) -> Any:
-        mask = self._info.get("action_mask")
-        if mask is None:
-            return self._env.action_space.sample()
-        legal = mask.reshape(len(self._env.action_space.nvec), -1).astype(np.int8)
-        return self._env.action_space.sample(mask=tuple(legal))
+        return self._env.action_space.sample(mask=self._info.get("action_mask"))
 
 
 class Idle(VecEnv):

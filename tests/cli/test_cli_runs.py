@@ -112,7 +112,7 @@ def test_runs_are_listed_shown_and_compared(call: Called) -> None:
     assert json.loads(call("runs", "compare", 1, 2, "--json")) == {"1": metrics[0], "2": metrics[1]}
     compared = call("runs", "compare", 1, "last")
     assert re.search(r"^run +1 +2$", compared, re.MULTILINE)
-    arrivals = [str(figures["arrivals"]) for figures in metrics]
+    arrivals = [str(figures["total_arrivals"]) for figures in metrics]
     assert re.search(rf"^arrivals +{arrivals[0]} +{arrivals[1]}$", compared, re.MULTILINE)
 
 
@@ -143,7 +143,7 @@ def test_a_day_is_drawn(call: Called, two_days: Path, tmp_path: Path) -> None:
     text = call("render", "last", "--bank", "CORE_B", "--day", 1)
     assert text.startswith("CORE_B, day 2 of 2, closed\n")
     first, *_, last = map(json.loads, call("run", two_days, "--stream", "--from", 48).splitlines())
-    balance = last["balances"]["CORE_B"]
+    (balance,) = (agent["balance"] for agent in last["agents"] if agent["id"] == "CORE_B")
     assert re.search(rf"^Balance +{balance / 100:,.2f} ", text, re.MULTILINE)
     assert first["tick"] == 48
 
@@ -276,7 +276,7 @@ def test_a_run_whose_reader_has_gone_keeps_its_whole_days(tmp_path: Path) -> Non
     assert (run.returncode, len(run.stdout.splitlines())) == (141, 100)
     assert run.stderr == "interrupted; the completed days of run 1 are stored in r.duckdb\n"
     shown = json.loads(paysim("runs", "show", 1, "--store", "r.duckdb", "--json", folder=tmp_path).stdout)
-    assert (shown["status"], shown["metrics"]["ticks"] % 48) == ("interrupted", 0)
+    assert (shown["status"], shown["metrics"]["total_ticks"] % 48) == ("interrupted", 0)
     assert shown["metrics"]["days"] >= 2
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -98,3 +101,51 @@ def test_numpy_values_are_taken() -> None:
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         EnvSettings().slots = 3  # type: ignore[misc]
+
+
+LARGE = """
+import resource
+resource.setrlimit(resource.RLIMIT_AS, (16 << 30, 16 << 30))
+from paysim_gym import PaymentVectorEnv
+try:
+    PaymentVectorEnv(2**24, "large_network")
+except MemoryError as error:
+    print(error)
+"""
+
+
+def test_a_fleet_beyond_the_memory_is_refused_before_it_is_built() -> None:
+    run = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True, timeout=60)
+    message = (
+        r"num_envs = 16777216 systems of (\d+) KiB need about (\d+) GiB of memory, "
+        r"(\d+) GiB are available: use fewer systems\n"
+    )
+    found = re.fullmatch(message, run.stdout)
+    assert found, run.stderr
+    system, needed, available = map(int, found.groups())
+    assert system - 1 <= needed << 20 >> 24 <= system
+    assert available < needed
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of the process from /proc")
+def test_the_estimate_of_the_memory_is_of_the_right_size() -> None:
+    script = """
+from pathlib import Path
+from paysim_gym import PaymentVectorEnv
+
+def resident():
+    return next(int(line.split()[1]) for line in Path("/proc/self/status").open() if line.startswith("VmRSS"))
+
+first = PaymentVectorEnv(1, "large_network")
+first.reset(seed=0)
+before = resident()
+fleet = PaymentVectorEnv(2_000, "large_network", num_threads=1)
+fleet.reset(seed=0)
+for _ in range(20):
+    fleet.step(fleet.scripted_actions({"type": "release_all"}))
+print((resident() - before) / 2_000)
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    large = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True, timeout=60)
+    estimate = int(re.findall(r"\d+ KiB", large.stdout)[0].split()[0])
+    assert 0.4 < estimate / float(run.stdout) < 2.5, (estimate, run.stdout, run.stderr)

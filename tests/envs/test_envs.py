@@ -16,9 +16,10 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
-from paysim_gym import ActionError, EpisodeOverError, PaymentEnv, PaymentVectorEnv
-from paysim_gym._engine import COST_COMPONENTS, observation_fields
+from paysim_gym import ActionError, EpisodeOverError, PaymentEnv, PaymentVectorEnv, observation_fields
+from paysim_gym._engine import COST_COMPONENTS
 from paysim_gym.envs import fleet_rows
+from paysim_gym.envs.infos import COST_KEYS
 from paysim_gym.envs.registration import ENV_SCENARIOS, register_envs
 
 HOLD = np.zeros(8, np.int64)
@@ -136,7 +137,8 @@ class TestMasks:
         for _ in range(50):
             masks = env.action_masks()
             assert masks.dtype == np.bool_
-            assert masks.shape == (16, 32)
+            assert masks.shape == infos["action_mask"].shape == (16, 32)
+            assert infos["action_mask"].dtype == np.int8
             assert np.array_equal(masks, infos["action_mask"])
             assert masks.reshape(16, 8, 4)[:, :, 0].all()
             *_, infos = env.step(np.zeros((16, 8), np.int64))
@@ -249,9 +251,7 @@ class TestSeeds:
                 over = False
                 while not over:
                     _, _, over, _, info = env.step(env.scripted_actions(policy))
-                days.append(
-                    (info["episode_totals"]["arrived_count"], info["episode_totals"]["arrived_value"])
-                )
+                days.append((info["episode_arrived_count"], info["episode_arrived_value"]))
                 env.reset()
             arrived.append(days)
         assert arrived[0] == arrived[1]
@@ -306,12 +306,12 @@ class TestRewards:
         env.reset(seed=0)
         for _ in range(5):
             rewards, infos = play_day(env, rng)
-            totals = infos[-1]["episode_totals"]
-            assert sum(rewards) == pytest.approx(-totals["cost"] / env.reward_scale_cents, rel=1e-12)
+            cost = infos[-1]["episode_cost"]
+            assert sum(rewards) == pytest.approx(-cost / env.reward_scale_cents, rel=1e-12)
             for component in COST_COMPONENTS:
-                charged = sum(info["costs"][component] for info in infos)
-                assert charged == totals[f"cost_{component}"]
-            assert totals["cost"] == sum(totals[f"cost_{component}"] for component in COST_COMPONENTS) > 0
+                charged = sum(info[f"cost_{component}"] for info in infos)
+                assert charged == infos[-1][f"episode_cost_{component}"]
+            assert cost == sum(infos[-1][f"episode_cost_{component}"] for component in COST_COMPONENTS) > 0
             env.reset()
 
     def test_reward_is_the_cost_of_the_step(self) -> None:
@@ -319,7 +319,7 @@ class TestRewards:
         env.reset(seed=0)
         rewards, infos = play_day(env, np.random.default_rng(1))
         for reward, info in zip(rewards, infos, strict=True):
-            assert reward == -sum(info["costs"].values()) / env.reward_scale_cents
+            assert reward == -sum(info[key] for key in COST_KEYS) / env.reward_scale_cents
 
     def test_blend_lies_between_own_and_system(self) -> None:
         days = {}
@@ -331,16 +331,22 @@ class TestRewards:
         assert (days["system"] < days["own"]).any()
         assert days["blend"] == pytest.approx(0.75 * days["own"] + 0.25 * days["system"])
 
-    def test_infos_are_plain_integers(self) -> None:
+    def test_infos_are_flat_numbers_and_masks(self) -> None:
         env = PaymentEnv()
-        env.reset(seed=0)
+        _, first = env.reset(seed=0)
+        restored = env.restore_state(env.save_state())[1]
         _, infos = play_day(env, np.random.default_rng(0))
-        for info in infos:
-            assert tuple(info["costs"]) == COST_COMPONENTS
-            assert all(type(cost) is int for cost in info["costs"].values())
-            assert type(info["illegal_actions"]) is int
-        floats = {name for name, value in infos[-1]["episode_totals"].items() if type(value) is float}
-        assert floats == {"settlement_rate", "mean_delay"}
+        keys = (*COST_KEYS, "illegal_actions", "action_mask")
+        for info in (first, restored, *infos[:-1]):
+            assert tuple(info) == keys
+            assert all(type(info[key]) is int for key in keys[:-1])
+        assert {first[key] for key in keys[:-1]} == {restored[key] for key in keys[:-1]} == {0}
+        totals = {key: value for key, value in infos[-1].items() if key not in keys}
+        assert all(key.startswith("episode_") for key in totals)
+        assert {f"episode_{key}" for key in COST_KEYS} < totals.keys()
+        floats = {name for name, value in totals.items() if type(value) is not int}
+        assert floats == {"episode_settlement_rate", "episode_mean_delay"}
+        assert {type(totals[name]) for name in floats} == {float}
 
 
 class TestEnds:
@@ -351,7 +357,7 @@ class TestEnds:
             _, _, terminated, truncated, info = env.step(release_all(env))
             assert terminated is (tick == 23)
             assert truncated is False
-            assert ("episode_totals" in info) is terminated
+            assert ("episode_cost" in info) is terminated
         with pytest.raises(EpisodeOverError, match="reset"):
             env.step(HOLD)
 
@@ -397,7 +403,7 @@ class TestEnds:
             _, _, terminated, truncated, infos = env.step(np.zeros((2, 8), np.int64))
             assert not terminated.any()
             assert truncated.all() == (step in (5, 11))
-            assert ("episode_totals" in infos) == (step in (5, 11))
+            assert ("episode_cost" in infos) == (step in (5, 11))
 
 
 class TestArguments:

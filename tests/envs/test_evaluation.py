@@ -12,6 +12,7 @@ from paysim_agents import scripted
 
 from paysim_gym import PaymentEnv, PaymentVectorEnv
 from paysim_gym._engine import COST_COMPONENTS
+from paysim_gym.envs.infos import episode_totals
 from paysim_gym.evaluation import (
     EpisodeTable,
     evaluate,
@@ -35,7 +36,7 @@ def test_each_row_is_the_first_episode_of_its_seed(small_scenario: dict[str, Any
         while not over:
             _, _, over, _, info = env.step(env.scripted_actions({"type": "release_all"}))
         columns = [field.name for field in fields(table) if field.name != "seed"]
-        assert {name: getattr(table, name)[row].item() for name in columns} == info["episode_totals"]
+        assert {name: getattr(table, name)[row].item() for name in columns} == episode_totals(info)
 
 
 def test_policies_meet_the_same_payments(small_scenario: dict[str, Any]) -> None:

@@ -27,6 +27,7 @@ from torch import nn
 from paysim_gym import PaymentEnv, PaymentVectorEnv, Scenario, ScenarioError, _engine, load_scenario
 from paysim_gym.envs.export import export_network
 from paysim_gym.envs.sb3 import PaymentVecEnv
+from paysim_gym.envs.spaces import observation_names
 
 torch.set_num_threads(1)
 ALGORITHMS: dict[str, tuple[Any, str, dict[str, Any]]] = {
@@ -103,7 +104,7 @@ def test_an_exported_file_says_what_the_policy_decides(tmp_path: Path) -> None:
     decision = {"slots": 3, "split_parts": [5], "decides": "payments"}
     assert json.loads(metadata["decision"]) == DECISION | decision
     assert (metadata["masked"], metadata["outputs"], metadata["activation"]) == ("true", "logits", "tanh")
-    assert json.loads(metadata["observation"]) == [field[0] for field in _engine.observation_fields(3)]
+    assert json.loads(metadata["observation"]) == list(observation_names(3))
 
 
 def test_a_loaded_model_needs_its_environment(tmp_path: Path) -> None:
@@ -116,7 +117,7 @@ def test_a_loaded_model_needs_its_environment(tmp_path: Path) -> None:
     environments: tuple[Any, ...] = (env, wrapped, DummyVecEnv([lambda: wrapped]))
     for index, given in enumerate(environments):
         export_network(model, tmp_path / f"{index}.safetensors", given)
-    observations = np.zeros((1, len(_engine.observation_fields(3))), np.float32)
+    observations = np.zeros((1, len(observation_names(3))), np.float32)
     networks = [_engine.Network(file.read_bytes()) for file in tmp_path.glob("*.safetensors")]
     assert len({network.outputs(observations).tobytes() for network in networks}) == 1
 
@@ -288,7 +289,7 @@ def normalised(**changed: Any) -> bytes:
     return save(tensors | {f"observation.{key}": value for key, value in whole.items()}, metadata)
 
 
-NAMES = [field[0] for field in _engine.observation_fields(8)]
+NAMES = list(observation_names(8))
 REFUSED = {
     "nothing": (b"", "the header is missing (0 bytes)"),
     "text": (b"PK\3\4 not a network at all", "the file ends within the header"),

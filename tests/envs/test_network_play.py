@@ -21,12 +21,13 @@ from stable_baselines3.common.vec_env import VecNormalize
 from paysim_gym import Orchestrator, PaymentVectorEnv, _engine, load_scenario
 from paysim_gym.envs.export import export_network
 from paysim_gym.envs.sb3 import PaymentVecEnv
+from paysim_gym.envs.spaces import observation_names
 
 torch.set_num_threads(1)
 ROWS = 6
 SEEDS = [2**40 + row for row in range(ROWS)]
-COLUMNS = [field[0] for field in _engine.observation_fields(8)]
-QUEUE = {"slots": 8, "slot_columns": len(_engine.observation_fields(9)) - len(COLUMNS)}
+COLUMNS = list(observation_names(8))
+QUEUE = {"slots": 8, "slot_columns": len(observation_names(9)) - len(COLUMNS)}
 QUEUE["hidden_size"] = 12
 QUEUE["opening_column"] = COLUMNS.index("is_opening")
 Predict = Callable[[NDArray[np.float32], NDArray[np.bool_]], NDArray[np.int64]]
@@ -187,7 +188,7 @@ def test_a_network_sees_the_same_whoever_else_takes_the_opening(tmp_path: Path, 
     seen = []
     for engine in engines:
         observations, _ = engine.reset(np.ones(ROWS, np.bool_), SEEDS)
-        is_opening = [field[0] for field in _engine.observation_fields(8)].index("is_opening")
+        is_opening = COLUMNS.index("is_opening")
         ticks: list[Any] = []
         while len(ticks) < 24:
             actions = np.zeros((ROWS, 1, len(engine.nvec)), np.int64)

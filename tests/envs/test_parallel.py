@@ -16,6 +16,7 @@ from stable_baselines3 import PPO
 
 from paysim_gym import ActionError, EpisodeOverError, PaymentEnv, PaymentVectorEnv
 from paysim_gym.envs.env_arguments import ActionMode
+from paysim_gym.envs.infos import reset_info
 from paysim_gym.envs.parallel import PaymentParallelEnv, parallel_env
 from paysim_gym.envs.sb3 import PaymentVecEnv
 from paysim_gym.evaluation import evaluate
@@ -76,7 +77,7 @@ class TestPettingZoo:
             assert terminated == dict.fromkeys(LEARNERS, False)
             assert truncated == dict.fromkeys(LEARNERS, step == 2)
         assert env.agents == []
-        assert all(info["episode_totals"]["cost"] >= 0 for info in infos.values())
+        assert all(info["episode_cost"] >= 0 for info in infos.values())
         with pytest.raises(EpisodeOverError):
             env.step(hold)
         env.reset()
@@ -109,7 +110,7 @@ class TestPettingZoo:
             last = env.step(by_agent(batch))
         observations, infos = other.restore_state(env.save_state())
         assert_same(observations, last[0])
-        assert_same(infos, {agent: {"action_mask": last[4][agent]["action_mask"]} for agent in LEARNERS})
+        assert_same(infos, {agent: reset_info(last[4][agent]["action_mask"]) for agent in LEARNERS})
         for batch in batches[15:]:
             assert_same(env.step(by_agent(batch)), other.step(by_agent(batch)))
 
@@ -127,7 +128,8 @@ class TestPettingZoo:
     def test_scripted_actions_and_masks_are_by_agent(self) -> None:
         env = parallel_env("five_bank", LEARNERS)
         _, infos = env.reset(seed=0)
-        assert_same(env.action_masks(), {agent: info["action_mask"] for agent, info in infos.items()})
+        for agent, mask in env.action_masks().items():
+            assert_same(mask.view(np.int8), np.concatenate(infos[agent]["action_mask"]))
         actions = env.scripted_actions({"type": "release_all"})
         assert actions.keys() == set(LEARNERS)
         assert any(action.any() for action in actions.values())
@@ -220,7 +222,9 @@ class TestRows:
             for learner, agent in enumerate(LEARNERS):
                 row = 3 * system + learner
                 assert_same(observations[row].copy(), first[agent])
-                assert_same(infos["action_mask"][row].copy(), first_infos[agent]["action_mask"])
+                assert_same(
+                    infos["action_mask"][row].copy(), np.concatenate(first_infos[agent]["action_mask"])
+                )
         for step, batch in enumerate(random_actions(3 * TICKS, 6)):
             if step == 10:
                 fleet.reset(options={"reset_mask": np.repeat([False, True], 3)})
@@ -239,8 +243,8 @@ class TestRows:
                 shown = np.stack(list(infos["final_obs"][rows])) if is_last else observations[rows]
                 assert_same(shown, np.stack(list(seen.values())))
                 infos_of_step = infos["final_info"] if is_last else infos
-                costs = [info["costs"]["delay"] for info in told.values()]
-                assert infos_of_step["costs"]["delay"][rows].tolist() == costs
+                costs = [info["cost_delay"] for info in told.values()]
+                assert infos_of_step["cost_delay"][rows].tolist() == costs
                 if is_last:
                     assert_same(observations[rows], np.stack(list(env.reset()[0].values())))
 
@@ -269,7 +273,7 @@ class TestRows:
         observation, info = fleet.restore_state(4, fleet.save_state(2))
         masks = fleet.action_masks()
         assert np.array_equal(masks[:3], masks[3:])
-        assert np.array_equal(info["action_mask"], masks[1])
+        assert np.array_equal(np.concatenate(info["action_mask"]), masks[1])
         for batch in batches[10:]:
             observations, rewards, *_ = fleet.step(np.concatenate([batch, batch]))
             assert np.array_equal(observations[:3], observations[3:])

@@ -152,10 +152,10 @@ class TestSteps:
             env = PaymentVectorEnv(4, pooled, "BANK_A", decides=decides, slots=64, autoreset_mode="Disabled")
             env.reset(seed=0)
             infos: dict[str, Any] = {}
-            while "episode_totals" not in infos:
+            while "episode_cost" not in infos:
                 actions = env.scripted_actions({"type": "hold_until_deadline"})
                 *_, infos = env.step(actions)
-            costs.append(infos["episode_totals"]["cost"].tolist())
+            costs.append(infos["episode_cost"].tolist())
         assert costs[0] == costs[1]
         assert PaymentEnv(pooled, "BANK_A", decides="nothing").action_space == Discrete(1)
 

@@ -14,11 +14,12 @@ from typing import Any, cast
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.error import ClosedEnvironmentError
 from gymnasium.vector import AutoresetMode
 from same import assert_same
 
 from paysim_gym import PaymentEnv, PaymentVectorEnv, ScenarioError, load_scenario
-from paysim_gym.envs.infos import row_infos
+from paysim_gym.envs.infos import COST_KEYS, episode_totals, row_infos
 
 ray = pytest.importorskip("ray")
 
@@ -99,9 +100,8 @@ class TestNativeFleet:
         for actions in np.random.default_rng(1).integers(4, size=(3 * TICKS, ROWS, 8)):
             for row, info in enumerate(ours[-1]):
                 assert info["action_mask"].tobytes() == theirs[-1]["action_mask"][row].tobytes()
-                assert ("costs" in info) == ("costs" in theirs[-1] and bool(theirs[-1]["_costs"][row]))
-                for name, cents in info.get("costs", {}).items():
-                    assert cents == theirs[-1]["costs"][name][row]
+                for key in COST_KEYS:
+                    assert info[key] == theirs[-1][key][row]
             ours, theirs = adapter.step(actions), fleet.step(actions)
             assert_same(ours[:4], theirs[:4])
 
@@ -127,8 +127,8 @@ class TestNativeFleet:
             assert np.array_equal(episode.get_observations(), observations)
             assert np.array_equal(episode.get_rewards(), rewards)
             masks = [info["action_mask"] for info in episode.get_infos()]
-            assert np.array_equal(masks, [info["action_mask"] for info in infos])
-            assert episode.get_infos(-1)["episode_totals"] == infos[-1]["episode_totals"]
+            assert np.array_equal(masks, [np.concatenate(info["action_mask"]) for info in infos])
+            assert episode_totals(episode.get_infos(-1)) == episode_totals(infos[-1])
 
     @pytest.mark.parametrize("seeding", ["spread", "consecutive"])
     def test_env_runners_play_different_days_if_seeds_are_spread(self, seeding: str) -> None:
@@ -166,7 +166,7 @@ class TestSeveralLearners:
             result = fleet.step_rows(actions)
             for part, rows in zip(ours, result[:4], strict=True):
                 assert np.array_equal([*part.values()], np.asarray(rows))
-            assert_same([*infos.values()], row_infos(result.infos))
+            assert_same([*infos.values()], row_infos(result.infos, fleet.mask_format))
             assert ends == [result.terminated.all(), result.truncated.all()]
             if any(ends):
                 ours = adapter.reset()
@@ -281,3 +281,11 @@ def test_the_prefix_of_the_id_imports_the_package() -> None:
     )
     assert prefixed.returncode == 0, prefixed.stderr
     assert gym.error.NamespaceNotFound.__name__ in plain.stderr
+
+
+def test_a_closed_environment_raises() -> None:
+    env = PaymentMultiAgentEnv({"scenario": "five_bank", "learners": ["CORE_A"]})
+    env.reset(seed=0)
+    env.close()
+    with pytest.raises(ClosedEnvironmentError):
+        env.step({"CORE_A": np.zeros(8, np.int64)})

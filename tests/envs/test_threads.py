@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import gc
 import signal
 import subprocess
@@ -13,7 +15,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from paysim_gym import _engine, load_scenario
+from paysim_gym import Orchestrator, _engine, load_scenario
 
 ROWS = 2_000
 
@@ -63,6 +65,92 @@ def test_python_goes_on_while_the_engine_steps(fleet: _engine.Fleet, beats: list
     end = time.monotonic() + 60
     while not has_beaten(beats, lambda: fleet.step(actions)):
         assert time.monotonic() < end, "no other thread ran while the engine stepped"
+
+
+CALLS: dict[str, Callable[[_engine.Fleet], object]] = {
+    "nvec": lambda fleet: fleet.nvec,
+    "component_names": lambda fleet: fleet.component_names,
+    "amount_scales": lambda fleet: fleet.amount_scales,
+    "reward_scales": lambda fleet: fleet.reward_scales,
+    "reset": lambda fleet: fleet.reset(np.ones(ROWS, np.bool_), [None] * ROWS),
+    "step": lambda fleet: fleet.step(np.ones((ROWS, 1, 8), np.int64)),
+    "step_alone": lambda fleet: fleet.step_alone(np.ones(8, np.int64)),
+    "scripted_actions": lambda fleet: fleet.scripted_actions('{"type": "release_all"}'),
+    "snapshots": lambda fleet: fleet.snapshots(0),
+    "totals": lambda fleet: fleet.totals(),
+    "save_state": lambda fleet: fleet.save_state(0),
+    "restore_state": lambda fleet: fleet.restore_state(0, b""),
+}
+RUN_CALLS: dict[str, Callable[[_engine.Orchestrator], object]] = {
+    "is_over": lambda run: run.is_over,
+    "next_tick": lambda run: run.next_tick,
+    "tick": lambda run: run.tick(),
+    "get_state": lambda run: run.get_state(),
+    "save_state": lambda run: run.save_state(),
+    "restore_state": lambda run: run.restore_state(b""),
+    "start_recording": lambda run: run.start_recording(),
+    "take_events": lambda run: run.take_events(),
+}
+
+
+def refusals(work: Callable[[], object], calls: dict[str, Callable[[], object]]) -> dict[str, str]:
+    """The errors of calls while another thread is in `work`, which releases the GIL."""
+    found: dict[str, str] = {}
+    is_over = threading.Event()
+
+    def repeat() -> None:
+        while not is_over.is_set():
+            # The work is refused too if it starts during one of the calls.
+            with contextlib.suppress(RuntimeError):
+                work()
+
+    thread = threading.Thread(target=repeat)
+    thread.start()
+    end = time.monotonic() + 60
+    while len(found) < len(calls) and time.monotonic() < end:
+        for name in calls.keys() - found.keys():
+            try:
+                calls[name]()
+            except RuntimeError as error:
+                found[name] = str(error)
+            except ValueError:
+                pass
+    is_over.set()
+    thread.join()
+    return found
+
+
+def test_a_second_thread_is_told_that_the_fleet_is_in_use(fleet: _engine.Fleet) -> None:
+    methods = {name for name in dir(_engine.Fleet) if not name.startswith("_")}
+    assert methods == CALLS.keys()
+    actions = np.ones((ROWS, 1, 8), np.int64)
+    found = refusals(
+        lambda: fleet.step(actions), {name: functools.partial(call, fleet) for name, call in CALLS.items()}
+    )
+    message = (
+        "this fleet is in use by another thread: give each thread its own, or let one thread at a time use it"
+    )
+    assert found == dict.fromkeys(CALLS, message)
+    fleet.step(actions)
+
+
+def test_a_second_thread_is_told_that_the_orchestrator_is_in_use() -> None:
+    methods = {name for name in dir(_engine.Orchestrator) if not name.startswith("_")}
+    assert methods == RUN_CALLS.keys()
+    scenario = load_scenario("two_bank").model_dump(mode="json") | {"num_days": 50}
+    for agent in scenario["agents"]:
+        agent["arrival_config"]["rate_per_tick"] = 1_000.0
+        agent["balance"] = 10**13
+    run = Orchestrator(scenario)
+    run.tick()
+    engine = run._engine
+    found = refusals(engine.tick, {name: functools.partial(call, engine) for name, call in RUN_CALLS.items()})
+    message = (
+        "this orchestrator is in use by another thread: give each thread its own, "
+        "or let one thread at a time use it"
+    )
+    assert found == dict.fromkeys(RUN_CALLS, message)
+    run.tick()
 
 
 LOOPS = {

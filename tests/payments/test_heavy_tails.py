@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from paysim_gym import PaymentVectorEnv
-from paysim_gym._engine import observation_fields
+from paysim_gym import PaymentVectorEnv, observation_fields
 from paysim_gym.envs.spaces import component_choices
 from paysim_gym.payments.calibration import calibrate
 
@@ -58,7 +57,7 @@ def shares_at_bounds(scenario: dict[str, Any], bank: str, rule: dict[str, Any] |
     low, high = (np.array([field[column] for field in FIELDS], np.float32) for column in (2, 3))
     observations, infos = env.reset(seed=7)
     seen = [observations]
-    while "episode_totals" not in infos:
+    while "episode_cost" not in infos:
         if rule is None:
             nvec = component_choices(env.single_action_space)
             actions = rng.integers(nvec, size=(env.num_envs, len(nvec)))

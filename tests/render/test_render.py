@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -451,6 +452,29 @@ class TestWindow:
         env.close()
         assert not pygame.display.get_init()
         env.close()
+
+    def test_it_does_not_draw_through_mesa(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """With Mesa, a later `import torch._dynamo` ends in SIGSEGV."""
+        import pygame
+
+        opened: list[str] = []
+        monkeypatch.delenv("SDL_FRAMEBUFFER_ACCELERATION", raising=False)
+        init = pygame.display.init
+
+        def record_and_open() -> None:
+            opened.append(os.environ["SDL_FRAMEBUFFER_ACCELERATION"])
+            init()
+
+        monkeypatch.setattr(pygame.display, "init", record_and_open)
+        env = hand_env("human")
+        env.reset()
+        env.close()
+        assert opened == ["0"]
+        monkeypatch.setenv("SDL_FRAMEBUFFER_ACCELERATION", "1")
+        env = hand_env("human")
+        env.reset()
+        env.close()
+        assert opened == ["0", "1"]
 
     def test_missing_libraries_are_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         env = hand_env("rgb_array")

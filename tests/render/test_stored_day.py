@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
 import pytest
+from runs import store_run as keep
 
 from paysim_gym import PaymentEnv, PaymentVectorEnv, Scenario, load_scenario
 from paysim_gym._engine import SOON_TICKS, URGENCIES, urgency_class
 from paysim_gym.render import BankSnapshot, render_picture, render_text
-from paysim_gym.simulate.output import OUTPUTS, EventFilter, TextSink
-from paysim_gym.simulate.persistence import FullReplayPersistence
-from paysim_gym.simulate.runner import LiveTicks, SimulationRunner
 from paysim_gym.simulate.store import Store
 from paysim_gym.simulate.store_schema import StoreError
 from paysim_gym.simulate.stored_day import stored_day
-
-
-def keep(store: Store, scenario: Scenario) -> None:
-    source = LiveTicks(scenario)
-    run = store.begin_run(
-        source.plan, scenario, mode="normal", event_filter=EventFilter(), is_full_replay=True
-    )
-    output = OUTPUTS["normal"](TextSink(io.StringIO()))
-    SimulationRunner(source, output, FullReplayPersistence(store, run)).run()
 
 
 def play_releasing_all(scenario: Scenario, learner: str) -> PaymentEnv:
@@ -34,8 +22,7 @@ def play_releasing_all(scenario: Scenario, learner: str) -> PaymentEnv:
     _, info = env.reset(seed=scenario.seed)
     terminated = False
     while not terminated:
-        legal = info["action_mask"].reshape(64, -1)
-        _, _, terminated, _, info = env.step(legal[:, 1].astype(np.int64))
+        _, _, terminated, _, info = env.step([mask[1] for mask in info["action_mask"]])
     return env
 
 

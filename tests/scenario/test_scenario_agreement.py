@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -65,8 +66,8 @@ def disagreement(data: Any) -> str:
 
 
 def refused_by_field(python: Any) -> bool:
-    """Whether Python refuses before the engine is asked."""
-    return isinstance(python, str) and "[type=value_error," not in python
+    """Whether Python refuses a field by itself, before the engine is asked about rules between fields."""
+    return isinstance(python, str) and re.search(r"\[type=(?!value_error,)", python) is not None
 
 
 def pattern_of(data: Any, location: Location) -> tuple[Any, ...]:

@@ -126,7 +126,7 @@ def gridlock_costs(plans: NDArray[np.int64]) -> NDArray[np.int64]:
             queued.sort(key=lambda i: -own[i].priority)
             actions[row, : len(queued)] = [plan[i] == tick for i in queued]
         *_, infos = env.step(actions)
-    costs: NDArray[np.int64] = infos["episode_totals"]["cost"]
+    costs: NDArray[np.int64] = infos["episode_cost"]
     return costs
 
 

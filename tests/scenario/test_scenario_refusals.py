@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from full_scenario import FULL, REMOVED, changed
+from full_scenario import EVENTS, FULL, REMOVED, changed
 
 from paysim_gym import ScenarioError, load_scenario
 from paysim_gym._engine import validate_scenario
@@ -74,7 +74,8 @@ WRONG = [
     pytest.param("agents/0/collateral_haircut", 1.1, "collateral_haircut", id="haircut above one"),
     pytest.param("agents/0/liquidity_pool", 1.5, "agents[0].liquidity_pool", id="float pool"),
     pytest.param("agents/0/liquidity_share", -0.1, "liquidity_share", id="negative share"),
-    pytest.param("agents/0/limits", None, "agents[0].limits", id="null limits"),
+    pytest.param("agents/0/limits", 5, "agents[0].limits", id="number for limits"),
+    pytest.param("agents/0/arrival_config/amount_std_dev", 0, "amount_std_dev", id="zero deviation"),
     pytest.param("agents/0/limits/bilateral", {"BANK_X": 1}, "limits.bilateral", id="limit to a stranger"),
     pytest.param("agents/0/limits/bilateral", {"BANK_A": 1}, "limits.bilateral", id="limit to itself"),
     pytest.param("agents/0/limits/bilateral/BANK_B", -1, "limits.bilateral.BANK_B", id="negative limit"),
@@ -101,7 +102,9 @@ WRONG = [
     pytest.param("events/0/type", REMOVED, "events[0]", id="event without type"),
     pytest.param("events/0/tick", REMOVED, "events[0]", id="event without tick"),
     pytest.param("events/0/tick", -1, "events[0].tick", id="event before the first tick"),
-    pytest.param("events/0/tick", 24, "events[0].tick", id="event after the last tick"),
+    pytest.param(
+        "events/6", EVENTS[6] | {"tick": 24, "until_tick": 24}, "events[6].tick", id="after the end"
+    ),
     pytest.param("events/0/tick", 2.0, "events[0]", id="float tick"),
     pytest.param("events/0/every_ticks", 0, "events[0].every_ticks", id="no period"),
     pytest.param("events/0/every_ticks", REMOVED, "events[0].until_tick", id="until without a period"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -88,26 +89,31 @@ def test_metrics_are_those_of_the_events(client: httpx2.Client) -> None:
     run(client, simulation_id, 12)
     metrics = client.get(f"/api/simulations/{simulation_id}/metrics").json()
     assert metrics["max_queue_depth"] == max(tick["queue_depth"] for tick in ticks) > 0
-    for name in ("arrivals", "settlements", "settled_value", "dropped"):
-        assert metrics[name] == sum(tick[name] for tick in ticks)
+    for name in ("arrivals", "settlements", "dropped"):
+        assert metrics[f"total_{name}"] == sum(tick[name] for tick in ticks)
+    assert metrics["settled_value"] == sum(tick["settled_value"] for tick in ticks)
     events = direct.events()
     arrived = {event["payment"]: tick_of(events, event) for event in events if event["type"] == "arrival"}
     settled = [event for event in events if event["type"] == "settlement"]
-    for index, bank in enumerate(metrics["banks"]):
+    for index, (name, bank) in enumerate(metrics["agent_metrics"].items()):
         history = [row[index] for row in balances]
-        sent = [event for event in settled if event["sender"] == bank["bank"]]
+        sent = [event for event in settled if event["sender"] == name]
         assert bank["settlements"] == len(sent)
-        assert bank["sent"] == sum(event["amount"] for event in sent)
-        assert bank["received"] == sum(e["amount"] for e in settled if e["receiver"] == bank["bank"])
-        assert (bank["min_balance"], bank["mean_balance"]) == (min(history), sum(history) / len(history))
+        assert bank["total_sent"] == sum(event["amount"] for event in sent)
+        assert bank["total_received"] == sum(e["amount"] for e in settled if e["receiver"] == name)
+        assert (bank["min_balance"], bank["avg_balance"]) == (min(history), sum(history) / len(history))
         assert bank["liquidity_used"] == max(0, *(15_000_00 - balance for balance in history))
-        assert bank["turnover"] == bank["sent"] / bank["liquidity_used"]
+        assert bank["turnover"] == bank["total_sent"] / bank["liquidity_used"]
         assert bank["costs"] == direct.get_state()["agents"][index]["costs"]
     waited = sum((tick_of(events, event) - arrived[event["payment"]]) * event["amount"] for event in settled)
     waiting = [payment for bank in direct.get_state()["agents"] for payment in bank["central_queue"]]
     waited += sum((12 - payment["arrival_tick"]) * payment["amount"] for payment in waiting)
-    assert metrics["mean_delay"] == pytest.approx(waited / metrics["arrived_value"])
-    assert metrics["settlement_rate"] == pytest.approx(metrics["settled_value"] / metrics["arrived_value"])
+    assert metrics["value_weighted_delay"] == pytest.approx(waited / metrics["arrived_value"])
+    by_value = metrics["settled_value"] / metrics["arrived_value"]
+    assert metrics["value_settlement_rate"] == pytest.approx(by_value)
+    assert metrics["settlement_rate"] == metrics["total_settlements"] / metrics["total_arrivals"] < 1
+    delays = [tick_of(events, event) - arrived[event["payment"]] for event in settled]
+    assert metrics["average_delay"] == sum(delays) / len(delays) > 0
 
 
 def tick_of(events: list[dict[str, Any]], event: dict[str, Any]) -> int:
@@ -127,18 +133,20 @@ def test_balances_are_those_before_a_day_closes(client: httpx2.Client, end_of_da
     }
     simulation_id = make(client, scenario)
     run(client, simulation_id, 2)
-    banks = client.get(f"/api/simulations/{simulation_id}/metrics").json()["banks"]
-    assert [(bank["mean_balance"], bank["min_balance"]) for bank in banks] == [(40, 40), (30, 30)]
-    assert [bank["received"] for bank in banks] == [0, 100 if end_of_day == "borrow" else 0]
+    metrics = client.get(f"/api/simulations/{simulation_id}/metrics").json()
+    banks = metrics["agent_metrics"].values()
+    assert [(bank["avg_balance"], bank["min_balance"]) for bank in banks] == [(40, 40), (30, 30)]
+    assert [bank["total_received"] for bank in banks] == [0, 100 if end_of_day == "borrow" else 0]
     state = client.get(f"/api/simulations/{simulation_id}/state").json()["agents"]
     assert [bank["balance"] for bank in state] == ([0, 100] if end_of_day == "borrow" else [40, 0])
 
 
 def test_metrics_of_a_simulation_that_has_not_begun(client: httpx2.Client) -> None:
     metrics = client.get(f"/api/simulations/{make(client)}/metrics").json()
-    assert (metrics["ticks"], metrics["settlement_rate"], metrics["mean_delay"]) == (0, 1.0, 0.0)
-    assert [bank["mean_balance"] for bank in metrics["banks"]] == [None, None]
-    assert [bank["min_balance"] for bank in metrics["banks"]] == [None, None]
+    assert (metrics["total_ticks"], metrics["settlement_rate"], metrics["average_delay"]) == (0, 0.0, 0.0)
+    assert (metrics["value_settlement_rate"], metrics["value_weighted_delay"]) == (1.0, 0.0)
+    banks = metrics["agent_metrics"].values()
+    assert [(bank["avg_balance"], bank["min_balance"]) for bank in banks] == [(None, None)] * 2
 
 
 @pytest.mark.parametrize("simulation_id", ["0" * 32, "x", "..%2f..%2fetc", "%00", "*", "1" * 5_000])
@@ -164,7 +172,7 @@ def test_an_unknown_id_is_not_found(
 
 def test_a_deleted_simulation_is_gone(client: httpx2.Client) -> None:
     simulation_id = make(client)
-    assert client.delete(f"/api/simulations/{simulation_id}").status_code == 204
+    assert client.delete(f"/api/simulations/{simulation_id}").status_code == 200
     assert client.delete(f"/api/simulations/{simulation_id}").status_code == 404
     assert client.post(f"/api/simulations/{simulation_id}/tick").status_code == 404
     listed = client.get("/api/simulations", params={"limit": 200}).json()["items"]
@@ -174,7 +182,7 @@ def test_a_deleted_simulation_is_gone(client: httpx2.Client) -> None:
 def test_ids_are_long_and_random(client: httpx2.Client) -> None:
     ids = {make(client) for _ in range(5)}
     assert len(ids) == 5
-    assert all(len(simulation_id) == 32 and int(simulation_id, 16) >= 0 for simulation_id in ids)
+    assert all(uuid.UUID(simulation_id).version == 4 for simulation_id in ids)
 
 
 def test_lists_come_in_pages(client: httpx2.Client) -> None:
@@ -255,7 +263,7 @@ def test_a_run_ends_when_its_time_is_up_or_its_simulation_is_deleted(
     with service.client() as other:
         while other.get(f"/api/simulations/{simulation_id}").json()["tick"] == result["ticks_played"]:
             pass
-        assert other.delete(f"/api/simulations/{simulation_id}").status_code == 204
+        assert other.delete(f"/api/simulations/{simulation_id}").status_code == 200
     started.join()
     assert answers[0].json()["stopped_by"] == "deleted"
 
@@ -278,7 +286,7 @@ def test_the_description_has_examples_and_one_form_of_refusal(client: httpx2.Cli
 
 
 def test_what_is_not_there_is_refused_in_the_same_form(client: httpx2.Client) -> None:
-    assert client.get("/nothing").json() == {"detail": "Not Found", "errors": []}
+    assert client.get("/nothing").json() == {"detail": "Not Found"}
     for path, methods in (
         ("/api/simulations", "GET, POST"),
         ("/api/simulations/x", "DELETE, GET"),
@@ -299,10 +307,11 @@ def test_every_request_is_a_line_of_the_log_with_its_simulation(
     client.delete(f"/api/simulations/{simulation_id}")
     wait_for(lambda: len([line for line in service.log if line.get("simulation_id") == simulation_id]) == 5)
     lines = [line for line in service.log if line.get("simulation_id") == simulation_id]
-    assert sorted(line["message"] for line in lines) == ["request"] * 3 + [
-        "simulation created",
-        "simulation deleted",
+    assert sorted(line["message"] for line in lines) == [
+        *("Simulation created", "Simulation deleted", "request", "request", "request")
     ]
+    (created,) = [line for line in lines if line["message"] == "Simulation created"]
+    assert (created["ticks_per_day"], created["num_agents"], created["seed"]) == (12, 2, 1)
     tick = next(line for line in lines if line.get("path", "").endswith("/tick"))
     assert (tick["method"], tick["status"], tick["level"]) == ("POST", 200, "info")
 

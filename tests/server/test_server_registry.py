@@ -120,7 +120,7 @@ def test_two_actions_never_meet_in_one_simulation() -> None:
         await registry.delete(simulation_id)
         failures = [result for result in await late if not isinstance(result, dict)]
         assert all(isinstance(error, ServiceError) and error.status == 404 for error in failures)
-        with pytest.raises(ServiceError, match="no simulation"):
+        with pytest.raises(ServiceError, match="Simulation not found"):
             await registry.tick(simulation_id)
         await registry.close()
         return done

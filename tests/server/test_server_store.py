@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import io
 import json
 import signal
 import threading
@@ -16,6 +15,7 @@ from typing import Any
 import httpx2
 import pytest
 from full_scenario import FULL
+from runs import live_metrics
 from service import SLOW, SMALL, Service, make, serving
 
 from paysim_gym import Orchestrator, load_scenario
@@ -26,9 +26,8 @@ from paysim_gym.server.schemas import Status
 from paysim_gym.server.settings import Settings
 from paysim_gym.server.simulation import Simulation, SimulationSpec
 from paysim_gym.simulate.metrics import RunMetrics
-from paysim_gym.simulate.output import OUTPUTS, TextSink
-from paysim_gym.simulate.runner import LiveTicks, SimulationRunner
 
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
 POOR = {"balance": 0, "credit_limit": 0}
 """Settings with which a bank's payments never settle."""
 
@@ -87,7 +86,7 @@ def test_metrics_are_those_of_a_run_that_nothing_has_interrupted(name: str, tmp_
     made: dict[str, Any] = {"full": FULL, "carried": SMALL | {"end_of_day": "carry"}}
     scenario = load_scenario(copy.deepcopy(made.get(name, name))).model_copy(update={"num_days": 2})
     store = FolderStore(tmp_path)
-    spec = SimulationSpec(simulation_id="0" * 32, name=name, created_at=datetime.now(UTC), scenario=scenario)
+    spec = SimulationSpec(simulation_id=UNKNOWN, name=name, created_at=datetime.now(UTC), scenario=scenario)
     simulation = Simulation(spec, 10_000)
     store.add(simulation)
     played = 0
@@ -97,8 +96,7 @@ def test_metrics_are_those_of_a_run_that_nothing_has_interrupted(name: str, tmp_
             break
         played += len(simulation.play(ticks, 60))
         store.save(simulation)
-        live = LiveTicks(scenario, max_ticks=played)
-        direct = SimulationRunner(live, OUTPUTS["normal"](TextSink(io.StringIO()))).run()
+        direct = live_metrics(scenario, max_ticks=played)
         assert simulation.metrics() == direct
         assert RunMetrics.model_validate_json(json.dumps(direct.to_dict())) == direct
     assert played > scenario.ticks_per_day
@@ -134,7 +132,7 @@ def test_what_cannot_be_read_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine", "utf-8")
     unfinished, unknown = (
         tmp_path / f".{sound}.checkpoint.json.17.tmp",
-        tmp_path / f"{'0' * 32}.checkpoint.json",
+        tmp_path / f"{UNKNOWN}.checkpoint.json",
     )
     for file in (unfinished, unknown):
         file.write_text("partial", "utf-8")
@@ -161,17 +159,19 @@ def test_what_cannot_be_read_is_left_alone(tmp_path: Path) -> None:
     assert not unknown.exists()
 
 
-def test_saved_simulations_of_the_first_release_are_ignored_with_one_line(
+def test_saved_simulations_of_earlier_versions_are_ignored_with_one_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for digit in "01":
         for name in ("origin", "progress"):
             (tmp_path / f"{digit * 32}.{name}.json").write_text("{}", "utf-8")
+    for name in ("spec", "checkpoint"):
+        (tmp_path / f"{'2' * 32}.{name}.json").write_text("{}", "utf-8")
     assert FolderStore(tmp_path).load(100) == []
     assert [record.getMessage() for record in caplog.records] == [
-        "2 simulations saved by paysim-gym 0.1.0 are ignored: unsupported version"
+        "3 simulations saved by earlier versions are ignored: unsupported"
     ]
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.iterdir())) == 6
 
 
 def test_what_cannot_be_stored_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import random
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpx2
@@ -33,8 +33,12 @@ def client(service: Service) -> Iterator[httpx2.Client]:
             client.delete(f"/api/simulations/{entry['simulation_id']}")
 
 
-def open_socket(service: Service, simulation_id: str) -> ClientConnection:
-    return connect(f"{service.websocket_url}/{simulation_id}", proxy=None, max_size=None)
+@contextmanager
+def open_socket(service: Service, simulation_id: str) -> Iterator[ClientConnection]:
+    """A connection after its first message, the state."""
+    with connect(f"{service.websocket_url}/{simulation_id}", proxy=None, max_size=None) as peer:
+        assert json.loads(peer.recv(timeout=30))["type"] == "state"
+        yield peer
 
 
 def ask(peer: ClientConnection, message: Any) -> dict[str, Any]:
@@ -57,10 +61,10 @@ def test_a_day_over_a_websocket_is_a_day_of_the_orchestrator(service: Service, c
 
 @pytest.mark.parametrize("simulation_id", ["0" * 32, "x", "%2e%2e", "%00"])
 def test_an_unknown_id_closes_with_4004(service: Service, simulation_id: str) -> None:
-    with open_socket(service, simulation_id) as peer, pytest.raises(ConnectionClosed) as closed:
-        peer.recv(timeout=30)
+    with pytest.raises(ConnectionClosed) as closed, open_socket(service, simulation_id):
+        pass
     assert closed.value.rcvd is not None
-    assert closed.value.rcvd.code == 4004
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4004, "Simulation not found")
 
 
 def test_a_deleted_simulation_closes_with_4004(service: Service, client: httpx2.Client) -> None:
@@ -103,7 +107,8 @@ WRONG: list[tuple[str | bytes, int]] = [
     ('{"action": "__class__"}', 422),
     ('{"action": "\\ud800"}', 422),
     ('{"\\ud800": "\\u0000"}', 422),
-    ('{"action": "tick", "ticks": 5}', 422),
+    ('{"action": "delete", "id": 5}', 422),
+    ('{"action": "tick", "id": NaN}', 400),
     ("x" * 10_001, 413),
     ("\u20ac" * 5_000, 413),
     ("x" * 500_000, 413),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import subprocess
@@ -16,30 +15,21 @@ from typing import Any
 import duckdb
 import pytest
 from network_files import against, network_file
+from runs import live_ticks, store_run
 
 from paysim_gym import load_scenario
 from paysim_gym._engine import EVENT_SCHEMA_VERSION
 from paysim_gym.simulate import columns, store_schema
 from paysim_gym.simulate import store as store_module
-from paysim_gym.simulate.output import OUTPUTS, EventFilter, TextSink
-from paysim_gym.simulate.persistence import EndOfDayPersistence, FullReplayPersistence, StoredTicks
-from paysim_gym.simulate.records import RunPlan, TickRecord
-from paysim_gym.simulate.runner import LiveTicks, SimulationRunner
+from paysim_gym.simulate.persistence import ReplayedOrchestrator
+from paysim_gym.simulate.records import RunPlan
 from paysim_gym.simulate.store import Store
 from paysim_gym.simulate.store_schema import StoreError
 
 
 def play(store: Store, config: Any, mode: str = "event_stream", *, full: bool = True) -> str:
     """Play and store a run; return its output."""
-    source = LiveTicks(config)
-    run = store.begin_run(
-        source.plan, source.scenario, mode=mode, event_filter=EventFilter(), is_full_replay=full
-    )
-    persistence = (FullReplayPersistence if full else EndOfDayPersistence)(store, run)
-    text = io.StringIO()
-    SimulationRunner(source, OUTPUTS[mode](TextSink(text)), persistence).run()
-    store.end_run(run, "completed")
-    return text.getvalue()
+    return store_run(store, config, mode, full=full)[0]
 
 
 @pytest.fixture
@@ -57,13 +47,19 @@ def test_runs_are_numbered_and_described(path: Path, small_scenario: dict[str, A
         assert [stored.run for stored in store.runs()] == [1, 2]
         last = store.run("last")
         assert last == store.run("2")
-        plan = RunPlan("scenario", 2**64 - 1, 12, 2, ("BANK_A", "BANK_B"), ("RTGS",))
-        assert (last.plan, last.mode, last.is_full_replay, last.status) == (
-            plan,
-            "normal",
-            False,
-            "completed",
+        plan = RunPlan(
+            name="scenario",
+            seed=2**64 - 1,
+            total_ticks=24,
+            ticks_per_day=12,
+            num_days=2,
+            persist=True,
+            full_replay=False,
+            banks=("BANK_A", "BANK_B"),
+            rails=("RTGS",),
         )
+        assert (last.plan, last.mode, last.status) == (plan, "normal", "completed")
+        assert store.run("id-2") == last
         assert last.ended_at is not None
         assert last.ended_at >= last.started_at
         assert (
@@ -82,20 +78,16 @@ def test_ticks_and_events_come_back_as_they_were(path: Path, small_scenario: dic
         {"type": "early_close", "tick": 7},
     ]
     scenario = small_scenario | {"num_days": 2, "events": events, "end_of_day": "carry"}
-    live: list[TickRecord] = []
-    source = LiveTicks(scenario)
-    while not source.is_over:
-        live.append(source.tick())
     with Store(path) as store:
         play(store, scenario)
-        assert list(store.ticks(1)) == live
+        assert list(store.ticks(1)) == list(live_ticks(scenario))
 
 
 def test_a_run_stored_without_ticks_cannot_be_replayed(path: Path, small_scenario: dict[str, Any]) -> None:
     with Store(path) as store:
         play(store, small_scenario, full=False)
         with pytest.raises(StoreError, match=r"run 1 was stored without --full-replay"):
-            StoredTicks(store, store.run("1"))
+            ReplayedOrchestrator(store, store.run("1"))
 
 
 def test_every_payment_is_stored_with_its_outcome(path: Path, small_scenario: dict[str, Any]) -> None:
@@ -212,9 +204,8 @@ def test_a_killed_run_leaves_complete_days(path: Path, long_scenario: Path, day:
     assert len(days) >= day
     assert [report.day.day for report in days] == list(range(len(days)))
     assert all(report.day.is_complete and len(report.banks) == 5 for report in days)
-    live = LiveTicks(long_scenario)
-    for record in replayed:
-        assert record == live.tick()
+    for record, live in zip(replayed, live_ticks(long_scenario), strict=False):
+        assert record == live
     assert len(replayed) == 48 * len(days)
 
 
@@ -283,13 +274,45 @@ COLUMNS = {
 }
 
 
-def test_the_first_version_has_these_columns(path: Path) -> None:
+ADDED = {
+    "runs": "simulation_id",
+    "days": "settled_orders settled_orders_delay",
+    "ticks": "settled_orders settled_orders_delay agents",
+}
+
+
+def test_the_first_version_has_these_columns(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new field of a record needs a migration that adds its column."""
-    Store(path).close()
+    for migrations, added in ((store_schema.MIGRATIONS[:1], {}), (store_schema.MIGRATIONS, ADDED)):
+        monkeypatch.setattr(store_module, "MIGRATIONS", migrations)
+        monkeypatch.setattr(store_module, "VERSION", store_schema.FIRST_VERSION - 1 + len(migrations))
+        Store(path).close()
+        with duckdb.connect(str(path)) as db:
+            for table, names in COLUMNS.items():
+                columns = db.execute(f"SELECT column_name FROM duckdb_columns() WHERE table_name = '{table}'")
+                expected = ["run", *names.split(), *added.get(table, "").split()]
+                assert [name for (name,) in columns.fetchall()] == expected, table
+
+
+def test_a_store_of_the_first_version_gets_the_new_columns(
+    path: Path, small_scenario: dict[str, Any]
+) -> None:
+    small_scenario["agents"][1] |= {"balance": 0, "policy": {"type": "split_large", "parts": 2}}
+    with Store(path) as store:
+        play(store, small_scenario | {"num_days": 3, "end_of_day": "drop"})
+        play(store, small_scenario | {"num_days": 2, "seed": 5}, full=False)
+        metrics = [store.metrics(run) for run in (1, 2)]
+        assert all(0 < run.settlement_rate < 1 and run.average_delay > 0 for run in metrics)
     with duckdb.connect(str(path)) as db:
-        for table, names in COLUMNS.items():
-            columns = db.execute(f"SELECT column_name FROM duckdb_columns() WHERE table_name = '{table}'")
-            assert [name for (name,) in columns.fetchall()] == ["run", *names.split()], table
+        for table, names in ADDED.items():
+            for name in names.split():
+                db.execute(f"ALTER TABLE {table} DROP COLUMN {name}")
+        db.execute(f"UPDATE paysim_store SET version = {store_schema.FIRST_VERSION}")
+    with Store(path) as store:
+        assert [store.metrics(run) for run in (1, 2)] == metrics
+        assert len({stored.simulation_id for stored in store.runs()}) == 2
+        with pytest.raises(StoreError, match="run 1 was stored without the banks of each tick"):
+            ReplayedOrchestrator(store, store.run("1"))
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -314,7 +337,7 @@ def test_events_of_another_schema_version_are_not_replayed(
     with duckdb.connect(str(path)) as db:
         db.execute("UPDATE runs SET event_schema_version = 99")
     with Store(path) as store, pytest.raises(StoreError, match="events of schema version 99; this package"):
-        StoredTicks(store, store.run("1"))
+        ReplayedOrchestrator(store, store.run("1"))
 
 
 def test_a_store_of_a_newer_version_is_refused(path: Path) -> None:

@@ -33,7 +33,7 @@ from paysim_training.core.run_folder import RunFolder
 from paysim_training.distil import distil_run
 
 from paysim_gym import PaymentVectorEnv
-from paysim_gym._engine import observation_fields
+from paysim_gym.envs.spaces import observation_names
 from paysim_gym.evaluation import evaluate
 
 TINY: dict[str, Any] = {
@@ -76,7 +76,7 @@ class KnownTree:
     """A stand-in for a network that follows a expected decision tree."""
 
     def __init__(self, run: RunFolder) -> None:
-        names = [name for name, *_ in observation_fields(8)]
+        names = list(observation_names(8))
         self._time = names.index("time_of_day")
         self._due = [names.index(f"slot_{slot}_ticks_to_deadline") for slot in range(8)]
         self._filled = [names.index(f"slot_{slot}_amount") for slot in range(8)]
@@ -144,7 +144,7 @@ def test_trees_play_without_torch_or_scikit_learn(tmp_path: Path) -> None:
 
 def test_thresholds_are_not_rounded_to_the_precision_of_the_observation() -> None:
     tree = _tree(Fork(column="balance", at_most=0.1, yes=RELEASE, no=HOLD))
-    observations = np.zeros((2, len(observation_fields(8))), np.float32)
+    observations = np.zeros((2, len(observation_names(8))), np.float32)
     observations[:, len(bank_columns())] = 1  # an amount in the first slot
     observations[:, bank_columns().index("balance")] = [0.1, np.nextafter(np.float32(0.1), np.float32(0))]
     assert float(np.float32(0.1)) > 0.1
@@ -201,7 +201,7 @@ def test_rules_are_in_display_units() -> None:
 
 
 def test_columns_are_those_of_the_observation_in_their_order() -> None:
-    names = [name for name, *_ in observation_fields(2)]
+    names = list(observation_names(2))
     slots = [column.replace("slot_", f"slot_{place}_", 1) for place in (0, 1) for column in slot_columns()]
     assert [*bank_columns(), *slots] == names
 

@@ -94,7 +94,7 @@ def test_demonstration_has_the_actions_of_the_rule_on_training_days() -> None:
     env = PaymentVectorEnv(1, "deadline_lumps", autoreset_mode="Disabled")
     rewards: list[float] = []
     observations, infos = env.reset(seed=[days[0]])
-    while "episode_totals" not in infos:
+    while "episode_cost" not in infos:
         step = len(rewards)
         np.testing.assert_array_equal(demonstration.observations[step], observations[0])
         actions = env.scripted_actions({"type": "myopic"})
@@ -124,9 +124,9 @@ def test_best_rule_commits_the_best_share_of_the_pool() -> None:
 
 
 def _opening_column() -> int:
-    from paysim_gym._engine import observation_fields
+    from paysim_gym.envs.spaces import observation_names
 
-    return [name for name, *_ in observation_fields(8)].index("is_opening")
+    return observation_names(8).index("is_opening")
 
 
 def test_hindsight_demonstration_has_the_cost_of_the_plan() -> None:

@@ -97,8 +97,8 @@ def test_rows_of_a_seed_play_the_same_days_under_any_actions() -> None:
             actions[1::2] = 1  # the second of each pair releases everything, the first nothing
             _, _, dones, infos = env.step(actions)
             is_over = bool(dones.all())
-        arrived.append([info["episode_totals"]["arrived_value"] for info in infos])
-        assert infos[0]["episode_totals"]["cost"] != infos[1]["episode_totals"]["cost"]
+        arrived.append([info["episode_arrived_value"] for info in infos])
+        assert infos[0]["episode_cost"] != infos[1]["episode_cost"]
     first, second, third, fourth = np.array(arrived).T.tolist()
     assert first == second != third == fourth
     env.close()

@@ -239,7 +239,7 @@ def test_each_model_gets_the_actions_and_rewards_of_its_own_bank() -> None:
         observations, rewards, _, infos = again.step_wait()
         for index, model in enumerate(models):
             np.testing.assert_array_equal(model.rollout_buffer.rewards[step], rewards[index::5])
-    assert ended[0].tolist() == [info["episode_totals"]["cost"] for info in infos]
+    assert ended[0].tolist() == [info["episode_cost"] for info in infos]
     assert len({costs for costs in ended[0].tolist()}) == 10
     assert [model.num_timesteps for model in models] == [96] * 5
     for model in models:
@@ -281,14 +281,14 @@ def test_frozen_networks_do_what_their_models_do(tmp_path: Path, kind: Any) -> N
         assert (model.ent_coef, model._current_progress_remaining) == (0, 0)
     env = PaymentVectorEnv(len(DAYS) * 5, scenario, BANKS, autoreset_mode="Disabled")
     observations, infos = env.reset(seed=np.repeat(DAYS, 5).tolist())
-    while "episode_totals" not in infos:
+    while "episode_cost" not in infos:
         actions = np.zeros(env.action_space.shape or (), np.int64)
         for index, bank in enumerate(BANKS):
             actions[index::5] = models[bank].predict(observations[index::5], deterministic=True)[0]
         observations, _, _, _, infos = env.step(actions)
     frozen = play(scenario, policies, DAYS)
     for column in ("cost", "settlement_rate", "mean_delay", "split_count"):
-        outside = infos["episode_totals"][column].reshape(-1, 5).T
+        outside = infos[f"episode_{column}"].reshape(-1, 5).T
         inside = [getattr(frozen[bank], column) for bank in BANKS]
         np.testing.assert_array_equal(outside, inside)
     assert np.ptp(system_cost(frozen)) > 0
@@ -304,9 +304,9 @@ def test_rules_play_inside_the_engine_as_an_environment_plays_them() -> None:
         len(DAYS), with_policies(scenario, dict.fromkeys(BANKS, rule)), "CORE_B", autoreset_mode="Disabled"
     )
     _, infos = env.reset(seed=list(DAYS))
-    while "episode_totals" not in infos:
+    while "episode_cost" not in infos:
         *_, infos = env.step(env.scripted_actions(rule))
-    np.testing.assert_array_equal(tables["CORE_B"].cost, infos["episode_totals"]["cost"])
+    np.testing.assert_array_equal(tables["CORE_B"].cost, infos["episode_cost"])
     with pytest.raises(ValueError, match="policies are those of"):
         play(scenario, {"CORE_A": rule}, DAYS)
     with pytest.raises(ValueError, match="bank = 'NOBODY': must be one of"):

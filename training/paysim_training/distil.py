@@ -30,6 +30,7 @@ from rich.console import Console
 
 from paysim_gym import PaymentVectorEnv
 from paysim_gym.cli.runner import run_command
+from paysim_gym.envs.infos import EPISODE_COST
 from paysim_gym.envs.spaces import masks_by_component
 from paysim_gym.evaluation import Policy, evaluate
 from paysim_gym.files import write_atomically
@@ -144,7 +145,7 @@ class _Examples:
         """
         slots, (observations, infos) = env.settings.slots, env.reset(seed=seeds)
         agreements = []
-        while "episode_totals" not in infos:
+        while EPISODE_COST not in infos:
             actions, masks = player.predict(observations)[0], env.action_masks()
             legal = masks_by_component(masks, env.single_action_space)
             wanted = _legal_actions(network.predict(observations)[0], legal)

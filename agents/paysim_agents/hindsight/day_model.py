@@ -211,8 +211,6 @@ class DayModel:
             cost = delay[-1] + prices.eod_penalty
             if rule != "borrow":
                 cost += _round_rate(prices.eod_rate) * amount
-            if rule == "carry" and order.deadline >= self._ticks:
-                cost += prices.deadline_penalty
             costs.append(cost)
         return costs
 

@@ -26,6 +26,7 @@ from paysim_agents.scripted import ScriptedAgent
 from paysim_gym import PaymentVectorEnv, Scenario
 from paysim_gym._engine import SHARES
 from paysim_gym.envs.env_arguments import DEFAULT_SPLIT_PARTS
+from paysim_gym.envs.infos import EPISODE_COST, episode_totals
 from paysim_gym.evaluation import evaluate
 from paysim_gym.scenario import ScenarioSource
 
@@ -239,7 +240,7 @@ def replay(
     queue, receipts, slots_used = _PlannedQueue(day, plan, split_parts, slots, components), [], 0
     infos: dict[str, Any] = {}
     received = 0
-    while "episode_totals" not in infos:
+    while EPISODE_COST not in infos:
         view = env.snapshots()[0]
         is_opening = view["is_opening"]
         actions = queue.opening_action() if is_opening else queue.release(view["tick"])
@@ -252,7 +253,7 @@ def replay(
             after = env.snapshots()[0]["received_today"]
             receipts.append(after - received)
             received = after
-    totals = {name: int(column[0]) for name, column in infos["episode_totals"].items()}
+    totals = {name: int(column[0]) for name, column in episode_totals(infos).items()}
     costs = {name.removeprefix("cost_"): cents for name, cents in totals.items() if name.startswith("cost_")}
     return ReplayResult(plan, totals["cost"], costs, np.array(receipts, np.int64), slots_used)
 

@@ -15,7 +15,7 @@ import numpy as np
 from paysim_agents.hindsight import hindsight
 from paysim_agents.planner import planner
 from paysim_agents.scripted import scripted
-from paysim_agents.tasks.suite import Task, load_results
+from paysim_agents.tasks.suite import PLANNER_VERSION, Task, load_results
 from paysim_agents.tuning import candidate_grid, tune_rules, with_pool_share
 from paysim_gym import load_scenario
 from paysim_gym._engine import SHARES
@@ -40,6 +40,7 @@ class MeasurementSettings:
         node_limit: Maximum number of branch-and-bound nodes per day of the hindsight optimum.
         first_day: Seed of the first day; tuning and training days have other seeds.
         first_tuning_day: Seed of the first tuning day.
+        planner_version: Version of the planner.
         pool_shares: Number of shares of a pool to choose from.
     """
 
@@ -49,6 +50,7 @@ class MeasurementSettings:
     node_limit: int
     first_day: int = 2**42
     first_tuning_day: int = 2**41
+    planner_version: int = PLANNER_VERSION
     pool_shares: int = SHARES
 
     @property

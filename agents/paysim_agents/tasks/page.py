@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from paysim_agents.tasks.suite import TASKS
+from paysim_agents.tasks.suite import TASKS, planner_note
 from paysim_gym.markdown import markdown_table
 
 COMMAND = "uv run paysim tasks --out agents/paysim_agents/tasks/tasks.json --page docs/tasks.md"
@@ -40,9 +40,10 @@ interval.
 * The **best tuned rule** is the best of `release_all`, `hold_until_deadline`, `liquidity_aware`,
   `split_large`, `random` and `myopic` after a grid search over their parameters (and, with a pool, over the
   share it commits) on {tuning_days} other days.
-* The **planner** ([agents/paysim_agents/planner.py](../agents/paysim_agents/planner.py)) has the information
-  of a treasurer. At every tick it draws {futures} futures and plans the rest of the day again.
-* The **hindsight optimum**
+* The **planner** ([agents/paysim_agents/planner.py](../agents/paysim_agents/planner.py)) draws {futures}
+  futures at every tick and plans the rest of the day again. It knows no payment to come. It does know the
+  balances and older queued payments of the other banks, which matters where they react to their liquidity.
+{note}* The **hindsight optimum**
   ([agents/paysim_agents/hindsight/plan.py](../agents/paysim_agents/hindsight/plan.py)) knows the whole day
   in advance: it solves a mixed-integer program, and the engine plays the plan. Where the solver proves that
   the plan is optimal, it is a lower bound for every policy that decides during the day.
@@ -90,6 +91,7 @@ def make_page(results: Mapping[str, Any]) -> str:
         days=settings["days"],
         tuning_days=settings["tuning_days"],
         futures=settings["futures"],
+        note=f"  {note}\n" if (note := planner_note(settings)) else "",
         costs=markdown_table(
             ["task", *_NAMES.values()],
             [

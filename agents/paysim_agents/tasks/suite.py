@@ -13,6 +13,13 @@ from paysim_gym.envs.registration import ENV_SCENARIOS
 RESULTS_FILE = Path(__file__).parent / "tasks.json"
 """Published results of `paysim tasks`."""
 
+PLANNER_VERSION = 2
+"""Version of the planner in new results; results without a version have version 1."""
+_NOTES = {
+    1: "Planner figures were measured when redrawn futures still showed the present tick's receipts, which a "
+    "treasurer cannot know."
+}
+
 
 @dataclass(frozen=True)
 class Task:
@@ -69,6 +76,15 @@ def select_tasks(ids: list[str] | None) -> list[Task]:
     if unknown:
         raise ValueError(f"task = {unknown[0]!r}: must be one of {', '.join(known)}")
     return [known[name] for name in ids] if ids else list(TASKS)
+
+
+def planner_note(results: Mapping[str, Any]) -> str:
+    """Returns a sentence on what an earlier planner knew, else nothing.
+
+    Args:
+        results: A mapping with the key `planner_version`, which early results lack.
+    """
+    return _NOTES.get(results.get("planner_version", 1), "")
 
 
 def load_results(path: Path) -> dict[str, Any]:

@@ -254,6 +254,16 @@ pub enum Event {
 }
 }
 
+impl Event {
+    /// Whether the outcome of a tick depends on the event.
+    pub(super) fn is_outcome(&self) -> bool {
+        matches!(
+            self,
+            Self::Settlement { .. } | Self::Cancellation { .. } | Self::EndOfDay { .. } | Self::PoolReturn { .. }
+        )
+    }
+}
+
 /// Constructors of the events of a payment.
 impl Event {
     pub(crate) fn arrival(of: &Payment) -> Self {

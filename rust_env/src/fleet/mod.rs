@@ -3,10 +3,12 @@
 //! Systems share only the scenario, so the results do not depend on the number of threads. Output goes into slices
 //! that the caller owns.
 
+mod memory;
 mod pool;
 mod snapshot;
 mod totals;
 
+pub use memory::{MemoryError, check_memory};
 pub use pool::Pool;
 pub use snapshot::{BankSnapshot, QueueSnapshot, URGENCIES, urgency_class};
 pub use totals::{RATIO_NAMES, TOTAL_NAMES, Totals};
@@ -234,14 +236,20 @@ impl Fleet {
         if u64::from_le_bytes(*process) != self.process.fingerprint() {
             return Err(RestoreError::OtherProcess);
         }
+        let (steps, setup) = (u32::from_le_bytes(*steps), &self.setup);
+        let max_steps = u64::from(setup.episode_ticks) + u64::from(setup.num_days);
+        let is_over = state.0.0 >= setup.episode_ticks;
+        if *has_ended > 1 || (is_over && *has_ended == 0) || u64::from(steps) > max_steps {
+            return Err(RestoreError::Impossible { part: "end of the episode" });
+        }
         row.system.load_state(state);
-        (row.has_ended, row.steps) = (*has_ended != 0, u32::from_le_bytes(*steps));
+        (row.has_ended, row.steps) = (*has_ended != 0, steps);
         Ok(())
     }
 
-    /// Redraws the future of a row; see [`System::reseed`].
-    pub fn reseed(&mut self, row: usize, copy_seed: u64) {
-        self.rows[row].system.reseed(copy_seed);
+    /// Redraws what a bank cannot know of a row; see [`System::reseed`].
+    pub fn reseed(&mut self, row: usize, copy_seed: u64, known_by: BankId) {
+        self.rows[row].system.reseed(copy_seed, known_by);
     }
 
     fn columns(&self) -> usize {

@@ -1,9 +1,10 @@
 //! Conversion of engine errors and panics into Python exceptions.
 
 use crate::error::{self, FleetError, TickError};
+use crate::fleet::MemoryError;
 use crate::players::NetworkError;
 use crate::system::RestoreError;
-use pyo3::exceptions::{PyOverflowError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyMemoryError, PyOverflowError, PyRuntimeError, PyValueError};
 use pyo3::{PyErr, PyResult, Python, create_exception};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use thiserror::Error;
@@ -27,6 +28,7 @@ pub enum EngineError {
     Fleet(#[from] error::FleetError),
     Restore(#[from] RestoreError),
     Network(#[from] NetworkError),
+    Memory(#[from] MemoryError),
 }
 
 impl From<EngineError> for PyErr {
@@ -35,6 +37,7 @@ impl From<EngineError> for PyErr {
         match error {
             EngineError::Scenario(_) => ScenarioError::new_err(message),
             EngineError::Action(_) | EngineError::Fleet(FleetError::Action(_)) => ActionError::new_err(message),
+            EngineError::Memory(_) => PyMemoryError::new_err(message),
             EngineError::Restore(_) | EngineError::Network(_) => PyValueError::new_err(message),
             EngineError::Tick(source) | EngineError::Fleet(FleetError::Tick { source, .. }) => match source {
                 TickError::EpisodeOver { .. } => EpisodeOverError::new_err(message),

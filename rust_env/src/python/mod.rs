@@ -1,6 +1,7 @@
 //! The Python extension module `paysim_gym._engine`.
 
 mod errors;
+mod exclusive;
 mod fleet;
 mod network;
 mod orchestrator;
@@ -15,12 +16,15 @@ use crate::payment::SOON_TICKS;
 use crate::scenario::{self, Scenario};
 use crate::units::Tick;
 use errors::{ActionError, EpisodeOverError, ScenarioError, to_python};
+use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 #[pymodule]
 fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
+    // Shows messages of the level in RUST_LOG on stderr; fails if the process has a logger already.
+    let _ = env_logger::try_init();
     module.add("COST_COMPONENTS", PyTuple::new(py, COMPONENTS)?)?;
     module.add("EVENT_SCHEMA_VERSION", EVENT_SCHEMA_VERSION)?;
     module.add("SHARES", SHARES)?;
@@ -29,7 +33,9 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("ScenarioError", py.get_type::<ScenarioError>())?;
     module.add("ActionError", py.get_type::<ActionError>())?;
     module.add("EpisodeOverError", py.get_type::<EpisodeOverError>())?;
+    module.add("PanicException", py.get_type::<PanicException>())?;
     module.add_function(wrap_pyfunction!(validate_scenario, module)?)?;
+    module.add_function(wrap_pyfunction!(validate_part, module)?)?;
     module.add_function(wrap_pyfunction!(observation_fields, module)?)?;
     module.add_function(wrap_pyfunction!(urgency_class, module)?)?;
     module.add_function(wrap_pyfunction!(busiest_rates, module)?)?;
@@ -47,6 +53,12 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
 fn validate_scenario(scenario_json: &str) -> PyResult<String> {
     let scenario = Scenario::from_json(scenario_json).map_err(to_python)?;
     serde_json::to_string(&scenario).map_err(|error| pyo3::exceptions::PyRuntimeError::new_err(error.to_string()))
+}
+
+/// Validates one part of a scenario alone; paths of errors begin within it.
+#[pyfunction]
+fn validate_part(kind: &str, json: &str) -> PyResult<()> {
+    scenario::validate_part(kind, json).map_err(to_python)
 }
 
 /// Name, unit, low, high and doc of each column of an observation.

@@ -1,27 +1,35 @@
 //! The class `Orchestrator`: one system with outcomes and states as dicts.
 
 use super::errors::{Health, detached};
+use super::exclusive::Exclusive;
 use super::network::{Networks, files};
 use super::payments::Payments;
 use crate::bank::Bank;
 use crate::costs::{COMPONENTS, Costs};
-use crate::error::ScenarioError;
+use crate::error::{ScenarioError, TickError};
 use crate::events::{Event, EventLog};
 use crate::payment::Payment;
 use crate::scenario::Scenario;
 use crate::setup::Setup;
-use crate::system::{System, TickOutcome};
+use crate::system::{BankOutcomes, System, TickOutcome};
 use crate::units::Tick;
+use log::debug;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 use serde_json::Value;
 
 /// One system whose banks follow their policies; learners release everything.
-#[pyclass(module = "paysim_gym._engine")]
+#[pyclass(module = "paysim_gym._engine", frozen)]
 pub struct Orchestrator {
+    state: Exclusive<State>,
+}
+
+struct State {
     system: System,
     health: Health,
+    records_events: bool,
 }
 
 #[pymethods]
@@ -38,54 +46,94 @@ impl Orchestrator {
         let files = files(payments, networks);
         detached(py, || {
             let setup = Setup::with_files(&Scenario::from_json(scenario_json)?, files)?;
-            let events = if record_events { EventLog::recording() } else { EventLog::default() };
-            Ok::<_, ScenarioError>(Self { system: setup.system(&[], events), health: Health::default() })
+            let events = if record_events { EventLog::recording() } else { EventLog::outcomes() };
+            let system = setup.system(&[], events);
+            debug!(
+                "system of {} banks, {} ticks, seed {}",
+                system.setup.banks.len(),
+                system.setup.episode_ticks,
+                system.setup.seed
+            );
+            let state = State { system, health: Health::default(), records_events: record_events };
+            Ok::<_, ScenarioError>(Self { state: Exclusive::new("orchestrator", state) })
         })
     }
 
     #[getter]
-    fn is_over(&self) -> bool {
-        self.system.is_over()
+    fn is_over(&self) -> PyResult<bool> {
+        Ok(self.state.lock()?.system.is_over())
     }
 
     #[getter]
-    fn next_tick(&self) -> u32 {
-        self.system.ledger.now.0
+    fn next_tick(&self) -> PyResult<u32> {
+        Ok(self.state.lock()?.system.ledger.now.0)
     }
 
-    fn tick<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let system = &mut self.system;
-        let outcome = self.health.guard(py, || system.tick())?;
-        self.outcome_dict(py, &outcome)
+    fn tick<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let state = &mut *self.state.lock()?;
+        let (system, records_events) = (&mut state.system, state.records_events);
+        let (outcome, banks) = state.health.guard(py, || {
+            let recorded = system.ledger.events.len();
+            let outcome = system.tick()?;
+            let banks = system.bank_outcomes(outcome.tick, system.ledger.events.after(recorded));
+            if !records_events {
+                system.ledger.events.take();
+            }
+            Ok::<_, TickError>((outcome, banks))
+        })?;
+        debug!(
+            "tick {}: {} arrivals, {} settlements, {} dropped, {} unsettled",
+            outcome.tick.0, outcome.arrivals, outcome.settlements, outcome.dropped, outcome.queue_depth
+        );
+        state.outcome_dict(py, &outcome, &banks)
     }
 
     fn get_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        self.health.check()?;
-        let ledger = &self.system.ledger;
-        let state = PyDict::new(py);
-        state.set_item("tick", ledger.now.0)?;
-        state.set_item("day", self.system.day())?;
+        let state = &*self.state.lock()?;
+        state.health.check()?;
+        let ledger = &state.system.ledger;
+        let dict = PyDict::new(py);
+        dict.set_item("tick", ledger.now.0)?;
+        dict.set_item("day", state.system.day())?;
         let agents = PyList::empty(py);
         for (index, bank) in ledger.banks.iter().enumerate() {
-            agents.append(self.bank_dict(py, index, bank)?)?;
+            agents.append(state.bank_dict(py, index, bank)?)?;
         }
-        state.set_item("agents", agents)?;
-        Ok(state)
+        dict.set_item("agents", agents)?;
+        Ok(dict)
     }
 
     fn save_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        self.health.check()?;
-        let system = &self.system;
-        let state = detached(py, || Ok::<_, ScenarioError>(system.save()))?;
-        Ok(PyBytes::new(py, &state))
+        let state = &*self.state.lock()?;
+        state.health.check()?;
+        let system = &state.system;
+        let bytes = detached(py, || Ok::<_, ScenarioError>(system.save()))?;
+        debug!("state of tick {} saved: {} bytes", system.ledger.now.0, bytes.len());
+        Ok(PyBytes::new(py, &bytes))
     }
 
-    fn restore_state(&mut self, py: Python<'_>, state: &[u8]) -> PyResult<()> {
-        let system = &mut self.system;
-        self.health.guard(py, || system.restore(state))
+    fn restore_state(&self, py: Python<'_>, state: &[u8]) -> PyResult<()> {
+        let State { system, health, .. } = &mut *self.state.lock()?;
+        health.guard(py, || system.restore(state))?;
+        debug!("state of tick {} restored", system.ledger.now.0);
+        Ok(())
     }
 
-    fn take_events<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    fn start_recording(&self) -> PyResult<()> {
+        let state = &mut *self.state.lock()?;
+        state.records_events = true;
+        state.system.ledger.events.keep_all();
+        Ok(())
+    }
+
+    fn take_events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let values = self.state.lock()?.take_events();
+        py.import("json")?.call_method1("loads", (Value::Array(values).to_string(),))
+    }
+}
+
+impl State {
+    fn take_events(&mut self) -> Vec<Value> {
         let events = self.system.ledger.events.take();
         let mut now = self.system.ledger.now;
         let values = events.iter().map(|event| {
@@ -94,13 +142,15 @@ impl Orchestrator {
             }
             self.event_json(event, now)
         });
-        let values: Vec<Value> = values.collect();
-        py.import("json")?.call_method1("loads", (Value::Array(values).to_string(),))
+        values.collect()
     }
-}
 
-impl Orchestrator {
-    fn outcome_dict<'py>(&self, py: Python<'py>, outcome: &TickOutcome) -> PyResult<Bound<'py, PyDict>> {
+    fn outcome_dict<'py>(
+        &self,
+        py: Python<'py>,
+        outcome: &TickOutcome,
+        banks: &BankOutcomes,
+    ) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         dict.set_item("tick", outcome.tick.0)?;
         dict.set_item("day", outcome.tick.0 / self.system.setup.ticks_per_day)?;
@@ -109,7 +159,20 @@ impl Orchestrator {
         dict.set_item("dropped", outcome.dropped)?;
         dict.set_item("queue_depth", outcome.queue_depth)?;
         dict.set_item("settled_value", outcome.settled_value.0)?;
+        dict.set_item("settled_orders", banks.settled_orders)?;
+        dict.set_item("settled_orders_delay", banks.settled_orders_delay)?;
         dict.set_item("costs", costs_dict(py, outcome.costs)?)?;
+        let agents = PyList::empty(py);
+        for (setup, bank) in self.system.setup.banks.iter().zip(&banks.banks) {
+            let agent = PyDict::new(py);
+            agent.set_item(intern!(py, "id"), &setup.id)?;
+            agent.set_item(intern!(py, "balance"), bank.balance.0)?;
+            agent.set_item(intern!(py, "balance_before_close"), bank.balance_before_close.0)?;
+            agent.set_item(intern!(py, "sent"), bank.sent.0)?;
+            agent.set_item(intern!(py, "received"), bank.received.0)?;
+            agents.append(agent)?;
+        }
+        dict.set_item("agents", agents)?;
         Ok(dict)
     }
 

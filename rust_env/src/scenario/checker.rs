@@ -1,6 +1,6 @@
 //! Checks of references to banks and rails.
 
-use super::checks::{Checked, NOT_ITSELF, conflict, list};
+use super::checks::{Checked, list};
 use super::config::Scenario;
 use crate::error::ScenarioError;
 use std::collections::HashSet;
@@ -40,13 +40,9 @@ impl Checker<'_> {
         }
     }
 
-    /// Rejects unknown or equal parties of the payment at `path`.
-    pub(super) fn validate_parties(&self, path: &str, sender: &str, receiver: &str) -> Checked {
+    /// Rejects unknown parties of the payment at `path`.
+    pub(super) fn known_parties(&self, path: &str, sender: &str, receiver: &str) -> Checked {
         self.known_bank(&format!("{path}.sender"), sender)?;
-        self.known_bank(&format!("{path}.receiver"), receiver)?;
-        if sender == receiver {
-            return conflict(&format!("{path}.receiver"), format!("{receiver:?}"), NOT_ITSELF);
-        }
-        Ok(())
+        self.known_bank(&format!("{path}.receiver"), receiver)
     }
 }

@@ -124,6 +124,8 @@ pub struct ArrivalConfig {
     /// Mean amount in cents.
     pub amount_mean: Cents,
     /// Standard deviation of the amount in cents.
+    ///
+    /// Ignored for exponential amounts, where it equals the mean.
     pub amount_std_dev: Option<Cents>,
     /// Relative frequency of each receiver; uniform over the other banks if absent.
     pub counterparty_weights: Option<UniqueMap<String, f64>>,
@@ -259,7 +261,7 @@ pub struct TransactionConfig {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndOfDay {
-    /// They incur a penalty, become overdue and stay queued.
+    /// They incur a penalty and stay queued; their deadlines stay the same.
     #[default]
     Carry,
     /// They incur a penalty and are cancelled.

@@ -8,6 +8,7 @@ mod checks;
 mod config;
 mod defaults;
 mod events;
+mod parts;
 mod prices;
 mod rails;
 mod read;
@@ -26,8 +27,9 @@ pub use events::{
     ArrivalRateEvent, CollateralEvent, CreditEvent, EarlyCloseEvent, EventConfig, OutageEvent, PaymentEvent,
     TransferEvent,
 };
+pub use parts::validate_part;
 pub use prices::{CollateralCharged, CostConfig, OverdraftTier};
 pub use rails::{LsmConfig, QueueDiscipline, RailConfig, SettlementType};
 pub use read::UniqueMap;
 pub(crate) use read::read_json;
-pub(crate) use totals::Load;
+pub(crate) use totals::{Bounds, Load, MAX_TOTAL};

@@ -41,7 +41,8 @@ pub enum SettlementType {
 
 /// Liquidity-saving mechanism of a gross rail.
 ///
-/// Its offsets are tried in this order when no single payment can settle.
+/// Its offsets are tried in this order when no single payment can settle; where payments may bypass blocked ones,
+/// the multilateral one comes first.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LsmConfig {

@@ -1,12 +1,13 @@
 //! Upper bounds of the money totals of an episode.
 
 use super::checks::{Checked, MAX_PARTS, conflict};
-use super::config::{AgentConfig, EndOfDay, Scenario};
+use super::config::{AgentConfig, DistributionType, EndOfDay, Scenario};
 use super::events::EventConfig;
 use crate::error::ScenarioError;
 
 /// Upper limit of money totals in cents: half of the range of 64 bits.
-const TOTAL_LIMIT: f64 = 4.6e18;
+pub(crate) const MAX_TOTAL: i128 = 4_600_000_000_000_000_000;
+const TOTAL_LIMIT: f64 = MAX_TOTAL as f64;
 /// Maximum expected number of arrivals of all banks in a tick.
 const MAX_ARRIVALS_PER_TICK: f64 = 1_000_000.0;
 /// Safety factor between the mean of a random total and its upper bound.
@@ -19,6 +20,30 @@ pub(crate) struct Load {
     pub count: f64,
     /// Value in cents.
     pub value: f64,
+}
+
+/// Upper bounds of an episode in cents.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Balances, credit, collateral and pools of all banks.
+    pub money: f64,
+    /// Costs of all banks.
+    pub cost: f64,
+    /// Bounds of the costs by their causes.
+    pub prices: WorstPrices,
+}
+
+/// Upper bounds of an episode's costs in cents.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WorstPrices {
+    /// Costs without payments.
+    fixed: f64,
+    /// Costs of a payment, apart from those of its value.
+    per_payment: f64,
+    /// Costs of a cent of payments.
+    per_cent: f64,
+    /// Costs of a cent of an overdraft.
+    per_cent_overdrawn: f64,
 }
 
 impl Scenario {
@@ -39,8 +64,15 @@ impl Scenario {
         }
         let load = self.load(replayed);
         below_limit("value of all payments", load.value)?;
-        below_limit("balances, credit, collateral and pools of all banks", self.max_money())?;
-        below_limit("costs", self.worst_case_cost(load))
+        let bounds = self.bounds(replayed);
+        below_limit("balances, credit, collateral and pools of all banks", bounds.money)?;
+        below_limit("costs", bounds.cost)
+    }
+
+    /// Upper bounds of an episode with `replayed` payments.
+    pub(crate) fn bounds(&self, replayed: Load) -> Bounds {
+        let prices = self.worst_prices();
+        Bounds { money: self.max_money(), cost: prices.fixed + prices.increase(self.load(replayed), 0.0), prices }
     }
 
     fn load(&self, replayed: Load) -> Load {
@@ -60,7 +92,9 @@ impl Scenario {
         for agent in &self.agents {
             let Some(arrivals) = &agent.arrival_config else { continue };
             let mean = (ticks * self.busiest_rate(agent)).max(1.0);
-            let spread = arrivals.amount_std_dev.map_or(0.0, |deviation| deviation.0 as f64);
+            let deviation =
+                arrivals.amount_std_dev.filter(|_| arrivals.distribution_type != DistributionType::Exponential);
+            let spread = deviation.map_or(0.0, |deviation| deviation.0 as f64);
             count += mean * SLACK;
             value += mean * (arrivals.amount_mean.0 as f64 + spread) * SLACK;
         }
@@ -118,23 +152,35 @@ impl Scenario {
         opening.chain(changes).sum()
     }
 
-    fn worst_case_cost(&self, load: Load) -> f64 {
-        let (costs, ticks) = (&self.costs, self.episode_ticks() as f64);
-        // Beside its splits, a bank can cut one payment per tick to release a share of its queue.
-        let parts = load.count * f64::from(MAX_PARTS) + ticks * self.agents.len() as f64;
-        let pools: f64 = self.agents.iter().map(|agent| agent.liquidity_pool.0 as f64).sum();
-        // The repayment of overnight loans and of a committed pool can take a balance below the credit limit.
-        let loans = if self.end_of_day == EndOfDay::Borrow { load.value } else { 0.0 };
-        let overdraft = self.max_credit() + self.max_collateral() + pools + loans;
+    fn worst_prices(&self) -> WorstPrices {
+        let (costs, ticks, days) = (&self.costs, self.episode_ticks() as f64, self.num_days as f64);
         let overdraft_rate = costs.overdraft_tiers.iter().fold(costs.overdraft_rate, |max, tier| max.max(tier.rate));
         let multiplier = costs.priority_multipliers.values().fold(1.0_f64, |max, factor| max.max(*factor));
-        let delay = parts * costs.delay_penalty_per_tick.0 as f64 + load.value * costs.delay_rate;
-        let once = parts * (costs.deadline_penalty.0 as f64 + costs.split_fee.0 as f64);
-        let daily = parts * costs.eod_penalty.0 as f64 + load.value * costs.eod_rate + pools * costs.liquidity_rate;
-        let collateral = self.max_collateral() * costs.collateral_rate;
-        ticks * (overdraft * overdraft_rate + collateral + delay * multiplier * costs.overdue_multiplier)
-            + once
-            + daily * self.num_days as f64
+        let delay = ticks * multiplier * costs.overdue_multiplier;
+        let per_part = delay * costs.delay_penalty_per_tick.0 as f64
+            + (costs.deadline_penalty.0 as f64 + costs.split_fee.0 as f64)
+            + days * costs.eod_penalty.0 as f64;
+        let per_cent_overdrawn = ticks * overdraft_rate;
+        // The repayment of overnight loans and of a committed pool can take a balance below the credit limit.
+        let loans = if self.end_of_day == EndOfDay::Borrow { per_cent_overdrawn } else { 0.0 };
+        let pools: f64 = self.agents.iter().map(|agent| agent.liquidity_pool.0 as f64).sum();
+        let collateral = ticks * self.max_collateral() * costs.collateral_rate;
+        // Beside its splits, a bank can cut one payment per tick to release a share of its queue.
+        let cuts = ticks * self.agents.len() as f64 * per_part;
+        let overdrafts = (self.max_credit() + self.max_collateral() + pools) * per_cent_overdrawn;
+        WorstPrices {
+            fixed: cuts + overdrafts + collateral + days * pools * costs.liquidity_rate,
+            per_payment: f64::from(MAX_PARTS) * per_part,
+            per_cent: delay * costs.delay_rate + loans + days * costs.eod_rate,
+            per_cent_overdrawn,
+        }
+    }
+}
+
+impl WorstPrices {
+    /// Upper bound of the costs of further payments and of a further overdraft.
+    pub(crate) fn increase(&self, load: Load, overdrawn: f64) -> f64 {
+        load.count * self.per_payment + load.value * self.per_cent + overdrawn * self.per_cent_overdrawn
     }
 }
 

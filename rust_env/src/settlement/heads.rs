@@ -3,7 +3,8 @@
 //! There, an offset of two banks consists of the first payments of both queues, and a bank can be in one such
 //! offset at a time.
 
-use super::offset::{Offsets, Queued, Queues};
+use super::offset::Offsets;
+use super::queues::{Queued, Queues};
 use crate::events::Mechanism;
 use crate::ledger::Ledger;
 use crate::payment::Payment;

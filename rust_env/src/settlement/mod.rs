@@ -1,11 +1,17 @@
 //! Settlement of the released payments in the central queues.
 
+mod bypass;
 mod gross;
 mod heads;
 mod net;
+mod netting;
 mod offset;
+mod queues;
+mod repair;
+mod search;
 
-pub use offset::{Offsets, Queued, Queues};
+pub use offset::Offsets;
+pub use queues::{Queued, Queues};
 
 use crate::events::Mechanism;
 use crate::ledger::Ledger;
@@ -104,17 +110,20 @@ impl Settler {
     }
 
     /// Settles the first possible type of offset; returns the number of settled payments.
+    ///
+    /// The multilateral one comes first, as it contains the others: an offset of two banks before it could use up
+    /// the liquidity that a larger set needs.
     fn offset_once(&mut self, ledger: &mut Ledger, rail: RailId, lsm: LsmConfig) -> u32 {
         let Self { offsets, queues, chosen, payments, .. } = self;
         if lsm == LsmConfig::default() || !fill(queues, ledger, rail) {
             return 0;
         }
-        let mechanism = if lsm.entry_offset && offsets.entry(queues, chosen) {
+        let mechanism = if lsm.multilateral && offsets.multilateral(queues, chosen) {
+            Mechanism::Multilateral
+        } else if lsm.entry_offset && offsets.entry(queues, chosen) {
             Mechanism::EntryOffset
         } else if lsm.bilateral && offsets.bilateral(queues, chosen) {
             Mechanism::Bilateral
-        } else if lsm.multilateral && offsets.multilateral(queues, chosen) {
-            Mechanism::Multilateral
         } else {
             return 0;
         };

@@ -3,90 +3,12 @@
 //! A set settles on its net positions: no bank pays more net than its capacity, nor more net to another bank than
 //! its bilateral limit. This module moves no money.
 
+use super::bypass::{Bypass, LONG_QUEUES};
+use super::netting::Netting;
+use super::queues::{Queued, Queues};
+use super::search::{Goal, MAX_SEARCHED, Search};
 use crate::units::{BankId, Cents, bank_at};
 use std::ops::Range;
-
-/// A payment in a central queue, as input of an offset.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Queued {
-    /// Index of the receiver, never that of the sender.
-    pub receiver: u16,
-    /// Amount, not negative.
-    pub amount: Cents,
-    /// Whether it joined the queue in this tick.
-    pub is_new: bool,
-}
-
-/// The central queues of one rail, concatenated by bank; reused between calls.
-#[derive(Clone, Debug, Default)]
-pub struct Queues {
-    /// The payments of all queues, each in queue order.
-    pub payments: Vec<Queued>,
-    /// Start of each bank's queue in `payments`, and the end of the last one.
-    pub starts: Vec<usize>,
-    /// Maximum net amount that each bank can pay, not negative.
-    ///
-    /// It is the smaller one of the liquidity and the headroom of the multilateral limit.
-    pub capacity: Vec<Cents>,
-    /// Maximum net amount that each bank can pay each other bank, not negative.
-    ///
-    /// Empty for banks without bilateral limits; `Cents(i64::MAX)` for pairs without a limit.
-    pub headroom: Vec<Vec<Cents>>,
-    /// Whether payments may bypass a blocked one.
-    pub may_bypass: bool,
-}
-
-impl Queues {
-    /// Removes all banks and keeps the allocated memory.
-    pub fn clear(&mut self) {
-        self.payments.clear();
-        self.starts.clear();
-        self.capacity.clear();
-        self.headroom.iter_mut().for_each(Vec::clear);
-    }
-
-    /// Adds the next bank; negative capacity and headroom become zero.
-    pub fn push_bank(
-        &mut self,
-        queue: impl IntoIterator<Item = Queued>,
-        capacity: Cents,
-        headroom: impl IntoIterator<Item = Cents>,
-    ) {
-        let bank = self.banks();
-        if bank == 0 {
-            self.starts.push(0);
-        }
-        self.payments.extend(queue);
-        self.starts.push(self.payments.len());
-        self.capacity.push(capacity.max(Cents::ZERO));
-        if self.headroom.len() == bank {
-            self.headroom.push(Vec::new());
-        }
-        self.headroom[bank].extend(headroom.into_iter().map(|amount| amount.max(Cents::ZERO)));
-    }
-
-    /// Number of banks.
-    pub fn banks(&self) -> usize {
-        self.capacity.len()
-    }
-
-    /// Index range in `payments` of the queue of `bank`.
-    pub fn queue(&self, bank: usize) -> Range<usize> {
-        self.starts[bank]..self.starts[bank + 1]
-    }
-
-    /// Maximum net amount that `bank` can pay `other`, if it is limited.
-    fn bilateral_limit(&self, bank: usize, other: usize) -> Option<Cents> {
-        self.headroom.get(bank)?.get(other).copied()
-    }
-
-    /// Indices of the payments of `bank` that queue order allows in bilateral offsets.
-    fn offsettable(&self, bank: usize) -> impl Iterator<Item = usize> {
-        let queue = self.queue(bank);
-        let head = queue.start;
-        queue.take_while(move |index| self.may_bypass || self.payments[*index].receiver == self.payments[head].receiver)
-    }
-}
 
 /// Search for offsets; contains only scratch buffers.
 #[derive(Clone, Debug, Default)]
@@ -95,45 +17,57 @@ pub struct Offsets {
     by_higher: Vec<Offsettable>,
     positions: Vec<usize>,
     found: Vec<Offset>,
+    /// Payments of the found offsets.
+    members: Vec<usize>,
     remaining: Vec<Cents>,
     netting: Netting,
+    bypass: Bypass,
+    search: Search,
 }
 
 impl Offsets {
     /// Offsets new payments against queued payments from their receiver to their sender.
     ///
-    /// It considers new payments that are the first from their sender to their receiver, and uses as few payments
-    /// of the receiver as possible.
+    /// It uses as few payments as possible. In queue order, it considers new payments that are the first from their
+    /// sender to their receiver, and first payments of the receiver; where payments may bypass, all of them.
     ///
     /// Sets `chosen` to the ascending indices in `queues.payments` of the settling payments; true if there are any.
     pub fn entry(&mut self, queues: &Queues, chosen: &mut Vec<usize>) -> bool {
-        self.offset_pairs(queues, chosen, entry_offset)
+        self.offset_pairs(queues, chosen, Goal::Entry)
     }
 
     /// Offsets the largest possible part of the queues of each pair of banks.
     ///
     /// Sets `chosen` to the ascending indices in `queues.payments` of the settling payments; true if there are any.
     pub fn bilateral(&mut self, queues: &Queues, chosen: &mut Vec<usize>) -> bool {
-        self.offset_pairs(queues, chosen, largest_offset)
+        self.offset_pairs(queues, chosen, Goal::Bilateral)
     }
 
     /// Offsets the largest feasible set of first payments of all queues.
     ///
-    /// Queue order is respected even where payments may bypass.
+    /// Where payments may bypass, the set settles at least the same value and need not respect queue order.
     ///
     /// Sets `chosen` to the ascending indices in `queues.payments` of the settling payments; true if there are any.
     pub fn multilateral(&mut self, queues: &Queues, chosen: &mut Vec<usize>) -> bool {
-        self.netting.resolve(queues);
-        chosen.clear();
-        chosen.extend(queues.starts.iter().zip(&self.netting.ends).flat_map(|(start, end)| *start..*end));
+        self.netting.resolve(queues, chosen);
+        if queues.may_bypass {
+            self.bypass.improve(queues, &mut self.search, chosen);
+        }
         !chosen.is_empty()
     }
 
-    fn offset_pairs(&mut self, queues: &Queues, chosen: &mut Vec<usize>, find: Find) -> bool {
+    /// Offsets pairs of banks by `goal`.
+    ///
+    /// Long queues are searched only where no first payments of two sides offset each other.
+    fn offset_pairs(&mut self, queues: &Queues, chosen: &mut Vec<usize>, goal: Goal) -> bool {
         self.group_by_pair(queues);
-        self.find_offsets(queues, find);
-        chosen.clear();
+        let is_long = queues.payments.len() > LONG_QUEUES;
+        self.find_offsets(queues, goal, queues.may_bypass && !is_long);
         self.settle_offsets(queues, chosen);
+        if chosen.is_empty() && queues.may_bypass && is_long {
+            self.find_offsets(queues, goal, true);
+            self.settle_offsets(queues, chosen);
+        }
         !chosen.is_empty()
     }
 
@@ -155,18 +89,28 @@ impl Offsets {
     }
 
     /// Finds an offset of each pair of banks, independently of other pairs.
-    fn find_offsets(&mut self, queues: &Queues, find: Find) {
+    fn find_offsets(&mut self, queues: &Queues, goal: Goal, may_search: bool) {
         self.found.clear();
-        let mut start = 0;
+        self.members.clear();
         for group in self.by_pair.chunk_by(|one, next| one.pair == next.pair) {
             let (low, high) = (group[0].pair.0.index(), group[0].pair.1.index());
             let (of_low, of_high) = group.split_at(group.partition_point(|one| one.index < queues.starts[high]));
-            if !of_low.is_empty() && !of_high.is_empty() {
-                let sides = [Side::new(queues, low, high, of_low), Side::new(queues, high, low, of_high)];
-                let starts = [start, start + of_low.len()];
-                self.found.extend(find(queues, &sides).map(|counts| Offset::new(queues, &sides, starts, counts)));
+            if of_low.is_empty() || of_high.is_empty() {
+                continue;
             }
-            start += group.len();
+            let sides = [Side::new(queues, low, high, of_low), Side::new(queues, high, low, of_high)];
+            let counts =
+                if goal == Goal::Entry { entry_offset(queues, &sides) } else { largest_offset(queues, &sides) };
+            let start = self.members.len();
+            if may_search && may_be_improved(queues, &sides, counts, goal) {
+                fill(&mut self.search, queues, &sides, counts.unwrap_or_default());
+                self.search.find(goal, &mut self.members);
+            } else {
+                self.members.extend(first_payments(&sides, counts.unwrap_or_default()));
+            }
+            if start < self.members.len() {
+                self.found.push(Offset::new(queues, [low, high], &self.members, start..self.members.len()));
+            }
         }
     }
 
@@ -174,22 +118,19 @@ impl Offsets {
     ///
     /// Each bank considers the offsets that it pays net in the order of its queue, without counting on receipts.
     fn settle_offsets(&mut self, queues: &Queues, chosen: &mut Vec<usize>) {
+        chosen.clear();
         self.remaining.clone_from(&queues.capacity);
-        self.found.sort_unstable_by_key(|offset| self.by_pair[offset.payments[0].start].index);
+        self.found.sort_unstable_by_key(|offset| offset.first);
         for offset in &self.found {
             let remaining = &mut self.remaining[offset.payer];
             if offset.outflow <= *remaining {
                 *remaining -= offset.outflow;
-                let payments = offset.payments.iter().flat_map(|range| &self.by_pair[range.clone()]);
-                chosen.extend(payments.map(|payment| payment.index));
+                chosen.extend_from_slice(&self.members[offset.members.clone()]);
             }
         }
         chosen.sort_unstable();
     }
 }
-
-/// A search for an offset of two banks, as positive numbers of payments.
-type Find = fn(&Queues, &[Side; 2]) -> Option<[usize; 2]>;
 
 /// The payment at `index` with its two banks, the lower one first.
 #[derive(Clone, Copy, Debug)]
@@ -253,18 +194,49 @@ impl<'a> Side<'a> {
 struct Offset {
     payer: usize,
     outflow: Cents,
-    /// Payments of the payer and of the other bank, as ranges of `by_pair`.
-    payments: [Range<usize>; 2],
+    /// The first payment of the payer.
+    first: usize,
+    members: Range<usize>,
 }
 
 impl Offset {
-    fn new(queues: &Queues, sides: &[Side; 2], starts: [usize; 2], counts: [usize; 2]) -> Self {
-        let net = sides[0].total(queues, counts[0]) - sides[1].total(queues, counts[1]);
-        let [of_low, of_high] = [0, 1].map(|side| starts[side]..starts[side] + counts[side]);
+    /// The offset of the lower and the higher bank with the payments `members[range]`.
+    fn new(queues: &Queues, [low, high]: [usize; 2], members: &[usize], range: Range<usize>) -> Self {
+        let (mut net, mut firsts) = (Cents::ZERO, [usize::MAX; 2]);
+        for index in &members[range.clone()] {
+            let (amount, side) = (queues.payments[*index].amount, usize::from(*index >= queues.starts[high]));
+            net += if side == 0 { amount } else { -amount };
+            firsts[side] = firsts[side].min(*index);
+        }
         if net >= Cents::ZERO {
-            Self { payer: sides[0].bank, outflow: net, payments: [of_low, of_high] }
+            Self { payer: low, outflow: net, first: firsts[0], members: range }
         } else {
-            Self { payer: sides[1].bank, outflow: -net, payments: [of_high, of_low] }
+            Self { payer: high, outflow: -net, first: firsts[1], members: range }
+        }
+    }
+}
+
+/// Indices of the first payments of both sides.
+fn first_payments(sides: &[Side; 2], counts: [usize; 2]) -> impl Iterator<Item = usize> {
+    let sides = sides.iter().zip(counts);
+    sides.flat_map(|(side, count)| side.payments[..count].iter().map(|payment| payment.index))
+}
+
+/// Whether a search could find a better offset than `counts` first payments.
+fn may_be_improved(queues: &Queues, sides: &[Side; 2], counts: Option<[usize; 2]>, goal: Goal) -> bool {
+    let lengths = sides.each_ref().map(|side| side.payments.len());
+    let is_best = goal == Goal::Bilateral && counts == Some(lengths);
+    let is_searched = counts.is_none_or(|counts| counts.iter().all(|count| *count <= MAX_SEARCHED / 2));
+    let has_new = || sides.iter().any(|side| (0..side.payments.len()).any(|one| side.payment(queues, one).is_new));
+    !is_best && lengths != [1, 1] && is_searched && (goal != Goal::Entry || has_new())
+}
+
+/// Fills a search with the first payments of two sides.
+fn fill(search: &mut Search, queues: &Queues, sides: &[Side; 2], incumbent: [usize; 2]) {
+    search.clear();
+    for (side, count) in sides.iter().zip(incumbent) {
+        for (position, payment) in side.payments.iter().take(MAX_SEARCHED / 2).enumerate() {
+            search.push(queues, side.bank, payment.index, position < count);
         }
     }
 }
@@ -310,92 +282,4 @@ fn covering(queues: &Queues, sender: &Side, other: &Side) -> Option<usize> {
         net <= sender.limit
     })?;
     (-net <= other.limit).then_some(last + 1)
-}
-
-/// The gridlock-resolution algorithm of Bech and Soramäki; contains only scratch buffers.
-///
-/// It starts from all queued payments and removes the last one of any bank whose net amount is infeasible. No
-/// feasible set contains such a payment, as removing payments of other banks only reduces what they pay the bank.
-/// Source: Gridlock resolution in interbank payment systems, Bank of Finland Discussion Paper 9/2001.
-#[derive(Clone, Debug, Default)]
-struct Netting {
-    /// End of the settling part of each queue.
-    ends: Vec<usize>,
-    /// Net amount that each bank pays.
-    outflows: Vec<Cents>,
-    /// Net amount that each bank with bilateral limits pays each other bank.
-    outflows_to: Vec<Vec<Cents>>,
-    /// Number of bilateral limits that each bank exceeds.
-    exceeded: Vec<usize>,
-    pending: Vec<usize>,
-    is_pending: Vec<bool>,
-}
-
-impl Netting {
-    /// Sets `ends` to the largest feasible set.
-    fn resolve(&mut self, queues: &Queues) {
-        self.start(queues);
-        while let Some(bank) = self.pending.pop() {
-            self.is_pending[bank] = false;
-            while self.is_infeasible(queues, bank) {
-                self.ends[bank] -= 1;
-                let payment = queues.payments[self.ends[bank]];
-                let receiver = usize::from(payment.receiver);
-                self.add(queues, bank, receiver, -payment.amount);
-                self.check(queues, receiver);
-            }
-        }
-    }
-
-    fn start(&mut self, queues: &Queues) {
-        let banks = queues.banks();
-        self.ends.clear();
-        self.ends.extend(queues.starts.iter().skip(1));
-        self.outflows.clear();
-        self.outflows.resize(banks, Cents::ZERO);
-        self.outflows_to.resize_with(banks.max(self.outflows_to.len()), Vec::new);
-        for (outflows, headroom) in self.outflows_to.iter_mut().zip(&queues.headroom) {
-            outflows.clear();
-            outflows.resize(headroom.len(), Cents::ZERO);
-        }
-        self.exceeded.clear();
-        self.exceeded.resize(banks, 0);
-        for bank in 0..banks {
-            for payment in &queues.payments[queues.queue(bank)] {
-                self.add(queues, bank, usize::from(payment.receiver), payment.amount);
-            }
-        }
-        self.pending.clear();
-        self.is_pending.clear();
-        self.is_pending.resize(banks, false);
-        (0..banks).for_each(|bank| self.check(queues, bank));
-    }
-
-    fn check(&mut self, queues: &Queues, bank: usize) {
-        if !self.is_pending[bank] && self.is_infeasible(queues, bank) {
-            self.is_pending[bank] = true;
-            self.pending.push(bank);
-        }
-    }
-
-    fn is_infeasible(&self, queues: &Queues, bank: usize) -> bool {
-        self.outflows[bank] > queues.capacity[bank] || self.exceeded[bank] > 0
-    }
-
-    /// Adds a payment to the net amounts; a negative amount removes it.
-    fn add(&mut self, queues: &Queues, sender: usize, receiver: usize, amount: Cents) {
-        self.outflows[sender] += amount;
-        self.outflows[receiver] -= amount;
-        self.add_to_pair(queues, sender, receiver, amount);
-        self.add_to_pair(queues, receiver, sender, -amount);
-    }
-
-    fn add_to_pair(&mut self, queues: &Queues, bank: usize, other: usize, amount: Cents) {
-        if let Some(limit) = queues.bilateral_limit(bank, other) {
-            let outflow = &mut self.outflows_to[bank][other];
-            self.exceeded[bank] -= usize::from(*outflow > limit);
-            *outflow += amount;
-            self.exceeded[bank] += usize::from(*outflow > limit);
-        }
-    }
 }

@@ -79,19 +79,33 @@ impl System {
 
     /// Adds the tick's payments to the internal queues: scheduled, replayed, sampled.
     pub(super) fn add_arrivals(&mut self) {
-        let mut arrivals = self.add_scheduled_orders() + self.add_replayed_orders();
+        self.progress.arrivals += self.add_scheduled_orders() + self.add_replayed_orders();
+        self.progress.first_sampled = Some(self.ledger.next_id);
+        (0..self.ledger.banks.len()).for_each(|bank| self.sample_orders(bank));
+    }
+
+    /// Adds the tick's sampled payments of a bank to its internal queue.
+    fn sample_orders(&mut self, bank: usize) {
         let day_start = self.day_start();
         let Self { setup, ledger, demand_streams, progress, .. } = self;
-        let now = ledger.now;
-        for (index, (bank, stream)) in setup.banks.iter().zip(demand_streams).enumerate() {
-            let Some(demand) = &bank.demand else { continue };
-            let factor = ledger.banks[index].arrival_factor;
-            demand.sample(now, day_start, factor, stream, |order| {
-                ledger.add_order(&order);
-                arrivals += 1;
-            });
+        let Some(demand) = &setup.banks[bank].demand else { return };
+        let (now, factor) = (ledger.now, ledger.banks[bank].arrival_factor);
+        demand.sample(now, day_start, factor, &mut demand_streams[bank], |order| {
+            ledger.add_order(&order);
+            progress.arrivals += 1;
+        });
+    }
+
+    /// Replaces the payments that a bank received in this tick by sampling.
+    ///
+    /// No-op between ticks. Decisions about the replaced payments are discarded.
+    pub(super) fn resample_orders(&mut self, bank: usize) {
+        let Some(first) = self.progress.first_sampled else { return };
+        if self.setup.banks[bank].demand.is_none() {
+            return;
         }
-        progress.arrivals += arrivals;
+        self.progress.arrivals -= self.ledger.remove_orders_from(bank, first);
+        self.sample_orders(bank);
     }
 
     fn add_scheduled_orders(&mut self) -> u32 {

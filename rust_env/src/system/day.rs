@@ -93,10 +93,7 @@ impl System {
         self.charge_unsettled()?;
         let unsettled = u32::try_from(self.ledger.num_unsettled()).unwrap_or(u32::MAX);
         let done = match self.setup.end_of_day {
-            EndOfDay::Carry => {
-                (0..self.ledger.banks.len()).for_each(|bank| self.ledger.mark_all_overdue(bank));
-                (0, 0)
-            }
+            EndOfDay::Carry => (0, 0),
             EndOfDay::Drop => {
                 self.empty_queues(Ledger::cancel);
                 (0, unsettled)

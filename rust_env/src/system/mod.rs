@@ -4,11 +4,14 @@ mod accrue;
 mod begin_tick;
 mod day;
 mod decide;
+mod outcomes;
 mod record;
 mod serialization;
 mod state;
 mod tick;
+mod validation;
 
+pub use outcomes::{BankOutcome, BankOutcomes};
 pub use serialization::RestoreError;
 pub(crate) use serialization::has_current_format;
 pub use state::{Roles, System};

@@ -4,14 +4,15 @@
 //! format.
 
 use super::state::{Progress, System};
+use super::validation::validate;
 use crate::bank::Bank;
 use crate::hash::fingerprint;
 use crate::rng::{Purpose, Stream, copy_stream};
-use crate::units::{PaymentId, Tick, bank_at};
+use crate::units::{BankId, PaymentId, Tick, bank_at};
 use thiserror::Error;
 
 /// Format and version of saved states.
-const FORMAT: &[u8; 8] = b"PAYSIM04";
+const FORMAT: &[u8; 8] = b"PAYSIM05";
 /// Length of the header in bytes.
 const HEADER: usize = 24;
 
@@ -28,6 +29,9 @@ pub enum RestoreError {
     /// The state belongs to a decision process with other learners, decisions or step limit.
     #[error("saved under another decision process: learners, decides and max_episode_steps must be the same")]
     OtherProcess,
+    /// No run of the scenario reaches the state.
+    #[error("not a state of this scenario, although the checksum matches: impossible {part}")]
+    Impossible { part: &'static str },
     /// Bytes changed or are missing.
     #[error("damaged: the state's checksum does not match its bytes")]
     Damaged,
@@ -61,16 +65,19 @@ impl System {
         Ok(())
     }
 
-    /// Redraws the future: replaces the random streams of demand and policies.
+    /// Redraws everything random that the bank `known_by` cannot know.
     ///
-    /// For planners that must not know the future. The new streams depend on `copy_seed`, seed, episode and tick.
-    /// Scheduled events, initial transactions, replayed payments and later episodes stay the same.
-    pub fn reseed(&mut self, copy_seed: u64) {
+    /// For planners that must not know the future: replaces the random streams of demand and policies, and the
+    /// payments that other banks received in this tick by sampling. The new streams depend on `copy_seed`, seed,
+    /// episode and tick. Scheduled events, initial transactions, replayed payments and later episodes stay the same.
+    pub fn reseed(&mut self, copy_seed: u64, known_by: BankId) {
         let (episode, now) = (self.seed_and_episode(), self.ledger.now);
         let fresh =
             |purpose: Purpose| (0..).map(bank_at).map(move |bank| copy_stream(copy_seed, episode, now, bank, purpose));
         self.demand_streams.iter_mut().zip(fresh(Purpose::Demand)).for_each(|(stream, fresh)| *stream = fresh);
         self.policy_streams.iter_mut().zip(fresh(Purpose::Policy)).for_each(|(stream, fresh)| *stream = fresh);
+        let others = (0..self.ledger.banks.len()).filter(|bank| *bank != known_by.index());
+        others.for_each(|bank| self.resample_orders(bank));
     }
 
     /// Hash of the scenario, its payments and its players.
@@ -94,11 +101,15 @@ impl System {
         if u64::from_le_bytes(checksum) != fingerprint([state]) {
             return Err(RestoreError::Damaged);
         }
-        let state: State = postcard::from_bytes(state).map_err(|_| RestoreError::Damaged)?;
+        let (state, rest): (State, _) = postcard::take_from_bytes(state).map_err(|_| RestoreError::Damaged)?;
+        if !rest.is_empty() {
+            return Err(RestoreError::Damaged);
+        }
         let tracked = |banks: &[Bank]| banks.iter().map(|bank| bank.bilateral.len()).collect::<Vec<_>>();
         if tracked(&state.2) != tracked(&self.ledger.banks) {
             return Err(RestoreError::OtherProcess);
         }
+        validate(&self.setup, &state)?;
         Ok(state)
     }
 

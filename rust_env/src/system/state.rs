@@ -37,6 +37,8 @@ pub(crate) struct Progress {
     pub(super) day: u32,
     /// Number of orders that arrived in this tick.
     pub(super) arrivals: u32,
+    /// Id of the first payment that was sampled in this tick; `None` between ticks.
+    pub(super) first_sampled: Option<PaymentId>,
     /// Index of the next initial transaction.
     pub(super) next_scheduled_order: u32,
     /// Index of the next scheduled event.

@@ -92,7 +92,7 @@ impl System {
         let (settled_at_close, dropped) = if self.is_last_tick_of_day() { self.end_day()? } else { (0, 0) };
         self.record_costs();
         self.ledger.banks.iter_mut().for_each(Bank::close_tick);
-        self.progress.arrivals = 0;
+        (self.progress.arrivals, self.progress.first_sampled) = (0, None);
         self.advance();
         Ok((settled + settled_at_close, dropped))
     }

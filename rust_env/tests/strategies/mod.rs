@@ -119,8 +119,8 @@ fn agent(shape: Shape) -> impl Strategy<Value = Value> {
 
 fn arrivals(shape: Shape) -> impl Strategy<Value = Value> {
     let amounts = prop_oneof![
-        (4..300_i64, 0..=75_i64).prop_map(|(mean, percent)| json!({"distribution_type": "normal", "amount_mean": mean, "amount_std_dev": mean * percent / 100})),
-        (1..300_i64, 0..600_i64).prop_map(|(mean, deviation)| json!({"distribution_type": "lognormal", "amount_mean": mean, "amount_std_dev": deviation})),
+        (4..300_i64, 0..=75_i64).prop_map(|(mean, percent)| json!({"distribution_type": "normal", "amount_mean": mean, "amount_std_dev": (mean * percent / 100).max(1)})),
+        (1..300_i64, 1..600_i64).prop_map(|(mean, deviation)| json!({"distribution_type": "lognormal", "amount_mean": mean, "amount_std_dev": deviation})),
         (1..300_i64).prop_map(|mean| json!({"distribution_type": "uniform", "amount_mean": mean})),
         (1..300_i64).prop_map(|mean| json!({"distribution_type": "exponential", "amount_mean": mean})),
     ];

@@ -18,8 +18,9 @@ from stable_baselines3.common.logger import HParam, Image
 from stable_baselines3.common.vec_env import VecEnv
 
 from paysim_gym import Scenario
-from paysim_gym._engine import COST_COMPONENTS, observation_fields
-from paysim_gym.envs.spaces import component_choices, masks_by_component
+from paysim_gym._engine import COST_COMPONENTS
+from paysim_gym.envs.infos import COST_KEYS, EPISODE_PREFIX
+from paysim_gym.envs.spaces import component_choices, masks_by_component, observation_names
 from paysim_gym.render import render_picture
 from paysim_training.core.config import PICTURE_SEED, TRAINING_SEEDS_END, PpoConfig, TrainConfig
 from paysim_training.core.day_recording import record_policy_day
@@ -27,13 +28,13 @@ from paysim_training.core.hparams import EVALUATION_SCALARS, hyperparameters
 from paysim_training.core.run_folder import RunFolder
 from paysim_training.core.task import constructor_arguments
 
-# TensorBoard tag -> key in the terminal info's `episode_totals`.
+# TensorBoard tag -> total of an episode.
 EPISODE_SCALARS = {
     "episode/cost_cents": "cost",
     "episode/settlement_rate": "settlement_rate",
     "episode/mean_delay_ticks": "mean_delay",
     "episode/liquidity_used_cents": "liquidity_used",
-    **{f"cost_cents/{component}": f"cost_{component}" for component in COST_COMPONENTS},
+    **{f"cost_cents/{name}": key for name, key in zip(COST_COMPONENTS, COST_KEYS, strict=True)},
 }
 # Attributes of a model that belong to running episodes or to the wall clock.
 _TRANSIENT_ATTRIBUTES = (
@@ -70,7 +71,7 @@ class EpisodeMetrics(_RolloutCallback):
             info = self.locals["infos"][row]
             self._add("episode/reward", info["episode"]["r"])
             for name, key in EPISODE_SCALARS.items():
-                self._add(name, info["episode_totals"][key])
+                self._add(name, info[f"{EPISODE_PREFIX}{key}"])
         return True
 
     def _on_rollout_end(self) -> None:
@@ -102,7 +103,7 @@ class DecisionMetrics(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         buffer = _ppo(self.model).rollout_buffer
-        columns = [name for name, *_ in observation_fields(1)]
+        columns = observation_names(1)
         openings = buffer.observations[..., columns.index("is_opening")] > 0
         # The last masks belong to the first actions of the next rollout.
         masks = np.stack(self._masks[:-1])

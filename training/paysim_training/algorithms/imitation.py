@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from paysim_gym import PaymentVectorEnv, Scenario
+from paysim_gym.envs.infos import EPISODE_COST
 from paysim_gym.envs.spaces import masks_by_component
 from paysim_training.algorithms.queue_policy import SlotDistribution
 from paysim_training.core.config import TRAINING_SEEDS_END, ConfigError, TrainConfig, WarmStart
@@ -167,7 +168,7 @@ def _demonstrate_rule(
     variant, days = with_pool_share(scenario, learner, share), demonstration_seeds(config, warm.days)
     env = PaymentVectorEnv(len(days), variant, autoreset_mode="Disabled", **arguments)
     record, (observations, infos) = _Recorder(env.single_action_space), env.reset(seed=days)
-    while "episode_totals" not in infos:
+    while EPISODE_COST not in infos:
         masks, actions = env.action_masks(), env.scripted_actions(rule)
         before = observations
         observations, rewards, *_, infos = env.step(actions)

@@ -20,11 +20,11 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
 from paysim_gym import PaymentVectorEnv, Scenario
-from paysim_gym._engine import observation_fields
 from paysim_gym.cli.terminal import progress_bar
 from paysim_gym.envs.env_arguments import EnvSettings
 from paysim_gym.envs.export import export_network
 from paysim_gym.envs.sb3 import PaymentVecEnv
+from paysim_gym.envs.spaces import observation_names
 from paysim_gym.evaluation import PolicyFactory
 from paysim_gym.files import write_atomically
 from paysim_training.algorithms.callbacks import (
@@ -204,7 +204,7 @@ def check_trainable(settings: EnvSettings) -> None:
 def policy_arguments(config: TrainConfig, slots: int) -> dict[str, Any]:
     """Returns the arguments of `QueuePolicy` other than spaces and learning rate."""
     ppo = config.ppo
-    columns = [name for name, *_ in observation_fields(slots)]
+    columns = observation_names(slots)
     return {
         "slots": slots,
         "slot_columns": sum(name.startswith("slot_0_") for name in columns),

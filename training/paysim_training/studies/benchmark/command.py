@@ -117,6 +117,7 @@ def benchmark(
                 finish_all(runs, processes, progress)
                 costs = [run.costs_cents(days) for run in runs]
         details = _details(baselines, runs, costs, days)
+        details["planner_version"] = measured["settings"].get("planner_version", 1)
         _write(out, details)
     print(markdown(details), end="")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from paysim_agents.tasks.suite import planner_note
 
 from paysim_gym.markdown import markdown_table
 
@@ -107,9 +108,10 @@ def markdown(details: Mapping[str, Any]) -> str:
 
 
 def origin(details: Mapping[str, Any]) -> str:
-    """Command and commit of the results."""
+    """Command and commit of the results, and what the planner knew."""
     commit = details["commit"]
-    return f"{details['command']} at commit {commit[:10] if commit else 'unknown'}"
+    made = f"{details['command']} at commit {commit[:10] if commit else 'unknown'}"
+    return "\n".join(filter(None, [made, planner_note(details)]))
 
 
 def _gap_closed(policies: Mapping[str, Mapping[str, Any]], key: str) -> float | None:
@@ -146,4 +148,5 @@ def _caption(details: Mapping[str, Any]) -> str:
         "closed: share of the gap between the best tuned rule and the hindsight optimum. PPO saving: mean "
         "difference from the best tuned rule, paired by day. Made by "
         f"`{details['command']}` at commit `{(details['commit'] or 'unknown')[:10]}`."
+        + (f" {note}" if (note := planner_note(details)) else "")
     )

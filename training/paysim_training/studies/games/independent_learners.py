@@ -18,15 +18,16 @@ from paysim_agents.games import FULL_SHARE
 from torch import Tensor, nn
 
 from paysim_gym import PaymentVectorEnv, Scenario
-from paysim_gym._engine import SHARES, observation_fields
+from paysim_gym._engine import SHARES
 from paysim_gym.envs.env_arguments import Decides
+from paysim_gym.envs.spaces import observation_names
 from paysim_training.studies.games.settings import Ppo, Reinforce
 
 BANKS = 2
 PAYMENT_STATE = 4
 """Size of the state of Castro et al. (2025), section 7.1: period, new and accumulated demand, liquidity."""
 
-_COLUMNS = {name: column for column, (name, *_) in enumerate(observation_fields(1))}
+_COLUMNS = {name: column for column, name in enumerate(observation_names(1))}
 _OBSERVED = [_COLUMNS[name] for name in ("queue_value", "central_value", "liquidity")]
 
 

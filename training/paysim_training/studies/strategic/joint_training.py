@@ -20,6 +20,7 @@ from torch import Tensor
 
 from paysim_gym import PaymentVectorEnv, Scenario
 from paysim_gym.envs.export import export_network
+from paysim_gym.envs.infos import EPISODE_COST
 from paysim_gym.envs.sb3 import PaymentVecEnv
 from paysim_gym.files import atomic_folder, remove_temporaries
 from paysim_training.algorithms.callbacks import entropy_coefficient, model_files
@@ -173,7 +174,7 @@ def collect_rollouts(models: Sequence[PPO], shared: SharedVecEnv) -> list[NDArra
         for model, decision in zip(models, decisions, strict=True):
             _store_transition(model, decision)
         if shared.infos[0]:  # days end at the same tick in all systems
-            ended.append(np.array([info["episode_totals"]["cost"] for info in shared.infos], np.int64))
+            ended.append(np.array([info[EPISODE_COST] for info in shared.infos], np.int64))
     for model in models:
         with torch.no_grad():
             values = model.policy.predict_values(torch.as_tensor(model._last_obs))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paysim_gym import PaymentVectorEnv, Scenario, load_scenario
+from paysim_gym.envs.infos import EPISODE_COST, episode_totals
 from paysim_gym.evaluation import EpisodeTable, mean_ci95, paired_difference_ci95
 from paysim_training.core.joint_evaluation import joint_ratios
 
@@ -68,10 +69,10 @@ def play(scenario: Scenario, policies: StrategyProfile, seeds: Iterable[int]) ->
     )
     _, infos = env.reset(seed=np.repeat(np.array(days), len(banks)).tolist())
     idle = np.zeros(env.action_space.shape or (), np.int64)
-    while "episode_totals" not in infos:
+    while EPISODE_COST not in infos:
         *_, infos = env.step(idle)
     env.close()
-    totals = infos["episode_totals"]
+    totals = episode_totals(infos)
     names = [field.name for field in fields(EpisodeTable) if field.name != "seed"]
     return {
         bank: EpisodeTable(
