@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from paysim_gym.envs.env_arguments import FleetArguments
-from paysim_gym.envs.infos import Info, reset_info, row_infos
+from paysim_gym.envs.infos import Info, episode_columns, reset_columns, row_infos
 from paysim_gym.envs.learners import agent_names
 from paysim_gym.envs.validation import validate_agents, validate_options, validate_seed, validate_shape
 from paysim_gym.envs.vector import PaymentVectorEnv
@@ -49,7 +49,8 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
 
     ## Episode end
     Every agent is terminated after the last tick of the last day, with its totals in
-    `info["episode_<total>"]`; `max_episode_steps` truncates every agent.
+    `info["episode_<total>"]`; `max_episode_steps` truncates every agent. Earlier infos have the totals so
+    far, because libraries expect equal keys in all infos.
 
     ## Arguments
     * `scenario`: a bundled scenario's name, the path of a YAML file, a mapping, or a `Scenario`
@@ -125,8 +126,8 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
             options: A mapping, ignored.
 
         Returns:
-            By agent, its observation, float32 of shape (observation size,), and an info as that of `step`,
-            without costs.
+            By agent, its observation, float32 of shape (observation size,), and an info with the keys of that
+            of `step`.
 
         Raises:
             ValueError: If the seed is not an integer between 0 and 2**64 - 1, or the options are no mapping.
@@ -147,7 +148,7 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
 
         Returns:
             By agent: observation, reward, terminated, truncated and an info with `cost_<component>`,
-            `illegal_actions`, `action_mask` and, at the end, `episode_<total>`.
+            `illegal_actions`, `action_mask` and `episode_<total>`, the totals of the episode so far.
 
         Raises:
             ValueError: If an action is missing, has the wrong shape or type, or is for an unknown agent.
@@ -157,6 +158,7 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
         """
         self._system.validate_running()
         result = self._system.step_rows(self._batch(actions))
+        infos = {**result.infos, **episode_columns(self._system.totals())}
         if result.terminated[0] or result.truncated[0]:
             self.agents = []
         return (
@@ -164,7 +166,7 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
             self._by_agent(result.rewards.tolist()),
             self._by_agent(result.terminated.tolist()),
             self._by_agent(result.truncated.tolist()),
-            self._by_agent(row_infos(result.infos, self._system.mask_format)),
+            self._by_agent(row_infos(infos, self._system.mask_format)),
         )
 
     def action_masks(self) -> dict[str, NDArray[np.bool_]]:
@@ -211,7 +213,12 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
         self._system.close()
 
     def _reset_infos(self, masks: NDArray[np.bool_]) -> Infos:
-        return self._by_agent([reset_info(self._system.mask_format.split(mask)) for mask in masks])
+        infos = {
+            **reset_columns(len(masks)),
+            "action_mask": masks.view(np.int8),
+            **episode_columns(self._system.totals()),
+        }
+        return self._by_agent(row_infos(infos, self._system.mask_format))
 
     def _batch(self, actions: Mapping[str, Any]) -> NDArray[np.int64]:
         """Return the actions in the order of the rows."""

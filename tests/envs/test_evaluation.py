@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import FrozenInstanceError, fields
 from typing import Any
 
 import numpy as np
 import pytest
-from paysim_agents import scripted
+from paysim_agents import ScriptedAgent, scripted
+from sb3_contrib import MaskablePPO, RecurrentPPO
+from stable_baselines3 import PPO
+from stable_baselines3.common.vec_env import VecNormalize
 
-from paysim_gym import PaymentEnv, PaymentVectorEnv
+from paysim_gym import ActionError, PaymentEnv, PaymentVectorEnv
 from paysim_gym._engine import COST_COMPONENTS
 from paysim_gym.envs.infos import episode_totals
+from paysim_gym.envs.sb3 import PaymentVecEnv
 from paysim_gym.evaluation import (
     EpisodeTable,
+    bind_policy,
     evaluate,
     iqm_ci95,
     mean_ci95,
@@ -195,3 +201,79 @@ def test_a_policy_is_asked_for_its_best_action_and_told_where_an_episode_starts(
         (None, [True, True], True),
         *((step, [False, False], True) for step in range(1, ticks)),
     ]
+
+
+class TestModels:
+    """`evaluate` takes a model of Stable-Baselines3 itself."""
+
+    SEEDS = range(4)
+
+    def fleet(self, scenario: Any) -> PaymentVecEnv:
+        return PaymentVecEnv(PaymentVectorEnv(4, scenario, autoreset_mode="SameStep"))
+
+    @pytest.mark.parametrize("action_mode", ["slots", "fraction"])
+    def test_masks_reach_a_maskable_model(self, small_scenario: dict[str, Any], action_mode: Any) -> None:
+        venv = PaymentVecEnv(
+            PaymentVectorEnv(4, small_scenario, autoreset_mode="SameStep", action_mode=action_mode)
+        )
+        model = MaskablePPO("MlpPolicy", venv, seed=0)
+        arguments: dict[str, Any] = {"action_mode": action_mode, "strict": True}
+        table = evaluate(model, small_scenario, self.SEEDS, **arguments)
+        same = evaluate(lambda env: model, small_scenario, self.SEEDS, **arguments)
+        env = PaymentEnv(small_scenario, **arguments)
+        for seed, cost, cost_by_factory in zip(self.SEEDS, table.cost, same.cost, strict=True):
+            observation, _ = env.reset(seed=seed)
+            over = False
+            while not over:
+                action, _ = model.predict(observation, action_masks=env.action_masks(), deterministic=True)
+                observation, _, over, _, info = env.step(action)
+            assert info["episode_cost"] == cost == cost_by_factory
+        with pytest.raises(ActionError):  # without masks this model plays illegal actions
+            evaluate(PPO("MlpPolicy", venv, seed=0), small_scenario, self.SEEDS, **arguments)
+
+    def test_observations_are_normalised_as_in_training(self, small_scenario: dict[str, Any]) -> None:
+        venv = VecNormalize(self.fleet(small_scenario), gamma=1.0)
+        model = PPO("MlpPolicy", venv, n_steps=12, batch_size=48, n_epochs=1, seed=0)
+        model.learn(480)
+
+        class Normalised:
+            def predict(self, observation: Any, *arguments: Any, **keywords: Any) -> Any:
+                return model.predict(venv.normalize_obs(observation), *arguments, **keywords)
+
+        cost = evaluate(model, small_scenario, range(20)).cost
+        assert np.array_equal(cost, evaluate(lambda env: Normalised(), small_scenario, range(20)).cost)
+        model._vec_normalize_env = None
+        assert not np.array_equal(cost, evaluate(model, small_scenario, range(20)).cost)
+
+    def test_other_policies_are_played_as_they_are(self, small_scenario: dict[str, Any]) -> None:
+        env = PaymentVectorEnv(1, small_scenario)
+        for model in (
+            PPO("MlpPolicy", self.fleet(small_scenario)),
+            RecurrentPPO("MlpLstmPolicy", self.fleet(small_scenario)),
+            ScriptedAgent(env, {"type": "release_all"}),
+        ):
+            assert bind_policy(model, env) is model
+            assert bind_policy(lambda env, model=model: model, env) is model  # type: ignore[misc]
+
+    def test_a_class_is_a_factory(self, small_scenario: dict[str, Any]) -> None:
+        class Hold:
+            def __init__(self, env: PaymentVectorEnv) -> None:
+                self.shape = env.action_space.shape or ()
+
+            def predict(self, *_: Any, **__: Any) -> Any:
+                return np.zeros(self.shape, np.int64), None
+
+        cost = evaluate(Hold, small_scenario, [0, 1]).cost
+        assert np.array_equal(cost, evaluate(lambda env: Hold(env), small_scenario, [0, 1]).cost)
+
+    @pytest.mark.parametrize(
+        ("policy", "message"),
+        [
+            ({"type": "release_all"}, "policy = dict: must have a method predict, as models of Stable-Bas"),
+            ("release_all", "policy = str: must have"),
+            (lambda env: None, "policy(env) = NoneType: must have a method predict"),
+        ],
+    )
+    def test_other_things_are_refused(self, policy: Any, message: str) -> None:
+        with pytest.raises(TypeError, match=re.escape(message)):
+            evaluate(policy, "two_bank", [0])

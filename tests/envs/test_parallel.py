@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
+import warnings
 from typing import Any
 
 import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
-from pettingzoo.test import parallel_api_test, parallel_seed_test
+from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test, seed_test
 from pettingzoo.utils.conversions import parallel_to_aec
 from same import assert_same
 from stable_baselines3 import PPO
 
 from paysim_gym import ActionError, EpisodeOverError, PaymentEnv, PaymentVectorEnv
 from paysim_gym.envs.env_arguments import ActionMode
-from paysim_gym.envs.infos import reset_info
+from paysim_gym.envs.infos import COST_KEYS, episode_totals, reset_info
 from paysim_gym.envs.parallel import PaymentParallelEnv, parallel_env
 from paysim_gym.envs.sb3 import PaymentVecEnv
 from paysim_gym.evaluation import evaluate
@@ -31,6 +32,15 @@ def random_actions(steps: int, rows: int) -> NDArray[np.int64]:
 
 def by_agent(batch: NDArray[np.int64], agents: tuple[str, ...] = LEARNERS) -> dict[str, Any]:
     return dict(zip(agents, batch, strict=True))
+
+
+def kinds(info: dict[str, Any]) -> dict[str, Any]:
+    """Key to type, shape and dtype."""
+    return {key: (type(value), np.shape(value), np.asarray(value).dtype) for key, value in info.items()}
+
+
+def without_totals(info: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in info.items() if not key.startswith("episode_")}
 
 
 class TestPettingZoo:
@@ -90,15 +100,17 @@ class TestPettingZoo:
         assert parallel.observation_space(agent) == single.observation_space
         assert parallel.action_space(agent) == single.action_space
         observations, infos = parallel.reset(seed=5)
-        assert_same((observations[agent], infos[agent]), single.reset(seed=5))
+        assert_same((observations[agent], without_totals(infos[agent])), single.reset(seed=5))
         over = False
         for batch in random_actions(TICKS, 1):
             if over:
                 break
-            ours = tuple(part[agent] for part in parallel.step({agent: batch[0]}))
-            theirs = single.step(batch[0])
-            assert_same(ours, theirs)
-            over = theirs[2]
+            returned: Any = parallel.step({agent: batch[0]})
+            *ours, infos = returned
+            *theirs, expected = single.step(batch[0])
+            over = bool(theirs[2])
+            assert_same([part[agent] for part in ours], theirs)
+            assert_same(infos[agent] if over else without_totals(infos[agent]), expected)
         assert over
 
     def test_a_day_goes_on_from_a_saved_state(self) -> None:
@@ -110,7 +122,9 @@ class TestPettingZoo:
             last = env.step(by_agent(batch))
         observations, infos = other.restore_state(env.save_state())
         assert_same(observations, last[0])
-        assert_same(infos, {agent: reset_info(last[4][agent]["action_mask"]) for agent in LEARNERS})
+        for agent in LEARNERS:
+            assert_same(without_totals(infos[agent]), reset_info(last[4][agent]["action_mask"]))
+            assert_same(episode_totals(infos[agent]), episode_totals(last[4][agent]))
         for batch in batches[15:]:
             assert_same(env.step(by_agent(batch)), other.step(by_agent(batch)))
 
@@ -135,12 +149,39 @@ class TestPettingZoo:
         assert any(action.any() for action in actions.values())
         env.step(actions)
 
-    def test_it_turns_into_an_aec_environment(self) -> None:
-        env = parallel_to_aec(parallel_env("five_bank", LEARNERS))
-        env.reset(seed=0)
-        for agent in env.agent_iter(max_iter=30):
-            *_, terminated, truncated, _ = env.last()
-            env.step(None if terminated or truncated else env.action_space(agent).sample())
+    @pytest.mark.parametrize("action_mode", ["slots", "fraction"])
+    @pytest.mark.parametrize(
+        ("scenario", "learners"), [("five_bank", LEARNERS), ("castro_three_period", None)]
+    )
+    def test_it_turns_into_an_aec_environment(
+        self, scenario: str, learners: Any, action_mode: ActionMode
+    ) -> None:
+        """The checker samples with the masks; its warnings are about names and `MultiDiscrete`."""
+        env = parallel_env(scenario, learners, action_mode=action_mode)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "We recommend agents to be named")
+            warnings.filterwarnings("ignore", "Action space for each agent probably should be")
+            api_test(parallel_to_aec(env), num_cycles=200)
+        seed_test(lambda: parallel_to_aec(parallel_env(scenario, learners, action_mode=action_mode)))
+
+    @pytest.mark.parametrize("action_mode", ["slots", "fraction"])
+    def test_every_info_has_the_same_keys(self, action_mode: ActionMode) -> None:
+        """Libraries allocate the infos of a whole rollout from those of the first reset."""
+        env = parallel_env("five_bank", LEARNERS, action_mode=action_mode)
+        _, infos = env.reset(seed=0)
+        expected = kinds(infos["CORE_A"])
+        costs = dict.fromkeys(LEARNERS, 0)
+        while env.agents:
+            actions = {
+                agent: env.action_space(agent).sample(mask=infos[agent]["action_mask"]) for agent in LEARNERS
+            }
+            *_, infos = env.step(actions)
+            for agent, info in infos.items():
+                assert kinds(info) == expected
+                assert info["illegal_actions"] == 0
+                costs[agent] += sum(info[key] for key in COST_KEYS)
+                assert info["episode_cost"] == costs[agent]
+        assert all(costs.values())
 
 
 class TestErrors:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gymnasium.error import ResetNeeded
+from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 from numpy.typing import NDArray
 from same import assert_same
 
@@ -193,6 +193,15 @@ class TestErrors:
         assert all(cut.all() for cut in truncated.values())
         with pytest.raises(EpisodeOverError):
             fleet.step(actions)
+
+    def test_a_closed_fleet_raises(self) -> None:
+        fleet = PaymentParallelVectorEnv(2, "five_bank", LEARNERS)
+        fleet.reset(seed=0)
+        actions = fleet.scripted_actions({"type": "release_all"})
+        fleet.close()
+        for call in (lambda: fleet.step(actions), fleet.reset, fleet.vector_env.totals):
+            with pytest.raises(ClosedEnvironmentError):
+                call()
 
     def test_it_is_not_evaluated_itself(self) -> None:
         with pytest.raises(

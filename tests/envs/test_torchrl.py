@@ -78,6 +78,19 @@ class TestPettingZooWrapper:
         raise AssertionError("the rollout begins with no episode of its seed")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [{"action_mode": "fraction"}, {"decides": "payments"}, {"decides": "pool"}, {"pool_shares": 4}],
+)
+def test_pools_roll_out_where_masks_are_even(arguments: dict[str, Any]) -> None:
+    """TorchRL makes one tensor of a mask, so its components must be equally long."""
+    env = PettingZooWrapper(parallel_env("liquidity_pool", **arguments), seed=0)
+    played = env.rollout(STEPS, break_when_any_done=False)
+    assert played["next", "done"].any()
+    with pytest.raises(ValueError, match="expected sequence of length 4"):
+        PettingZooWrapper(parallel_env("liquidity_pool"))
+
+
 @pytest.mark.parametrize("action_mode", ["slots", "fraction"])
 def test_aec_environments_roll_out(action_mode: ActionMode) -> None:
     aec = parallel_to_aec(parallel_env("five_bank", LEARNERS, action_mode=action_mode))
