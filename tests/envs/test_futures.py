@@ -17,6 +17,7 @@ from paysim_gym.envs.parallel import parallel_env
 SCENARIOS = [*(task.scenario for task in TASKS), "five_bank"]
 FIXED = [task.scenario for task in TASKS if task.receipts_are_fixed]
 TWO = ["SMALL_C", "CORE_A"]
+RELEASE_ALL = {"type": "release_all"}
 TICKS = 12
 DRAWS = 400
 
@@ -26,7 +27,7 @@ def played(scenario: str, ticks: int, seed: int = 4) -> PaymentEnv:
     env = PaymentEnv(scenario)
     env.reset(seed=seed)
     while env._fleet.snapshots()[0]["tick"] < ticks or env._fleet.snapshots()[0]["is_opening"]:
-        env.step(np.ones(8, np.int64))
+        env.step(env.scripted_actions(RELEASE_ALL))
     return env
 
 
@@ -41,7 +42,7 @@ def receipts(fleet: PaymentVectorEnv, ticks: int = 1) -> NDArray[np.int64]:
     before = np.zeros(fleet.num_envs, np.int64)
     for _ in range(ticks):
         before[:] = [snapshot["received_today"] for snapshot in fleet.snapshots()]
-        fleet.step(np.ones((fleet.num_envs, 8), np.int64))
+        fleet.step(fleet.scripted_actions(RELEASE_ALL))
     return np.array([snapshot["received_today"] for snapshot in fleet.snapshots()], np.int64) - before
 
 

@@ -1,12 +1,12 @@
 //! Estimate of a fleet's memory, to refuse fleets that are too large.
 
-use super::Row;
 use crate::bank::Bank;
 use crate::costs::COMPONENTS;
 use crate::decision::Process;
 use crate::payment::Payment;
 use crate::rng::Stream;
 use crate::setup::Setup;
+use crate::system::System;
 use crate::units::Cents;
 use std::collections::VecDeque;
 use std::fs;
@@ -57,7 +57,7 @@ fn bytes_per_system(setup: &Setup, process: &Process) -> usize {
     let costs = (COMPONENTS.len() + 2) * size_of::<i64>();
     let layout = &process.layout;
     let row = process.observation_size() * BYTES_PER_COLUMN + layout.heads() * BYTES_PER_HEAD + layout.mask_size();
-    size_of::<Row>() + system + learners * (row + costs)
+    size_of::<System>() + system + learners * (row + costs)
 }
 
 /// Free memory of the machine and the control group; unlimited if unknown.

@@ -3,7 +3,7 @@
 //! A checksum detects damage but not forgery. These rules hold in every state of a scenario; without them a state
 //! could index out of range, exceed 64 bits or draw forever.
 
-use super::serialization::{RestoreError, State};
+use super::saved_state::{RestoreError, State};
 use super::state::{Progress, Stage};
 use crate::bank::Bank;
 use crate::costs::Costs;
