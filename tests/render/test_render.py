@@ -422,7 +422,7 @@ class TestEnvironment:
         assert [frame[0] for frame in shown(env)] == ["A", "B", "A", "B"]
 
     def test_agents_stand_below_each_other(self) -> None:
-        actions = {"A": np.zeros(8, np.int64), "B": np.zeros(8, np.int64)}
+        actions = {"A": np.zeros(9, np.int64), "B": np.zeros(9, np.int64)}
         pictures, texts = (
             PaymentParallelEnv("castro_twelve_period", render_mode=mode) for mode in ("rgb_array", "ansi")
         )

@@ -342,7 +342,7 @@ def test_what_cannot_be_served_is_told_without_a_traceback(
         patch.setenv("PAYSIM_SERVER_MAX_BANK", "5")
         assert told() == "error: PAYSIM_SERVER_MAX_BANK: unknown setting\n"
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    assert told().endswith('; pip install "paysim-gym[server]"\n')
+    assert told() == 'error: uvicorn is not installed; run: pip install "paysim-gym[server]"\n'
 
 
 def test_without_a_token_a_name_that_points_to_loopback_is_refused(service: Service) -> None:
