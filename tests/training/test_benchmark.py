@@ -53,7 +53,7 @@ TINY = {
         "steps_per_rollout": 24,
         "batch_size": 96,
         "epochs": 1,
-        "learning_rate": 0.02,
+        "learning_rate": 0.05,
         "critic_layers": [16],
     },
     "tuning": {"first_seed": 2**41, "episodes": 2},

@@ -58,7 +58,7 @@ def test_the_buffer_changes_advantages_but_not_the_critic_targets(
     buffer.reset()
     for rewards in ([1.0, 3.0, 0.0, 0.0], [0.0, 0.0, 2.0, 8.0]):
         zeros = np.zeros(4, np.float32)
-        observations, actions = np.zeros((4, 92), np.float32), np.zeros((4, buffer.action_dim))
+        observations, actions = np.zeros((4, *buffer.obs_shape), np.float32), np.zeros((4, buffer.action_dim))
         buffer.add(
             observations, actions, np.array(rewards, np.float32), zeros, torch.zeros(4), torch.zeros(4)
         )
