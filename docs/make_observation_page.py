@@ -43,7 +43,7 @@ def make_page() -> str:
             "",
             "**Time**: shares of a day give whole ticks exactly: `round(time_of_day * ticks_per_day)` is",
             "the tick of the day, and `round(ticks_to_deadline * ticks_per_day)` the ticks to a deadline",
-            "that is at most a day away. A network can hardly tell neighbouring ticks apart by such a",
+            "that is at most ten days away. A network can hardly tell neighbouring ticks apart by such a",
             "share; hence the flags `is_overdue`, `is_due`, `is_due_next` and `is_due_soon`, of which at",
             "most one is 1.",
             "",

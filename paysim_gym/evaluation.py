@@ -32,7 +32,7 @@ class Policy(Protocol):
         episode_start: NDArray[np.bool_] | None = None,
         deterministic: bool = False,
     ) -> tuple[NDArray[np.int64], tuple[NDArray[Any], ...] | None]:
-        """Return actions of shape (num_envs, slots) and the next hidden state."""
+        """Return actions, one row per environment, and the next hidden state."""
 
 
 PolicyFactory = Callable[[PaymentVectorEnv], Policy]

@@ -230,7 +230,7 @@ class PaymentEnv(PortableSpec, gym.Env[NDArray[np.float32], Any]):
         return None if self.render_mode == "human" else frame
 
     def close(self) -> None:
-        """Close the window and release the engine; later calls raise ClosedEnvironmentError."""
+        """Close the window and release the engine; later steps and resets raise ClosedEnvironmentError."""
         for renderer in self._renderers:
             renderer.close()
         self._fleet.close()

@@ -18,7 +18,7 @@ Info = dict[str, Any]
 COST_KEYS = tuple(f"cost_{component}" for component in COST_COMPONENTS)
 """Keys of a step's cost components, in cents."""
 EPISODE_PREFIX = "episode_"
-"""Begins the keys of an episode's totals, which only the last step of an episode has."""
+"""Begins the keys of an episode's totals, which the last step of an episode has."""
 EPISODE_COST = f"{EPISODE_PREFIX}cost"
 """Key of an episode's cost in cents."""
 _NO_COSTS = dict.fromkeys((*COST_KEYS, "illegal_actions"), 0)

@@ -209,7 +209,7 @@ class PaymentParallelEnv(ParallelEnv[str, NDArray[np.float32], Any]):
         return np.concatenate([np.asarray(frame, np.uint8) for frame in frames])
 
     def close(self) -> None:
-        """Release the engine; later calls raise ClosedEnvironmentError."""
+        """Release the engine; later steps and resets raise ClosedEnvironmentError."""
         self._system.close()
 
     def _reset_infos(self, masks: NDArray[np.bool_]) -> Infos:

@@ -73,7 +73,7 @@ class PaymentMultiAgentEnv(MultiAgentEnv):
         return observations, rewards, terminated, truncated, infos
 
     def close(self) -> None:
-        """Release the engine; later calls raise ClosedEnvironmentError."""
+        """Release the engine; later steps and resets raise ClosedEnvironmentError."""
         self.parallel_env.close()
 
 

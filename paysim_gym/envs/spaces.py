@@ -10,7 +10,7 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
 from numpy.typing import NDArray
 
 from paysim_gym import _engine
-from paysim_gym.envs.env_arguments import EnvSettings
+from paysim_gym.envs.env_arguments import DEFAULT_SLOTS, EnvSettings, validate_env_arguments
 
 ActionSpace: TypeAlias = "Discrete[np.int64] | MultiDiscrete"  # not generic in Gymnasium 1.2
 SampleMask = NDArray[np.int8] | tuple[NDArray[np.int8], ...]
@@ -37,12 +37,16 @@ class ObservationField(NamedTuple):
     doc: str
 
 
-def observation_fields(slots: int) -> tuple[ObservationField, ...]:
+def observation_fields(slots: int = DEFAULT_SLOTS) -> tuple[ObservationField, ...]:
     """Return the columns of an observation: the bank's, then each slot's.
 
     Args:
         slots: Number of queued payments that the observation has, from 1 to 64.
+
+    Raises:
+        ValueError: If the number is not allowed.
     """
+    slots = validate_env_arguments(slots=slots).slots
     return tuple(ObservationField(*field) for field in _engine.observation_fields(slots))
 
 

@@ -351,7 +351,7 @@ class PaymentVectorEnv(PortableSpec, VectorEnv[NDArray[np.float32], NDArray[np.i
         return self._rows.snapshots()
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Release the engine; later calls raise ClosedEnvironmentError."""
+        """Release the engine; later steps and resets raise ClosedEnvironmentError."""
         self._rows.close()
 
     def render(self) -> tuple[Frame, ...] | None:

@@ -59,6 +59,11 @@ class DictObservation(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         observation, reward, terminated, truncated, info = self.env.step(action)
         return self._observe(observation), reward, terminated, truncated, info
 
+    @property
+    def observation_names(self) -> tuple[str, ...]:
+        """Names of the columns: those of the bank, then those of each slot."""
+        return self._inner.observation_names
+
     def _observe(self, observation: NDArray[np.float32]) -> DictObs:
         return self._layout.split(observation, self._inner.action_masks())
 
@@ -99,6 +104,11 @@ class VectorDictObservation(VectorWrapper):
             for row in np.flatnonzero(infos["_final_obs"]):
                 infos["final_obs"][row] = self._layout.split(infos["final_obs"][row], final_masks[row])
         return self._observe(observations), rewards, terminated, truncated, infos
+
+    @property
+    def observation_names(self) -> tuple[str, ...]:
+        """Names of the columns: those of the bank, then those of each slot."""
+        return self._inner.observation_names
 
     def _observe(self, observations: NDArray[np.float32]) -> DictObs:
         return self._layout.split(observations, self._inner.action_masks())

@@ -93,7 +93,8 @@ def _parse(text: str | None, max_bytes: int) -> dict[str, Any]:
         raise ServiceError(413, f"the message is too large: at most {max_bytes} bytes")
     try:
         message = json.loads(text, parse_constant=refuse_constant)
-        json.dumps(message)  # what is parsed can be too deeply nested to be repeated
+        # What is parsed can be too deeply nested, or a number too large, to be repeated.
+        json.dumps(message, allow_nan=False)
     except (ValueError, RecursionError):
         raise ServiceError(400, "the message is not JSON") from None
     if not isinstance(message, dict):

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol, TextIO
 from paysim_gym.render.money import exact
 from paysim_gym.simulate.event_replay import Event
 from paysim_gym.simulate.formatting import DAY_HEADER, day_line, event_lines, summary
-from paysim_gym.simulate.records import RunPlan, TickRecord, TickSource
+from paysim_gym.simulate.records import RunPlan, StateReader, TickRecord
 
 
 class Sink(Protocol):
@@ -98,10 +98,10 @@ class OutputStrategy:
     def on_tick_start(self, tick: int) -> None:
         """Called before each tick."""
 
-    def on_tick_complete(self, result: TickRecord, orchestrator: TickSource) -> None:
+    def on_tick_complete(self, result: TickRecord, orchestrator: StateReader) -> None:
         """Called after each tick; in a replay, `orchestrator` only reads."""
 
-    def on_day_complete(self, day: int, day_stats: Mapping[str, Any], orchestrator: TickSource) -> None:
+    def on_day_complete(self, day: int, day_stats: Mapping[str, Any], orchestrator: StateReader) -> None:
         """Called after a day, or the part of it played, with its `RunMetrics`."""
 
     def on_simulation_complete(self, final_stats: Mapping[str, Any]) -> None:
@@ -120,12 +120,12 @@ class NormalOutput(OutputStrategy):
         self.sink.line(text, "bold")
         self.sink.line(DAY_HEADER)
 
-    def on_tick_complete(self, result: TickRecord, orchestrator: TickSource) -> None:
+    def on_tick_complete(self, result: TickRecord, orchestrator: StateReader) -> None:
         """Update the progress."""
         self._played += 1
         self.sink.progress(self._played, self._ticks)
 
-    def on_day_complete(self, day: int, day_stats: Mapping[str, Any], orchestrator: TickSource) -> None:
+    def on_day_complete(self, day: int, day_stats: Mapping[str, Any], orchestrator: StateReader) -> None:
         """Write the line of the day."""
         self.sink.line(day_line(day, day_stats))
 
@@ -141,7 +141,7 @@ class VerboseOutput(OutputStrategy):
     shows_events = True
     shows_ticks = True
 
-    def on_tick_complete(self, result: TickRecord, orchestrator: TickSource) -> None:
+    def on_tick_complete(self, result: TickRecord, orchestrator: StateReader) -> None:
         """Write the tick, unless the filter excludes all of its events."""
         tick, day = result.tick, result.outcome["day"]
         if not self.event_filter.includes_tick(tick):
@@ -170,7 +170,7 @@ class StreamOutput(OutputStrategy):
 
     shows_ticks = True
 
-    def on_tick_complete(self, result: TickRecord, orchestrator: TickSource) -> None:
+    def on_tick_complete(self, result: TickRecord, orchestrator: StateReader) -> None:
         """Write the line of the tick."""
         if self.event_filter.includes_tick(result.tick):
             self.sink.line(json.dumps(result.outcome))
@@ -182,7 +182,7 @@ class EventStreamOutput(OutputStrategy):
     shows_events = True
     shows_ticks = True
 
-    def on_tick_complete(self, result: TickRecord, orchestrator: TickSource) -> None:
+    def on_tick_complete(self, result: TickRecord, orchestrator: StateReader) -> None:
         """Write the lines of the selected events."""
         if self.event_filter.includes_tick(result.tick):
             for event in result.events:

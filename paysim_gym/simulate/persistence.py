@@ -43,6 +43,7 @@ class PersistenceManager:
             event_filter: Filter of the output, which a replay repeats.
         """
         self.run: int | None = None
+        self._definition: str | None = None
         self.full_replay = full_replay
         self._store = database
         self._simulation_id = simulation_id
@@ -53,6 +54,7 @@ class PersistenceManager:
 
     def begin(self, plan: RunPlan, scenario: Scenario) -> None:
         """Add the run to the store; raises StoreError if its id exists."""
+        self._definition = scenario.model_dump_json()
         self.run = self._store.begin_run(
             plan,
             scenario,
@@ -85,9 +87,15 @@ class PersistenceManager:
             config_path: Name or path of the scenario.
             config_dict: The scenario.
             status: How the run ended.
+
+        Raises:
+            ValueError: If the scenario is invalid.
+            StoreError: If it is not the scenario of the run.
         """
-        definition = Scenario.model_validate(config_dict).model_dump_json()
-        self._store.end_run(self._begun(), status, name=os.fspath(config_path), definition=definition)
+        run, definition = self._begun(), Scenario.model_validate(config_dict).model_dump_json()
+        if definition != self._definition:
+            raise StoreError("config_dict: must be the scenario of the run")
+        self._store.end_run(run, status, name=os.fspath(config_path), definition=definition)
 
     def _begun(self) -> int:
         if self.run is None:

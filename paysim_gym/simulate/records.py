@@ -127,8 +127,8 @@ class DayReport:
         return {"is_complete": self.day.is_complete, **metrics.to_dict()}
 
 
-class TickSource(Protocol):
-    """What a runner plays: an `Orchestrator`, or a stored run."""
+class StateReader(Protocol):
+    """What the hooks of an output mode read: an `Orchestrator`, or a `ReadOnlyOrchestrator`."""
 
     @property
     def scenario(self) -> Scenario:
@@ -142,6 +142,13 @@ class TickSource(Protocol):
     def next_tick(self) -> int:
         """The next tick; at the end, the number of ticks."""
 
+    def get_state(self) -> dict[str, Any]:
+        """Return the state after the last tick."""
+
+
+class TickSource(StateReader, Protocol):
+    """What a runner plays: an `Orchestrator`, or a stored run."""
+
     def start_recording(self) -> None:
         """Record the events of the ticks from now on."""
 
@@ -151,5 +158,29 @@ class TickSource(Protocol):
     def events(self) -> list[dict[str, Any]]:
         """Return the events since the last call."""
 
+
+class ReadOnlyOrchestrator:
+    """The state of a stored run, without the calls that play it."""
+
+    def __init__(self, source: TickSource) -> None:
+        """Read from the source of the run's ticks."""
+        self._source = source
+
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario."""
+        return self._source.scenario
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there are no more ticks."""
+        return self._source.is_over
+
+    @property
+    def next_tick(self) -> int:
+        """The next tick; at the end, the number of ticks."""
+        return self._source.next_tick
+
     def get_state(self) -> dict[str, Any]:
-        """Return the state after the last tick."""
+        """Return the state after the last tick, as `Orchestrator.get_state` does."""
+        return self._source.get_state()

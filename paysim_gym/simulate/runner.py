@@ -5,10 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Protocol
 
+from paysim_gym.orchestrator import Orchestrator
 from paysim_gym.scenario import Scenario
 from paysim_gym.simulate.accumulator import MetricsAccumulator
 from paysim_gym.simulate.output import OutputStrategy
-from paysim_gym.simulate.records import DayReport, RunnerConfig, RunPlan, TickRecord, TickSource
+from paysim_gym.simulate.records import (
+    DayReport,
+    ReadOnlyOrchestrator,
+    RunnerConfig,
+    RunPlan,
+    StateReader,
+    TickRecord,
+    TickSource,
+)
 
 
 class Persistence(Protocol):
@@ -63,6 +72,8 @@ class SimulationRunner:
         self.plan = plan
         self.accumulator = MetricsAccumulator.for_banks(plan.banks)
         self._orchestrator = orchestrator
+        is_live = isinstance(orchestrator, Orchestrator)
+        self._reader: StateReader = orchestrator if is_live else ReadOnlyOrchestrator(orchestrator)
         self._output = output
 
     def run(self) -> dict[str, Any]:
@@ -86,7 +97,7 @@ class SimulationRunner:
         self.accumulator.apply(record, orchestrator.next_tick)
         if self._persistence:
             self._persistence.save_tick(record)
-        self._output.on_tick_complete(record, orchestrator)
+        self._output.on_tick_complete(record, self._reader)
         if record.ends_day or is_last or orchestrator.is_over:
             self._close_day(is_complete=record.ends_day)
 
@@ -94,4 +105,4 @@ class SimulationRunner:
         report = self.accumulator.close_day(is_complete=is_complete)
         if self._persistence:
             self._persistence.save_day(report)
-        self._output.on_day_complete(report.day.day, report.stats(), self._orchestrator)
+        self._output.on_day_complete(report.day.day, report.stats(), self._reader)

@@ -160,7 +160,8 @@ pub fn schedule(scenario: &Scenario) -> Vec<Order> {
 
 /// Each bank's expected number of payments per day times their mean squared amount.
 ///
-/// In square cents, of payments sent and received: the variance of a day's change of its balance under independent payments. Sampled demand counts at
+/// In square cents, of payments sent and received: the variance of a day's change of its balance under independent
+/// payments. Sampled demand counts at
 /// its usual rate; initial transactions, payments and transfers of `timeline` and replayed payments count by their
 /// actual amounts.
 pub fn expected_daily_squares(

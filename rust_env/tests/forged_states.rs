@@ -157,7 +157,7 @@ fn padded_and_shortened_states_are_rejected() {
         sign(&mut forged);
         assert_eq!(fleet.fleet.restore(0, &forged), Err(RestoreError::Damaged));
     }
-    let endings = [(0, 2), (1, 255), (4, 255)];
+    let endings = [(0, 1), (0, 2), (1, 255), (4, 255)];
     for (byte, value) in endings {
         let mut forged = state.clone();
         forged[end + byte] = value;

@@ -73,7 +73,11 @@ def test_c4_an_unknown_simulation_is_accepted_and_closed(client: TestClient, sim
 
 
 @pytest.mark.parametrize(
-    "text", ["no JSON", "", "[", "null", "[]", '{"action": "dance"}', "{}", '{"action": "tick", "id": NaN}']
+    "text",
+    [
+        *("no JSON", "", "[", "null", "[]", '{"action": "dance"}', "{}"),
+        *('{"action": "tick", "id": NaN}', '{"action": "tick", "id": 1e999}'),
+    ],
 )
 def test_c4_a_wrong_message_is_answered_and_the_connection_goes_on(
     client: TestClient, url: str, text: str

@@ -137,7 +137,22 @@ def test_c5_a_replay_has_the_same_calls_with_a_read_only_object(
         replayed = ReplayedOrchestrator(store, store.run("sim-1"))
         SimulationRunner(replayed, config(), HookLog(TextSink(io.StringIO()))).run()
     assert hooks[1:] == live[1:]
-    assert not hasattr(replayed, "restore_state")
+
+
+def test_c5_the_hooks_of_a_replay_cannot_play_it(tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    class Keep(OutputStrategy):
+        def on_tick_complete(self, result: Any, orchestrator: Any) -> None:
+            seen.append(orchestrator)
+
+    with Store(tmp_path / "runs.duckdb") as store:
+        run_stored(store, silent())
+        SimulationRunner(
+            ReplayedOrchestrator(store, store.run("sim-1")), config(), Keep(TextSink(io.StringIO()))
+        ).run()
+    members = {name for name in dir(seen[0]) if not name.startswith("_")}
+    assert members == {"scenario", "is_over", "next_tick", "get_state"}
 
 
 @pytest.mark.parametrize("mode", ["normal", "verbose", "stream", "event_stream"])
@@ -184,6 +199,15 @@ def test_c5_a_run_is_stored_with_its_days_and_metadata(full_replay: bool, tmp_pa
         assert [report.day.day for report in store.days(stored.run)] == [0, 1]
         assert store.metrics(stored.run) == RunMetrics.model_validate(final)
         assert len(list(store.ticks(stored.run))) == (20 if full_replay else 0)
+
+
+def test_c5_the_metadata_are_of_the_scenario_of_the_run(tmp_path: Path) -> None:
+    with Store(tmp_path / "runs.duckdb") as store:
+        run_stored(store, silent())
+        manager = PersistenceManager(store, "sim-2")
+        SimulationRunner(Orchestrator(TWO_DAYS), config(persist=True), silent(), manager).run()
+        with pytest.raises(StoreError, match="must be the scenario of the run"):
+            manager.persist_final_metadata("other.yaml", TWO_DAYS | {"seed": 1})
 
 
 def test_c5_persistence_is_used_on_request_only(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from runs import plan_of, printed
 
 from paysim_gym import bundled_scenarios
 from paysim_gym.simulate.output import OUTPUTS, EventFilter, OutputStrategy
-from paysim_gym.simulate.records import RunPlan, TickRecord, TickSource
+from paysim_gym.simulate.records import RunPlan, StateReader, TickRecord
 
 
 class HookLog(OutputStrategy):
@@ -23,11 +23,11 @@ class HookLog(OutputStrategy):
     def on_tick_start(self, tick: int) -> None:
         self.sink.line(f"tick {tick}")
 
-    def on_tick_complete(self, result: TickRecord, orchestrator: TickSource) -> None:
+    def on_tick_complete(self, result: TickRecord, orchestrator: StateReader) -> None:
         banks = len(orchestrator.get_state()["agents"])
         self.sink.line(f"played {result.outcome['day']} {result.tick} {banks}")
 
-    def on_day_complete(self, day: int, day_stats: Mapping[str, Any], orchestrator: TickSource) -> None:
+    def on_day_complete(self, day: int, day_stats: Mapping[str, Any], orchestrator: StateReader) -> None:
         self.sink.line(f"day {day} {day_stats['is_complete']} {day_stats['total_ticks']}")
 
     def on_simulation_complete(self, final_stats: Mapping[str, Any]) -> None:

@@ -48,6 +48,9 @@ interval.
   in advance: it solves a mixed-integer program, and the engine plays the plan. Where the solver proves that
   the plan is optimal, it is a lower bound for every policy that decides during the day.
 
+In `LiquidityPool` all of them commit one of {pool_shares} shares of the pool, evenly spaced from 0 to 1
+(`pool_shares={pool_shares}`). With the default of 21 shares, lower costs are possible.
+
 ## Headroom
 
 {headroom}
@@ -91,6 +94,7 @@ def make_page(results: Mapping[str, Any]) -> str:
         days=settings["days"],
         tuning_days=settings["tuning_days"],
         futures=settings["futures"],
+        pool_shares=settings["pool_shares"],
         note=f"  {note}\n" if (note := planner_note(settings)) else "",
         costs=markdown_table(
             ["task", *_NAMES.values()],

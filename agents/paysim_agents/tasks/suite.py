@@ -46,8 +46,9 @@ class Task:
 
         Returns:
             The id of the environment in which it was measured and its entry, for the newest measured version;
-            None without a measurement. Earlier versions of an environment have other observations, actions or
-            rewards, but the same payment system: costs of rules and of the hindsight optimum stay valid.
+            None without a measurement. Earlier versions of an environment have other observations or rewards,
+            but the same payment system: costs of rules and of the hindsight optimum stay valid for the same
+            choices of splits and pool shares.
         """
         name, version = self.id.rsplit("-v", 1)
         ids = [f"{name}-v{earlier}" for earlier in range(int(version), -1, -1)]

@@ -26,8 +26,10 @@ pub struct Field {
     pub doc: &'static str,
 }
 
-/// Bound of money columns, in amount scales.
+/// Bound of amounts in amount scales, ticks in days and credit in use.
 const CLIP: f32 = 10.0;
+/// Bound of incoming queues, in amount scales: a small bank may have large counterparties.
+const INCOMING_CLIP: f32 = 20.0;
 /// Amounts of this many per amount scale are the unit of logarithms: basis points.
 const BASIS_POINTS: f32 = 10_000.0;
 /// Bound of logarithms of amounts: just above that of an amount of [`CLIP`] scales.
@@ -98,7 +100,7 @@ columns! {
     balance ["amount scale", -CLIP, CLIP] "Account balance; negative in an overdraft." => me.money(me.bank.balance);
     liquidity ["amount scale", -CLIP, CLIP] "Balance plus unused credit, including credit on collateral." => me.money(me.bank.liquidity());
     free_liquidity ["amount scale", -CLIP, CLIP] "Liquidity, within the multilateral limit, available to a payment released now to the first rail: queued payments come first, unless payments may bypass them." => me.money(me.free_liquidity);
-    credit_use ["credit", 0.0, 1.0] "Share of the credit in use, including credit on collateral." => me.credit_use();
+    credit_use ["credit", 0.0, CLIP] "Share of the credit in use, including credit on collateral; above 1 if a loan at the end of a day exceeds it." => me.credit_use();
     multilateral_headroom ["amount scale", -CLIP, CLIP] "Remaining net payments today under the multilateral limit; 10 without one." => me.bank.multilateral_headroom().map_or(CLIP, |headroom| me.money(headroom));
     is_opening ["flag", 0.0, 1.0] "Whether this is an opening step, in which the action commits the pool." => f32::from(u8::from(me.is_opening));
     pool ["amount scale", 0.0, CLIP] "Liquidity pool outside the system." => me.money(me.pool);
@@ -119,8 +121,8 @@ columns! {
     received_today ["amount scale", 0.0, CLIP] "Value received today." => me.money(me.bank.received_today);
     paid_today ["amount scale", 0.0, CLIP] "Value paid today." => me.money(me.bank.paid_today);
     incoming_count ["log10 payments", 0.0, LOG_COUNT_CLIP] "log10(1 + the number of incoming payments in visible central queues)." => log_count(me.bank.incoming_count as f32);
-    incoming_value ["amount scale", 0.0, CLIP] "Their value." => me.money(me.bank.incoming_value);
-    cost_today ["basis points of the amount scale", 0.0, CLIP] "Costs since the start of the day, divided by the ticks of a day." => me.cost_today();
+    incoming_value ["amount scale", 0.0, INCOMING_CLIP] "Their value." => me.money(me.bank.incoming_value);
+    cost_today ["log10 basis points", 0.0, LOG_CLIP] "log10(1 + costs per tick), with the costs since the start of the day, divided by the ticks of a day, in basis points of the amount scale." => me.cost_today();
     throughput_due ["share", 0.0, 1.0] "Part of the day's value that is still to be sent by the next throughput time; 0 without a throughput rule." => 0.0;
     ticks_to_throughput ["days", 0.0, 1.0] "Ticks to the next throughput time, as a share of a day; 0 without a throughput rule." => 0.0;
 }
@@ -129,17 +131,17 @@ columns! {
     SLOT_FIELDS, write_slot, SlotContext<'_>, me;
     amount ["amount scale", 0.0, CLIP] "Amount of the payment; all columns of an empty slot are 0." => me.at_bank.money(me.payment.amount);
     log_amount ["log10 basis points", 0.0, LOG_CLIP] "log10(1 + amount), with the amount in basis points of the amount scale: tells small payments apart." => me.log_amount();
-    ticks_to_deadline ["days", -1.0, 1.0] "Ticks to the deadline, as a share of a day; negative after the deadline." => me.ticks_to_deadline();
+    ticks_to_deadline ["days", -CLIP, CLIP] "Ticks to the deadline, as a share of a day; negative after the deadline." => me.ticks_to_deadline();
     is_overdue ["flag", 0.0, 1.0] "Whether the deadline has passed and the penalty was charged." => f32::from(u8::from(me.payment.is_overdue));
     is_due ["flag", 0.0, 1.0] "Whether the deadline is this tick and the payment is not overdue." => me.is_due_within(0, 0);
     is_due_next ["flag", 0.0, 1.0] "Whether the deadline is the next tick and the payment is not overdue." => me.is_due_within(1, 1);
     is_due_soon ["flag", 0.0, 1.0] "Whether the deadline is 2 to 4 ticks away and the payment is not overdue." => me.is_due_within(2, SOON_TICKS);
     priority ["10", 0.0, 1.0] "Priority without escalation, which determines the price of delay." => f32::from(me.payment.priority) / 10.0;
-    age ["days", 0.0, 1.0] "Ticks since the arrival, as a share of a day." => me.age();
+    age ["days", 0.0, CLIP] "Ticks since the arrival, as a share of a day." => me.age();
     divisible ["flag", 0.0, 1.0] "Whether the payment may be split." => f32::from(u8::from(me.payment.divisible));
     affordable ["flag", 0.0, 1.0] "Whether the free liquidity of its rail covers it, within the bilateral limit to its receiver." => f32::from(u8::from(me.is_affordable()));
     bilateral_position ["amount scale", -CLIP, CLIP] "Value received from the receiver today, less value paid to it." => me.bilateral_position();
-    incoming_value ["amount scale", 0.0, CLIP] "Value of the receiver's payments to this bank in visible central queues." => me.incoming_value();
+    incoming_value ["amount scale", 0.0, INCOMING_CLIP] "Value of the receiver's payments to this bank in visible central queues." => me.incoming_value();
 }
 
 /// Names and descriptions of all columns of an observation with `slots` slots.
@@ -237,7 +239,7 @@ impl BankContext<'_> {
     }
 
     fn cost_today(&self) -> f32 {
-        self.money(self.bank.cost_today) * BASIS_POINTS / self.ticks_per_day as f32
+        libm::log10f(1.0 + self.money(self.bank.cost_today) * BASIS_POINTS / self.ticks_per_day as f32)
     }
 }
 

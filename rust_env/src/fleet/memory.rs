@@ -13,7 +13,9 @@ use std::fs;
 use thiserror::Error;
 
 /// Assumed number of payments for which the queues of a bank have memory.
-const PAYMENTS_PER_BANK: usize = 8;
+///
+/// Between those of banks that pay at once and of banks that hold their payments all day.
+const PAYMENTS_PER_BANK: usize = 32;
 /// Bytes of an observation's column, with its bounds in the batched space.
 const BYTES_PER_COLUMN: usize = 14;
 /// Bytes of an action's component, with its range in the batched space.

@@ -104,7 +104,8 @@ impl Fleet {
 
     /// Steps every row by a tick or an opening.
     ///
-    /// `actions` has shape N x L x heads. A row whose episode is over resets to its next episode instead: its actions are ignored, its rewards and costs
+    /// `actions` has shape N x L x heads. A row whose episode is over resets to its next episode instead: its actions
+    /// are ignored, its rewards and costs
     /// are zero.
     ///
     /// # Errors
@@ -239,7 +240,8 @@ impl Fleet {
         let (steps, setup) = (u32::from_le_bytes(*steps), &self.setup);
         let max_steps = u64::from(setup.episode_ticks) + u64::from(setup.num_days);
         let is_over = state.0.0 >= setup.episode_ticks;
-        if *has_ended > 1 || (is_over && *has_ended == 0) || u64::from(steps) > max_steps {
+        let is_at_limit = self.process.max_episode_steps.is_some_and(|limit| steps >= limit);
+        if *has_ended != u8::from(is_over || is_at_limit) || u64::from(steps) > max_steps {
             return Err(RestoreError::Impossible { part: "end of the episode" });
         }
         row.system.load_state(state);
