@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from inspect import signature
-from typing import Any, Protocol, Unpack
+from typing import Any, Protocol, Unpack, cast
 
 import numpy as np
+from gymnasium.spaces import Dict
 from gymnasium.vector import AutoresetMode
 from numpy.typing import ArrayLike, NDArray
 
@@ -16,6 +17,7 @@ from paysim_gym.envs.env_arguments import FleetArguments
 from paysim_gym.envs.infos import EPISODE_COST, episode_totals
 from paysim_gym.envs.validation import validate_seed
 from paysim_gym.envs.vector import PaymentVectorEnv
+from paysim_gym.envs.wrappers import DictLayout
 from paysim_gym.scenario import ScenarioSource
 
 Interval = tuple[float, float, float]
@@ -154,10 +156,13 @@ def bind_policy(policy: Policy | PolicyFactory, env: PaymentVectorEnv) -> Policy
     """Return the policy that acts in an environment, from a model or a factory.
 
     A model whose `predict` takes `action_masks`, as sb3-contrib's maskable ones, gets the environment's. A
-    model that was trained under `VecNormalize` gets normalised observations.
+    model that was trained under `VecNormalize` gets normalised observations, and one that was trained under
+    `DictObservation` gets them in parts. A model that is loaded from a file needs its `VecNormalize`:
+    `PPO.load(path, env=VecNormalize.load(statistics, venv))`.
 
     Raises:
         TypeError: If the argument, or what a factory returns, is no policy.
+        ValueError: If a model has other observations or actions than the environment.
     """
     allowed = "must have a method predict, as models of Stable-Baselines3"
     if not _is_policy(policy) and not callable(policy):
@@ -167,9 +172,29 @@ def bind_policy(policy: Policy | PolicyFactory, env: PaymentVectorEnv) -> Policy
     made: Any = policy if _is_policy(policy) else policy(env)  # type: ignore[operator]
     if not _is_policy(made):
         raise TypeError(f"policy(env) = {type(made).__name__}: {allowed}")
+    layout = DictLayout(env) if isinstance(getattr(made, "observation_space", None), Dict) else None
+    if hasattr(made, "observation_space") and hasattr(made, "action_space"):
+        _validate_spaces(made, env, layout)
     takes_masks = "action_masks" in signature(made.predict).parameters
     normaliser = made.get_vec_normalize_env() if hasattr(made, "get_vec_normalize_env") else None
-    return _ModelPolicy(made, env, takes_masks, normaliser) if takes_masks or normaliser else made
+    is_adapted = takes_masks or normaliser is not None or layout is not None
+    policy = _ModelPolicy(made, env, takes_masks, normaliser, layout) if is_adapted else made
+    return cast(Policy, policy)
+
+
+def _validate_spaces(model: Any, env: PaymentVectorEnv, layout: DictLayout | None) -> None:
+    """Raise a ValueError if a model was trained in an environment of other arguments."""
+    expected = layout.space if layout else env.single_observation_space
+    shapes = [
+        {name: part.shape for name, part in space.items()} if isinstance(space, Dict) else space.shape
+        for space in (model.observation_space, expected)
+    ]
+    if shapes[0] != shapes[1] or model.action_space != env.single_action_space:
+        raise ValueError(
+            f"policy: its observations are {shapes[0]} and its actions {model.action_space}, those of the "
+            f"environment {shapes[1]} and {env.single_action_space}: pass the arguments that it was trained "
+            "with, such as action_mode, slots, split_parts or pool_shares"
+        )
 
 
 def _is_policy(policy: object) -> bool:
@@ -179,9 +204,16 @@ def _is_policy(policy: object) -> bool:
 class _ModelPolicy:
     """A model with what it needs of its environment."""
 
-    def __init__(self, model: Any, env: PaymentVectorEnv, takes_masks: bool, normaliser: Any) -> None:
+    def __init__(
+        self,
+        model: Any,
+        env: PaymentVectorEnv,
+        takes_masks: bool,
+        normaliser: Any,
+        layout: DictLayout | None,
+    ) -> None:
         self._model, self._env = model, env
-        self._takes_masks, self._normaliser = takes_masks, normaliser
+        self._takes_masks, self._normaliser, self._layout = takes_masks, normaliser, layout
 
     def predict(
         self,
@@ -192,9 +224,12 @@ class _ModelPolicy:
     ) -> tuple[NDArray[np.int64], tuple[NDArray[Any], ...] | None]:
         """Return the actions of the model and its next hidden state."""
         masks = {"action_masks": self._env.action_masks()} if self._takes_masks else {}
+        seen: Any = observation
+        if self._layout is not None:
+            seen = self._layout.split(observation, self._env.action_masks())
         if self._normaliser is not None:
-            observation = self._normaliser.normalize_obs(observation)
-        actions, state = self._model.predict(observation, state, episode_start, deterministic, **masks)
+            seen = self._normaliser.normalize_obs(seen)
+        actions, state = self._model.predict(seen, state, episode_start, deterministic, **masks)
         return actions, state
 
 

@@ -352,7 +352,9 @@ class PaymentVectorEnv(PortableSpec, VectorEnv[NDArray[np.float32], NDArray[np.i
 
     def close_extras(self, **kwargs: Any) -> None:
         """Release the engine; later steps and resets raise ClosedEnvironmentError."""
-        self._rows.close()
+        # Some versions of Gymnasium also close what a failed constructor leaves.
+        if "_rows" in self.__dict__:
+            self._rows.close()
 
     def render(self) -> tuple[Frame, ...] | None:
         """Each row's day, up to its last returned observation; see `PaymentEnv.render`."""

@@ -44,7 +44,7 @@ class DictObservation(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         if not isinstance(inner, PaymentEnv):
             raise ValueError(f"env = {type(inner).__name__}: must be a PaymentEnv")
         _check_observations(env.observation_space, inner.observation_space)
-        self._inner, self._layout = inner, _Layout(inner)
+        self._inner, self._layout = inner, DictLayout(inner)
         self.observation_space = self._layout.space
 
     def reset(
@@ -83,7 +83,7 @@ class VectorDictObservation(VectorWrapper):
         if not isinstance(inner, PaymentVectorEnv):
             raise ValueError(f"env = {type(inner).__name__}: must be a PaymentVectorEnv")
         _check_observations(env.single_observation_space, inner.single_observation_space)
-        self._inner, self._layout = inner, _Layout(inner)
+        self._inner, self._layout = inner, DictLayout(inner)
         self.single_observation_space = self._layout.space
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
 
@@ -114,10 +114,15 @@ class VectorDictObservation(VectorWrapper):
         return self._layout.split(observations, self._inner.action_masks())
 
 
-class _Layout:
-    """Where the parts of an observation lie."""
+class DictLayout:
+    """Where the parts of an observation lie.
+
+    Attributes:
+        space: The space of one observation in parts.
+    """
 
     def __init__(self, env: PaymentEnv | PaymentVectorEnv) -> None:
+        """Take the layout of an environment's observations."""
         flat = env.observation_space if isinstance(env, PaymentEnv) else env.single_observation_space
         assert isinstance(flat, Box)
         self._slots, self._bank = env.settings.slots, bank_column_count(env.observation_names)

@@ -19,6 +19,7 @@ import paysim_gym
 from paysim_gym import PaymentEnv, PaymentVectorEnv
 from paysim_gym.envs import DictObservation, VectorDictObservation
 from paysim_gym.envs.parallel import parallel_env
+from paysim_gym.evaluation import evaluate
 
 STEPS = 100
 
@@ -76,10 +77,18 @@ def test_public_checkers_pass(arguments: dict[str, Any]) -> None:
     sb3_check_env(DictObservation(PaymentEnv(**arguments)))
 
 
-def test_multi_input_policies_train() -> None:
+@pytest.mark.parametrize("algorithm", [PPO, MaskablePPO])
+def test_multi_input_policies_train_and_are_evaluated(algorithm: Any) -> None:
     env = DictObservation(gym.make("PaySim/TwoBank-v1"))
-    PPO("MultiInputPolicy", env, n_steps=64, batch_size=64, n_epochs=1, seed=0).learn(128)
-    MaskablePPO("MultiInputPolicy", env, n_steps=64, batch_size=64, n_epochs=1, seed=0).learn(128)
+    model = algorithm("MultiInputPolicy", env, n_steps=64, batch_size=64, n_epochs=1, seed=0).learn(128)
+    (cost,) = evaluate(model, "two_bank", [5]).cost
+    observation, info = env.reset(seed=5)
+    over = False
+    while not over:
+        masks = {"action_masks": env.unwrapped.action_masks()} if algorithm is MaskablePPO else {}  # type: ignore[attr-defined]
+        action, _ = model.predict(observation, deterministic=True, **masks)
+        observation, _, over, _, info = env.step(action)
+    assert info["episode_cost"] == cost
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])

@@ -255,6 +255,18 @@ class TestModels:
             assert bind_policy(model, env) is model
             assert bind_policy(lambda env, model=model: model, env) is model  # type: ignore[misc]
 
+    @pytest.mark.parametrize(
+        "arguments", [{"action_mode": "fraction"}, {"slots": 4}, {"split_parts": [2]}], ids=str
+    )
+    def test_a_model_of_other_arguments_is_refused(
+        self, small_scenario: dict[str, Any], arguments: dict[str, Any]
+    ) -> None:
+        fleet = PaymentVectorEnv(4, small_scenario, autoreset_mode="SameStep", **arguments)
+        model = PPO("MlpPolicy", PaymentVecEnv(fleet))
+        assert evaluate(model, small_scenario, [0], **arguments).cost.shape == (1,)
+        with pytest.raises(ValueError, match="pass the arguments that it was trained with"):
+            evaluate(model, small_scenario, [0])
+
     def test_a_class_is_a_factory(self, small_scenario: dict[str, Any]) -> None:
         class Hold:
             def __init__(self, env: PaymentVectorEnv) -> None:

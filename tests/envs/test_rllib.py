@@ -19,7 +19,7 @@ from gymnasium.vector import AutoresetMode
 from same import assert_same
 
 from paysim_gym import PaymentEnv, PaymentVectorEnv, ScenarioError, load_scenario
-from paysim_gym.envs.infos import COST_KEYS, episode_totals, row_infos
+from paysim_gym.envs.infos import COST_KEYS, episode_columns, episode_totals, row_infos
 
 ray = pytest.importorskip("ray")
 
@@ -172,7 +172,8 @@ class TestSeveralLearners:
             result = fleet.step_rows(actions)
             for part, rows in zip(ours, result[:4], strict=True):
                 assert np.array_equal([*part.values()], np.asarray(rows))
-            assert_same([*infos.values()], row_infos(result.infos, fleet.mask_format))
+            columns = {**result.infos, **episode_columns(fleet.totals())}
+            assert_same([*infos.values()], row_infos(columns, fleet.mask_format))
             assert ends == [result.terminated.all(), result.truncated.all()]
             if any(ends):
                 ours = adapter.reset()
