@@ -62,7 +62,7 @@ exist. In an equilibrium, exploitability is zero.
 
 {exploitability}
 
-Measured with `{command}` at commit {commit}{changed}, seed {seed}.
+Measured in `{environment}` with `{command}` at commit {commit}{changed}, seed {seed}.
 """
 
 
@@ -76,6 +76,7 @@ def make_page(results: Mapping[str, Any]) -> str:
     return _PAGE.format(
         banks=len(results["scenario"]["agents"]),
         scenario=config["env"]["kwargs"]["scenario"],
+        environment=config["env"]["id"],
         ticks=f"{config['timesteps']:,}",
         days=config["evaluation"]["episodes"],
         tuning=config["tuning"]["episodes"],
