@@ -48,3 +48,8 @@ def _flat(masks: Any) -> Any:
     rows = [None if mask is None else np.concatenate(mask) for mask in masks]
     empty = np.zeros_like(next(row for row in rows if row is not None))
     return np.stack([empty if row is None else row for row in rows])
+
+
+def without_totals(info: dict[str, Any]) -> dict[str, Any]:
+    """An info of a PettingZoo environment without the totals of the episode so far."""
+    return {key: value for key, value in info.items() if not key.startswith("episode_")}

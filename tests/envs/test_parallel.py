@@ -12,7 +12,7 @@ from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test, seed_test
 from pettingzoo.utils.conversions import parallel_to_aec
-from same import assert_same
+from same import assert_same, without_totals
 from stable_baselines3 import PPO
 
 from paysim_gym import ActionError, EpisodeOverError, PaymentEnv, PaymentVectorEnv
@@ -37,10 +37,6 @@ def by_agent(batch: NDArray[np.int64], agents: tuple[str, ...] = LEARNERS) -> di
 def kinds(info: dict[str, Any]) -> dict[str, Any]:
     """Key to type, shape and dtype."""
     return {key: (type(value), np.shape(value), np.asarray(value).dtype) for key, value in info.items()}
-
-
-def without_totals(info: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in info.items() if not key.startswith("episode_")}
 
 
 class TestPettingZoo:
