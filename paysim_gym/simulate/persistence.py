@@ -81,11 +81,11 @@ class PersistenceManager:
         *,
         status: Status = "completed",
     ) -> None:
-        """Store how the run ended, and the scenario that it played.
+        """Store how the run ended, and the name of its scenario.
 
         Args:
             config_path: Name or path of the scenario.
-            config_dict: The scenario.
+            config_dict: The scenario that the run played.
             status: How the run ended.
 
         Raises:
@@ -95,7 +95,7 @@ class PersistenceManager:
         run, definition = self._begun(), Scenario.model_validate(config_dict).model_dump_json()
         if definition != self._definition:
             raise StoreError("config_dict: must be the scenario of the run")
-        self._store.end_run(run, status, name=os.fspath(config_path), definition=definition)
+        self._store.end_run(run, status, name=os.fspath(config_path))
 
     def _begun(self) -> int:
         if self.run is None:

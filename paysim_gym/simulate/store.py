@@ -160,13 +160,11 @@ class Store:
             self._append("ticks", columns.tick_columns(run, ticks))
             self._append("events", columns.event_columns(run, ticks))
 
-    def end_run(self, run: int, status: Status, *, name: str, definition: str) -> None:
-        """Record how a run ended, and the name and definition of its scenario."""
-        changes = "status = ?, ended_at = ?, scenario = ?, definition = ?"
+    def end_run(self, run: int, status: Status, *, name: str) -> None:
+        """Record how a run ended, and the name of its scenario."""
+        changes = "status = ?, ended_at = ?, scenario = ?"
         with self._transaction():
-            self._db.execute(
-                f"UPDATE runs SET {changes} WHERE run = ?", [status, _now(), name, definition, run]
-            )
+            self._db.execute(f"UPDATE runs SET {changes} WHERE run = ?", [status, _now(), name, run])
 
     def runs(self) -> list[StoredRun]:
         """Return all runs, oldest first."""

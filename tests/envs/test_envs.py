@@ -9,18 +9,13 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import ResetNeeded
-from gymnasium.utils.env_checker import check_env as gymnasium_check_env
-from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
-from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 from paysim_gym import ActionError, EpisodeOverError, PaymentEnv, PaymentVectorEnv, observation_fields
 from paysim_gym._engine import COST_COMPONENTS
 from paysim_gym.envs import fleet_rows
 from paysim_gym.envs.infos import COST_KEYS
-from paysim_gym.envs.registration import ENV_SCENARIOS, register_envs
 
 HOLD = np.zeros(8, np.int64)
 SLOT_COLUMNS = [name.removeprefix("slot_0_") for name, *_ in observation_fields(1) if "slot_0_" in name]
@@ -38,41 +33,6 @@ def play_day(env: PaymentEnv, rng: np.random.Generator) -> tuple[list[float], li
         rewards.append(reward)
         infos.append(info)
     return rewards, infos
-
-
-class TestRegistration:
-    @pytest.mark.parametrize("env_id", ENV_SCENARIOS)
-    def test_public_checkers_pass(self, env_id: str) -> None:
-        gymnasium_check_env(gym.make(env_id).unwrapped)
-        sb3_check_env(gym.make(env_id).unwrapped)
-
-    def test_registering_again_changes_nothing(self) -> None:
-        before = dict(gym.registry)
-        register_envs()
-        assert gym.registry == before
-
-    def test_module_prefix_works(self) -> None:
-        assert isinstance(gym.make("paysim_gym:PaySim/TwoBank-v1").unwrapped, PaymentEnv)
-
-    def test_bank_takes_any_scenario(self, small_scenario: dict[str, Any]) -> None:
-        env = gym.make("PaySim/Bank-v1", scenario=small_scenario, learner="BANK_B", slots=3)
-        assert env.unwrapped.learner == "BANK_B"  # type: ignore[attr-defined]
-
-    def test_make_vec_is_native(self) -> None:
-        env = gym.make_vec("PaySim/TwoBank-v1", num_envs=3)
-        assert isinstance(env, PaymentVectorEnv)
-        assert env.num_envs == 3
-        assert env.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
-
-    def test_spec_survives_json(self) -> None:
-        single = gym.make("PaySim/Bank-v1", scenario="five_bank", split_parts=[2, 3])
-        assert single.spec is not None
-        again = gym.make(EnvSpec.from_json(single.spec.to_json()))
-        assert again.action_space == single.action_space
-        fleet = gym.make_vec("PaySim/TwoBank-v1", num_envs=3, autoreset_mode="SameStep")
-        assert fleet.spec is not None
-        spec = EnvSpec.from_json(fleet.spec.to_json())
-        assert gym.make_vec(spec).metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
 
 
 class TestSpaces:

@@ -1,4 +1,4 @@
-"""Specs of registered ids: step limits, discrete actions and JSON."""
+"""Registered ids and their specs: step limits, discrete actions and JSON."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 import yaml
 from gymnasium.envs.registration import EnvSpec
+from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 from gymnasium.vector import AutoresetMode
 from network_files import network_file
 from same import assert_same
+from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 from paysim_gym import PaymentEnv, PaymentVectorEnv, load_scenario
 from paysim_gym.envs import DictObservation
-from paysim_gym.envs.registration import ENV_SCENARIOS, EPISODE_STEPS, FRACTION_SCENARIOS
+from paysim_gym.envs.registration import ENV_SCENARIOS, EPISODE_STEPS, FRACTION_SCENARIOS, register_envs
 
 ALL_IDS = [*ENV_SCENARIOS, *FRACTION_SCENARIOS]
 LIMITED_IDS = [env_id for env_id in ALL_IDS if not env_id.startswith("PaySim/Bank")]
@@ -26,6 +28,41 @@ LIMITED_IDS = [env_id for env_id in ALL_IDS if not env_id.startswith("PaySim/Ban
 def made_again(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
     assert env.spec is not None
     return gym.make(EnvSpec.from_json(env.spec.to_json()))
+
+
+class TestRegistration:
+    @pytest.mark.parametrize("env_id", ENV_SCENARIOS)
+    def test_public_checkers_pass(self, env_id: str) -> None:
+        gymnasium_check_env(gym.make(env_id).unwrapped)
+        sb3_check_env(gym.make(env_id).unwrapped)
+
+    def test_registering_again_changes_nothing(self) -> None:
+        before = dict(gym.registry)
+        register_envs()
+        assert gym.registry == before
+
+    def test_module_prefix_works(self) -> None:
+        assert isinstance(gym.make("paysim_gym:PaySim/TwoBank-v1").unwrapped, PaymentEnv)
+
+    def test_bank_takes_any_scenario(self, small_scenario: dict[str, Any]) -> None:
+        env = gym.make("PaySim/Bank-v1", scenario=small_scenario, learner="BANK_B", slots=3)
+        assert env.unwrapped.learner == "BANK_B"  # type: ignore[attr-defined]
+
+    def test_make_vec_is_native(self) -> None:
+        env = gym.make_vec("PaySim/TwoBank-v1", num_envs=3)
+        assert isinstance(env, PaymentVectorEnv)
+        assert env.num_envs == 3
+        assert env.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
+
+    def test_spec_survives_json(self) -> None:
+        single = gym.make("PaySim/Bank-v1", scenario="five_bank", split_parts=[2, 3])
+        assert single.spec is not None
+        again = gym.make(EnvSpec.from_json(single.spec.to_json()))
+        assert again.action_space == single.action_space
+        fleet = gym.make_vec("PaySim/TwoBank-v1", num_envs=3, autoreset_mode="SameStep")
+        assert fleet.spec is not None
+        spec = EnvSpec.from_json(fleet.spec.to_json())
+        assert gym.make_vec(spec).metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
 
 
 class TestStepLimit:

@@ -1,10 +1,9 @@
-"""Rendering: a day computed by hand as picture, text and window; wrappers."""
+"""Rendering: a day computed by hand as picture, text and window."""
 
 from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -12,16 +11,11 @@ import numpy as np
 import pytest
 from gymnasium.error import DependencyNotInstalled, ResetNeeded
 from gymnasium.utils.env_checker import check_env
-from gymnasium.wrappers import HumanRendering, RecordVideo
-from gymnasium.wrappers.vector import RecordVideo as VectorRecordVideo
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env import VecVideoRecorder
 
 from paysim_gym import PaymentEnv, PaymentVectorEnv
 from paysim_gym.envs.parallel import PaymentParallelEnv
-from paysim_gym.envs.sb3 import PaymentVecEnv
 from paysim_gym.render import DayHistory, canvas, render_picture, render_text
-from paysim_gym.render.money import axis_label, axis_marks, exact, short
 
 HOLD_BOTH, RELEASE_FIRST, RELEASE_SECOND = [0, 0], [1, 0], [0, 1]
 
@@ -302,37 +296,6 @@ class TestDay:
         assert len(day.snapshots) == 1
 
 
-class TestMoney:
-    @pytest.mark.parametrize(
-        ("cents", "words"),
-        [
-            (0, "0"),
-            (5, "0.05"),
-            (-999_49, "-999.49"),
-            (999_50, "1.00k"),
-            (-1_234_56, "-1.23k"),
-            (12_300_000_00, "12.3M"),
-            (999_500_000_00, "1.00bn"),
-            (10**15, "10.0tn"),
-            (99_949 * 10**12, "999tn"),
-            (99_951 * 10**12, "1,000tn"),
-            (-(10**18), "-10,000tn"),
-        ],
-    )
-    def test_short(self, cents: int, words: str) -> None:
-        assert short(cents) == words
-
-    def test_exact(self) -> None:
-        assert [exact(cents) for cents in (0, -5, 123_456_789)] == ["0.00", "-0.05", "1,234,567.89"]
-
-    def test_axis(self) -> None:
-        marks = axis_marks(-1_300_00, 2_050_00, 6)
-        assert [axis_label(mark, marks.step) for mark in marks] == ["-2k", "-1k", "0", "1k", "2k", "3k"]
-        halves = axis_marks(0, 240, 6)
-        labels = [axis_label(mark, halves.step) for mark in halves]
-        assert labels == ["0", "0.5", "1.0", "1.5", "2.0", "2.5"]
-
-
 class TestEnvironment:
     @pytest.mark.parametrize("mode", ["human", "rgb_array", "ansi"])
     def test_public_checker_passes(self, mode: str) -> None:
@@ -487,58 +450,3 @@ class TestWindow:
             hand_env("human")
         with pytest.raises(DependencyNotInstalled, match=r'Pillow.*pip install "paysim-gym\[render\]"'):
             env.render()
-
-
-class TestWrappers:
-    def frames(self, path: Path) -> tuple[list[int], int]:
-        """Size and number of frames of a video."""
-        from moviepy import VideoFileClip
-
-        with VideoFileClip(str(path)) as film:
-            return film.size, round(film.duration * film.fps)
-
-    def test_films(self, tmp_path: Path) -> None:
-        env = RecordVideo(gym.make("PaySim/TwoBank-v1", render_mode="rgb_array"), str(tmp_path / "films"))
-        env.reset(seed=1)
-        for _ in range(48):
-            env.step(env.action_space.sample())
-        env.close()  # type: ignore[no-untyped-call]
-        (film,) = tmp_path.glob("films/*.mp4")
-        assert self.frames(film) == ([960, 640], 49)
-
-    def test_films_of_fleets(self, tmp_path: Path) -> None:
-        env = VectorRecordVideo(
-            gym.make_vec("PaySim/TwoBank-v1", num_envs=2, render_mode="rgb_array"),
-            str(tmp_path / "films"),
-            video_length=5,
-        )
-        env.reset(seed=1)
-        for _ in range(6):
-            env.step(env.action_space.sample())
-        env.close()
-        (film,) = tmp_path.glob("films/*.mp4")
-        (width, height), length = self.frames(film)
-        # The wrapper stops after it has more than the requested length.
-        assert (width * height, length) == (2 * 960 * 640, 6)
-
-    def test_films_of_stable_baselines(self, tmp_path: Path) -> None:
-        fleet = PaymentVectorEnv(2, autoreset_mode="SameStep", render_mode="rgb_array")
-        env = VecVideoRecorder(
-            PaymentVecEnv(fleet), str(tmp_path / "films"), lambda step: step == 0, video_length=4
-        )
-        env.reset()
-        for _ in range(5):
-            env.step(np.zeros((2, 8), np.int64))
-        env.close()
-        (film,) = tmp_path.glob("films/*.mp4")
-        # The reset and four steps.
-        assert self.frames(film)[1] == 5
-
-    def test_windows(self) -> None:
-        import pygame
-
-        env = HumanRendering(gym.make("PaySim/TwoBank-v1", render_mode="rgb_array"))
-        env.reset(seed=1)
-        env.step(env.action_space.sample())
-        assert pygame.display.get_window_size() == (960, 640)
-        env.close()  # type: ignore[no-untyped-call]

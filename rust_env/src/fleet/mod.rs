@@ -105,8 +105,7 @@ impl Fleet {
     /// Steps every row by a tick or an opening.
     ///
     /// `actions` has shape N x L x heads. A row whose episode is over resets to its next episode instead: its actions
-    /// are ignored, its rewards and costs
-    /// are zero.
+    /// are ignored, its rewards and costs are zero.
     ///
     /// # Errors
     /// [`FleetError::Action`] if an action is rejected; no row has changed then. [`FleetError::Tick`] if a row fails.
