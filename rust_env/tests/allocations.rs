@@ -141,9 +141,13 @@ fn threads_of_a_pool_do_not_allocate_and_scheduling_rarely_does() {
     let steps = 630;
     let mut fleet = fleet(FIVE_BANK, 2, 128, &json!({"learners": ["CORE_A"]}));
     play(&mut fleet, steps);
-    let before = allocations_in_pools();
-    let count = play(&mut fleet, steps);
-    assert_eq!(allocations_in_pools(), before);
-    // The injector queue of Rayon allocates one block per 63 jobs.
-    assert!(count <= 1 + steps as u64 / 63, "{count}");
+    // The buffers of a thread grow when it steals a row with longer queues than it has had, so a run may be repeated.
+    let is_without_allocation = (0..5).any(|_| {
+        let before = allocations_in_pools();
+        let count = play(&mut fleet, steps);
+        // The injector queue of Rayon allocates one block per 63 jobs.
+        assert!(count <= 1 + steps as u64 / 63, "{count}");
+        allocations_in_pools() == before
+    });
+    assert!(is_without_allocation);
 }
